@@ -1,0 +1,122 @@
+package money
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+const (
+	// maxWholeDigits bounds the part of a decimal before its point: with nine digits every amount in nano-USD and every price in
+	// pico-USD per token fits an int64.
+	maxWholeDigits = 9
+	// amountDecimals is how many decimals an amount in USD may have: nano-USD.
+	amountDecimals = 9
+	// priceDecimals is how many decimals a price in USD per million tokens may have: pico-USD per token.
+	priceDecimals = 6
+)
+
+// ParseUSD reads an amount as a manifest has it: a non-negative plain decimal of at most nine digits before and nine after the point, such
+// as "500.00". There is no sign, no exponent, no space and no unit.
+func ParseUSD(text string) (Amount, error) {
+	nano, err := parseDecimal(text, amountDecimals)
+	if err != nil {
+		return Amount{}, fmt.Errorf("amount %q: %w", text, err)
+	}
+	return Amount{nano: nano}, nil
+}
+
+// ParsePricePerMillion reads a price as a manifest has it: USD per million tokens, a non-negative plain decimal of at most nine digits
+// before and six after the point, such as "2.00".
+func ParsePricePerMillion(text string) (Price, error) {
+	pico, err := parseDecimal(text, priceDecimals)
+	if err != nil {
+		return Price{}, fmt.Errorf("price %q: %w", text, err)
+	}
+	return Price{pico: pico}, nil
+}
+
+// parseDecimal returns text × 10^decimals. The caller's bounds make the result fit an int64.
+func parseDecimal(text string, decimals int) (int64, error) {
+	whole, fraction, hasPoint := strings.Cut(text, ".")
+	switch {
+	case whole == "" || (hasPoint && fraction == "") || !digitsOnly(whole) || !digitsOnly(fraction):
+		return 0, errors.New(`is no plain decimal such as "12.50"`)
+	case len(whole) > maxWholeDigits:
+		return 0, fmt.Errorf("has more than %d digits before the point", maxWholeDigits)
+	case len(fraction) > decimals:
+		return 0, fmt.Errorf("has more than %d decimals", decimals)
+	}
+	return strconv.ParseInt(whole+fraction+strings.Repeat("0", decimals-len(fraction)), 10, 64)
+}
+
+func digitsOnly(text string) bool {
+	return strings.Trim(text, "0123456789") == ""
+}
+
+// maxNumberLength bounds the JSON numbers that ParseUSDNumber reads; no cost that an upstream means has more digits.
+const maxNumberLength = 64
+
+// maxExponent bounds the exponent of such a number, so that a hostile "1e999999999" costs nothing to refuse.
+const maxExponent = 40
+
+// ParseUSDNumber reads an amount in USD as an upstream reports it: a JSON number, which may have an exponent and any number of decimals, such as
+// 0.000128 or 1.28e-4. It is read from its text, exactly, and rounded up to nano-USD. A negative number or one beyond
+// Max is an error: neither is a bill that can be booked.
+func ParseUSDNumber(text string) (Amount, error) {
+	if len(text) > maxNumberLength {
+		return Amount{}, fmt.Errorf("amount of %d characters: longer than %d", len(text), maxNumberLength)
+	}
+	if _, exponent, found := strings.Cut(strings.ToLower(text), "e"); found {
+		power, err := strconv.Atoi(exponent)
+		if err != nil || power > maxExponent || power < -maxExponent {
+			return Amount{}, fmt.Errorf("amount %q: exponent is out of range", text)
+		}
+	}
+	if strings.ContainsAny(text, "/_xXpPbBoO") { // big.Rat reads fractions and other bases; JSON has neither
+		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
+	}
+	usd, ok := new(big.Rat).SetString(text)
+	if !ok {
+		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
+	}
+	if usd.Sign() < 0 {
+		return Amount{}, fmt.Errorf("amount %q: is negative", text)
+	}
+	scaled := usd.Mul(usd, big.NewRat(NanoPerUSD, 1))
+	quotient, remainder := new(big.Int).QuoRem(scaled.Num(), scaled.Denom(), new(big.Int))
+	if remainder.Sign() > 0 {
+		quotient.Add(quotient, big.NewInt(1))
+	}
+	if !quotient.IsInt64() {
+		return Amount{}, fmt.Errorf("amount %q: is too large", text)
+	}
+	return Amount{nano: quotient.Int64()}, nil
+}
+
+// String returns the amount in USD with at least two and at most nine decimals and no unit, such as "12.345678" or "500.00": what status
+// fields show. ParseUSD reads it back unless it is negative or has more than nine whole digits.
+func (a Amount) String() string {
+	sign, magnitude := "", uint64(a.nano)
+	if a.nano < 0 {
+		sign, magnitude = "-", -magnitude
+	}
+	fraction := strings.TrimRight(fmt.Sprintf("%09d", magnitude%NanoPerUSD), "0")
+	if len(fraction) < 2 {
+		fraction += strings.Repeat("0", 2-len(fraction))
+	}
+	return sign + strconv.FormatUint(magnitude/NanoPerUSD, 10) + "." + fraction
+}
+
+// PerToken returns the price as the catalogues of OpenAI-compatible APIs write it: USD per token, a decimal string without trailing
+// zeros, such as "0.000002".
+func (p Price) PerToken() string {
+	const picoPerUSD = NanoPerUSD * PicoPerNano
+	whole, fraction := p.pico/picoPerUSD, strings.TrimRight(fmt.Sprintf("%012d", p.pico%picoPerUSD), "0")
+	if fraction == "" {
+		return strconv.FormatInt(whole, 10)
+	}
+	return strconv.FormatInt(whole, 10) + "." + fraction
+}

@@ -1,0 +1,139 @@
+package routeconfig
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+)
+
+// Encode returns the configuration as the bytes that are delivered. Equal configurations have equal bytes.
+func Encode(config Config) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(config); err != nil {
+		return nil, fmt.Errorf("encoding proxy configuration: %w", err)
+	}
+	return buffer.Bytes(), nil
+}
+
+// Hash names delivered bytes: SHA-256, in hexadecimal. A proxy acknowledges the hash of what it serves.
+func Hash(encoded []byte) string {
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:])
+}
+
+// Decode reads delivered bytes strictly: an unknown field, a second value or a configuration that Validate refuses is an error, so that a proxy never
+// serves half of what was meant.
+func Decode(encoded []byte) (Config, error) {
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.DisallowUnknownFields()
+	var config Config
+	if err := decoder.Decode(&config); err != nil {
+		return Config{}, fmt.Errorf("decoding proxy configuration: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("decoding proxy configuration: something follows the configuration")
+	}
+	if err := Validate(config); err != nil {
+		return Config{}, fmt.Errorf("proxy configuration: %w", err)
+	}
+	return config, nil
+}
+
+// Validate checks what a proxy relies on. The errors name the field.
+func Validate(config Config) error {
+	if config.Version != Version {
+		return fmt.Errorf("version is %q, this program reads %q", config.Version, Version)
+	}
+	if err := validateURL(config.Ledger.URL); err != nil {
+		return fmt.Errorf("ledger.url: %w", err)
+	}
+	for i, route := range config.Routes {
+		if err := validateRoute(route); err != nil {
+			return fmt.Errorf("routes[%d] (%s/%s): %w", i, route.Namespace, route.Name, err)
+		}
+	}
+	return nil
+}
+
+func validateRoute(route Route) error {
+	switch {
+	case route.Namespace == "" || route.Name == "":
+		return errors.New("namespace and name must be set")
+	case route.Model.Name == "":
+		return errors.New("model.name must be set")
+	case route.Model.ContextLength <= 0:
+		return errors.New("model.contextLength must be positive")
+	case len(route.Upstreams) == 0:
+		return errors.New("upstreams must not be empty")
+	}
+	for i, upstream := range route.Upstreams {
+		if err := validateUpstream(upstream); err != nil {
+			return fmt.Errorf("upstreams[%d] (%s): %w", i, upstream.Name, err)
+		}
+	}
+	for i, parameter := range route.Defaults {
+		if parameter.Name == "" || !json.Valid(parameter.Value) {
+			return fmt.Errorf("defaults[%d] (%s): needs a name and a JSON value", i, parameter.Name)
+		}
+	}
+	return validateConsumers(route.Consumers)
+}
+
+func validateUpstream(upstream Upstream) error {
+	switch upstream.Provider {
+	case OpenRouter, OpenAI, OpenAICompatible:
+	default:
+		return fmt.Errorf("provider %q is not known", upstream.Provider)
+	}
+	if err := validateURL(upstream.BaseURL); err != nil {
+		return fmt.Errorf("baseURL: %w", err)
+	}
+	switch {
+	case upstream.Model == "":
+		return errors.New("model must be set")
+	case upstream.Pricing.PromptPicoUSD < 0 || upstream.Pricing.CompletionPicoUSD < 0:
+		return errors.New("pricing must not be negative")
+	case upstream.TimeoutSeconds <= 0:
+		return errors.New("timeoutSeconds must be positive")
+	}
+	return nil
+}
+
+func validateConsumers(consumers []Consumer) error {
+	hashes := map[string]string{}
+	for i, consumer := range consumers {
+		if consumer.Name == "" {
+			return fmt.Errorf("consumers[%d]: name must be set", i)
+		}
+		for _, key := range consumer.Keys {
+			if sum, err := hex.DecodeString(key.SHA256); err != nil || len(sum) != sha256.Size {
+				return fmt.Errorf("consumers[%d] (%s): the hash of key %s is no SHA-256", i, consumer.Name, key.ID)
+			}
+			if other, taken := hashes[key.SHA256]; taken {
+				return fmt.Errorf("consumers[%d] (%s): key %s is also a key of %s", i, consumer.Name, key.ID, other)
+			}
+			hashes[key.SHA256] = consumer.Name
+		}
+	}
+	return nil
+}
+
+func validateURL(text string) error {
+	parsed, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return errors.New("is no URL")
+	case parsed.Scheme != "http" && parsed.Scheme != "https":
+		return errors.New("must begin with http:// or https://")
+	case parsed.Host == "" || parsed.User != nil:
+		return errors.New("must have a host and no user")
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+// Package routeconfig is what a proxy is told: which routes it serves, for whom, at which upstreams and prices. It knows nothing of Kubernetes; in a
+// cluster the manager compiles it from ModelRoutes into a Secret, on a laptop the local mode compiles it from the same manifests.
+package routeconfig
+
+import "encoding/json"
+
+// Version is the version of the format. A proxy refuses a configuration of another version and keeps the one that it has.
+const Version = "modelroute.dev/config/v1"
+
+// Config is the whole configuration of one proxy. Its lists are sorted by name, so that the same routes always make the same bytes.
+type Config struct {
+	Version string `json:"version"`
+	Ledger  Ledger `json:"ledger"`
+	// Routes are sorted by namespace and name.
+	Routes []Route `json:"routes"`
+}
+
+// Ledger is where the proxy reserves and settles money.
+type Ledger struct {
+	// URL is the base URL of the ledger's RPCs, such as https://modelroute-ledger.modelroute-system.svc:8443.
+	URL string `json:"url"`
+	// CA is the PEM bundle of the authorities that may have signed the ledger's certificate.
+	CA string `json:"ca,omitempty"`
+}
+
+// Route is one model under one name, with its consumers.
+type Route struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Model     Model  `json:"model"`
+	// Upstreams are tried in this order.
+	Upstreams []Upstream `json:"upstreams"`
+	// Defaults are set where the client sent nothing, sorted by name.
+	Defaults []Parameter `json:"defaults,omitempty"`
+	// Consumers are sorted by name.
+	Consumers []Consumer `json:"consumers,omitempty"`
+	// Denies is true if a budget of the route denies: then every request carries a completion limit, and one whose cost has no bound is refused.
+	Denies bool `json:"denies,omitempty"`
+}
+
+// Model is what clients are told of the model, and what bounds a request.
+type Model struct {
+	// Name is what clients send; Aliases are accepted in its place.
+	Name        string   `json:"name"`
+	Aliases     []string `json:"aliases,omitempty"`
+	DisplayName string   `json:"displayName,omitempty"`
+	Description string   `json:"description,omitempty"`
+	// ContextLength is how many tokens prompt and completion may have together.
+	ContextLength int64 `json:"contextLength"`
+	// MaxCompletionTokens is how many tokens the model can produce in one choice; 0 if only the context bounds it.
+	MaxCompletionTokens int64    `json:"maxCompletionTokens,omitempty"`
+	InputModalities     []string `json:"inputModalities,omitempty"`
+	OutputModalities    []string `json:"outputModalities,omitempty"`
+	SupportedParameters []string `json:"supportedParameters,omitempty"`
+	// Created is when the route was created, in Unix seconds, for the models endpoint.
+	Created int64 `json:"created"`
+}
+
+// Provider is the dialect and the billing rules of an upstream.
+type Provider string
+
+const (
+	// OpenRouter reports the cost of a request with its usage, and always reports usage.
+	OpenRouter Provider = "OpenRouter"
+	// OpenAI reports tokens, and on a stream only when asked with stream_options.
+	OpenAI Provider = "OpenAI"
+	// OpenAICompatible is any other server of OpenAI's chat completions, such as vLLM; it is treated as OpenAI is.
+	OpenAICompatible Provider = "OpenAICompatible"
+)
+
+// Upstream is a place that serves the model.
+type Upstream struct {
+	Name     string   `json:"name"`
+	Provider Provider `json:"provider"`
+	// BaseURL ends before /chat/completions, for example https://openrouter.ai/api/v1, without a slash at its end.
+	BaseURL string `json:"baseURL"`
+	// Model is the model's id at this upstream.
+	Model string `json:"model"`
+	// APIKeyFile is the file that holds the upstream's API key.
+	APIKeyFile string  `json:"apiKeyFile"`
+	Pricing    Pricing `json:"pricing"`
+	// TimeoutSeconds bounds one attempt from its first byte sent to its last byte received.
+	TimeoutSeconds int64 `json:"timeoutSeconds"`
+}
+
+// Pricing is what tokens cost at an upstream, in pico-USD per token.
+type Pricing struct {
+	PromptPicoUSD     int64 `json:"promptPicoUSD"`
+	CompletionPicoUSD int64 `json:"completionPicoUSD"`
+}
+
+// Parameter is a request parameter and its value, as JSON text.
+type Parameter struct {
+	Name  string          `json:"name"`
+	Value json.RawMessage `json:"value"`
+}
+
+// Consumer is somebody who may use the route.
+type Consumer struct {
+	Name string `json:"name"`
+	// Keys are the keys that are accepted now, sorted by id.
+	Keys []Key `json:"keys,omitempty"`
+	// Denies is true if a budget of this consumer denies.
+	Denies bool `json:"denies,omitempty"`
+}
+
+// Key is an API key of a consumer. The key itself is not here and cannot be computed from this.
+type Key struct {
+	// ID names the key in status, logs and metrics.
+	ID string `json:"id"`
+	// SHA256 is the hash of the whole key, in hexadecimal.
+	SHA256 string `json:"sha256"`
+}
