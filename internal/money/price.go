@@ -43,6 +43,15 @@ func (s PicoSum) Plus(tokens int64, price Price) PicoSum {
 	return s
 }
 
+// Times returns the sum taken n times. A negative n counts as 0; a sum that is too large stays so.
+func (s PicoSum) Times(n int64) PicoSum {
+	factor := uint64(max(n, 0))
+	carried, lo := bits.Mul64(s.lo, factor)
+	lost, hi := bits.Mul64(s.hi, factor)
+	hi, carry := bits.Add64(hi, carried, 0)
+	return PicoSum{hi: hi, lo: lo, overflow: s.overflow || lost > 0 || carry > 0}
+}
+
 // RoundUp returns the sum in nano-USD, rounded up, saturated at Max. Rounding happens here and nowhere else: once per request.
 func (s PicoSum) RoundUp() Amount {
 	if s.overflow || s.hi >= PicoPerNano {
