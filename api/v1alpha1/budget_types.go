@@ -1,0 +1,68 @@
+package v1alpha1
+
+// Budget limits what is spent within a calendar window.
+type Budget struct {
+	// name is the budget's name, unique in its list.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// amount is how much may be spent in one window, in USD. "0" allows nothing.
+	// +required
+	Amount USD `json:"amount,omitempty"`
+
+	// window is the calendar window in which spend is counted.
+	// +required
+	Window Window `json:"window,omitzero"`
+
+	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a Deny budget not
+	// one nano-dollar more than the amount is ever given out to requests.
+	// +required
+	Enforcement Enforcement `json:"enforcement,omitempty"`
+
+	// alertPercents are the percentages of the amount at which the status is written at once; from the lowest on the budget's state is Warning.
+	// Absent: 80.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=100
+	AlertPercents []int32 `json:"alertPercents,omitempty"`
+}
+
+// Window is a calendar window: a budget starts afresh at each of its beginnings.
+//
+// +kubebuilder:validation:XValidation:rule="self.period != 'Total' || !has(self.timeZone)",message="timeZone has no meaning for the period Total, which never ends: leave it out",fieldPath=".timeZone"
+type Window struct {
+	// period is the length of the window: Hour, Day, Week (from Monday), Month, Year, or Total, which never ends.
+	// +required
+	Period Period `json:"period,omitempty"`
+
+	// timeZone is the IANA time zone whose calendar counts, for example Europe/Berlin. Absent: UTC.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9_+/-]*$`
+	// +kubebuilder:validation:XValidation:rule="self != 'Local'",message="timeZone Local means another zone on every machine: name the zone, such as Europe/Berlin"
+	TimeZone string `json:"timeZone,omitempty"`
+}
+
+// Period is the length of a window.
+//
+// +kubebuilder:validation:Enum=Hour;Day;Week;Month;Year;Total
+type Period string
+
+// Enforcement is what happens when a budget's amount is spent.
+//
+// +kubebuilder:validation:Enum=Deny;Warn
+type Enforcement string
+
+const (
+	// EnforcementDeny refuses what the budget does not cover.
+	EnforcementDeny Enforcement = "Deny"
+	// EnforcementWarn only shows that the budget is spent.
+	EnforcementWarn Enforcement = "Warn"
+)

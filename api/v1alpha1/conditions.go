@@ -1,0 +1,93 @@
+package v1alpha1
+
+// The types of a ModelRoute's conditions.
+const (
+	// ConditionAccepted is True when the spec is valid and was compiled.
+	ConditionAccepted = "Accepted"
+	// ConditionResolvedRefs is True when each Secret and key that the spec names exists.
+	ConditionResolvedRefs = "ResolvedRefs"
+	// ConditionProgrammed is True when every ready proxy has acknowledged that it serves this generation.
+	ConditionProgrammed = "Programmed"
+	// ConditionAvailable is True when enough proxies are ready.
+	ConditionAvailable = "Available"
+	// ConditionWithinBudget is True when no Deny budget is used up. It is not part of Ready.
+	ConditionWithinBudget = "WithinBudget"
+	// ConditionReady is True when Accepted, ResolvedRefs, Programmed and Available are.
+	ConditionReady = "Ready"
+	// ConditionReconciling is there, and True, while the operator is at work towards the spec.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is there, and True, while only a change by a person can help.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of Accepted.
+const (
+	// ReasonAccepted means that the spec is valid.
+	ReasonAccepted = "Accepted"
+	// ReasonInvalid means that the spec contradicts itself or names something unknown; the message says which field.
+	ReasonInvalid = "Invalid"
+)
+
+// Reasons of ResolvedRefs.
+const (
+	// ReasonResolvedRefs means that everything that the spec refers to is there.
+	ReasonResolvedRefs = "ResolvedRefs"
+	// ReasonSecretNotFound means that a Secret that the spec names does not exist.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretKeyMissing means that a Secret lacks the key that the spec names, or that the key is empty.
+	ReasonSecretKeyMissing = "SecretKeyMissing"
+)
+
+// Reasons of Programmed.
+const (
+	// ReasonProgrammed means that every ready proxy serves this generation.
+	ReasonProgrammed = "Programmed"
+	// ReasonPending means that proxies have still to acknowledge this generation.
+	ReasonPending = "Pending"
+	// ReasonLastGood means that the spec cannot be served and that the proxies go on serving the last one that could.
+	ReasonLastGood = "ServingLastGood"
+	// ReasonLedgerUnavailable means that the ledger cannot be reached.
+	ReasonLedgerUnavailable = "LedgerUnavailable"
+	// ReasonChildNotOwned means that an object under a name that the route needs belongs to somebody else.
+	ReasonChildNotOwned = "ChildNotOwned"
+)
+
+// Reasons of Available.
+const (
+	// ReasonAvailable means that enough proxies are ready.
+	ReasonAvailable = "Available"
+	// ReasonUnavailable means that too few proxies are ready.
+	ReasonUnavailable = "Unavailable"
+)
+
+// Reasons of WithinBudget.
+const (
+	// ReasonWithinBudget means that no Deny budget is used up.
+	ReasonWithinBudget = "WithinBudget"
+	// ReasonBudgetExhausted means that a Deny budget is used up: requests are denied.
+	ReasonBudgetExhausted = "BudgetExhausted"
+	// ReasonNoBudget means that spend is counted and not limited.
+	ReasonNoBudget = "NoBudget"
+)
+
+// Reasons of Ready and of several conditions.
+const (
+	// ReasonReady means that the proxies serve this generation of the route.
+	ReasonReady = "Ready"
+	// ReasonInternalError means that something failed that the operator will try again; its log says what.
+	ReasonInternalError = "InternalError"
+	// ReasonNotObserved means that this could not be looked at, since something earlier failed.
+	ReasonNotObserved = "NotObserved"
+)
+
+// Labels and annotations of the objects that are made for a route.
+const (
+	// LabelRoute has the name of the route that an object was made for.
+	LabelRoute = "modelroute.dev/route"
+	// LabelConsumer has the name of the consumer that a Secret was made for.
+	LabelConsumer = "modelroute.dev/consumer"
+	// LabelManagedBy is the well-known label; ManagedBy is its value on all that the operator makes.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "modelroute"
+)

@@ -1,0 +1,311 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ModelRoute makes one model available to consumers under budgets. It names the model, the upstream that serves it and its price, the default
+// parameters, the budgets, and who may use it. The operator runs an OpenAI-compatible proxy for it in the same namespace, gives each consumer an API key
+// in a Secret, never lets a Deny budget be overspent, and shows the spend in the status.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=mroute,categories=modelroute
+// +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.status.summary.model`,description="The model that clients ask for."
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the proxies serve this generation of the route."
+// +kubebuilder:printcolumn:name="Spend",type=string,JSONPath=`.status.summary.spend`,description="USD spent in the window of the fullest budget."
+// +kubebuilder:printcolumn:name="Budget",type=string,JSONPath=`.status.summary.budget`,description="USD that this budget allows."
+// +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.summary.used`,description="How much of this budget is used."
+// +kubebuilder:printcolumn:name="Resets",type=string,JSONPath=`.status.summary.resets`,description="When the window of this budget ends."
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.status.endpoint`,description="The base URL for OpenAI clients."
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why the route is, or is not, ready."
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label of at most 50 characters that begins with a letter, because a Service is named after it; give the model any name you like in spec.model.name"
+type ModelRoute struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata. The name is a DNS label of at most 50 characters, because a Service is named after it.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec says what is wanted.
+	// +required
+	Spec ModelRouteSpec `json:"spec,omitzero"`
+
+	// status says what is there, and what was spent.
+	// +optional
+	Status ModelRouteStatus `json:"status,omitzero"`
+}
+
+// ModelRouteList is a list of routes.
+//
+// +kubebuilder:object:root=true
+type ModelRouteList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ModelRoute `json:"items"`
+}
+
+// ModelRouteSpec is the wanted state of a route.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.defaults) || !has(self.parameters.defaults.max_completion_tokens) || self.parameters.defaults.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.defaults.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
+type ModelRouteSpec struct {
+	// model describes the model to clients and bounds what a request can cost.
+	// +required
+	Model Model `json:"model,omitzero"`
+
+	// upstreams are the places that serve the model. At present exactly one.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1
+	Upstreams []Upstream `json:"upstreams,omitempty"`
+
+	// parameters are the request parameters that the route sets.
+	// +optional
+	Parameters *Parameters `json:"parameters,omitempty"`
+
+	// budgets limit what all consumers of the route spend together. Every one of them holds. Without any, spend is counted and not limited.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Budgets []Budget `json:"budgets,omitempty"`
+
+	// consumers are those who may use the route. Each gets a Secret with an API key of its own. Without any, nobody can use the route.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.secretName) || self.exists_one(b, has(b.secretName) && b.secretName == a.secretName))",message="two consumers have the same secretName: each needs a Secret of its own"
+	Consumers []Consumer `json:"consumers,omitempty"`
+
+	// proxy is how the proxy of this route runs.
+	// +optional
+	Proxy *Proxy `json:"proxy,omitempty"`
+}
+
+// Model is what clients are told of a model, and what bounds the cost of a request.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.maxCompletionTokens) || self.maxCompletionTokens <= self.contextLength",message="maxCompletionTokens is more than contextLength: a model cannot produce more tokens than its context has",fieldPath=".maxCompletionTokens"
+// +kubebuilder:validation:XValidation:rule="!has(self.aliases) || !has(self.name) || !(self.name in self.aliases)",message="aliases repeats the model's name: list only other names",fieldPath=".aliases"
+type Model struct {
+	// name is the model name that clients send. Absent: metadata.name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$`
+	Name string `json:"name,omitempty"`
+
+	// aliases are other names that clients may send for it.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$`
+	Aliases []string `json:"aliases,omitempty"`
+
+	// displayName is the name for people, for example "Mixtral 8x22B Instruct". Clients see it in GET /v1/models.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	DisplayName string `json:"displayName,omitempty"`
+
+	// description says in a few sentences what the model is good for. Clients see it in GET /v1/models.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	Description string `json:"description,omitempty"`
+
+	// contextLength is how many tokens prompt and completion may have together. It bounds what one request can cost.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	ContextLength int64 `json:"contextLength,omitempty"`
+
+	// maxCompletionTokens is how many tokens the model can produce in one answer. Absent: only contextLength bounds it.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	MaxCompletionTokens *int64 `json:"maxCompletionTokens,omitempty"`
+
+	// inputModalities are what the model reads. Absent: text.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	InputModalities []Modality `json:"inputModalities,omitempty"`
+
+	// outputModalities are what the model produces. Absent: text.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	OutputModalities []Modality `json:"outputModalities,omitempty"`
+
+	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:Pattern=`^[a-z][a-z0-9_]*$`
+	SupportedParameters []string `json:"supportedParameters,omitempty"`
+}
+
+// Modality is a kind of content.
+//
+// +kubebuilder:validation:Enum=text;image;audio;video;file
+type Modality string
+
+// ModalityText is written text.
+const ModalityText Modality = "text"
+
+// Provider is the dialect and the billing rules of an upstream.
+//
+// +kubebuilder:validation:Enum=OpenRouter;OpenAI;OpenAICompatible
+type Provider string
+
+const (
+	// ProviderOpenRouter is OpenRouter. It reports the cost of each request, which is then what is booked.
+	ProviderOpenRouter Provider = "OpenRouter"
+	// ProviderOpenAI is OpenAI. It reports tokens, which are multiplied by the route's prices.
+	ProviderOpenAI Provider = "OpenAI"
+	// ProviderOpenAICompatible is any other server of OpenAI's chat completions, such as vLLM, treated as OpenAI is.
+	ProviderOpenAICompatible Provider = "OpenAICompatible"
+)
+
+// Upstream is a place that serves the model.
+type Upstream struct {
+	// name tells this upstream from others in messages and metrics.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// provider is the upstream's dialect and billing rules: OpenRouter reports the cost of each request, which is then what is booked; OpenAI and
+	// OpenAICompatible report tokens, which are multiplied by pricing.
+	// +required
+	Provider Provider `json:"provider,omitempty"`
+
+	// baseURL is the URL up to, and without, /chat/completions, for example https://openrouter.ai/api/v1.
+	// +required
+	// +kubebuilder:validation:MinLength=8
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#')",message="baseURL must be an http or https URL with a host and without user, query or fragment, such as https://openrouter.ai/api/v1"
+	BaseURL string `json:"baseURL,omitempty"`
+
+	// model is the model's id at this upstream, for example mistralai/mixtral-8x22b-instruct. Absent: model.name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Model string `json:"model,omitempty"`
+
+	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream.
+	// +required
+	APIKeySecretRef SecretKeyReference `json:"apiKeySecretRef,omitzero"`
+
+	// pricing is what tokens cost here. Money is reserved at these prices before a request is sent.
+	// +required
+	Pricing Pricing `json:"pricing,omitzero"`
+
+	// timeoutSeconds bounds one request, in seconds, from the first byte sent to the last byte received. Absent: 600.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+}
+
+// SecretKeyReference names one key of a Secret in the same namespace.
+type SecretKeyReference struct {
+	// name is the name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// key is the key within the Secret's data.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	Key string `json:"key,omitempty"`
+}
+
+// Pricing is what tokens cost, in USD per million tokens.
+type Pricing struct {
+	// prompt is the price of input tokens, in USD per million, for example "2.00".
+	// +required
+	Prompt USDPerMillionTokens `json:"prompt,omitempty"`
+
+	// completion is the price of output tokens, in USD per million, for example "6.00".
+	// +required
+	Completion USDPerMillionTokens `json:"completion,omitempty"`
+}
+
+// Parameters are the request parameters that a route sets.
+type Parameters struct {
+	// defaults are set in a request where the client did not send the parameter. A null that a client sends counts as sent.
+	// +optional
+	Defaults *DefaultParameters `json:"defaults,omitempty"`
+}
+
+// Consumer is somebody who may use the route with a key of its own.
+type Consumer struct {
+	// name is the consumer's name, unique within the route. What it spent belongs to this name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready for envFrom.
+	// Absent: ROUTE-CONSUMER.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	SecretName string `json:"secretName,omitempty"`
+
+	// budgets limit what this consumer spends, within the budgets of the route, which hold as well.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Budgets []Budget `json:"budgets,omitempty"`
+}
+
+// Proxy is how the proxy of a route runs.
+type Proxy struct {
+	// replicas is how many proxies run. Absent: 2.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// resources are the compute resources of one proxy. Absent: requests of 20m CPU and 48Mi memory.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// nodeSelector restricts the nodes on which proxies run.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// tolerations let proxies run on tainted nodes.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+}

@@ -1,0 +1,187 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ModelRouteStatus is the observed state of a route. Its figures of spend are a projection of the ledger: at most 30 seconds old, and
+// written at once when a budget reaches one of its alert percentages or is used up.
+type ModelRouteStatus struct {
+	// observedGeneration is the generation of the spec that this status describes.
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; and, only while they are True, Reconciling and Stalled.
+	// WithinBudget is not part of Ready: a budget that holds is a healthy system.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// summary has the columns of kubectl get, as text.
+	// +optional
+	Summary *Summary `json:"summary,omitempty"`
+
+	// endpoint is the base URL for OpenAI clients within the cluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// spend is what the route has spent in all.
+	// +optional
+	Spend *Spend `json:"spend,omitempty"`
+
+	// budgets are the route's budgets in their present windows.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Budgets []BudgetStatus `json:"budgets,omitempty"`
+
+	// consumers are the route's consumers with their Secrets, keys and spend.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Consumers []ConsumerStatus `json:"consumers,omitempty"`
+
+	// replicas is how many proxies there are.
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// readyReplicas is how many proxies are ready.
+	// +optional
+	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+}
+
+// Summary is what kubectl get shows.
+type Summary struct {
+	// model is the model that clients ask for.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Model string `json:"model,omitempty"`
+
+	// spend is what was spent in the window of the fullest budget, or in all where there is none, in USD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Spend string `json:"spend,omitempty"`
+
+	// budget is the amount of the fullest budget, in USD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Budget string `json:"budget,omitempty"`
+
+	// used is how much of it is used, such as 2%.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Used string `json:"used,omitempty"`
+
+	// resets is when its window ends, in its time zone.
+	// +optional
+	// +kubebuilder:validation:MaxLength=48
+	Resets string `json:"resets,omitempty"`
+}
+
+// Spend is what was spent since the route was first made, also across its deletion.
+type Spend struct {
+	// total is what was spent, in USD with up to nine decimals.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Total string `json:"total,omitempty"`
+
+	// uncertain is the part of total that is not known exactly yet, in USD; absent when there is none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Uncertain string `json:"uncertain,omitempty"`
+
+	// updateTime is when these figures were last written.
+	// +optional
+	UpdateTime metav1.Time `json:"updateTime,omitzero"`
+}
+
+// BudgetStatus is a budget in its present window. All amounts are in USD with up to nine decimals.
+type BudgetStatus struct {
+	// name is the budget's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	Name string `json:"name,omitempty"`
+
+	// limit is how much may be spent in this window.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Limit string `json:"limit,omitempty"`
+
+	// spent is what was spent in this window, what is uncertain included.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Spent string `json:"spent,omitempty"`
+
+	// uncertain is the part of spent that is not known exactly yet; absent when there is none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Uncertain string `json:"uncertain,omitempty"`
+
+	// held is the worst case of the requests in flight.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Held string `json:"held,omitempty"`
+
+	// remaining is limit less spent less held; negative if more was spent than the limit now allows.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Remaining string `json:"remaining,omitempty"`
+
+	// percentUsed is spent in percent of limit, rounded down.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	PercentUsed *int32 `json:"percentUsed,omitempty"`
+
+	// windowStart is when the window began; absent for the period Total.
+	// +optional
+	WindowStart *metav1.Time `json:"windowStart,omitempty"`
+
+	// resetTime is when the window ends and spent starts again at nothing; absent for the period Total.
+	// +optional
+	ResetTime *metav1.Time `json:"resetTime,omitempty"`
+
+	// state is WithinBudget, Warning (an alert percentage is reached) or Exhausted (the limit is spent).
+	// +optional
+	State BudgetState `json:"state,omitempty"`
+}
+
+// BudgetState is how full a budget is.
+//
+// +kubebuilder:validation:Enum=WithinBudget;Warning;Exhausted
+type BudgetState string
+
+// ConsumerStatus is a consumer of a route.
+type ConsumerStatus struct {
+	// name is the consumer's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	Name string `json:"name,omitempty"`
+
+	// secretName is the Secret with the consumer's key; absent until it is there.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+
+	// keyID names the consumer's key in status, logs and metrics. It is not the key.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	KeyID string `json:"keyID,omitempty"`
+
+	// spent is what the consumer has spent in all, in USD with up to nine decimals.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Spent string `json:"spent,omitempty"`
+
+	// budgets are the consumer's budgets in their present windows.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Budgets []BudgetStatus `json:"budgets,omitempty"`
+}
