@@ -1,0 +1,50 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	dialTimeout = 2 * time.Second
+	// pingAfter and pingTimeout find a connection whose other end is gone, so that one dead node does not cost every call its whole timeout.
+	pingAfter   = 5 * time.Second
+	pingTimeout = 2 * time.Second
+)
+
+// NewHTTPClient returns a client for calls to the ledger: HTTP/2 over TLS 1.3, or plain HTTP where the URL says so, never through a proxy. roots is called for every
+// new connection, so that a rotated authority is used without a restart; nil from it means the machine's own roots.
+func NewHTTPClient(roots func() (*x509.CertPool, error)) *http.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Client{Transport: &http.Transport{
+		DialContext: dialer.DialContext,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dialTLS(ctx, dialer, roots, network, address)
+		},
+		Protocols:           protocols,
+		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		MaxIdleConnsPerHost: 8,
+		IdleConnTimeout:     time.Minute,
+	}}
+}
+
+func dialTLS(ctx context.Context, dialer *net.Dialer, roots func() (*x509.CertPool, error), network, address string) (net.Conn, error) {
+	pool, err := roots()
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger's certificate authorities: %w", err)
+	}
+	secure := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		RootCAs:    pool,
+		NextProtos: []string{"h2", "http/1.1"},
+	}}
+	return secure.DialContext(ctx, network, address)
+}

@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+const (
+	// heldPatience is how long Reserve waits for others to give money back.
+	heldPatience = 2 * time.Second
+	// heldPause is the first pause between two tries; it doubles up to heldPauseMax.
+	heldPause    = 20 * time.Millisecond
+	heldPauseMax = 320 * time.Millisecond
+	// reserveTries is how often one reservation is sent when its answer is lost. The sequence makes it count once.
+	reserveTries = 2
+)
+
+// maxAmount is the most that one hold or settlement can be, in nano-USD: one more than any limit that a manifest can have, so that a demand too large to be
+// computed is never granted under a budget that denies.
+var maxAmount = money.FromNano(1_000_000_000 * money.NanoPerUSD)
+
+// Reserve holds the demand's amount in every budget of its route and consumer, or in none. If the money is there but held by other requests, it waits up to two
+// seconds for it. The error is a *DeniedError if a budget refuses, else one that wraps ErrUnavailable.
+func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
+	if demand.Amount.IsNegative() {
+		return nil, fmt.Errorf("%w: a hold of %s USD is negative", ErrUnavailable, demand.Amount)
+	}
+	if demand.Amount.Cmp(maxAmount) > 0 {
+		demand.Amount = maxAmount
+	}
+	patience := time.After(heldPatience)
+	for pause := heldPause; ; pause = min(2*pause, heldPauseMax) {
+		hold, denied, err := c.reserve(ctx, demand)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case denied == nil:
+			return hold, nil
+		case denied.Reason != Held:
+			return nil, denied
+		}
+		select {
+		case <-ctx.Done():
+			return nil, denied
+		case <-patience:
+			return nil, denied
+		case <-time.After(pause):
+		}
+	}
+}
+
+// reserve asks once. A session that the ledger no longer knows held nothing, so it asks again in the next one.
+func (c *Client) reserve(ctx context.Context, demand Demand) (*Hold, *DeniedError, error) {
+	ctx, cancel := context.WithTimeout(ctx, reserveTries*callTimeout)
+	defer cancel()
+	for tries := 1; ; tries++ {
+		current, err := c.awaitSession(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		hold, denied, err := c.reserveIn(ctx, current, demand)
+		if connect.CodeOf(err) != connect.CodeNotFound || tries == reserveTries {
+			return hold, denied, err
+		}
+	}
+}
+
+// reserveIn asks within one session, and once more under the same number if the answer was lost. When it ends without the hold, but a call may have arrived or
+// may still arrive, the hold is given back in the background.
+func (c *Client) reserveIn(ctx context.Context, current *session, demand Demand) (*Hold, *DeniedError, error) {
+	hold := c.newHold(current, demand)
+	var denied *DeniedError
+	var err error
+	lost := false
+	for range reserveTries {
+		denied, err = c.send(ctx, current, hold)
+		if err == nil && denied == nil {
+			return hold, nil, nil
+		}
+		if err == nil || !answerLost(err) || ctx.Err() != nil {
+			break
+		}
+		lost = true
+	}
+	if lost || (err != nil && answerLost(err)) {
+		c.enqueue(hold, money.Amount{}, Exact)
+	} else {
+		c.forget(hold)
+	}
+	return nil, denied, err
+}
+
+// send makes one call.
+func (c *Client) send(ctx context.Context, current *session, hold *Hold) (*DeniedError, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	authorized, err := c.authorized(ctx)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.rpc.Reserve(authorized, &ledgerpb.ReserveRequest{
+		Session:       current.pb,
+		Sequence:      hold.sequence,
+		Route:         hold.route(),
+		Consumer:      hold.demand.Consumer,
+		AmountNanoUsd: hold.demand.Amount.Nano(),
+	})
+	if err != nil {
+		c.dropIfUnknown(current, err)
+		return nil, fmt.Errorf("reserving %s USD: %w", hold.demand.Amount, err)
+	}
+	return deniedError(response.GetDenial()), nil
+}
+
+// answerLost reports whether the ledger may have held the money although the call failed. A refusal is an answer; everything else may hide a hold.
+func answerLost(err error) bool {
+	switch connect.CodeOf(err) {
+	case connect.CodeUnauthenticated, connect.CodePermissionDenied, connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeNotFound:
+		return false
+	}
+	return true
+}
+
+func deniedError(denial *ledgerpb.Denial) *DeniedError {
+	if denial == nil {
+		return nil
+	}
+	reason := Exhausted
+	if denial.GetReason() == ledgerpb.Denial_REASON_HELD {
+		reason = Held
+	}
+	return &DeniedError{
+		Reason:    reason,
+		Consumer:  denial.GetBudget().GetConsumer(),
+		Budget:    denial.GetBudget().GetName(),
+		Limit:     money.FromNano(denial.GetLimitNanoUsd()),
+		Remaining: money.FromNano(denial.GetRemainingNanoUsd()),
+		ResetsIn:  denial.GetResetsIn().AsDuration(),
+	}
+}
