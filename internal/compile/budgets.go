@@ -1,0 +1,73 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+var periods = map[v1alpha1.Period]ledgerpb.Period{
+	"Hour":  ledgerpb.Period_PERIOD_HOUR,
+	"Day":   ledgerpb.Period_PERIOD_DAY,
+	"Week":  ledgerpb.Period_PERIOD_WEEK,
+	"Month": ledgerpb.Period_PERIOD_MONTH,
+	"Year":  ledgerpb.Period_PERIOD_YEAR,
+	"Total": ledgerpb.Period_PERIOD_TOTAL,
+}
+
+var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
+	v1alpha1.EnforcementDeny: ledgerpb.Enforcement_ENFORCEMENT_DENY,
+	v1alpha1.EnforcementWarn: ledgerpb.Enforcement_ENFORCEMENT_WARN,
+}
+
+// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets, and the identity that may serve it. An error
+// means that it was not valid.
+func Budgets(route *v1alpha1.ModelRoute, server string) (*ledgerpb.PutRouteRequest, error) {
+	request := &ledgerpb.PutRouteRequest{
+		Route:  &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
+		Server: server,
+	}
+	budgets, err := ledgerBudgets("spec.budgets", "", route.Spec.Budgets)
+	if err != nil {
+		return nil, err
+	}
+	request.Budgets = budgets
+	for i, consumer := range route.Spec.Consumers {
+		budgets, err := ledgerBudgets(fmt.Sprintf("spec.consumers[%d].budgets", i), consumer.Name, consumer.Budgets)
+		if err != nil {
+			return nil, err
+		}
+		request.Consumers = append(request.Consumers, consumer.Name)
+		request.Budgets = append(request.Budgets, budgets...)
+	}
+	slices.Sort(request.Consumers)
+	slices.SortFunc(request.Budgets, func(a, b *ledgerpb.Budget) int {
+		if order := strings.Compare(a.GetRef().GetConsumer(), b.GetRef().GetConsumer()); order != 0 {
+			return order
+		}
+		return strings.Compare(a.GetRef().GetName(), b.GetRef().GetName())
+	})
+	return request, nil
+}
+
+func ledgerBudgets(path, consumer string, budgets []v1alpha1.Budget) ([]*ledgerpb.Budget, error) {
+	compiled := make([]*ledgerpb.Budget, 0, len(budgets))
+	for i, budget := range budgets {
+		limit, err := money.ParseUSD(string(budget.Amount))
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d].amount: %w", path, i, err)
+		}
+		compiled = append(compiled, &ledgerpb.Budget{
+			Ref:          &ledgerpb.BudgetRef{Consumer: consumer, Name: budget.Name},
+			LimitNanoUsd: limit.Nano(),
+			Period:       periods[budget.Window.Period],
+			TimeZone:     budget.Window.TimeZone,
+			Enforcement:  enforcements[budget.Enforcement],
+		})
+	}
+	return compiled, nil
+}

@@ -1,0 +1,173 @@
+// Package compile turns a ModelRoute and what it refers to into what the proxies and the ledger are told. It is pure and deterministic: equal routes
+// give equal bytes. The schema has no defaults, so they are applied here.
+package compile
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+// defaultTimeoutSeconds bounds one request where the route does not say: as long as the clients of OpenAI's API wait by themselves.
+const defaultTimeoutSeconds = 600
+
+// UpstreamKeyDir is where the proxies find the upstreams' API keys: one directory per upstream with one file, UpstreamKeyFile.
+const UpstreamKeyDir = "/etc/modelroute/upstreams"
+
+// UpstreamKeyFile is the name of the file with the API key in an upstream's directory.
+const UpstreamKeyFile = "apiKey"
+
+// Input is all that a route's configuration is made of.
+type Input struct {
+	Route  *v1alpha1.ModelRoute
+	Ledger routeconfig.Ledger
+	// Keys are the accepted keys of each consumer, by its name. A consumer without an entry has none yet.
+	Keys map[string][]routeconfig.Key
+}
+
+// Config compiles a route that Validate has found valid. An error means that it was not.
+func Config(in Input) (routeconfig.Config, error) {
+	defaults, err := defaultParameters(in.Route.Spec.Parameters)
+	if err != nil {
+		return routeconfig.Config{}, err
+	}
+	upstreams, err := upstreams(in.Route)
+	if err != nil {
+		return routeconfig.Config{}, err
+	}
+	return routeconfig.Config{
+		Version: routeconfig.Version,
+		Ledger:  in.Ledger,
+		Routes: []routeconfig.Route{{
+			Namespace: in.Route.Namespace,
+			Name:      in.Route.Name,
+			Model:     model(in.Route),
+			Upstreams: upstreams,
+			Defaults:  defaults,
+			Consumers: consumers(in.Route.Spec.Consumers, in.Keys),
+			Denies:    denies(in.Route.Spec.Budgets),
+		}},
+	}, nil
+}
+
+// ModelName is the name under which clients ask for the route's model.
+func ModelName(route *v1alpha1.ModelRoute) string {
+	return cmp.Or(route.Spec.Model.Name, route.Name)
+}
+
+// Endpoint is the base URL of the route for OpenAI clients within the cluster.
+func Endpoint(route *v1alpha1.ModelRoute) string {
+	return fmt.Sprintf("http://%s.%s.svc/v1", route.Name, route.Namespace)
+}
+
+// SecretName is the name of the Secret that delivers the consumer's key.
+func SecretName(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) string {
+	return cmp.Or(consumer.SecretName, route.Name+"-"+consumer.Name)
+}
+
+// TimeoutSeconds bounds one request to the upstream.
+func TimeoutSeconds(upstream v1alpha1.Upstream) int64 {
+	if upstream.TimeoutSeconds == nil {
+		return defaultTimeoutSeconds
+	}
+	return int64(*upstream.TimeoutSeconds)
+}
+
+func model(route *v1alpha1.ModelRoute) routeconfig.Model {
+	spec := route.Spec.Model
+	compiled := routeconfig.Model{
+		Name:                ModelName(route),
+		Aliases:             slices.Sorted(slices.Values(spec.Aliases)),
+		DisplayName:         spec.DisplayName,
+		Description:         spec.Description,
+		ContextLength:       spec.ContextLength,
+		InputModalities:     modalities(spec.InputModalities),
+		OutputModalities:    modalities(spec.OutputModalities),
+		SupportedParameters: slices.Sorted(slices.Values(spec.SupportedParameters)),
+		Created:             max(route.CreationTimestamp.Unix(), 0),
+	}
+	if spec.MaxCompletionTokens != nil {
+		compiled.MaxCompletionTokens = *spec.MaxCompletionTokens
+	}
+	return compiled
+}
+
+// modalities returns the names sorted; a model reads and writes text where the route does not say.
+func modalities(spec []v1alpha1.Modality) []string {
+	if len(spec) == 0 {
+		return []string{string(v1alpha1.ModalityText)}
+	}
+	names := make([]string, 0, len(spec))
+	for _, modality := range spec {
+		names = append(names, string(modality))
+	}
+	slices.Sort(names)
+	return names
+}
+
+func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
+	compiled := make([]routeconfig.Upstream, 0, len(route.Spec.Upstreams))
+	for i, upstream := range route.Spec.Upstreams { // their order is the order in which they are tried
+		prompt, err := money.ParsePricePerMillion(string(upstream.Pricing.Prompt))
+		if err != nil {
+			return nil, fmt.Errorf("spec.upstreams[%d].pricing.prompt: %w", i, err)
+		}
+		completion, err := money.ParsePricePerMillion(string(upstream.Pricing.Completion))
+		if err != nil {
+			return nil, fmt.Errorf("spec.upstreams[%d].pricing.completion: %w", i, err)
+		}
+		compiled = append(compiled, routeconfig.Upstream{
+			Name:           upstream.Name,
+			Provider:       routeconfig.Provider(upstream.Provider),
+			BaseURL:        strings.TrimRight(upstream.BaseURL, "/"),
+			Model:          cmp.Or(upstream.Model, ModelName(route)),
+			APIKeyFile:     UpstreamKeyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
+			Pricing:        routeconfig.Pricing{PromptPicoUSD: prompt.Pico(), CompletionPicoUSD: completion.Pico()},
+			TimeoutSeconds: TimeoutSeconds(upstream),
+		})
+	}
+	return compiled, nil
+}
+
+// defaultParameters returns the parameters that are set, sorted by name. They go through JSON, since the field names of the API type are the names of
+// the parameters, and a parameter added there is then not forgotten here.
+func defaultParameters(parameters *v1alpha1.Parameters) ([]routeconfig.Parameter, error) {
+	if parameters == nil || parameters.Defaults == nil {
+		return nil, nil
+	}
+	encoded, err := json.Marshal(parameters.Defaults)
+	if err != nil {
+		return nil, fmt.Errorf("spec.parameters.defaults: %w", err)
+	}
+	var byName map[string]json.RawMessage
+	if err := json.Unmarshal(encoded, &byName); err != nil {
+		return nil, fmt.Errorf("spec.parameters.defaults: %w", err)
+	}
+	compiled := make([]routeconfig.Parameter, 0, len(byName))
+	for name, value := range byName {
+		compiled = append(compiled, routeconfig.Parameter{Name: name, Value: value})
+	}
+	slices.SortFunc(compiled, func(a, b routeconfig.Parameter) int { return strings.Compare(a.Name, b.Name) })
+	return compiled, nil
+}
+
+func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []routeconfig.Consumer {
+	compiled := make([]routeconfig.Consumer, 0, len(spec))
+	for _, consumer := range spec {
+		accepted := slices.Clone(keys[consumer.Name])
+		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
+		compiled = append(compiled, routeconfig.Consumer{Name: consumer.Name, Keys: accepted, Denies: denies(consumer.Budgets)})
+	}
+	slices.SortFunc(compiled, func(a, b routeconfig.Consumer) int { return strings.Compare(a.Name, b.Name) })
+	return compiled
+}
+
+func denies(budgets []v1alpha1.Budget) bool {
+	return slices.ContainsFunc(budgets, func(budget v1alpha1.Budget) bool { return budget.Enforcement == v1alpha1.EnforcementDeny })
+}

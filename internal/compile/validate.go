@@ -1,0 +1,119 @@
+package compile
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// ConfigSecretSuffix ends the name of the Secret with a route's compiled configuration; no consumer's Secret may have such a name.
+const ConfigSecretSuffix = ".config"
+
+// Validate returns what is wrong with a route. The API server has refused most of it already, by schema and CEL; what it cannot check, such as the names of
+// time zones, is checked here, and the rest once more, for routes that an older schema let in. Every message says what to do.
+func Validate(route *v1alpha1.ModelRoute) field.ErrorList {
+	spec := field.NewPath("spec")
+	errs := validateUpstreams(route.Spec.Upstreams, spec.Child("upstreams"))
+	errs = append(errs, validateModel(route, spec)...)
+	errs = append(errs, validateBudgets(route.Spec.Budgets, spec.Child("budgets"))...)
+	return append(errs, validateConsumers(route, spec.Child("consumers"))...)
+}
+
+func validateModel(route *v1alpha1.ModelRoute, spec *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	model := route.Spec.Model
+	if model.ContextLength <= 0 {
+		errs = append(errs, field.Required(spec.Child("model", "contextLength"), "how many tokens prompt and completion may have together"))
+	}
+	for i, alias := range model.Aliases {
+		if alias == ModelName(route) {
+			errs = append(errs, field.Invalid(spec.Child("model", "aliases").Index(i), alias, "is the model's name: list only other names"))
+		}
+	}
+	parameters, err := defaultParameters(route.Spec.Parameters)
+	if err != nil {
+		return append(errs, field.Invalid(spec.Child("parameters", "defaults"), "", err.Error()))
+	}
+	for _, parameter := range parameters {
+		if !json.Valid(parameter.Value) {
+			errs = append(errs, field.Invalid(spec.Child("parameters", "defaults", parameter.Name), string(parameter.Value), "is no JSON"))
+		}
+	}
+	return errs
+}
+
+func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.ErrorList {
+	if len(upstreams) == 0 {
+		return field.ErrorList{field.Required(path, "name the place that serves the model")}
+	}
+	var errs field.ErrorList
+	for i, upstream := range upstreams {
+		pricing := path.Index(i).Child("pricing")
+		errs = append(errs, validatePrice(upstream.Pricing.Prompt, pricing.Child("prompt"))...)
+		errs = append(errs, validatePrice(upstream.Pricing.Completion, pricing.Child("completion"))...)
+	}
+	return errs
+}
+
+func validatePrice(price v1alpha1.USDPerMillionTokens, path *field.Path) field.ErrorList {
+	if _, err := money.ParsePricePerMillion(string(price)); err != nil {
+		return field.ErrorList{field.Invalid(path, price, `must be USD per million tokens as a quoted decimal, such as "2.00"`)}
+	}
+	return nil
+}
+
+func validateBudgets(budgets []v1alpha1.Budget, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	names := map[string]bool{}
+	for i, spec := range budgets {
+		path := path.Index(i)
+		if names[spec.Name] {
+			errs = append(errs, field.Duplicate(path.Child("name"), spec.Name))
+		}
+		names[spec.Name] = true
+		if _, err := money.ParseUSD(string(spec.Amount)); err != nil {
+			errs = append(errs, field.Invalid(path.Child("amount"), spec.Amount, `must be USD as a quoted decimal, such as "500.00"`))
+		}
+		if _, err := budget.NewCalendar(budget.Period(spec.Window.Period), spec.Window.TimeZone); err != nil {
+			errs = append(errs, field.Invalid(path.Child("window"), fmt.Sprintf("%s %s", spec.Window.Period, spec.Window.TimeZone), err.Error()))
+		}
+		if _, known := enforcements[spec.Enforcement]; !known {
+			errs = append(errs, field.NotSupported(path.Child("enforcement"), spec.Enforcement,
+				[]v1alpha1.Enforcement{v1alpha1.EnforcementDeny, v1alpha1.EnforcementWarn}))
+		}
+	}
+	return errs
+}
+
+func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	names, secrets := map[string]bool{}, map[string]string{}
+	for i, consumer := range route.Spec.Consumers {
+		path := path.Index(i)
+		if names[consumer.Name] {
+			errs = append(errs, field.Duplicate(path.Child("name"), consumer.Name))
+		}
+		names[consumer.Name] = true
+		secret := SecretName(route, consumer)
+		if other, taken := secrets[secret]; taken {
+			errs = append(errs, field.Invalid(path.Child("secretName"), secret,
+				fmt.Sprintf("is also the Secret of consumer %s: give one of them another secretName", other)))
+		}
+		secrets[secret] = consumer.Name
+		if secret == route.Name+ConfigSecretSuffix {
+			errs = append(errs, field.Invalid(path.Child("secretName"), secret, "is the Secret with the proxies' configuration: choose another name"))
+		}
+		for _, upstream := range route.Spec.Upstreams {
+			if secret == upstream.APIKeySecretRef.Name {
+				errs = append(errs, field.Invalid(path.Child("secretName"), secret, "is the Secret with the upstream's API key: choose another name"))
+			}
+		}
+		errs = append(errs, validateBudgets(consumer.Budgets, path.Child("budgets"))...)
+	}
+	return errs
+}

@@ -1,0 +1,185 @@
+package desired
+
+import (
+	"cmp"
+	"maps"
+	"path"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
+)
+
+const (
+	// defaultReplicas lets one proxy go at any time, for an upgrade of its node for example, without an interruption.
+	defaultReplicas = 2
+	// nonRootID is the user and group of the proxy: "nonroot" of the distroless images.
+	nonRootID = 65532
+	// drainSeconds is what a proxy gets, beyond its longest request, to leave the Service's endpoints and to settle.
+	drainSeconds = 30
+	// ledgerAudience is the audience of the token that a proxy shows to the ledger; the API server does not accept it for itself.
+	ledgerAudience = "modelroute-ledger"
+	// tokenSeconds is how long such a token is valid; the kubelet replaces it in time.
+	tokenSeconds = 3600
+
+	configDir = "/etc/modelroute/config"
+	tokenDir  = "/var/run/secrets/modelroute"
+	tokenFile = "token"
+)
+
+func deployment(in Input) Object {
+	name := ProxyName(in.Route)
+	selector := ProxyLabels(in.Route)
+	podLabels := labels(in.Route)
+	maps.Copy(podLabels, selector)
+	deployment := appsv1ac.Deployment(name, in.Route.Namespace).
+		WithLabels(labels(in.Route)).
+		WithOwnerReferences(ownerReference(in.Route)).
+		WithSpec(appsv1ac.DeploymentSpec().
+			WithReplicas(replicas(in.Route)).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector)).
+			WithStrategy(appsv1ac.DeploymentStrategy().
+				WithType(appsv1.RollingUpdateDeploymentStrategyType).
+				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
+					WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))).
+			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(podLabels).WithSpec(podSpec(in))))
+	return object("apps", "v1", "Deployment", in.Route, name, deployment)
+}
+
+func replicas(route *v1alpha1.ModelRoute) int32 {
+	if route.Spec.Proxy == nil || route.Spec.Proxy.Replicas == nil {
+		return defaultReplicas
+	}
+	return *route.Spec.Proxy.Replicas
+}
+
+func podSpec(in Input) *corev1ac.PodSpecApplyConfiguration {
+	spec := corev1ac.PodSpec().
+		WithServiceAccountName(ProxyName(in.Route)).
+		WithEnableServiceLinks(false).
+		WithTerminationGracePeriodSeconds(longestRequestSeconds(in.Route) + drainSeconds).
+		WithSecurityContext(corev1ac.PodSecurityContext().
+			WithRunAsNonRoot(true).WithRunAsUser(nonRootID).WithRunAsGroup(nonRootID).WithFSGroup(nonRootID).
+			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
+		WithVolumes(volumes(in.Route)...).
+		WithContainers(container(in))
+	proxy := in.Route.Spec.Proxy
+	if proxy == nil {
+		return spec
+	}
+	for _, toleration := range proxy.Tolerations {
+		spec.WithTolerations(tolerationOf(toleration))
+	}
+	return spec.WithNodeSelector(proxy.NodeSelector)
+}
+
+// longestRequestSeconds is how long a request may still take that began just before the proxy was told to stop.
+func longestRequestSeconds(route *v1alpha1.ModelRoute) int64 {
+	longest := int64(0)
+	for _, upstream := range route.Spec.Upstreams {
+		longest = max(longest, compile.TimeoutSeconds(upstream))
+	}
+	return longest
+}
+
+func container(in Input) *corev1ac.ContainerApplyConfiguration {
+	container := corev1ac.Container().
+		WithName("proxy").
+		WithImage(in.Image).
+		WithCommand("/proxy").
+		WithArgs(
+			"--config-dir="+configDir,
+			"--config-secret="+in.Route.Namespace+"/"+ConfigSecretName(in.Route),
+			"--ledger-token-file="+path.Join(tokenDir, tokenFile),
+			"--instance=$(POD_NAME)").
+		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").WithValueFrom(corev1ac.EnvVarSource().
+			WithFieldRef(corev1ac.ObjectFieldSelector().WithFieldPath("metadata.name")))).
+		WithPorts(
+			corev1ac.ContainerPort().WithName("http").WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP),
+			corev1ac.ContainerPort().WithName("admin").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
+		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2).WithFailureThreshold(2)).
+		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6)).
+		WithResources(resources(in.Route)).
+		WithSecurityContext(corev1ac.SecurityContext().
+			WithAllowPrivilegeEscalation(false).WithReadOnlyRootFilesystem(true).
+			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
+		WithVolumeMounts(mounts(in.Route)...)
+	if in.PullPolicy != "" {
+		container.WithImagePullPolicy(in.PullPolicy)
+	}
+	return container
+}
+
+func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
+	return corev1ac.Probe().WithTimeoutSeconds(2).
+		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(urlPath).WithPort(portName("admin")))
+}
+
+func portName(name string) intstr.IntOrString { return intstr.FromString(name) }
+
+// volumes are the configuration, the token for the ledger, and one directory for each upstream's API key.
+func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
+	all := []*corev1ac.VolumeApplyConfiguration{
+		corev1ac.Volume().WithName("config").WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(ConfigSecretName(route)).WithDefaultMode(0o440)),
+		corev1ac.Volume().WithName("ledger-token").WithProjected(corev1ac.ProjectedVolumeSource().
+			WithDefaultMode(0o440).
+			WithSources(corev1ac.VolumeProjection().WithServiceAccountToken(corev1ac.ServiceAccountTokenProjection().
+				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))),
+	}
+	for i, upstream := range route.Spec.Upstreams {
+		all = append(all, corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(upstream.APIKeySecretRef.Name).WithDefaultMode(0o440).
+			WithItems(corev1ac.KeyToPath().WithKey(upstream.APIKeySecretRef.Key).WithPath(compile.UpstreamKeyFile))))
+	}
+	return all
+}
+
+func mounts(route *v1alpha1.ModelRoute) []*corev1ac.VolumeMountApplyConfiguration {
+	all := []*corev1ac.VolumeMountApplyConfiguration{
+		corev1ac.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
+		corev1ac.VolumeMount().WithName("ledger-token").WithMountPath(tokenDir).WithReadOnly(true),
+	}
+	for i, upstream := range route.Spec.Upstreams {
+		all = append(all, corev1ac.VolumeMount().WithName(upstreamVolume(i)).
+			WithMountPath(path.Join(compile.UpstreamKeyDir, upstream.Name)).WithReadOnly(true))
+	}
+	return all
+}
+
+func upstreamVolume(index int) string { return "upstream-" + strconv.Itoa(index) }
+
+func resources(route *v1alpha1.ModelRoute) *corev1ac.ResourceRequirementsApplyConfiguration {
+	if proxy := route.Spec.Proxy; proxy != nil && proxy.Resources != nil {
+		return corev1ac.ResourceRequirements().WithRequests(proxy.Resources.Requests).WithLimits(proxy.Resources.Limits)
+	}
+	return corev1ac.ResourceRequirements().WithRequests(corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse("20m"),
+		corev1.ResourceMemory: resource.MustParse("48Mi"),
+	})
+}
+
+func tolerationOf(spec corev1.Toleration) *corev1ac.TolerationApplyConfiguration {
+	toleration := corev1ac.Toleration().WithOperator(cmp.Or(spec.Operator, corev1.TolerationOpEqual))
+	if spec.Key != "" {
+		toleration.WithKey(spec.Key)
+	}
+	if spec.Value != "" {
+		toleration.WithValue(spec.Value)
+	}
+	if spec.Effect != "" {
+		toleration.WithEffect(spec.Effect)
+	}
+	if spec.TolerationSeconds != nil {
+		toleration.WithTolerationSeconds(*spec.TolerationSeconds)
+	}
+	return toleration
+}
