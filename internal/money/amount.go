@@ -2,7 +2,10 @@
 // pico-USD per token. Both are integers; no floating-point number ever touches money.
 package money
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // Amount is a sum of money in nano-USD (10⁻⁹ USD). Its arithmetic saturates at the ends of int64 (about ±9.2 billion USD)
 // instead of wrapping around, so that an absurd figure denies a request and never grants one. An Amount may be negative: a
@@ -51,14 +54,11 @@ func (a Amount) Sub(b Amount) Amount {
 
 // Cmp returns −1, 0 or +1 as a is less than, equal to or greater than b.
 func (a Amount) Cmp(b Amount) int {
-	switch {
-	case a.nano < b.nano:
-		return -1
-	case a.nano > b.nano:
-		return 1
-	}
-	return 0
+	return cmp.Compare(a.nano, b.nano)
 }
+
+// Equal reports whether a and b are the same amount. It is what go-cmp compares by.
+func (a Amount) Equal(b Amount) bool { return a == b }
 
 // IsZero reports whether a is nothing.
 func (a Amount) IsZero() bool { return a.nano == 0 }

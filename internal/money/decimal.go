@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -62,36 +63,45 @@ const maxNumberLength = 64
 // maxExponent bounds the exponent of such a number, so that a hostile "1e999999999" costs nothing to refuse.
 const maxExponent = 40
 
-// ParseUSDNumber reads an amount in USD as an upstream reports it: a JSON number, which may have an exponent and any number of decimals, such as
-// 0.000128 or 1.28e-4. It is read from its text, exactly, and rounded up to nano-USD. A negative number or one beyond
-// Max is an error: neither is a bill that can be booked.
+// jsonNumber is the grammar of a number in JSON (RFC 8259, section 6), and captures the exponent. big.Rat reads more than that.
+var jsonNumber = regexp.MustCompile(`^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE]([+-]?[0-9]+))?$`)
+
+// ParseUSDNumber reads an amount in USD as an upstream reports it: a JSON number, which may have an exponent and any
+// number of decimals, such as 0.000128 or 1.28e-4. It is read from its text, exactly, and rounded up to nano-USD. A
+// negative number, one beyond Max, one longer than 64 characters and one with an exponent beyond ±40 are errors: none is
+// a bill that can be booked.
 func ParseUSDNumber(text string) (Amount, error) {
 	if len(text) > maxNumberLength {
 		return Amount{}, fmt.Errorf("amount of %d characters: longer than %d", len(text), maxNumberLength)
 	}
-	if _, exponent, found := strings.Cut(strings.ToLower(text), "e"); found {
-		power, err := strconv.Atoi(exponent)
-		if err != nil || power > maxExponent || power < -maxExponent {
+	parts := jsonNumber.FindStringSubmatch(text)
+	if parts == nil {
+		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
+	}
+	if exponent := parts[1]; exponent != "" {
+		if power, err := strconv.Atoi(exponent); err != nil || power > maxExponent || power < -maxExponent {
 			return Amount{}, fmt.Errorf("amount %q: exponent is out of range", text)
 		}
 	}
-	if strings.ContainsAny(text, "/_xXpPbBoO") { // big.Rat reads fractions and other bases; JSON has neither
-		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
-	}
 	usd, ok := new(big.Rat).SetString(text)
-	if !ok {
+	switch {
+	case !ok:
 		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
-	}
-	if usd.Sign() < 0 {
+	case usd.Sign() < 0:
 		return Amount{}, fmt.Errorf("amount %q: is negative", text)
 	}
-	scaled := usd.Mul(usd, big.NewRat(NanoPerUSD, 1))
+	return nanoRoundedUp(usd)
+}
+
+// nanoRoundedUp returns a non-negative number of USD as an Amount.
+func nanoRoundedUp(usd *big.Rat) (Amount, error) {
+	scaled := new(big.Rat).Mul(usd, big.NewRat(NanoPerUSD, 1))
 	quotient, remainder := new(big.Int).QuoRem(scaled.Num(), scaled.Denom(), new(big.Int))
 	if remainder.Sign() > 0 {
 		quotient.Add(quotient, big.NewInt(1))
 	}
 	if !quotient.IsInt64() {
-		return Amount{}, fmt.Errorf("amount %q: is too large", text)
+		return Amount{}, fmt.Errorf("amount of %s USD: is too large", usd.FloatString(0))
 	}
 	return Amount{nano: quotient.Int64()}, nil
 }
@@ -109,6 +119,10 @@ func (a Amount) String() string {
 	}
 	return sign + strconv.FormatUint(magnitude/NanoPerUSD, 10) + "." + fraction
 }
+
+// MarshalText writes the amount as String does, so that logs and JSON show it: its value is unexported, and encoding/json
+// would write {} without a word.
+func (a Amount) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // PerToken returns the price as the catalogues of OpenAI-compatible APIs write it: USD per token, a decimal string without trailing
 // zeros, such as "0.000002".

@@ -20,6 +20,9 @@ func PriceFromPico(pico int64) Price { return Price{pico: max(pico, 0)} }
 // Pico returns the price in pico-USD per token.
 func (p Price) Pico() int64 { return p.pico }
 
+// Equal reports whether p and q are the same price. It is what go-cmp compares by.
+func (p Price) Equal(q Price) bool { return p == q }
+
 // IsZero reports whether a token is free.
 func (p Price) IsZero() bool { return p.pico == 0 }
 
