@@ -294,7 +294,7 @@ type Proxy struct {
 
 	// resources are the compute resources of one proxy. Absent: requests of 20m CPU and 48Mi memory.
 	// +optional
-	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+	Resources *Resources `json:"resources,omitempty"`
 
 	// nodeSelector restricts the nodes on which proxies run.
 	// +optional
@@ -308,4 +308,19 @@ type Proxy struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+}
+
+// Resources are the compute resources of one proxy.
+type Resources struct {
+	// requests are what the scheduler sets aside for it.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=8
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+
+	// limits are the most that it may use.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=8
+	Limits corev1.ResourceList `json:"limits,omitempty"`
 }

@@ -16,7 +16,7 @@ type ProxyApplyConfiguration struct {
 	// replicas is how many proxies run. Absent: 2.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// resources are the compute resources of one proxy. Absent: requests of 20m CPU and 48Mi memory.
-	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
 	// nodeSelector restricts the nodes on which proxies run.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let proxies run on tainted nodes.
@@ -40,8 +40,8 @@ func (b *ProxyApplyConfiguration) WithReplicas(value int32) *ProxyApplyConfigura
 // WithResources sets the Resources field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Resources field is set to the value of the last call.
-func (b *ProxyApplyConfiguration) WithResources(value v1.ResourceRequirements) *ProxyApplyConfiguration {
-	b.Resources = &value
+func (b *ProxyApplyConfiguration) WithResources(value *ResourcesApplyConfiguration) *ProxyApplyConfiguration {
+	b.Resources = value
 	return b
 }
 
