@@ -48,7 +48,7 @@ probe_kube_scheduler() { ask --insecure https://127.0.0.1:10259/healthz; }
 
 command_kubelet() {
   COMMAND=("$BIN/kubelet" --config="$ETC/kubelet.yaml" --kubeconfig="$ETC/kubelet.kubeconfig" --hostname-override="$NODE"
-    --node-ip="$NODE_IP" --root-dir="$STATE/kubelet" --cert-dir="$PKI/self-signed")
+    --node-ip="$NODE_IP" --root-dir="$RUN/kubelet" --cert-dir="$PKI/self-signed")
 }
 probe_kubelet() { ask http://127.0.0.1:10248/healthz; }
 

@@ -2,15 +2,13 @@
 # Takes the cluster down and leaves nothing of it on the machine but the binaries.
 
 cluster_down() {
-  need_root
   # One cluster fits on a machine, so the one that is on it is meant, whichever checkout it belongs to.
   if [[ -f $OWNER ]]; then
     use_state "$(<"$OWNER")"
   fi
-  lock
   say "taking down the cluster of $STATE"
   clear_machine
-  find "$STATE" -mindepth 1 -maxdepth 1 ! -name bin ! -name lock -exec rm -rf --one-file-system -- {} +
+  [[ ! -d $STATE ]] || find "$STATE" -mindepth 1 -maxdepth 1 ! -name bin ! -name lock -exec rm -rf --one-file-system -- {} +
 }
 
 # clear_machine ends every process and removes every trace outside of the state directory.
@@ -50,13 +48,12 @@ kill_rest() {
   gone_within 10 "${rest[@]}" || die "these processes cannot be killed: ${rest[*]}"
 }
 
-# remove_shim_sockets removes the sockets that a killed shim leaves in a directory that all containerds of a machine share.
+# remove_shim_sockets removes the sockets of killed shims from the directory that all containerds of a machine share: those to
+# which nobody listens.
 remove_shim_sockets() {
-  local file socket
-  for file in "$RUN"/containerd/io.containerd.runtime.v2.task/*/*/address; do
-    [[ -f $file ]] || continue
-    socket="$(<"$file")"
-    rm -f -- "${socket#unix://}"
+  local socket
+  for socket in /run/containerd/s/*; do
+    grep -qF " $socket" /proc/net/unix || rm -f -- "$socket"
   done
   rmdir /run/containerd/s /run/containerd 2>/dev/null || true
 }
@@ -95,11 +92,14 @@ remove_cgroups() {
 
 # remove_traces removes what the kubelet and the CNI library write to places that cannot be chosen.
 remove_traces() {
-  local log
+  local log result sandbox
   for log in /var/log/containers/*.log; do
     [[ $(readlink -- "$log") != "$LOGS"/* ]] || rm -f -- "$log"
   done
-  rm -f /var/lib/cni/results/modelroute-*
+  for result in /var/lib/cni/results/modelroute-*-eth0; do
+    sandbox="${result#*/modelroute-}"
+    rm -f -- "$result" "/var/lib/cni/results/cni-loopback-${sandbox%-eth0}-lo"
+  done
   rm -f /var/lib/kubelet/device-plugins/{kubelet.sock,kubelet_internal_checkpoint,DEPRECATION}
   rmdir /var/log/containers /var/lib/cni/results /var/lib/cni /var/lib/kubelet/device-plugins /var/lib/kubelet 2>/dev/null || true
 }

@@ -11,6 +11,7 @@ cluster_up() {
   make_pki
   render_all
   save_sysctls
+  mount_kubelet_root
   network_up
   start_components
   admin apply --server-side --force-conflicts --filename "$ETC/cluster.yaml" >/dev/null
@@ -51,6 +52,18 @@ SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops 
 
 save_sysctls() {
   [[ -f $STATE/sysctls ]] || sysctl "${SYSCTLS[@]}" >"$STATE/sysctls"
+}
+
+# mount_kubelet_root gives the kubelet's directory a short name, because it makes sockets in there. It is a mount and not a
+# symbolic link, because the kubelet compares its paths with those in the table of mounts, and it is on the disk and not in
+# /run itself, so that an emptyDir is as durable and as slow as elsewhere.
+mount_kubelet_root() {
+  mkdir -p "$STATE/kubelet" "$RUN/kubelet"
+  mountpoint --quiet "$RUN/kubelet" && return
+  mount --bind "$STATE/kubelet" "$RUN/kubelet"
+  # Its own peer group: what the kubelet mounts below it does not show up a second time in the checkout.
+  mount --make-private "$RUN/kubelet"
+  mount --make-shared "$RUN/kubelet"
 }
 
 start_components() {
