@@ -1,0 +1,96 @@
+// Command upstream serves an OpenRouter-compatible API for machines without internet or key. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/modelroute/modelroute/hack/upstream/upstream"
+)
+
+// drainTimeout is how long streams may go on after SIGTERM; it is below a pod's default grace of 30 seconds.
+const drainTimeout = 25 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	switch err := Run(ctx, os.Args[1:], os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "upstream:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// Run serves until ctx ends, then drains. It logs to log, as JSON.
+func Run(ctx context.Context, args []string, log io.Writer) error {
+	listen, options, err := parseFlags(args, log)
+	if err != nil {
+		return err
+	}
+	options.Now = time.Now
+	options.Logger = slog.New(slog.NewJSONHandler(log, nil))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	server := &http.Server{
+		Handler:           upstream.New(options),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(options.Logger.Handler(), slog.LevelWarn),
+	}
+	options.Logger.Info("listening", "address", listener.Addr().String(), "keys", len(options.Keys))
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-ctx.Done():
+	}
+	options.Logger.Info("draining")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		return fmt.Errorf("draining: %w", err)
+	}
+	return nil
+}
+
+func parseFlags(args []string, output io.Writer) (listen string, options upstream.Options, err error) {
+	flags := flag.NewFlagSet("upstream", flag.ContinueOnError)
+	flags.SetOutput(output)
+	flags.StringVar(&listen, "listen", ":8080", "`address` to serve on")
+	flags.BoolVar(&options.AnyKey, "any-key", false, "accept any key that begins with sk-or- (the default when no --api-key is given)")
+	// The reason of a refused key is kept apart: flag's own message would repeat the value, and with it the key.
+	var keyErr error
+	flags.Func("api-key", "accept `label=key`, or label=key:limit-usd; may be repeated", func(text string) error {
+		key, err := upstream.ParseKey(text)
+		keyErr = errors.Join(keyErr, err)
+		options.Keys = append(options.Keys, key)
+		return nil
+	})
+	flags.IntVar(&options.AnswerTokens, "answer-tokens", 0, "about how many `tokens` an answer has when the prompt leaves it open (0 is 120)")
+	flags.IntVar(&options.TokensPerChunk, "tokens-per-chunk", 0, "`tokens` in one event of a stream (0 is 1)")
+	flags.DurationVar(&options.FirstTokenDelay, "first-token-delay", 0, "`time` before the first token")
+	flags.DurationVar(&options.TokenDelay, "token-delay", 0, "`time` for each token after the first")
+	flags.DurationVar(&options.GenerationDelay, "generation-delay", 0, "`time` until GET /generation knows a generation (0 is 500ms)")
+	flags.IntVar(&options.KeepRecords, "keep-records", 0, "`records` kept in the books (0 is 100000); totals count all")
+	if err := flags.Parse(args); err != nil {
+		return "", options, fmt.Errorf("reading the flags: %w", err)
+	}
+	if flags.NArg() > 0 {
+		return "", options, fmt.Errorf("reading the flags: unexpected argument %q", flags.Arg(0))
+	}
+	return listen, options, keyErr
+}

@@ -1,0 +1,146 @@
+package upstream
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+func usd(nano int64) json.Number { return json.Number(FormatUSD(nano)) }
+
+// optionalUSD is null for a negative amount, which is how "no limit" is kept.
+func optionalUSD(nano int64) *json.Number {
+	if nano < 0 {
+		return nil
+	}
+	n := usd(nano)
+	return &n
+}
+
+type envelope struct {
+	Data any `json:"data"`
+}
+
+type keyData struct {
+	Label              string       `json:"label"`
+	Limit              *json.Number `json:"limit"`
+	LimitRemaining     *json.Number `json:"limit_remaining"`
+	LimitReset         *string      `json:"limit_reset"`
+	IncludeBYOKInLimit bool         `json:"include_byok_in_limit"`
+	Usage              json.Number  `json:"usage"`
+	UsageDaily         json.Number  `json:"usage_daily"`
+	UsageWeekly        json.Number  `json:"usage_weekly"`
+	UsageMonthly       json.Number  `json:"usage_monthly"`
+	BYOKUsage          json.Number  `json:"byok_usage"`
+	IsFreeTier         bool         `json:"is_free_tier"`
+	IsManagementKey    bool         `json:"is_management_key"`
+	ExpiresAt          *string      `json:"expires_at"`
+	CreatorUserID      string       `json:"creator_user_id"`
+	RateLimit          rateLimit    `json:"rate_limit"`
+}
+
+type rateLimit struct {
+	Requests int    `json:"requests"`
+	Interval string `json:"interval"`
+	Note     string `json:"note"`
+}
+
+// serveKey answers GET /key: what the caller's key has spent. Windows are UTC, weeks begin on Monday.
+func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) error {
+	payer, err := s.keys.authenticate(r)
+	if err != nil {
+		return err
+	}
+	spent := s.books.spent(payer.label)
+	now := s.Now().UTC()
+	monday := now.AddDate(0, 0, -(int(now.Weekday())+6)%7)
+	first := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	data := keyData{
+		Label:         payer.label,
+		Limit:         optionalUSD(payer.limit),
+		Usage:         usd(spent.credits()),
+		UsageDaily:    usd(spent.since(dayOf(now))),
+		UsageWeekly:   usd(spent.since(dayOf(monday))),
+		UsageMonthly:  usd(spent.since(dayOf(first))),
+		BYOKUsage:     usd(spent.byok),
+		CreatorUserID: "user_upstream",
+		RateLimit:     rateLimit{Requests: -1, Interval: "10s", Note: "This field is deprecated and safe to ignore."},
+	}
+	if payer.limit >= 0 {
+		data.LimitRemaining = optionalUSD(max(0, payer.limit-spent.credits()))
+	}
+	writeJSON(w, http.StatusOK, envelope{data})
+	return nil
+}
+
+func (s *Server) serveCredits(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.keys.authenticate(r); err != nil {
+		return err
+	}
+	all := s.books.allCredits()
+	writeJSON(w, http.StatusOK, envelope{map[string]json.Number{"total_credits": usd(s.CreditsNano), "total_usage": usd(all)}})
+	return nil
+}
+
+type generationData struct {
+	ID                     string      `json:"id"`
+	CreatedAt              string      `json:"created_at"`
+	Model                  string      `json:"model"`
+	ProviderName           string      `json:"provider_name"`
+	TotalCost              json.Number `json:"total_cost"`
+	Usage                  json.Number `json:"usage"`
+	IsBYOK                 bool        `json:"is_byok"`
+	UpstreamInferenceCost  json.Number `json:"upstream_inference_cost"`
+	CacheDiscount          *string     `json:"cache_discount"`
+	TokensPrompt           int         `json:"tokens_prompt"`
+	TokensCompletion       int         `json:"tokens_completion"`
+	NativeTokensPrompt     int         `json:"native_tokens_prompt"`
+	NativeTokensCompletion int         `json:"native_tokens_completion"`
+	NativeTokensReasoning  int         `json:"native_tokens_reasoning"`
+	NativeTokensCached     int         `json:"native_tokens_cached"`
+	Streamed               bool        `json:"streamed"`
+	Cancelled              bool        `json:"cancelled"`
+	FinishReason           *string     `json:"finish_reason"`
+	NativeFinishReason     *string     `json:"native_finish_reason"`
+	ServiceTier            string      `json:"service_tier"`
+	Latency                int64       `json:"latency"`
+	GenerationTime         int64       `json:"generation_time"`
+	UpstreamID             string      `json:"upstream_id"`
+	RequestID              string      `json:"request_id"`
+	SessionID              *string     `json:"session_id"`
+}
+
+// serveGeneration answers GET /generation?id=, which knows a generation only a while after it was booked.
+func (s *Server) serveGeneration(w http.ResponseWriter, r *http.Request) error {
+	payer, err := s.keys.authenticate(r)
+	if err != nil {
+		return err
+	}
+	id := r.URL.Query().Get("id")
+	if id == "" {
+		return badRequest(`Invalid input for "id": required`)
+	}
+	record, ok := s.books.find(id)
+	if !ok || record.KeyHash != payer.hash || s.Now().Before(record.Time.Add(s.GenerationDelay)) {
+		return newError(http.StatusNotFound, "Generation %s not found", id)
+	}
+	writeJSON(w, http.StatusOK, envelope{record.generation()})
+	return nil
+}
+
+func (r Record) generation() generationData {
+	data := generationData{
+		ID: r.ID, CreatedAt: r.Time.UTC().Format(time.RFC3339Nano), Model: r.Model, ProviderName: r.Provider,
+		TotalCost: usd(r.CostNanoUSD - r.BYOKNanoUSD), Usage: usd(r.CostNanoUSD - r.BYOKNanoUSD),
+		IsBYOK: r.IsBYOK, UpstreamInferenceCost: usd(r.BYOKNanoUSD),
+		TokensPrompt: r.PromptTokens, TokensCompletion: r.CompletionTokens,
+		NativeTokensPrompt: r.PromptTokens, NativeTokensCompletion: r.CompletionTokens,
+		Streamed: r.Streamed, Cancelled: r.Cancelled, ServiceTier: r.ServiceTier,
+		Latency: r.LatencyMillis, GenerationTime: r.LatencyMillis,
+		UpstreamID: "up-" + r.ID, RequestID: "req-" + r.ID,
+	}
+	if r.FinishReason != "" {
+		data.FinishReason, data.NativeFinishReason = &r.FinishReason, &r.FinishReason
+	}
+	return data
+}

@@ -1,0 +1,146 @@
+package upstream
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// catalogueModel is a model in the shape of GET /models. Prices are strings in USD per token.
+type catalogueModel struct {
+	ID                  string          `json:"id"`
+	CanonicalSlug       string          `json:"canonical_slug"`
+	HuggingFaceID       string          `json:"hugging_face_id"`
+	Name                string          `json:"name"`
+	Created             int64           `json:"created"`
+	Description         string          `json:"description"`
+	ContextLength       int             `json:"context_length"`
+	Architecture        architecture    `json:"architecture"`
+	Pricing             pricing         `json:"pricing"`
+	TopProvider         topProvider     `json:"top_provider"`
+	PerRequestLimits    json.RawMessage `json:"per_request_limits"`
+	SupportedParameters []string        `json:"supported_parameters"`
+	DefaultParameters   json.RawMessage `json:"default_parameters"`
+	ExpirationDate      *string         `json:"expiration_date"`
+	Links               modelLinks      `json:"links"`
+}
+
+type modelLinks struct {
+	Details string `json:"details"`
+}
+
+type architecture struct {
+	Modality         string   `json:"modality"`
+	InputModalities  []string `json:"input_modalities"`
+	OutputModalities []string `json:"output_modalities"`
+	Tokenizer        string   `json:"tokenizer"`
+	InstructType     *string  `json:"instruct_type"`
+}
+
+type pricing struct {
+	Prompt            string `json:"prompt"`
+	Completion        string `json:"completion"`
+	Request           string `json:"request"`
+	Image             string `json:"image"`
+	WebSearch         string `json:"web_search"`
+	InternalReasoning string `json:"internal_reasoning"`
+}
+
+type topProvider struct {
+	ContextLength       int  `json:"context_length"`
+	MaxCompletionTokens *int `json:"max_completion_tokens"`
+	IsModerated         bool `json:"is_moderated"`
+}
+
+func (m Model) maxCompletion() *int {
+	if m.MaxCompletion == 0 {
+		return nil
+	}
+	return &m.MaxCompletion
+}
+
+func (m Model) pricing() pricing {
+	return pricing{
+		Prompt: FormatUSD(m.Price.Prompt), Completion: FormatUSD(m.Price.Completion),
+		Request: "0", Image: "0", WebSearch: "0", InternalReasoning: "0",
+	}
+}
+
+func (m Model) catalogue() catalogueModel {
+	out := catalogueModel{
+		ID: m.ID, CanonicalSlug: m.ID, HuggingFaceID: m.HuggingFaceID, Name: m.Name, Created: m.Created,
+		Description: m.Description, ContextLength: m.Context,
+		Architecture: architecture{
+			Modality: "text->text", InputModalities: []string{"text"}, OutputModalities: []string{"text"}, Tokenizer: m.Tokenizer,
+		},
+		Pricing:             m.pricing(),
+		TopProvider:         topProvider{ContextLength: m.Context, MaxCompletionTokens: m.maxCompletion()},
+		PerRequestLimits:    jsonNull,
+		SupportedParameters: m.SupportedParameters,
+		DefaultParameters:   jsonNull,
+		Links:               modelLinks{Details: "/api/v1/models/" + m.ID + "/endpoints"},
+	}
+	if m.InstructType != "" {
+		out.Architecture.InstructType = &m.InstructType
+	}
+	return out
+}
+
+// serveModels answers GET /models, which needs no key.
+func (s *Server) serveModels(w http.ResponseWriter, _ *http.Request) error {
+	data := make([]catalogueModel, 0, len(s.Models))
+	for _, m := range s.Models {
+		data = append(data, m.catalogue())
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"data": data, "total_count": len(data), "links": map[string]any{"next": nil},
+	})
+	return nil
+}
+
+func (s *Server) namedModel(r *http.Request) (Model, error) {
+	id := r.PathValue("author") + "/" + r.PathValue("slug")
+	m, ok := s.models[id]
+	if !ok {
+		return Model{}, newError(http.StatusNotFound, "Model %q not found", id)
+	}
+	return m, nil
+}
+
+func (s *Server) serveModel(w http.ResponseWriter, r *http.Request) error {
+	m, err := s.namedModel(r)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, envelope{m.catalogue()})
+	return nil
+}
+
+type endpoint struct {
+	Name                string   `json:"name"`
+	ProviderName        string   `json:"provider_name"`
+	ContextLength       int      `json:"context_length"`
+	Pricing             pricing  `json:"pricing"`
+	Quantization        string   `json:"quantization"`
+	MaxCompletionTokens *int     `json:"max_completion_tokens"`
+	SupportedParameters []string `json:"supported_parameters"`
+	Status              int      `json:"status"`
+	UptimeLast30m       float64  `json:"uptime_last_30m"`
+}
+
+// serveEndpoints answers GET /models/{author}/{slug}/endpoints: the one provider of a model.
+func (s *Server) serveEndpoints(w http.ResponseWriter, r *http.Request) error {
+	m, err := s.namedModel(r)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, envelope{map[string]any{
+		"id": m.ID, "name": m.Name, "created": m.Created, "description": m.Description,
+		"architecture": m.catalogue().Architecture,
+		"endpoints": []endpoint{{
+			Name: m.Provider + " | " + m.ID, ProviderName: m.Provider, ContextLength: m.Context, Pricing: m.pricing(),
+			Quantization: "unknown", MaxCompletionTokens: m.maxCompletion(), SupportedParameters: m.SupportedParameters,
+			UptimeLast30m: 100,
+		}},
+	}})
+	return nil
+}

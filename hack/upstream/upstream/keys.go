@@ -1,0 +1,109 @@
+package upstream
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Key is an API key that the upstream accepts.
+type Key struct {
+	Label     string
+	Secret    string
+	LimitNano int64 // nano-USD; negative is no limit, 0 allows nothing
+}
+
+// NoLimit is the LimitNano of a key that may spend without end.
+const NoLimit = -1
+
+// ParseKey reads label=key or label=key:limit, the limit in USD. Its errors never show the key.
+func ParseKey(text string) (Key, error) {
+	label, rest, ok := strings.Cut(text, "=")
+	if !ok || label == "" || rest == "" {
+		return Key{}, fmt.Errorf("reading an API key: expected label=key or label=key:limit-usd")
+	}
+	secret, limit, limited := strings.Cut(rest, ":")
+	key := Key{Label: label, Secret: secret, LimitNano: NoLimit}
+	if !limited {
+		return key, nil
+	}
+	if key.LimitNano, ok = ParseUSD(limit); !ok {
+		return Key{}, fmt.Errorf("reading the API key %q: its limit is no decimal of USD", label)
+	}
+	return key, nil
+}
+
+// account is who pays: a key without its secret.
+type account struct {
+	label string
+	hash  string // SHA-256 of the key in hexadecimal
+	limit int64
+}
+
+const (
+	// keyPrefix begins every key of OpenRouter.
+	keyPrefix = "sk-or-"
+	// shownHash is how much of the hash of an unregistered key makes its label.
+	shownHash = 12
+)
+
+type keyring struct {
+	known map[string]account // by hash
+	any   bool
+}
+
+func newKeyring(keys []Key, anyKey bool) keyring {
+	ring := keyring{known: map[string]account{}, any: anyKey}
+	for _, k := range keys {
+		hash := hashOf(k.Secret)
+		ring.known[hash] = account{label: k.Label, hash: hash, limit: k.LimitNano}
+	}
+	return ring
+}
+
+func hashOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// authenticate finds the account of a request's bearer key. Looking it up by hash takes no time that tells of the key.
+func (k keyring) authenticate(r *http.Request) (account, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	secret = strings.TrimSpace(secret)
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return account{}, newError(http.StatusUnauthorized, "No auth credentials found")
+	}
+	hash := hashOf(secret)
+	if known, ok := k.known[hash]; ok {
+		return known, nil
+	}
+	if k.any && strings.HasPrefix(secret, keyPrefix) && len(secret) > len(keyPrefix) {
+		return account{label: "key-" + hash[:shownHash], hash: hash, limit: NoLimit}, nil
+	}
+	return account{}, newError(http.StatusUnauthorized, "User not found.")
+}
+
+// afford refuses what a key's limit cannot pay for. As at OpenRouter this looks at what is billed so far and holds nothing,
+// so requests in flight together may pass the limit.
+func afford(payer account, spent int64, g *generation, limit int) error {
+	price := g.way.price
+	if payer.limit < 0 {
+		return nil
+	}
+	left := payer.limit - spent
+	if left <= 0 {
+		return newError(http.StatusPaymentRequired, "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys")
+	}
+	if price.Completion <= 0 {
+		return nil
+	}
+	affordable := max(0, left-price.Prompt*int64(g.prompt)) / price.Completion
+	if wanted := int64(limit) * int64(g.req.n); affordable < wanted {
+		return newError(http.StatusPaymentRequired,
+			"This request requires more credits, or fewer max_tokens. You requested up to %d tokens, but can only afford %d. "+
+				"To increase, visit https://openrouter.ai/settings/keys and create a key with a higher total limit", wanted, affordable)
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package upstream
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+)
+
+// responseFormat is the shape that the content of an answer must have.
+type responseFormat struct {
+	kind       string // text, json_object or json_schema
+	schema     any
+	schemaText string // compact JSON: what the provider reads
+}
+
+const (
+	formatJSONObject = "json_object"
+	formatJSONSchema = "json_schema"
+)
+
+func readFormat(f fields, req *chatRequest) error {
+	var given struct {
+		Type       string `json:"type"`
+		JSONSchema *struct {
+			Name   string          `json:"name"`
+			Schema json.RawMessage `json:"schema"`
+		} `json:"json_schema"`
+	}
+	if err := read(f, "response_format", &given); err != nil {
+		return err
+	}
+	switch given.Type {
+	case "", "text", "grammar", "python":
+		return nil
+	case formatJSONObject:
+		req.format = responseFormat{kind: given.Type}
+		return nil
+	case formatJSONSchema:
+	default:
+		return badRequest(`Invalid input for "response_format.type": %q`, given.Type)
+	}
+	if given.JSONSchema == nil || given.JSONSchema.Name == "" || len(given.JSONSchema.Name) > 64 {
+		return badRequest(`Invalid input for "response_format.json_schema": expected a name of 1 to 64 characters`)
+	}
+	req.format = responseFormat{kind: given.Type, schemaText: compact(given.JSONSchema.Schema)}
+	var err error
+	if req.format.schema, err = parseSchema(given.JSONSchema.Schema); err != nil {
+		return badRequest(`Invalid input for "response_format.json_schema.schema": expected a JSON schema`)
+	}
+	return nil
+}
+
+func parseSchema(raw json.RawMessage) (any, error) {
+	if len(raw) == 0 {
+		return map[string]any{}, nil
+	}
+	var schema any
+	err := json.Unmarshal(raw, &schema)
+	return schema, err
+}
+
+// schemaDepth is where an instance takes the shortest way out of a recursive schema.
+const schemaDepth = 6
+
+// instantiator makes a small JSON value that is valid for a schema: what a provider's constrained decoding would produce.
+type instantiator struct {
+	root any
+	word string // what strings say where the schema leaves them free
+}
+
+// instance writes a value for schema as compact JSON, its required members in the schema's order.
+func instance(schema any, word string) string {
+	in := instantiator{root: schema, word: word}
+	return string(marshal(in.value(schema, 0)))
+}
+
+func (in *instantiator) value(schema any, depth int) any {
+	s, ok := schema.(map[string]any)
+	if !ok { // true, or nothing: any value will do
+		return in.word
+	}
+	s = in.resolve(s, 0)
+	if fixed, ok := s["const"]; ok {
+		return fixed
+	}
+	if options, ok := s["enum"].([]any); ok && len(options) > 0 {
+		return options[0]
+	}
+	for _, word := range []string{"anyOf", "oneOf"} {
+		if options, ok := s[word].([]any); ok && len(options) > 0 {
+			return in.value(merged(s, in.simplest(options, depth), word), depth)
+		}
+	}
+	switch kindOf(s, depth) {
+	case "object":
+		return in.object(s, depth)
+	case "array":
+		return in.array(s, depth)
+	case "integer", "number":
+		return number(s)
+	case "boolean":
+		return true
+	case "null":
+		return nil
+	default:
+		return in.text(s)
+	}
+}
+
+// resolve follows $ref and folds allOf into one schema. A loop of references ends after 32 steps.
+func (in *instantiator) resolve(s map[string]any, steps int) map[string]any {
+	if steps > 32 {
+		return s
+	}
+	if ref, ok := s["$ref"].(string); ok {
+		if target, ok := in.at(ref).(map[string]any); ok {
+			return in.resolve(merged(s, target, "$ref"), steps+1)
+		}
+	}
+	if parts, ok := s["allOf"].([]any); ok {
+		folded := maps.Clone(s)
+		delete(folded, "allOf")
+		for _, part := range parts {
+			if p, ok := part.(map[string]any); ok {
+				folded = merged(folded, in.resolve(p, steps+1), "")
+			}
+		}
+		return folded
+	}
+	return s
+}
+
+// at finds the schema that a reference within the same document points to.
+func (in *instantiator) at(ref string) any {
+	here := in.root
+	for _, name := range strings.Split(strings.TrimPrefix(ref, "#"), "/")[1:] {
+		object, ok := here.(map[string]any)
+		if !ok {
+			return nil
+		}
+		here = object[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)]
+	}
+	return here
+}
+
+// merged is both schemas at once, without the word that brought the second in.
+func merged(s map[string]any, other any, word string) map[string]any {
+	out := maps.Clone(s)
+	delete(out, word)
+	part, _ := other.(map[string]any)
+	for name, value := range part {
+		switch have := out[name].(type) {
+		case map[string]any:
+			if more, ok := value.(map[string]any); ok {
+				both := maps.Clone(have)
+				maps.Copy(both, more)
+				value = both
+			}
+		case []any:
+			if more, ok := value.([]any); ok && name == "required" {
+				value = append(slices.Clone(have), more...)
+			}
+		}
+		out[name] = value
+	}
+	return out
+}
+
+// simplest picks the first option, or when nested deep one that ends the nesting.
+func (in *instantiator) simplest(options []any, depth int) any {
+	if depth < schemaDepth {
+		return options[0]
+	}
+	for _, option := range options {
+		if s, ok := option.(map[string]any); ok && s["$ref"] == nil && s["type"] != "object" && s["type"] != "array" {
+			return option
+		}
+	}
+	return options[0]
+}
+
+func kindOf(s map[string]any, depth int) string {
+	switch kind := s["type"].(type) {
+	case string:
+		return kind
+	case []any:
+		if depth >= schemaDepth && slices.Contains(kind, any("null")) {
+			return "null"
+		}
+		for _, k := range kind {
+			if name, ok := k.(string); ok && name != "null" {
+				return name
+			}
+		}
+		return "null"
+	}
+	for _, hint := range []struct{ word, kind string }{
+		{"properties", "object"}, {"required", "object"}, {"items", "array"}, {"prefixItems", "array"},
+		{"minimum", "number"}, {"maximum", "number"},
+	} {
+		if _, ok := s[hint.word]; ok {
+			return hint.kind
+		}
+	}
+	return "string"
+}
+
+// member is one name and value of an object; members keep the order in which a model would write them.
+type member struct {
+	name  string
+	value any
+}
+
+type members []member
+
+func (m members) MarshalJSON() ([]byte, error) {
+	out := []byte{'{'}
+	for i, field := range m {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, marshal(field.name)...)
+		out = append(out, ':')
+		out = append(out, marshal(field.value)...)
+	}
+	return append(out, '}'), nil
+}
+
+// object has the required members, or all of them where a schema requires none.
+func (in *instantiator) object(s map[string]any, depth int) any {
+	properties, _ := s["properties"].(map[string]any)
+	var names []string
+	required, _ := s["required"].([]any)
+	for _, r := range required {
+		if name, ok := r.(string); ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 && depth < schemaDepth/2 {
+		names = slices.Sorted(maps.Keys(properties))
+	}
+	out := members{}
+	for _, name := range names {
+		property, known := properties[name]
+		if !known {
+			property = s["additionalProperties"]
+		}
+		out = append(out, member{name, in.value(property, depth+1)})
+	}
+	return out
+}
+
+func (in *instantiator) array(s map[string]any, depth int) any {
+	prefix, _ := s["prefixItems"].([]any)
+	count := max(len(prefix), int(numberAt(s, "minItems", 1)))
+	if depth >= schemaDepth {
+		count = int(numberAt(s, "minItems", 0))
+	}
+	count = min(count, int(numberAt(s, "maxItems", 1024)), 1024)
+	out := []any{}
+	for i := range count {
+		item := s["items"]
+		if i < len(prefix) {
+			item = prefix[i]
+		}
+		out = append(out, in.value(item, depth+1))
+	}
+	return out
+}
+
+func numberAt(s map[string]any, name string, otherwise float64) float64 {
+	if v, ok := s[name].(float64); ok {
+		return v
+	}
+	return otherwise
+}
+
+// number is the smallest value at or above zero that the bounds allow, else the largest below it.
+func number(s map[string]any) any {
+	step := numberAt(s, "multipleOf", 1)
+	low := math.Ceil(numberAt(s, "minimum", math.Inf(-1))/step) * step
+	if above, ok := s["exclusiveMinimum"].(float64); ok {
+		low = max(low, (math.Floor(above/step)+1)*step)
+	}
+	high := math.Floor(numberAt(s, "maximum", math.Inf(1))/step) * step
+	if below, ok := s["exclusiveMaximum"].(float64); ok {
+		high = min(high, (math.Ceil(below/step)-1)*step)
+	}
+	value := min(max(low, 0), high)
+	if value < low || math.IsInf(value, 0) { // The bounds lie between two steps: take the middle.
+		value = (numberAt(s, "minimum", numberAt(s, "exclusiveMinimum", 0)) + numberAt(s, "maximum", numberAt(s, "exclusiveMaximum", 0))) / 2
+	}
+	if s["type"] == "integer" {
+		return int64(value)
+	}
+	return value
+}

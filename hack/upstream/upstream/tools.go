@@ -1,0 +1,131 @@
+package upstream
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+type tool struct {
+	Type     string       `json:"type"`
+	Function toolFunction `json:"function"`
+}
+
+type toolFunction struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Parameters  json.RawMessage `json:"parameters"`
+}
+
+// toolCall is a call as it stands in a message: whole, with its arguments as the text of a JSON object.
+type toolCall struct {
+	Index    *int             `json:"index,omitempty"` // only in the deltas of a stream
+	ID       string           `json:"id,omitempty"`
+	Type     string           `json:"type,omitempty"`
+	Function toolCallFunction `json:"function"`
+}
+
+type toolCallFunction struct {
+	Name      string `json:"name,omitempty"`
+	Arguments string `json:"arguments"`
+}
+
+// toolChoice says whether tools are called: mode is none, auto or required, and name is the one function asked for.
+type toolChoice struct {
+	mode string
+	name string
+}
+
+const (
+	choiceNone     = "none"
+	choiceAuto     = "auto"
+	choiceRequired = "required"
+)
+
+func (c *toolChoice) UnmarshalJSON(data []byte) error {
+	var mode string
+	if json.Unmarshal(data, &mode) == nil {
+		switch mode {
+		case "any": // Mistral's own name for it
+			mode = choiceRequired
+		case choiceNone, choiceAuto, choiceRequired:
+		default:
+			return badRequest(`Invalid input for "tool_choice": expected none, auto, required or a function`)
+		}
+		*c = toolChoice{mode: mode}
+		return nil
+	}
+	var named tool
+	if json.Unmarshal(data, &named) != nil || named.Type != "function" || named.Function.Name == "" {
+		return badRequest(`Invalid input for "tool_choice": expected none, auto, required or a function`)
+	}
+	*c = toolChoice{mode: choiceRequired, name: named.Function.Name}
+	return nil
+}
+
+func readTools(f fields, req *chatRequest) error {
+	if err := read(f, "tools", &req.tools); err != nil {
+		return err
+	}
+	if len(req.tools) > 0 {
+		req.toolsText = compact(f["tools"])
+	}
+	for i, t := range req.tools {
+		if t.Type != "function" || t.Function.Name == "" {
+			return badRequest("Invalid input for tools[%d]: expected a function with a name", i)
+		}
+	}
+	req.toolChoice = toolChoice{mode: choiceAuto}
+	if len(req.tools) == 0 {
+		req.toolChoice.mode = choiceNone
+	}
+	if err := read(f, "tool_choice", &req.toolChoice); err != nil {
+		return err
+	}
+	if req.toolChoice.mode != choiceRequired {
+		return nil
+	}
+	if req.chosenTool() == nil {
+		return badRequest(`Invalid input for "tool_choice": no such tool in "tools"`)
+	}
+	return nil
+}
+
+// chosenTool is the function that the answer calls, or nil for an answer in words. A tool left to choice is called when
+// the user's message shares a word with its name or description, and not again once it has been answered.
+func (r *chatRequest) chosenTool() *toolFunction {
+	switch r.toolChoice.mode {
+	case choiceNone:
+		return nil
+	case choiceRequired:
+		for i := range r.tools {
+			if r.toolChoice.name == "" || r.tools[i].Function.Name == r.toolChoice.name {
+				return &r.tools[i].Function
+			}
+		}
+		return nil
+	}
+	if r.messages[len(r.messages)-1].Role == "tool" {
+		return nil
+	}
+	asked := longWords(r.lastUser())
+	for i := range r.tools {
+		function := &r.tools[i].Function
+		for word := range longWords(function.Name + " " + function.Description) {
+			if asked[word] {
+				return function
+			}
+		}
+	}
+	return nil
+}
+
+// longWords is the set of the words of at least four letters, in lower case. A snake_case name is several words.
+func longWords(text string) map[string]bool {
+	words := map[string]bool{}
+	for word := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return classOf(r) != classWord }) {
+		if len(word) >= 4 {
+			words[word] = true
+		}
+	}
+	return words
+}
