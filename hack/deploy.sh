@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs ModelRoute into the cluster (hack/deploy.sh up) or removes it (hack/deploy.sh down).
+# Set by the Makefile: IMG, KUBECONFIG.
+set -euo pipefail
+
+# shellcheck source=hack/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+NAMESPACE=modelroute-system
+# The image that config/default names, for those who install a release.
+RELEASE_IMAGE='ghcr\.io/modelroute/modelroute:[A-Za-z0-9._-]*'
+# Long enough for a node that has to pull the image.
+TIMEOUT=180s
+
+up() {
+  local image manifests workload
+  image="$(hack/image.sh ref modelroute)"
+  # The local cluster's volume keeps what was spent, also when its claim is deleted and made again.
+  hack/cluster/cluster volumes
+  manifests="$(kubectl kustomize config/default | sed "s#$RELEASE_IMAGE#$image#g")"
+  grep --quiet --fixed-strings "$image" <<<"$manifests" || die "config/default does not name the image $RELEASE_IMAGE"
+  kubectl apply --server-side --force-conflicts --field-manager=modelroute-deploy --filename - <<<"$manifests" >/dev/null
+  kubectl wait --for=condition=Established --timeout="$TIMEOUT" --filename config/crd/bases >/dev/null
+  for workload in $(kubectl --namespace "$NAMESPACE" get deployments,statefulsets --output name); do
+    kubectl --namespace "$NAMESPACE" rollout status "$workload" --timeout="$TIMEOUT" || {
+      explain "$workload"
+      exit 1
+    }
+  done
+  printf '==> ModelRoute runs in %s from %s\n' "$NAMESPACE" "$image" >&2
+}
+
+# explain WORKLOAD prints what helps to find out why a rollout does not end.
+explain() {
+  {
+    kubectl --namespace "$NAMESPACE" get pods --output wide
+    kubectl --namespace "$NAMESPACE" get events --sort-by=.lastTimestamp | tail -n 20
+    kubectl --namespace "$NAMESPACE" logs "$1" --tail=50 --all-containers
+  } >&2 || true
+}
+
+down() {
+  kubectl kustomize config/uninstall | kubectl delete --ignore-not-found --wait --filename -
+}
+
+case "${1:-}" in
+  up | down) "$1" ;;
+  *) die "usage: hack/deploy.sh up|down" ;;
+esac

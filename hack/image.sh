@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Builds the images and brings them into the cluster. An image is either `modelroute` (the programs of the product) or `upstream`.
+#
+#   hack/image.sh build IMAGE...   build what has changed
+#   hack/image.sh load IMAGE...    load what the cluster does not have
+#   hack/image.sh ref IMAGE        print the full name of what was built
+#
+# An image under localhost/ gets the hash of its content into its tag, so that a changed program is rolled out and an unchanged one is not.
+# Set by the Makefile: IMG, UPSTREAM_IMG, VERSION, KUBECONFIG. BASE chooses the base image: scratch for the local cluster, else distroless.
+set -euo pipefail
+
+# shellcheck source=hack/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+OUT=bin/image
+IMG="${IMG:-localhost/modelroute:dev}"
+UPSTREAM_IMG="${UPSTREAM_IMG:-localhost/modelroute-upstream:dev}"
+VERSION="${VERSION:-unknown}"
+
+# settings IMAGE sets name and packages.
+settings() {
+  case "$1" in
+    modelroute) name="$IMG" packages=(./cmd/manager ./cmd/ledger ./cmd/proxy) ;;
+    upstream) name="$UPSTREAM_IMG" packages=(./hack/upstream) ;;
+    *) die "there is no image \"$1\"" ;;
+  esac
+}
+
+# Docker where it runs and the cluster is your own; buildah, which needs no daemon, everywhere else.
+use_docker() {
+  ! is_local_cluster && command -v docker >/dev/null && docker info &>/dev/null
+}
+
+buildah_vfs() { buildah --storage-driver vfs "$@"; }
+
+has_image() {
+  if use_docker; then docker image inspect "$1" &>/dev/null; else buildah_vfs inspect --type image "$1" &>/dev/null; fi
+}
+
+remove_image() {
+  if use_docker; then docker image rm "$1" &>/dev/null; else buildah_vfs rmi "$1" &>/dev/null; fi || true
+}
+
+# make_image NAME BASE PROGRAMS
+make_image() {
+  local args=(--build-arg BASE="$2" --build-arg PROGRAMS="$3" --tag "$1" --file Dockerfile .)
+  if use_docker; then
+    docker build --quiet "${args[@]}" >/dev/null
+  else
+    hack/ensure.sh buildah:buildah
+    buildah_vfs bud --quiet --isolation chroot "${args[@]}" >/dev/null
+  fi || die "building $1 on $2 failed; with BASE=scratch nothing has to be pulled"
+}
+
+# reference NAME BASE PROGRAMS prints the full name: with the hash of the content where the name is under localhost/.
+reference() {
+  local hash=""
+  [[ $1 != localhost/* ]] || hash="-$({ printf '%s\n' "$2" && cat Dockerfile "$3"/*; } | sha256sum | head -c 12)"
+  printf '%s%s\n' "$1" "$hash"
+}
+
+build() {
+  local base=gcr.io/distroless/static:nonroot name packages programs want have
+  ! is_local_cluster || base=scratch
+  base="${BASE:-$base}"
+  settings "$1"
+  programs="$OUT/$1/programs"
+  mkdir -p "$programs"
+  CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o "$programs/" "${packages[@]}"
+  want="$(reference "$name" "$base" "$programs")"
+  have="$(cat "$OUT/$1/ref" 2>/dev/null || true)"
+  if [[ $want == localhost/* && $want == "$have" ]] && has_image "$want"; then
+    say "$want is up to date"
+    return
+  fi
+  make_image "$want" "$base" "$programs"
+  printf '%s\n' "$want" >"$OUT/$1/ref"
+  [[ -z $have || $have == "$want" || $have != localhost/* ]] || remove_image "$have"
+  say "built $want"
+}
+
+ref() {
+  cat "$OUT/$1/ref" 2>/dev/null || die "the image $1 is not built yet: make image"
+}
+
+# on_all_nodes NAME tells whether every node reports the image. A node reports at most its fifty largest, so "no" costs a load and nothing else.
+on_all_nodes() {
+  local nodes
+  nodes="$(kubectl get nodes --output jsonpath='{range .items[*]}{.status.images[*].names}{"\n"}{end}')"
+  [[ -n $nodes ]] && ! grep --quiet --invert-match --fixed-strings "\"$1\"" <<<"$nodes"
+}
+
+load() {
+  local image
+  image="$(ref "$1")"
+  if [[ $image != localhost/* ]]; then
+    say "$image is for the cluster to pull: push it first"
+  elif on_all_nodes "$image"; then
+    say "the cluster has $image"
+  elif use_docker; then
+    docker save --output "$OUT/$1/image.tar" "$image"
+    hack/cluster/cluster load "$OUT/$1/image.tar"
+    rm -f "$OUT/$1/image.tar"
+  else
+    hack/cluster/cluster load "$image"
+  fi
+}
+
+main() {
+  local command="${1:-}"
+  [[ $command =~ ^(build|load|ref)$ && $# -ge 2 ]] || die "usage: hack/image.sh build|load|ref IMAGE..."
+  shift
+  local image
+  for image in "$@"; do
+    "$command" "$image"
+  done
+}
+
+main "$@"
