@@ -1,0 +1,223 @@
+# Everything that is done to this repository is a target here; `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Targets bring up a cluster, fill it and test it: in their order, one at a time.
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules
+
+# What the images are called. A name under localhost/ is built and loaded into the cluster; any other one is pulled by the cluster.
+IMG ?= localhost/modelroute:dev
+UPSTREAM_IMG ?= localhost/modelroute-upstream:dev
+# What the programs report as their version.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The cluster to work on: the local one of hack/cluster, unless you name your own.
+KUBECONFIG ?= $(CURDIR)/.cluster/kubeconfig
+# Flags for every `go test`, for example: make test TESTFLAGS='-run TestWindow -v'
+TESTFLAGS ?=
+# How long each fuzz target runs, and which benchmarks.
+FUZZTIME ?= 30s
+BENCH ?= .
+# Where the tools are built; `make verify` points its copy of the tree here.
+BIN ?= $(CURDIR)/bin
+
+export IMG UPSTREAM_IMG VERSION KUBECONFIG
+
+CLUSTER_BIN := $(CURDIR)/.cluster/bin
+MODULES := . hack/tools hack/cluster
+API := ./api/v1alpha1
+PROGRAMS := ./cmd/...
+
+##@ General
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make TARGET [VARIABLE=value]" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z%][a-z0-9%-]*:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nTry: make demo\n'
+
+.PHONY: check
+check: lint lint-api lint-config lint-shell verify test ## Everything that needs no cluster: all linters, verify, test.
+
+.PHONY: clean
+clean: ## Delete what was built here; the local cluster and its binaries stay.
+	rm -rf bin
+
+##@ Try it
+
+.PHONY: demo
+demo: ## From a bare machine to a route that answers and shows its spend; leaves the cluster up.
+	hack/demo.sh
+
+.PHONY: cluster-up
+cluster-up: ## Bring up the local one-node Kubernetes (nothing to do where KUBECONFIG names another one).
+	hack/cluster/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## Take the local cluster down; no process, mount or interface stays.
+	hack/cluster/cluster down
+
+.PHONY: image
+image: ## Build the images IMG and UPSTREAM_IMG, if their content has changed.
+	hack/image.sh build modelroute upstream
+
+.PHONY: load
+load: image ## Load the images into the cluster, if it does not have them.
+	hack/image.sh load modelroute upstream
+
+.PHONY: deploy
+deploy: load ## Install ModelRoute into the cluster and wait until it runs.
+	hack/deploy.sh up
+
+.PHONY: undeploy
+undeploy: ## Remove ModelRoute from the cluster; routes and the record of what was spent stay.
+	hack/deploy.sh down
+
+##@ Develop
+
+.PHONY: build
+build: ## Build the programs into bin/.
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ $(PROGRAMS)
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	git ls-files --cached --others --exclude-standard -z '*.go' | xargs -0 gofmt -s -w
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet -tags e2e ./...
+
+.PHONY: generate
+generate: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go ## Generate deepcopy, apply configurations and the ledger's RPCs.
+	rm -rf $(API)/applyconfiguration
+	$(BIN)/controller-gen object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt paths=$(API)
+	PATH="$(BIN):$$PATH" buf generate
+
+.PHONY: manifests
+manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from the markers in the code.
+	rm -rf config/crd/bases
+	$(BIN)/controller-gen crd paths=$(API) output:crd:dir=config/crd/bases
+	$(BIN)/controller-gen rbac:roleName=modelroute-manager paths=./controllers/... output:rbac:dir=config/rbac
+
+.PHONY: tidy
+tidy: ## Tidy the go.mod of every module.
+	for module in $(MODULES); do go -C "$$module" mod tidy; done
+
+##@ Test
+
+.PHONY: test
+test: envtest ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
+	$(GO_TEST) ./...
+
+.PHONY: test-unit
+test-unit: race ## Run the tests that need no API server.
+	$(GO_TEST) $$(go list ./... | grep -Ev '^github.com/modelroute/modelroute/(controllers|test)(/|$$)')
+
+.PHONY: test-integration
+test-integration: envtest ## Run the controllers against a real API server.
+	$(GO_TEST) ./controllers/...
+
+.PHONY: test-crdcel
+test-crdcel: envtest ## Try every validation rule of the CRD on a real API server.
+	$(GO_TEST) ./test/crdcel/...
+
+.PHONY: test-e2e
+test-e2e: cluster-up deploy ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
+	UPSTREAM_IMG="$$(hack/image.sh ref upstream)" go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS) ./test/e2e/...
+
+.PHONY: fuzz
+fuzz: race ## Run every fuzz target for FUZZTIME.
+	hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./internal/...
+
+GO_TEST = CGO_ENABLED=1 KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" go test -race $(TESTFLAGS)
+
+# The race detector needs a C compiler.
+.PHONY: race
+race:
+	@hack/ensure.sh gcc:gcc /usr/include/stdlib.h:libc6-dev
+
+# The API server and etcd of the local cluster are envtest's too.
+.PHONY: envtest
+envtest: race
+	hack/cluster/cluster binaries
+
+##@ Check
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## Lint the Go code.
+	$(BIN)/golangci-lint run ./...
+
+.PHONY: lint-api
+lint-api: $(BIN)/golangci-lint ## Check the API types against the Kubernetes API conventions.
+	$(BIN)/golangci-lint run --config .golangci-kal.yml ./api/...
+
+.PHONY: lint-config
+lint-config: $(BIN)/golangci-lint $(BIN)/buf ## Check the linters' configuration, the ledger's .proto and that every kustomization builds.
+	$(BIN)/golangci-lint config verify
+	$(BIN)/golangci-lint config verify --config .golangci-kal.yml
+	$(BIN)/buf lint
+	hack/cluster/cluster binaries
+	for dir in $$(git ls-files --cached --others --exclude-standard 'config/**/kustomization.yaml' | xargs -n1 dirname); do \
+	  $(CLUSTER_BIN)/kubectl kustomize "$$dir" >/dev/null; \
+	done
+
+.PHONY: lint-shell
+lint-shell: ## Check the shell scripts.
+	@hack/ensure.sh shellcheck:shellcheck
+	git ls-files --cached --others --exclude-standard -z | xargs -0 grep -lIZE '^#!.*\bbash|^# shellcheck shell=' | \
+	  xargs -0 shellcheck --external-sources --severity=style
+
+.PHONY: verify
+verify: verify-generated verify-tidy verify-fmt ## Prove that what is generated, go.mod and the format are up to date.
+
+.PHONY: verify-generated
+verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go
+	hack/verify.sh generate manifests
+
+.PHONY: verify-tidy
+verify-tidy:
+	for module in $(MODULES); do go -C "$$module" mod tidy -diff; done
+
+.PHONY: verify-fmt
+verify-fmt:
+	unformatted="$$(git ls-files --cached --others --exclude-standard -z '*.go' | xargs -0 gofmt -s -l)"; \
+	[[ -z $$unformatted ]] || { printf 'run make fmt: %s\n' $$unformatted >&2; exit 1; }
+
+verify-%: ## Run any target in a copy of the tree, and fail if it changes a file.
+	hack/verify.sh $*
+
+##@ Tools
+
+.PHONY: tools
+tools: $(addprefix $(BIN)/,controller-gen buf golangci-lint protoc-gen-go protoc-gen-connect-go) ## Build the pinned tools into bin/ (4 minutes when the build cache is empty).
+
+# build_tool MODULE PACKAGE builds the target. The touch tells make so even if the linker had nothing to do.
+define build_tool
+go -C $(1) build -trimpath -ldflags '-s -w' -o $@ $(2)
+touch $@
+endef
+
+TOOLS_MODULE := hack/tools/go.mod hack/tools/go.sum
+
+$(BIN)/controller-gen: $(TOOLS_MODULE)
+	$(call build_tool,hack/tools,sigs.k8s.io/controller-tools/cmd/controller-gen)
+
+$(BIN)/buf: $(TOOLS_MODULE)
+	$(call build_tool,hack/tools,github.com/bufbuild/buf/cmd/buf)
+
+$(BIN)/golangci-lint: $(TOOLS_MODULE) hack/tools/golangci-lint/main.go
+	$(call build_tool,hack/tools,./golangci-lint)
+
+# The generators of the RPCs come from the operator's own go.mod, so that generated code and the library under it are one version.
+$(BIN)/protoc-gen-go: go.mod
+	$(call build_tool,.,google.golang.org/protobuf/cmd/protoc-gen-go)
+
+$(BIN)/protoc-gen-connect-go: go.mod
+	$(call build_tool,.,connectrpc.com/connect/v2/cmd/protoc-gen-connect-go)
