@@ -1,27 +1,101 @@
 package openai
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/money"
 )
 
+// The types of errors, as OpenAI names them.
+const (
+	TypeInvalidRequest    = "invalid_request_error"
+	TypeInsufficientQuota = "insufficient_quota"
+	TypeRateLimit         = "rate_limit_error"
+	TypeServer            = "server_error"
+)
+
+// The codes of the errors that are ModelRoute's own; clients and tests depend on them.
+const (
+	CodeInvalidAPIKey     = "invalid_api_key"
+	CodeModelNotFound     = "model_not_found"
+	CodeUnknownURL        = "unknown_url"
+	CodeMethodNotAllowed  = "method_not_allowed"
+	CodeBodyTooLarge      = "body_too_large"
+	CodeBudgetExhausted   = "budget_exhausted"
+	CodeBudgetHeld        = "budget_held"
+	CodeLedgerUnavailable = "ledger_unavailable"
+	CodeInternal          = "internal_error"
+)
+
+// headerShouldRetry is obeyed by OpenAI's SDKs before they look at the status.
+const headerShouldRetry = "X-Should-Retry"
+
+// ledgerRetryAfter is how long a client shall wait for the ledger: a restart of it takes seconds.
+const ledgerRetryAfter = 2 * time.Second
+
 // Error is an answer in OpenAI's shape: {"error":{"message","type","param","code"}}; Param and Code are null where empty.
 type Error struct {
 	// Status is the HTTP status.
 	Status int
-	// Type and Code are for programs, Message is for people; none of them may hold a secret.
+	// Type and Code are for programs, Message is for people, Param is the path of the field at fault; none of them may hold a secret.
 	Type, Code, Param, Message string
 	// Header has further headers, such as Retry-After; nil if there are none.
 	Header http.Header
 }
 
 // Error returns status, code and message.
-func (e *Error) Error() string { return e.Message }
+func (e *Error) Error() string {
+	code := e.Code
+	if code == "" {
+		code = e.Type
+	}
+	return fmt.Sprintf("%d %s: %s", e.Status, code, e.Message)
+}
+
+// errorBody has all four members always, since strict clients require them.
+type errorBody struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    *string `json:"code"`
+	// Metadata is only in the error of a stream.
+	Metadata *errorMetadata `json:"metadata,omitempty"`
+}
+
+type errorMetadata struct {
+	Status    int    `json:"http_status"`
+	ErrorType string `json:"error_type"`
+}
+
+func (e *Error) body() errorBody {
+	body := errorBody{Message: e.Message, Type: e.Type}
+	if e.Param != "" {
+		body.Param = &e.Param
+	}
+	if e.Code != "" {
+		body.Code = &e.Code
+	}
+	return body
+}
 
 // Write sends the answer.
-func (e *Error) Write(w http.ResponseWriter) {}
+func (e *Error) Write(w http.ResponseWriter) {
+	for name, values := range e.Header {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	body := encode(struct {
+		Error errorBody `json:"error"`
+	}{e.body()})
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(body) // A client that has gone is no error of ours.
+}
 
 // Denial says which budget stood in the way of a request, in words that its consumer may read.
 type Denial struct {
@@ -33,40 +107,140 @@ type Denial struct {
 	ResetsIn time.Duration
 }
 
+func (d Denial) String() string {
+	return fmt.Sprintf("Budget %q of %s USD has %s USD left, and this request can cost up to %s USD.", d.Budget, d.Limit, d.Remaining, d.Needed)
+}
+
 // InvalidRequest is a 400; param is the path of the field at fault, or empty.
 func InvalidRequest(param, format string, args ...any) *Error {
-	return &Error{Status: http.StatusBadRequest, Param: param, Message: format}
+	return newError(http.StatusBadRequest, TypeInvalidRequest, "", param, format, args...)
 }
 
 // Unauthorized is a 401 for a key that is missing or not known.
-func Unauthorized(format string, args ...any) *Error { return &Error{Message: format} }
+func Unauthorized(format string, args ...any) *Error {
+	e := newError(http.StatusUnauthorized, TypeInvalidRequest, CodeInvalidAPIKey, "", format, args...)
+	return e.with("WWW-Authenticate", "Bearer")
+}
 
 // NotFound is a 404 for a path that is not served.
-func NotFound(format string, args ...any) *Error { return &Error{Message: format} }
+func NotFound(format string, args ...any) *Error {
+	return newError(http.StatusNotFound, TypeInvalidRequest, CodeUnknownURL, "", format, args...)
+}
 
 // ModelNotFound is a 404 for a model that the endpoint does not serve.
-func ModelNotFound(model string) *Error { return &Error{Message: model} }
+func ModelNotFound(model string) *Error {
+	return newError(http.StatusNotFound, TypeInvalidRequest, CodeModelNotFound, "model",
+		"The model %.200q is not served here. GET /v1/models lists the models that are.", model)
+}
 
 // MethodNotAllowed is a 405; allow is what the path takes, such as "POST".
-func MethodNotAllowed(allow string) *Error { return &Error{Message: allow} }
+func MethodNotAllowed(allow string) *Error {
+	e := newError(http.StatusMethodNotAllowed, TypeInvalidRequest, CodeMethodNotAllowed, "", "This path takes %s only.", allow)
+	return e.with("Allow", allow)
+}
 
 // TooLarge is a 413 for a body of more than limit bytes.
-func TooLarge(limit int64) *Error { return &Error{} }
+func TooLarge(limit int64) *Error {
+	return newError(http.StatusRequestEntityTooLarge, TypeInvalidRequest, CodeBodyTooLarge, "", "The body is larger than %d bytes.", limit)
+}
 
-// BudgetExhausted is a 402 for a request that does not fit what is left of a budget; it tells SDKs not to retry.
-func BudgetExhausted(d Denial) *Error { return &Error{} }
+// BudgetExhausted is a 402 for a request that does not fit what is left of a budget. It tells SDKs not to retry, since only the end of
+// the window, a larger budget or a smaller request helps.
+func BudgetExhausted(d Denial) *Error {
+	advice := "Ask for fewer completion tokens, or for a larger budget."
+	if d.ResetsIn > 0 {
+		advice = fmt.Sprintf("Ask for fewer completion tokens, or wait: the budget is renewed in %s.", ceilSeconds(d.ResetsIn))
+	}
+	e := newError(http.StatusPaymentRequired, TypeInsufficientQuota, CodeBudgetExhausted, "", "%s %s", d, advice)
+	return e.with(headerShouldRetry, "false")
+}
 
-// BudgetHeld is a 429 for a request that does not fit now, but may once requests under way have settled.
-func BudgetHeld(d Denial, retryAfter time.Duration) *Error { return &Error{} }
+// BudgetHeld is a 429 for a request that does not fit now, but may once requests under way have settled. SDKs retry it after retryAfter, which is
+// rounded up to whole seconds.
+func BudgetHeld(d Denial, retryAfter time.Duration) *Error {
+	e := newError(http.StatusTooManyRequests, TypeRateLimit, CodeBudgetHeld, "",
+		"%s Requests that are under way hold the rest and may give some of it back. Retry shortly.", d)
+	return e.withRetryAfter(retryAfter)
+}
 
 // LedgerUnavailable is a 503: no money can be reserved, so nothing is sent upstream.
-func LedgerUnavailable() *Error { return &Error{} }
+func LedgerUnavailable() *Error {
+	e := newError(http.StatusServiceUnavailable, TypeServer, CodeLedgerUnavailable, "",
+		"The budget of this request cannot be checked at the moment, so it was not sent. Nothing was charged. Retry shortly.")
+	return e.withRetryAfter(ledgerRetryAfter)
+}
 
-// UpstreamError is an answer for a failure of the upstream: 429, 502, 503, 504 and so on.
-func UpstreamError(status int, code, format string, args ...any) *Error { return &Error{} }
+// UpstreamError is an answer for a failure of the upstream: 429 and 5xx, or a status of the upstream that is the client's to see. Its type follows from
+// status.
+func UpstreamError(status int, code, format string, args ...any) *Error {
+	kind := TypeServer
+	switch {
+	case status == http.StatusTooManyRequests:
+		kind = TypeRateLimit
+	case status < http.StatusInternalServerError:
+		kind = TypeInvalidRequest
+	}
+	return newError(status, kind, code, "", format, args...)
+}
 
-// Internal is a 500.
-func Internal() *Error { return &Error{} }
+// Internal is a 500 that says nothing of its cause, which belongs in the log.
+func Internal() *Error {
+	return newError(http.StatusInternalServerError, TypeServer, CodeInternal, "", "The request failed inside of the proxy. Retry, and tell its operators if it persists.")
+}
 
-// StreamErrorEvent is e as an event of a stream that has begun, with its blank line.
-func StreamErrorEvent(e *Error) []byte { return nil }
+// StreamErrorEvent is e as an event of a stream that has begun, with its blank line. It is OpenRouter's chunk for an error in mid-stream, so that clients that look for
+// a member error and clients that look for the finish reason "error" both see it; the status of the answer was sent long ago, so the error carries it as metadata.
+func StreamErrorEvent(e *Error) []byte {
+	type choice struct {
+		Index        int               `json:"index"`
+		Delta        map[string]string `json:"delta"`
+		FinishReason string            `json:"finish_reason"`
+	}
+	failure := e.body()
+	failure.Metadata = &errorMetadata{Status: e.Status, ErrorType: e.Type}
+	body := encode(struct {
+		Error   errorBody `json:"error"`
+		ID      string    `json:"id"`
+		Object  string    `json:"object"`
+		Created int64     `json:"created"`
+		Model   string    `json:"model"`
+		Choices []choice  `json:"choices"`
+	}{
+		Error:   failure,
+		Object:  "chat.completion.chunk",
+		Choices: []choice{{Delta: map[string]string{"content": ""}, FinishReason: "error"}},
+	})
+	return append(append([]byte("data: "), body...), "\n\n"...)
+}
+
+func newError(status int, kind, code, param, format string, args ...any) *Error {
+	return &Error{Status: status, Type: kind, Code: code, Param: param, Message: fmt.Sprintf(format, args...)}
+}
+
+func (e *Error) with(name, value string) *Error {
+	if e.Header == nil {
+		e.Header = http.Header{}
+	}
+	e.Header.Set(name, value)
+	return e
+}
+
+func (e *Error) withRetryAfter(d time.Duration) *Error {
+	return e.with("Retry-After", strconv.FormatInt(int64(ceilSeconds(d)/time.Second), 10))
+}
+
+// ceilSeconds rounds up to whole seconds, at least one: a client that comes back a moment too early is denied again.
+func ceilSeconds(d time.Duration) time.Duration {
+	return max((d + time.Second - 1).Truncate(time.Second), time.Second)
+}
+
+// encode returns one of this package's own shapes as JSON, with <, > and & as they are.
+func encode(v any) []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		panic(fmt.Sprintf("encoding %T: %v", v, err)) // The shapes have no member that can fail: a mistake in the program.
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+}

@@ -1,24 +1,117 @@
 package openai
 
-import "github.com/modelroute/modelroute/internal/money"
+import (
+	"strings"
+
+	"github.com/modelroute/modelroute/internal/money"
+)
 
 // ModelInfo is what GET /v1/models tells of one model.
 type ModelInfo struct {
-	ID, Name, Description string
+	// ID is what clients send as model. An alias is a model of its own here, since clients look for the name that they use.
+	ID string
+	// Name and Description are for people; without a Name they see the ID.
+	Name, Description string
 	// OwnedBy is OpenAI's owned_by.
 	OwnedBy string
 	// Created is in Unix seconds.
 	Created int64
 	// ContextLength and MaxCompletionTokens are in tokens; MaxCompletionTokens is 0 if only the context bounds a completion.
 	ContextLength, MaxCompletionTokens int64
-	InputModalities, OutputModalities  []string
-	SupportedParameters                []string
+	// InputModalities and OutputModalities are text, image and so on; without any a model is text to text.
+	InputModalities, OutputModalities []string
+	// SupportedParameters are names of request parameters.
+	SupportedParameters []string
 	// Prompt and Completion are the prices of a token.
 	Prompt, Completion money.Price
 }
 
-// ModelsList is the answer of GET /v1/models.
-func ModelsList(models []ModelInfo) []byte { return nil }
+// modelObject has the members of OpenAI's model and those of OpenRouter's, whose prices are strings in USD per token.
+type modelObject struct {
+	ID                  string            `json:"id"`
+	Object              string            `json:"object"`
+	Created             int64             `json:"created"`
+	OwnedBy             string            `json:"owned_by"`
+	CanonicalSlug       string            `json:"canonical_slug"`
+	Name                string            `json:"name"`
+	Description         string            `json:"description"`
+	ContextLength       int64             `json:"context_length"`
+	Architecture        modelArchitecture `json:"architecture"`
+	Pricing             modelPricing      `json:"pricing"`
+	TopProvider         modelProvider     `json:"top_provider"`
+	PerRequestLimits    *struct{}         `json:"per_request_limits"`
+	SupportedParameters []string          `json:"supported_parameters"`
+	DefaultParameters   *struct{}         `json:"default_parameters"`
+}
 
-// ModelObject is the answer of GET /v1/models/{id}.
-func ModelObject(model ModelInfo) []byte { return nil }
+type modelArchitecture struct {
+	Modality         string   `json:"modality"`
+	InputModalities  []string `json:"input_modalities"`
+	OutputModalities []string `json:"output_modalities"`
+	Tokenizer        string   `json:"tokenizer"`
+	InstructType     *string  `json:"instruct_type"`
+}
+
+type modelPricing struct {
+	Prompt     string `json:"prompt"`
+	Completion string `json:"completion"`
+}
+
+type modelProvider struct {
+	ContextLength       int64  `json:"context_length"`
+	MaxCompletionTokens *int64 `json:"max_completion_tokens"`
+	IsModerated         bool   `json:"is_moderated"`
+}
+
+// ModelsList is the answer of GET /v1/models: OpenAI's list and OpenRouter's in one.
+func ModelsList(models []ModelInfo) []byte {
+	list := struct {
+		Object     string        `json:"object"`
+		Data       []modelObject `json:"data"`
+		TotalCount int           `json:"total_count"`
+	}{Object: "list", Data: make([]modelObject, 0, len(models)), TotalCount: len(models)}
+	for _, model := range models {
+		list.Data = append(list.Data, model.object())
+	}
+	return encode(list)
+}
+
+// ModelObject is the answer of GET /v1/models/{id}: OpenAI's, with OpenRouter's members.
+func ModelObject(model ModelInfo) []byte { return encode(model.object()) }
+
+func (m ModelInfo) object() modelObject {
+	input, output := orText(m.InputModalities), orText(m.OutputModalities)
+	object := modelObject{
+		ID:            m.ID,
+		Object:        "model",
+		Created:       m.Created,
+		OwnedBy:       m.OwnedBy,
+		CanonicalSlug: m.ID,
+		Name:          m.Name,
+		Description:   m.Description,
+		ContextLength: m.ContextLength,
+		Architecture: modelArchitecture{
+			Modality:         strings.Join(input, "+") + "->" + strings.Join(output, "+"),
+			InputModalities:  input,
+			OutputModalities: output,
+			Tokenizer:        "Other",
+		},
+		Pricing:             modelPricing{Prompt: m.Prompt.PerToken(), Completion: m.Completion.PerToken()},
+		TopProvider:         modelProvider{ContextLength: m.ContextLength},
+		SupportedParameters: append([]string{}, m.SupportedParameters...),
+	}
+	if object.Name == "" {
+		object.Name = m.ID
+	}
+	if m.MaxCompletionTokens > 0 {
+		object.TopProvider.MaxCompletionTokens = &m.MaxCompletionTokens
+	}
+	return object
+}
+
+func orText(modalities []string) []string {
+	if len(modalities) == 0 {
+		return []string{"text"}
+	}
+	return modalities
+}

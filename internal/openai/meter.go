@@ -1,0 +1,83 @@
+package openai
+
+import (
+	"fmt"
+
+	"github.com/modelroute/modelroute/internal/pricing"
+)
+
+// StreamMeter gathers from the events of one stream what settling it needs. The zero value is ready for use.
+type StreamMeter struct {
+	scanner  scanner
+	usage    *pricing.Usage
+	usageErr error
+	broken   error // the first chunk that could not be read
+	reported *ReportedError
+	done     bool
+	finished bool
+	produced int64
+}
+
+// Observe takes the next event. It keeps nothing of its slices.
+func (m *StreamMeter) Observe(event Event) {
+	switch {
+	case event.CommentOnly:
+		return
+	case event.Done:
+		m.done = true
+		return
+	}
+	m.scanner.reset(event.Data)
+	o := readOutcome(&m.scanner)
+	if m.scanner.end(); m.scanner.err != nil {
+		m.noteBroken(event)
+		return
+	}
+	if o.usage != nil || o.usageErr != nil {
+		m.usage, m.usageErr = o.usage, o.usageErr
+	}
+	if o.reported == nil && string(event.Name) == "error" {
+		o.reported = parseReported(event.Data)
+	}
+	if m.reported == nil {
+		m.reported = o.reported
+	}
+	m.finished = m.finished || o.finished
+	m.produced += o.produced
+}
+
+// noteBroken takes an event that is no JSON object. Its text may have been a completion's, so all of it counts as produced.
+func (m *StreamMeter) noteBroken(event Event) {
+	m.produced += int64(len(event.Data))
+	if m.broken == nil {
+		m.broken = fmt.Errorf("reading a chunk: %w", m.scanner.err)
+	}
+	if m.reported == nil && string(event.Name) == "error" {
+		m.reported = &ReportedError{Message: shorten(string(event.Data))}
+	}
+}
+
+// Usage returns the last usage that the stream reported, wherever it stood: usage is cumulative where it comes more than once. It is nil if there was none or if the last one
+// cannot be booked; err then says why, or which chunk could not be read, if any.
+func (m *StreamMeter) Usage() (usage *pricing.Usage, err error) {
+	if m.usage != nil {
+		return m.usage, nil
+	}
+	if m.usageErr != nil {
+		return nil, m.usageErr
+	}
+	return nil, m.broken
+}
+
+// Reported returns the first error that the stream reported, nil if there was none.
+func (m *StreamMeter) Reported() *ReportedError { return m.reported }
+
+// Done reports whether the end of the stream, data: [DONE], has come.
+func (m *StreamMeter) Done() bool { return m.done }
+
+// Finished reports whether any choice has a finish reason. It is no end of the stream: usage may follow.
+func (m *StreamMeter) Finished() bool { return m.finished }
+
+// CompletionBytes is how many bytes of text all choices have produced together. It bounds the tokens of what was delivered, for a stream that was cut off; tokens that
+// the upstream does not show, such as hidden reasoning, are not in it.
+func (m *StreamMeter) CompletionBytes() int64 { return m.produced }
