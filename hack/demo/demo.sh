@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# The main job on a real cluster, step by step: `make demo` brings up the cluster and installs ModelRoute, then runs this.
+# With OPENROUTER_API_KEY set the requests go to the real OpenRouter and cost at most about two cents.
+set -euo pipefail
+cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/../.."
+source hack/lib/steps.sh
+
+NAMESPACE=ai-platform
+ROUTE=mixtral-8x22b-instruct
+PORT=${DEMO_PORT:-18080}
+UPSTREAM_PORT=${DEMO_UPSTREAM_PORT:-18081}
+WORK=$(mktemp -d)
+FORWARDS=()
+
+cleanup() {
+  ((${#FORWARDS[@]} == 0)) || kill "${FORWARDS[@]}" 2>/dev/null || true
+  rm -rf "$WORK"
+}
+trap cleanup EXIT
+
+# forward NAMESPACE SERVICE PORT makes a Service reachable on 127.0.0.1:PORT, as `kubectl port-forward` would for a person.
+forward() {
+  kubectl -n "$1" port-forward "service/$2" "$3:80" >"$WORK/forward-$2.log" 2>&1 &
+  FORWARDS+=($!)
+  for _ in $(seq 100); do
+    grep -q "Forwarding from" "$WORK/forward-$2.log" && return
+    sleep 0.1
+  done
+  die "cannot reach service $2: $(cat "$WORK/forward-$2.log")"
+}
+
+apply_route() {
+  if [[ -n ${OPENROUTER_API_KEY:-} ]]; then
+    kubectl apply --server-side -k config/samples
+  else
+    kubectl apply --server-side -k hack/demo
+  fi
+  # The key goes in by standard input: arguments can be seen by every process.
+  printf %s "${OPENROUTER_API_KEY:-sk-or-demo}" |
+    kubectl -n "$NAMESPACE" create secret generic openrouter --from-file=apiKey=/dev/stdin --dry-run=client -o yaml |
+    kubectl apply --server-side -f -
+  [[ -n ${OPENROUTER_API_KEY:-} ]] || kubectl -n demo-upstream rollout status deployment/openrouter --timeout=120s
+  kubectl -n "$NAMESPACE" wait modelroute/"$ROUTE" --for=condition=Ready --timeout=180s
+  local consumer
+  for consumer in search trial; do
+    kubectl -n "$NAMESPACE" wait secret/"$ROUTE-$consumer" --for=create --timeout=60s
+  done
+}
+
+# key_of CONSUMER prints the API key that the operator made for a consumer.
+key_of() {
+  kubectl -n "$NAMESPACE" get secret "$ROUTE-$1" -o jsonpath='{.data.OPENAI_API_KEY}' | base64 -d
+}
+
+# The model page's own curl; only host and key are changed.
+ask_plain() {
+  curl -sS --fail-with-body "http://127.0.0.1:$PORT/api/v1/chat/completions" \
+    -H "Authorization: Bearer $OPENAI_API_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{
+    "model": "mixtral-8x22b-instruct",
+    "messages": [
+      { "role": "user", "content": "Explain quantum entanglement in one sentence." }
+    ]
+  }'
+  echo
+}
+
+ask_streamed() {
+  curl -sSN --fail-with-body "http://127.0.0.1:$PORT/api/v1/chat/completions" \
+    -H "Authorization: Bearer $OPENAI_API_KEY" \
+    -H "Content-Type: application/json" \
+    -d '{
+    "model": "mixtral-8x22b-instruct",
+    "stream": true,
+    "messages": [
+      { "role": "user", "content": "Explain quantum entanglement in one sentence." }
+    ]
+  }' | tee "$WORK/stream"
+  grep -q '^data: \[DONE\]' "$WORK/stream" || die "the stream did not end with [DONE]"
+}
+
+# spend_until_denied asks as the consumer `trial`, whose budget is one cent, until it is refused.
+spend_until_denied() {
+  local asked status
+  for asked in $(seq 200); do
+    status=$(curl -sS -o "$WORK/answer" -D "$WORK/headers" -w '%{http_code}' "http://127.0.0.1:$PORT/v1/chat/completions" \
+      -H "Authorization: Bearer $1" -H "Content-Type: application/json" \
+      -d '{"model": "mixtral-8x22b-instruct", "max_completion_tokens": 256,
+           "messages": [{"role": "user", "content": "Tell me at length about the history of mathematics."}]}')
+    case "$status" in
+      200) ;;
+      402)
+        echo "Request $asked is refused with HTTP 402, after $((asked - 1)) answers:"
+        grep -i '^x-should-retry' "$WORK/headers"
+        cat "$WORK/answer"
+        echo
+        return
+        ;;
+      *) die "request $asked got HTTP $status: $(cat "$WORK/answer")" ;;
+    esac
+  done
+  die "200 requests, and the budget of one cent still is not spent"
+}
+
+spent() {
+  kubectl -n "$NAMESPACE" get modelroute "$ROUTE" -o jsonpath='{.status.spend.total}'
+}
+
+# settle_status waits until the status shows all that was spent: it is at most 30 seconds old.
+wait_for_spend() {
+  for _ in $(seq 45); do
+    [[ $(spent) == "$1" ]] && return
+    sleep 1
+  done
+  die "the status shows $(spent) USD and not $1 USD"
+}
+
+compare_with_upstream() {
+  forward demo-upstream openrouter "$UPSTREAM_PORT"
+  local billed
+  billed=$(curl -sS "http://127.0.0.1:$UPSTREAM_PORT/billed" | sed -E 's/.*"total_usd": *"([^"]*)".*/\1/')
+  wait_for_spend "$billed"
+  echo "The upstream says that it billed  $billed USD"
+  echo "The route's status says           $(spent) USD: equal to the nano-dollar"
+}
+
+go_on() {
+  cat <<TEXT
+
+The cluster stays up. To go on by hand:
+
+  export KUBECONFIG=$(realpath "$KUBECONFIG") PATH=$(realpath .cluster/bin 2>/dev/null || true):\$PATH
+  kubectl get modelroutes -A
+  kubectl -n $NAMESPACE port-forward service/$ROUTE $PORT:80 &
+  OPENAI_API_KEY=\$(kubectl -n $NAMESPACE get secret $ROUTE-search -o jsonpath='{.data.OPENAI_API_KEY}' | base64 -d)
+  curl http://127.0.0.1:$PORT/v1/models -H "Authorization: Bearer \$OPENAI_API_KEY"
+
+  make undeploy       takes ModelRoute out of the cluster and keeps what was spent
+  make cluster-down   takes the cluster down
+TEXT
+}
+
+main() {
+  step "Apply the sample route and its upstream's key, wait until it is Ready" apply_route
+  forward "$NAMESPACE" "$ROUTE" "$PORT"
+  OPENAI_API_KEY=$(key_of search)
+  step "The model page's own curl, plain" ask_plain
+  step "The same, streamed" ask_streamed
+  step "A consumer with a budget of one cent asks until it is denied" spend_until_denied "$(key_of trial)"
+  if [[ -z ${OPENROUTER_API_KEY:-} ]]; then
+    step "What the upstream billed and what the status shows" compare_with_upstream
+  fi
+  step "kubectl get modelroutes" kubectl get modelroutes -A
+  step "kubectl describe" kubectl -n "$NAMESPACE" describe modelroute "$ROUTE"
+  go_on
+}
+
+main "$@"
