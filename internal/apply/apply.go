@@ -1,0 +1,187 @@
+// Package apply makes the children of a route what they should be: by server-side apply under one field owner, only where something differs, only on objects
+// that the route controls, and all of them or none.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/modelroute/modelroute/internal/desired"
+)
+
+// FieldOwner is the one owner under which all children are applied.
+const FieldOwner = "modelroute-controller"
+
+// ownerKind is the kind of the objects that own children.
+const ownerKind = "ModelRoute"
+
+// NotOwnedError says that an object under a name that is needed is not controlled by the route.
+type NotOwnedError struct {
+	Kind, Name string
+	// Leaving is true if the object is on its way out: it is being deleted, or belongs to an earlier route of the same name. Then waiting helps.
+	Leaving bool
+}
+
+// Error names the object by kind and name.
+func (e *NotOwnedError) Error() string {
+	return fmt.Sprintf("%s %q is not controlled by this route", e.Kind, e.Name)
+}
+
+// WriteError says that the API server refused to write or delete a child.
+type WriteError struct {
+	Kind string
+	Err  error
+}
+
+// Error names the kind; the reason is in the wrapped error.
+func (e *WriteError) Error() string { return fmt.Sprintf("writing the %s: %v", e.Kind, e.Err) }
+
+// Unwrap returns the API server's error.
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Reason is the API server's word for why, such as Forbidden; "" if it never answered. Unlike the error's text it is the same each time.
+func (e *WriteError) Reason() metav1.StatusReason { return apierrors.ReasonForError(e.Err) }
+
+// Applier writes children.
+type Applier struct {
+	// Client writes, and reads from a cache that holds only objects with our label.
+	Client client.Client
+	// Live reads from the API server: what the cache does not show may be somebody else's.
+	Live client.Reader
+}
+
+// child is an object as it should be beside what there is.
+type child struct {
+	desired.Object
+	want map[string]any
+	// uid is that of the object that exists; empty if there is none. live is nil if there is none or if the cache cannot show it.
+	uid  types.UID
+	live client.Object
+}
+
+// Check returns a *NotOwnedError for the first object that exists and is not controlled by owner. It writes nothing.
+func (a *Applier) Check(ctx context.Context, owner client.Object, objects []desired.Object) error {
+	_, err := a.children(ctx, owner, objects)
+	return err
+}
+
+// Apply makes the objects so. It checks all of them as Check does before it writes the first, and skips those that are as they should be.
+func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []desired.Object) error {
+	children, err := a.children(ctx, owner, objects)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		current, err := child.isCurrent()
+		if err != nil {
+			return err
+		}
+		if current {
+			continue
+		}
+		if err := a.write(ctx, child); err != nil {
+			return &WriteError{Kind: child.Kind.Kind, Err: err}
+		}
+	}
+	return nil
+}
+
+func (a *Applier) children(ctx context.Context, owner client.Object, objects []desired.Object) ([]child, error) {
+	children := make([]child, 0, len(objects))
+	for _, object := range objects {
+		child := child{Object: object}
+		existing, err := a.find(ctx, object, &child)
+		if err != nil {
+			return nil, fmt.Errorf("reading the %s: %w", object.Kind.Kind, err)
+		}
+		if existing != nil && !metav1.IsControlledBy(existing, owner) {
+			return nil, &NotOwnedError{Kind: object.Kind.Kind, Name: object.Name.Name, Leaving: isLeaving(existing, owner)}
+		}
+		if child.want, err = toMap(object.Config); err != nil {
+			return nil, fmt.Errorf("encoding the %s: %w", object.Kind.Kind, err)
+		}
+		children = append(children, child)
+	}
+	return children, nil
+}
+
+// find returns the object that exists under the name, or nil. The cache is asked first; what it does not hold is looked up at the API server, by its metadata
+// alone, so that a foreign Secret's values never reach this process.
+func (a *Applier) find(ctx context.Context, object desired.Object, child *child) (client.Object, error) {
+	kind, known := kinds[object.Kind]
+	if !known {
+		return nil, errors.New("this kind is not among those that are applied")
+	}
+	live := kind.newObject()
+	err := a.Client.Get(ctx, object.Name, live)
+	if err == nil {
+		child.live, child.uid = live, live.GetUID()
+		return live, nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return nil, err
+	}
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(object.Kind)
+	if err := a.Live.Get(ctx, object.Name, metadata); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	child.uid = metadata.GetUID()
+	return metadata, nil
+}
+
+func isLeaving(object, owner client.Object) bool {
+	if !object.GetDeletionTimestamp().IsZero() {
+		return true
+	}
+	controller := metav1.GetControllerOf(object)
+	return controller != nil && controller.Kind == ownerKind && controller.Name == owner.GetName() && controller.UID != owner.GetUID()
+}
+
+// write applies a child. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place since it was looked at.
+// Where none exists nothing is forced: an object that has come since then is not overwritten but answered with a conflict.
+func (a *Applier) write(ctx context.Context, child child) error {
+	object := &unstructured.Unstructured{Object: child.want}
+	options := []client.ApplyOption{client.FieldOwner(FieldOwner)}
+	if child.uid != "" {
+		object.SetUID(child.uid)
+		options = append(options, client.ForceOwnership)
+	}
+	return a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
+}
+
+// Prune deletes the children that owner controls in its namespace, of those that match the labels, and that are not among keep.
+func (a *Applier) Prune(ctx context.Context, owner client.Object, labels client.MatchingLabels, keep []desired.Object) error {
+	type key struct {
+		kind string
+		name types.NamespacedName
+	}
+	kept := map[key]bool{}
+	for _, object := range keep {
+		kept[key{object.Kind.Kind, object.Name}] = true
+	}
+	for gvk, kind := range kinds {
+		objects, err := a.list(ctx, kind, client.InNamespace(owner.GetNamespace()), labels)
+		if err != nil {
+			return fmt.Errorf("listing kind %s: %w", gvk.Kind, err)
+		}
+		for _, object := range objects {
+			if kept[key{gvk.Kind, client.ObjectKeyFromObject(object)}] || !metav1.IsControlledBy(object, owner) || !object.GetDeletionTimestamp().IsZero() {
+				continue
+			}
+			uid := object.GetUID()
+			err := a.Client.Delete(ctx, object, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+			if client.IgnoreNotFound(err) != nil {
+				return &WriteError{Kind: gvk.Kind, Err: err}
+			}
+		}
+	}
+	return nil
+}
