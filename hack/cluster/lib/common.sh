@@ -43,13 +43,17 @@ use_state() {
 use_state "$STATE"
 
 need_root() {
-  ((EUID == 0)) || die "this needs root: run it with sudo --preserve-env=PATH"
+  ((EUID == 0)) || die "this needs root: sudo env \"PATH=\$PATH\" hack/cluster/cluster ..."
 }
+
+# hand_over gives files to the person behind sudo, who is to build without it and to read the kubeconfig.
+hand_over() { [[ -z ${SUDO_UID:-} ]] || chown --no-dereference "$SUDO_UID:${SUDO_GID:?}" "$@"; }
 
 # lock makes two commands on the same checkout wait for each other; the lock ends with this process.
 lock() {
   mkdir -p "$STATE"
   exec {LOCK_FD}>"$STATE/lock"
+  hand_over "$STATE" "$STATE/lock"
   flock --timeout 1800 "$LOCK_FD" || die "another command has held $STATE/lock for half an hour"
 }
 

@@ -79,7 +79,7 @@ our_mounts() {
 }
 
 restore_sysctls() {
-  [[ ! -f $STATE/sysctls ]] || sysctl --quiet --load "$STATE/sysctls"
+  [[ ! -f $RUN/sysctls ]] || sysctl --quiet --load "$RUN/sysctls"
 }
 
 # remove_cgroups removes the kubelet's tree of cgroups; rmdir spares any that somebody still uses.

@@ -36,6 +36,18 @@ import_archive() { ctr_k8s images import "$1" >/dev/null; }
 load_local() {
   probe_containerd &>/dev/null || die "the local cluster is not up: hack/cluster/cluster up"
   with_archives import_archive -- "$@"
+  prune_images
+}
+
+# prune_images drops images that have lost their name to a newer one; what still runs on them goes on.
+prune_images() {
+  local image
+  for image in $(ctr_k8s images list | awk '
+    NR > 1 && $1 ~ /^sha256:/ {digest[$1] = $3}
+    NR > 1 && $1 !~ /^sha256:/ {named[$3]}
+    END {for (image in digest) if (!(digest[image] in named)) print image}'); do
+    ctr_k8s images remove "$image" >/dev/null
+  done
 }
 
 # load_other IMAGE... loads into the cluster that KUBECONFIG names, which is possible if kind made it.

@@ -7,9 +7,10 @@ make_pki() {
   [[ -f $PKI/ca.crt ]] || make_ca
   [[ -f $PKI/service-accounts.key ]] || new_key "$PKI/service-accounts.key"
 
+  local service=kubernetes.default.svc.cluster.local
   certificate kube-apiserver /CN=kube-apiserver \
     "extendedKeyUsage=serverAuth" \
-    "subjectAltName=IP:$NODE_IP,IP:127.0.0.1,IP:$API_SERVICE_IP,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local"
+    "subjectAltName=IP:$NODE_IP,IP:$API_SERVICE_IP,$(printf 'DNS:%s,' kubernetes{,.default,.default.svc})DNS:$service"
   certificate kubelet "/O=system:nodes/CN=system:node:$NODE" "extendedKeyUsage=serverAuth,clientAuth" "subjectAltName=IP:$NODE_IP,DNS:$NODE"
   certificate kubelet-client /CN=kube-apiserver-kubelet-client "extendedKeyUsage=clientAuth"
   certificate admin /O=system:masters/CN=admin "extendedKeyUsage=clientAuth"
@@ -23,8 +24,7 @@ make_pki() {
     kubeconfig "$name" "$ETC/$name.kubeconfig"
   done
   kubeconfig admin "$ADMIN_KUBECONFIG"
-  # With sudo, the person behind it is to read the kubeconfig.
-  chown "${SUDO_UID:-0}:${SUDO_GID:-0}" "$ADMIN_KUBECONFIG"
+  hand_over "$ADMIN_KUBECONFIG"
 }
 
 new_key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1"; }

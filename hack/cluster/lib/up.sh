@@ -51,7 +51,7 @@ render_all() {
 SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
 
 save_sysctls() {
-  [[ -f $STATE/sysctls ]] || sysctl "${SYSCTLS[@]}" >"$STATE/sysctls"
+  [[ -f $RUN/sysctls ]] || sysctl "${SYSCTLS[@]}" >"$RUN/sysctls"
 }
 
 # mount_kubelet_root gives the kubelet's directory a short name, because it makes sockets in there. It is a mount and not a
