@@ -1,4 +1,5 @@
 # Everything that is done to this repository is a target here; `make` alone lists them.
+# Where KUBECONFIG names a cluster, the targets that need one use it; else they use the local one of hack/cluster.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,8 +14,6 @@ IMG ?= localhost/modelroute:dev
 UPSTREAM_IMG ?= localhost/modelroute-upstream:dev
 # What the programs report as their version.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-# The cluster to work on: the local one of hack/cluster, unless you name your own.
-KUBECONFIG ?= $(CURDIR)/.cluster/kubeconfig
 # Flags for every `go test`, for example: make test TESTFLAGS='-run TestWindow -v'
 TESTFLAGS ?=
 # How long each fuzz target runs, and which benchmarks.
@@ -23,7 +22,7 @@ BENCH ?= .
 # Where the tools are built; `make verify` points its copy of the tree here.
 BIN ?= $(CURDIR)/bin
 
-export IMG UPSTREAM_IMG VERSION KUBECONFIG
+export IMG UPSTREAM_IMG VERSION
 
 CLUSTER_BIN := $(CURDIR)/.cluster/bin
 MODULES := . hack/tools hack/cluster
@@ -50,7 +49,12 @@ clean: ## Delete what was built here; the local cluster and its binaries stay.
 
 .PHONY: demo
 demo: ## From a bare machine to a route that answers and shows its spend; leaves the cluster up.
-	hack/demo.sh
+	@source hack/lib/steps.sh; \
+	step "Bring up a real one-node Kubernetes" hack/cluster/cluster up; \
+	step "Build the images" hack/image.sh build modelroute upstream; \
+	step "Load them into the cluster" hack/image.sh load modelroute upstream; \
+	step "Install ModelRoute" hack/deploy.sh up; \
+	hack/demo/demo.sh
 
 .PHONY: cluster-up
 cluster-up: ## Bring up the local one-node Kubernetes (nothing to do where KUBECONFIG names another one).

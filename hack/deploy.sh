@@ -3,22 +3,18 @@
 # Set by the Makefile: IMG, KUBECONFIG.
 set -euo pipefail
 
-# shellcheck source=hack/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=hack/lib/cluster.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
 
 NAMESPACE=modelroute-system
-# The image that config/default names, for those who install a release.
-RELEASE_IMAGE='ghcr\.io/modelroute/modelroute:[A-Za-z0-9._-]*'
 # Long enough for a node that has to pull the image.
 TIMEOUT=180s
 
 up() {
-  local image manifests workload
-  image="$(hack/image.sh ref modelroute)"
+  local manifests workload
   # The local cluster's volume keeps what was spent, also when its claim is deleted and made again.
   hack/cluster/cluster volumes
-  manifests="$(kubectl kustomize config/default | sed "s#$RELEASE_IMAGE#$image#g")"
-  grep --quiet --fixed-strings "$image" <<<"$manifests" || die "config/default does not name the image $RELEASE_IMAGE"
+  manifests="$(kubectl kustomize config/default | hack/image.sh pin modelroute)"
   kubectl apply --server-side --force-conflicts --field-manager=modelroute-deploy --filename - <<<"$manifests" >/dev/null
   kubectl wait --for=condition=Established --timeout="$TIMEOUT" --filename config/crd/bases >/dev/null
   for workload in $(kubectl --namespace "$NAMESPACE" get deployments,statefulsets --output name); do
@@ -27,7 +23,7 @@ up() {
       exit 1
     }
   done
-  printf '==> ModelRoute runs in %s from %s\n' "$NAMESPACE" "$image" >&2
+  say "ModelRoute runs in $NAMESPACE from $(hack/image.sh ref modelroute)"
 }
 
 # explain WORKLOAD prints what helps to find out why a rollout does not end.

@@ -4,24 +4,33 @@
 #   hack/image.sh build IMAGE...   build what has changed
 #   hack/image.sh load IMAGE...    load what the cluster does not have
 #   hack/image.sh ref IMAGE        print the full name of what was built
+#   hack/image.sh pin IMAGE        copy manifests from input to output, with the full name in place of the one that they come with
 #
 # An image under localhost/ gets the hash of its content into its tag, so that a changed program is rolled out and an unchanged one is not.
 # Set by the Makefile: IMG, UPSTREAM_IMG, VERSION, KUBECONFIG. BASE chooses the base image: scratch for the local cluster, else distroless.
 set -euo pipefail
 
-# shellcheck source=hack/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=hack/lib/cluster.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/cluster.sh"
 
 OUT=bin/image
 IMG="${IMG:-localhost/modelroute:dev}"
 UPSTREAM_IMG="${UPSTREAM_IMG:-localhost/modelroute-upstream:dev}"
 VERSION="${VERSION:-unknown}"
 
-# settings IMAGE sets name and packages.
+# settings IMAGE sets name, packages and manifested, which is what the manifests in the repository call it.
 settings() {
   case "$1" in
-    modelroute) name="$IMG" packages=(./cmd/manager ./cmd/ledger ./cmd/proxy) ;;
-    upstream) name="$UPSTREAM_IMG" packages=(./hack/upstream) ;;
+    modelroute)
+      name="$IMG"
+      packages=(./cmd/manager ./cmd/ledger ./cmd/proxy)
+      manifested='ghcr\.io/modelroute/modelroute:[A-Za-z0-9._-]+'
+      ;;
+    upstream)
+      name="$UPSTREAM_IMG"
+      packages=(./hack/upstream)
+      manifested='localhost/modelroute-upstream:dev'
+      ;;
     *) die "there is no image \"$1\"" ;;
   esac
 }
@@ -60,7 +69,7 @@ reference() {
 }
 
 build() {
-  local base=gcr.io/distroless/static:nonroot name packages programs want have
+  local base=gcr.io/distroless/static:nonroot name packages manifested programs want have
   ! is_local_cluster || base=scratch
   base="${BASE:-$base}"
   settings "$1"
@@ -81,6 +90,15 @@ build() {
 
 ref() {
   cat "$OUT/$1/ref" 2>/dev/null || die "the image $1 is not built yet: make image"
+}
+
+pin() {
+  local image manifests name packages manifested
+  image="$(ref "$1")"
+  settings "$1"
+  manifests="$(cat)"
+  grep --quiet --extended-regexp "$manifested" <<<"$manifests" || die "no manifest names the image $1, as $manifested"
+  sed --regexp-extended "s#$manifested#$image#g" <<<"$manifests"
 }
 
 # on_all_nodes NAME tells whether every node reports the image. A node reports at most its fifty largest, so "no" costs a load and nothing else.
@@ -108,7 +126,7 @@ load() {
 
 main() {
   local command="${1:-}"
-  [[ $command =~ ^(build|load|ref)$ && $# -ge 2 ]] || die "usage: hack/image.sh build|load|ref IMAGE..."
+  [[ $command =~ ^(build|load|ref|pin)$ && $# -ge 2 ]] || die "usage: hack/image.sh build|load|ref|pin IMAGE..."
   shift
   local image
   for image in "$@"; do

@@ -33,7 +33,7 @@ apply_route() {
   if [[ -n ${OPENROUTER_API_KEY:-} ]]; then
     kubectl apply --server-side -k config/samples
   else
-    kubectl apply --server-side -k hack/demo
+    kubectl kustomize hack/demo | hack/image.sh pin upstream | kubectl apply --server-side -f -
   fi
   # The key goes in by standard input: arguments can be seen by every process.
   printf %s "${OPENROUTER_API_KEY:-sk-or-demo}" |

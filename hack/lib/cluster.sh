@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What the scripts beside this file share.
+# What the scripts that work on the cluster share. Sourced, from anywhere.
 
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
 cd "$ROOT" || exit
 # The cluster to work on: the local one, unless the caller names one.
 export KUBECONFIG="${KUBECONFIG:-$ROOT/.cluster/kubeconfig}"
