@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The main job on a real cluster, step by step: `make demo` brings up the cluster and installs ModelRoute, then runs this.
-# With OPENROUTER_API_KEY set the requests go to the real OpenRouter and cost at most about two cents.
+# The main job on a real cluster, from a bare machine, step by step. With OPENROUTER_API_KEY set the requests go to the real OpenRouter and cost at
+# most about two cents; without it they go to hack/upstream, which speaks the same API.
 set -euo pipefail
-cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/../.."
-source hack/lib/steps.sh
+
+# shellcheck source=hack/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 NAMESPACE=ai-platform
 ROUTE=mixtral-8x22b-instruct
@@ -17,6 +18,15 @@ cleanup() {
   rm -rf "$WORK"
 }
 trap cleanup EXIT
+
+# step TITLE COMMAND... runs a step under its title and says how long it took.
+step() {
+  local title=$1 began=$EPOCHREALTIME
+  shift
+  printf '\n=== %s\n' "$title"
+  "$@"
+  awk -v began="$began" -v ended="$EPOCHREALTIME" 'BEGIN { printf "--- %.1f s\n", ended - began }'
+}
 
 # forward NAMESPACE SERVICE PORT makes a Service reachable on 127.0.0.1:PORT, as `kubectl port-forward` would for a person.
 forward() {
@@ -107,7 +117,7 @@ spent() {
   kubectl -n "$NAMESPACE" get modelroute "$ROUTE" -o jsonpath='{.status.spend.total}'
 }
 
-# settle_status waits until the status shows all that was spent: it is at most 30 seconds old.
+# wait_for_spend waits until the status shows all that was spent: it is at most 30 seconds old.
 wait_for_spend() {
   for _ in $(seq 45); do
     [[ $(spent) == "$1" ]] && return
@@ -130,7 +140,7 @@ go_on() {
 
 The cluster stays up. To go on by hand:
 
-  export KUBECONFIG=$(realpath "$KUBECONFIG") PATH=$(realpath .cluster/bin 2>/dev/null || true):\$PATH
+  export KUBECONFIG=$KUBECONFIG PATH=$ROOT/.cluster/bin:\$PATH
   kubectl get modelroutes -A
   kubectl -n $NAMESPACE port-forward service/$ROUTE $PORT:80 &
   OPENAI_API_KEY=\$(kubectl -n $NAMESPACE get secret $ROUTE-search -o jsonpath='{.data.OPENAI_API_KEY}' | base64 -d)
@@ -142,6 +152,11 @@ TEXT
 }
 
 main() {
+  local began=$SECONDS
+  hack/ensure.sh curl:curl
+  step "A cluster: a real one-node Kubernetes, unless KUBECONFIG names yours" hack/cluster/cluster up
+  step "The images" make --no-print-directory load
+  step "Install ModelRoute" hack/deploy.sh up
   step "Apply the sample route and its upstream's key, wait until it is Ready" apply_route
   forward "$NAMESPACE" "$ROUTE" "$PORT"
   OPENAI_API_KEY=$(key_of search)
@@ -153,6 +168,7 @@ main() {
   fi
   step "kubectl get modelroutes" kubectl get modelroutes -A
   step "kubectl describe" kubectl -n "$NAMESPACE" describe modelroute "$ROUTE"
+  printf '\nDone in %d s.\n' "$((SECONDS - began))"
   go_on
 }
 
