@@ -1,0 +1,103 @@
+package compile_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
+)
+
+func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
+	monthly := v1alpha1.Budget{
+		Name: "monthly", Amount: "1", Window: v1alpha1.Window{Period: "Month"}, Enforcement: v1alpha1.EnforcementDeny,
+	}
+	cases := map[string]struct {
+		reason string
+		edit   func(*v1alpha1.ModelRouteSpec)
+		want   []string
+	}{
+		"unknown time zone": {
+			reason: "the API server does not know the names of time zones",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				budget := monthly
+				budget.Window.TimeZone = "Europe/Atlantis"
+				spec.Budgets = []v1alpha1.Budget{budget}
+			},
+			want: []string{"spec.budgets[0].window", "Europe/Atlantis"},
+		},
+		"two consumers deliver to one Secret by default": {
+			reason: "a default name can meet an explicit one, which CEL does not see",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Consumers = []v1alpha1.Consumer{{Name: "a"}, {Name: "b", SecretName: "mixtral-8x22b-instruct-a"}}
+			},
+			want: []string{"spec.consumers[1].secretName", "also the Secret of consumer a"},
+		},
+		"a consumer's Secret is the upstream's": {
+			reason: "it would overwrite the upstream's key",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Consumers = []v1alpha1.Consumer{{Name: "a", SecretName: "openrouter"}}
+			},
+			want: []string{"spec.consumers[0].secretName", "upstream's API key"},
+		},
+		"a consumer's Secret is the configuration's": {
+			reason: "the proxies would read a key as their configuration",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Consumers = []v1alpha1.Consumer{{Name: "a", SecretName: "mixtral-8x22b-instruct.config"}}
+			},
+			want: []string{"spec.consumers[0].secretName", "proxies' configuration"},
+		},
+		"an amount that an older schema let in": {
+			reason: "what is in etcd may be older than the schema",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				budget := monthly
+				budget.Amount = "5k"
+				spec.Budgets = []v1alpha1.Budget{budget}
+			},
+			want: []string{"spec.budgets[0].amount", `such as "500.00"`},
+		},
+		"a price that an older schema let in": {
+			reason: "a model without a price would be free",
+			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams[0].Pricing.Completion = "" },
+			want:   []string{"spec.upstreams[0].pricing.completion", `such as "2.00"`},
+		},
+		"no upstream": {
+			reason: "nothing could be served",
+			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams = nil },
+			want:   []string{"spec.upstreams", "name the place that serves the model"},
+		},
+		"several things at once": {
+			reason: "one pass tells everything",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Model.ContextLength = 0
+				spec.Budgets = []v1alpha1.Budget{monthly, monthly}
+				spec.Consumers = []v1alpha1.Consumer{{Name: "a"}, {Name: "a"}}
+			},
+			want: []string{"spec.model.contextLength", "spec.budgets[1].name", "spec.consumers[1].name"},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			route := readRoute(t, "../../test/crdcel/testdata/base.yaml")
+			tc.edit(&route.Spec)
+			errs := compile.Validate(route)
+			if len(errs) == 0 {
+				t.Fatalf("accepted, though %s", tc.reason)
+			}
+			text := errs.ToAggregate().Error()
+			for _, want := range tc.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is not in: %s", want, text)
+				}
+			}
+		})
+	}
+}
+
+func TestTheSamplesAreValid(t *testing.T) {
+	for _, sample := range []string{"../../config/samples/mixtral-8x22b-instruct.yaml", "../../test/crdcel/testdata/largest.yaml"} {
+		if errs := compile.Validate(readRoute(t, sample)); len(errs) > 0 {
+			t.Errorf("%s: %v", sample, errs.ToAggregate())
+		}
+	}
+}
