@@ -3,8 +3,8 @@
 # most about two cents; without it they go to hack/upstream, which speaks the same API.
 set -euo pipefail
 
-# shellcheck source=hack/lib.sh
-source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+# shellcheck source=hack/lib/cluster.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/cluster.sh"
 
 NAMESPACE=ai-platform
 ROUTE=mixtral-8x22b-instruct
