@@ -1,0 +1,143 @@
+package desired_test
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/desired"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func readRoute(t *testing.T, file string) *v1alpha1.ModelRoute {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := &v1alpha1.ModelRoute{}
+	if err := yaml.UnmarshalStrict(content, route); err != nil {
+		t.Fatal(err)
+	}
+	route.UID = "00000000-0000-4000-8000-000000000001"
+	return route
+}
+
+func objects(t *testing.T, file string) []desired.Object {
+	t.Helper()
+	return desired.Objects(desired.Input{
+		Route: readRoute(t, file), Config: []byte("{}\n"), Image: "modelroute:test", PullPolicy: corev1.PullIfNotPresent,
+	})
+}
+
+func TestTheObjectsOfTheSmallestAndTheLargestRouteAreTheGoldenOnes(t *testing.T) {
+	for name, file := range map[string]string{
+		"smallest": "../../test/crdcel/testdata/base.yaml", "largest": "../../test/crdcel/testdata/largest.yaml",
+	} {
+		var documents []string
+		for _, object := range objects(t, file) {
+			document, err := yaml.Marshal(object.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documents = append(documents, string(document))
+		}
+		got := strings.Join(documents, "---\n")
+		golden := "testdata/" + name + ".yaml"
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s differs (-want +got), run with -update if that is meant:\n%s", golden, diff)
+		}
+	}
+}
+
+// meta is what every object has.
+type meta struct {
+	Metadata struct {
+		Name, Namespace string
+		Labels          map[string]string
+		OwnerReferences []struct {
+			UID        string
+			Controller bool
+		}
+	}
+}
+
+func TestEveryObjectIsOwnedByItsRouteAndLivesBesideIt(t *testing.T) {
+	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
+	all := append(objects(t, "../../test/crdcel/testdata/largest.yaml"),
+		desired.ConsumerSecret(route, route.Spec.Consumers[0], "mrk_test"))
+	for _, object := range all {
+		encoded, err := json.Marshal(object.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got meta
+		if err := json.Unmarshal(encoded, &got); err != nil {
+			t.Fatal(err)
+		}
+		owners := got.Metadata.OwnerReferences
+		if len(owners) != 1 || owners[0].UID != string(route.UID) || !owners[0].Controller {
+			t.Errorf("%s %s is owned by %v", object.Kind.Kind, object.Name, owners)
+		}
+		if got.Metadata.Namespace != route.Namespace || got.Metadata.Name != object.Name.Name || object.Name.Namespace != route.Namespace {
+			t.Errorf("%s %s says that it is %s/%s", object.Kind.Kind, object.Name, got.Metadata.Namespace, got.Metadata.Name)
+		}
+		if got.Metadata.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy || got.Metadata.Labels[v1alpha1.LabelRoute] != route.Name {
+			t.Errorf("%s %s has labels %v", object.Kind.Kind, object.Name, got.Metadata.Labels)
+		}
+	}
+}
+
+func TestAConsumersSecretIsReadyForEnvFrom(t *testing.T) {
+	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
+	encoded, err := json.Marshal(desired.ConsumerSecret(route, route.Spec.Consumers[0], "mrk_test").Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var secret corev1.Secret
+	if err := json.Unmarshal(encoded, &secret); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]byte{
+		"OPENAI_API_KEY":  []byte("mrk_test"),
+		"OPENAI_BASE_URL": []byte("http://largest.default.svc/v1"),
+		"MODEL":           []byte("mixtral-8x22b-instruct"),
+	}
+	if diff := cmp.Diff(want, secret.Data); diff != "" || secret.Name != "mixtral-search" {
+		t.Errorf("Secret %s (-want +got):\n%s", secret.Name, diff)
+	}
+}
+
+func TestTheProxiesMayReadTheirOwnConfigurationAndNothingElse(t *testing.T) {
+	for _, object := range objects(t, "../../test/crdcel/testdata/largest.yaml") {
+		if object.Kind.Kind != "Role" {
+			continue
+		}
+		encoded, err := json.Marshal(object.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := `"rules":[{"verbs":["get","list","watch"],"apiGroups":[""],"resources":["secrets"],"resourceNames":["largest.config"]}]`; !strings.Contains(string(encoded), want) {
+			t.Errorf("the role is %s", encoded)
+		}
+		return
+	}
+	t.Error("there is no Role")
+}
