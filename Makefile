@@ -49,11 +49,6 @@ clean: ## Delete what was built here; the local cluster and its binaries stay.
 
 .PHONY: demo
 demo: ## From a bare machine to a route that answers and shows its spend; leaves the cluster up.
-	@source hack/lib/steps.sh; \
-	step "Bring up a real one-node Kubernetes" hack/cluster/cluster up; \
-	step "Build the images" hack/image.sh build modelroute upstream; \
-	step "Load them into the cluster" hack/image.sh load modelroute upstream; \
-	step "Install ModelRoute" hack/deploy.sh up; \
 	hack/demo/demo.sh
 
 .PHONY: cluster-up

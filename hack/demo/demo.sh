@@ -39,6 +39,11 @@ forward() {
   die "cannot reach service $2: $(cat "$WORK/forward-$2.log")"
 }
 
+build_and_load_images() {
+  hack/image.sh build modelroute upstream
+  hack/image.sh load modelroute upstream
+}
+
 apply_route() {
   if [[ -n ${OPENROUTER_API_KEY:-} ]]; then
     kubectl apply --server-side -k config/samples
@@ -155,7 +160,7 @@ main() {
   local began=$SECONDS
   hack/ensure.sh curl:curl
   step "A cluster: a real one-node Kubernetes, unless KUBECONFIG names yours" hack/cluster/cluster up
-  step "The images" make --no-print-directory load
+  step "The images" build_and_load_images
   step "Install ModelRoute" hack/deploy.sh up
   step "Apply the sample route and its upstream's key, wait until it is Ready" apply_route
   forward "$NAMESPACE" "$ROUTE" "$PORT"
