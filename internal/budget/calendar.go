@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"sort"
 	"time"
 )
 
@@ -130,40 +131,45 @@ func date(year int, month time.Month, day int) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 }
 
-// whenReached returns the first instant at which the zone's clock shows the given time or a later one. It walks from
-// change to change of the clock. time.Date would not do: it may answer with either side of a change.
+// whenReached returns the first instant at which the zone's clock shows the given time or a later one. time.Date would
+// not do: it may answer with either side of a change of the clock. Nor would Time.ZoneBounds, whose end can lie before its
+// time (https://go.dev/issue/81583); the offset at an instant is all that is asked of the zone.
 func (c Calendar) whenReached(clock time.Time) time.Time {
-	// No clock is a whole day off UTC, so that two days earlier every clock is still before the time that is looked for.
-	at := clock.AddDate(0, 0, -2)
-	for {
-		reached := clock.Add(-c.offset(at))
-		if reached.Before(at) {
-			return at // The change at this instant skipped it.
-		}
-		_, change := at.In(c.location).ZoneBounds()
-		if change.IsZero() || reached.Before(change) {
-			return reached
-		}
-		at = change.UTC()
+	// No clock is a whole day off UTC, and none is changed twice within two days.
+	before, after := clock.AddDate(0, 0, -1), clock.AddDate(0, 0, 1)
+	old := c.offset(before)
+	change := firstSecond(before, after, func(t time.Time) bool { return c.offset(t) != old })
+	if reached := clock.Add(-old); reached.Before(change) {
+		return reached
 	}
+	if reached := clock.Add(-c.offset(change)); reached.After(change) {
+		return reached
+	}
+	return change // It skipped the time.
 }
 
-// hourAt returns the Hour window that t is in.
+// hourAt returns the Hour window that t is in. Only a change that moves the minute hand can cut it short: one by whole
+// hours does not, and is no reason to cut an hour of real time short.
 func (c Calendar) hourAt(t time.Time) Window {
-	start := c.clock(t).Truncate(time.Hour).Add(-c.offset(t))
-	window := Window{Start: start, End: start.Add(time.Hour)}
-	// A change by whole hours does not move the minute hand, and is no reason to cut an hour of real time short.
-	changed, changes := t.In(c.location).ZoneBounds()
-	if window.Start.Before(changed) && c.minuteHand(window.Start) != c.minuteHand(t) {
-		window.Start = changed.UTC()
+	t = t.UTC().Truncate(time.Second)
+	hand := c.minuteHand(t)
+	start := t.Add(hand).Truncate(time.Hour).Add(-hand)
+	return Window{
+		Start: firstSecond(start, t, func(t time.Time) bool { return c.minuteHand(t) == hand }),
+		End:   firstSecond(t, start.Add(time.Hour), func(t time.Time) bool { return c.minuteHand(t) != hand }),
 	}
-	if !changes.IsZero() && changes.Before(window.End) && c.minuteHand(changes) != c.minuteHand(t) {
-		window.End = changes.UTC()
-	}
-	return window
 }
 
 // minuteHand is how far the minute hand of the zone's clock is ahead of that of UTC.
 func (c Calendar) minuteHand(t time.Time) time.Duration {
 	return (c.offset(t) + 24*time.Hour) % time.Hour
+}
+
+// firstSecond returns the first second from from on at which a condition holds that, once it holds, does until to; to if
+// it does not hold before.
+func firstSecond(from, to time.Time, holds func(time.Time) bool) time.Time {
+	seconds := sort.Search(int(to.Sub(from)/time.Second), func(n int) bool {
+		return holds(from.Add(time.Duration(n) * time.Second))
+	})
+	return from.Add(time.Duration(seconds) * time.Second)
 }

@@ -1,0 +1,99 @@
+package pricing_test
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/pricing"
+)
+
+// listed are prices of 2 USD per million prompt tokens and 6 USD per million completion tokens.
+var listed = pricing.Prices{Prompt: money.PriceFromPico(2_000_000), Completion: money.PriceFromPico(6_000_000)}
+
+func TestCost(t *testing.T) {
+	usd := func(nano int64) *money.Amount { amount := money.FromNano(nano); return &amount }
+	const believed, notBelieved = true, false
+	for reason, test := range map[string]struct {
+		usage       pricing.Usage
+		reportsCost bool
+		want        int64
+	}{
+		"nothing was used": {pricing.Usage{}, notBelieved, 0},
+		"tokens at their prices": {
+			pricing.Usage{PromptTokens: 1200, CompletionTokens: 300}, notBelieved, 4_200_000},
+		"an upstream that should report a cost and does not": {
+			pricing.Usage{PromptTokens: 1200, CompletionTokens: 300}, believed, 4_200_000},
+		"an upstream's own figure": {
+			pricing.Usage{PromptTokens: 1200, CompletionTokens: 300, Cost: usd(4_000_001)}, believed, 4_000_001},
+		"an upstream's own figure of nothing": {
+			pricing.Usage{PromptTokens: 1200, CompletionTokens: 300, Cost: usd(0)}, believed, 0},
+		"a figure from an upstream that is not believed": {
+			pricing.Usage{PromptTokens: 1200, CompletionTokens: 300, Cost: usd(1)}, notBelieved, 4_200_000},
+		"without BYOK the inference cost is part of the cost": {
+			pricing.Usage{Cost: usd(4_000_000), UpstreamInferenceCost: usd(3_800_000)}, believed, 4_000_000},
+		"with BYOK it comes on top of the fee": {
+			pricing.Usage{Cost: usd(200_000), IsBYOK: true, UpstreamInferenceCost: usd(3_800_000)}, believed, 4_000_000},
+		"with BYOK the fee may be nothing": {
+			pricing.Usage{Cost: usd(0), IsBYOK: true, UpstreamInferenceCost: usd(3_800_000)}, believed, 3_800_000},
+		"with BYOK and no inference cost the tokens stand in for it": {
+			pricing.Usage{PromptTokens: 1200, CompletionTokens: 300, Cost: usd(200_000), IsBYOK: true}, believed, 4_400_000},
+		"BYOK does not matter where the figure is not believed": {
+			pricing.Usage{PromptTokens: 1, Cost: usd(5), IsBYOK: true, UpstreamInferenceCost: usd(7)}, notBelieved, 2000},
+		"a negative figure earns nothing": {
+			pricing.Usage{PromptTokens: 1200, Cost: usd(-4_000_000)}, believed, 0},
+		"a negative inference cost earns nothing": {
+			pricing.Usage{Cost: usd(5), IsBYOK: true, UpstreamInferenceCost: usd(-7)}, believed, 5},
+		"a negative number of tokens is none": {
+			pricing.Usage{PromptTokens: -1_000_000, CompletionTokens: 1}, notBelieved, 6000},
+		"absurd numbers of tokens stay at the end": {
+			pricing.Usage{PromptTokens: math.MaxInt64, CompletionTokens: math.MaxInt64}, notBelieved, math.MaxInt64},
+		"absurd figures stay at the end": {
+			pricing.Usage{Cost: usd(math.MaxInt64), IsBYOK: true, UpstreamInferenceCost: usd(1)}, believed, math.MaxInt64},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			if got := pricing.Cost(test.usage, listed, test.reportsCost); got.Nano() != test.want {
+				t.Errorf("got %d nano-USD, want %d", got.Nano(), test.want)
+			}
+		})
+	}
+}
+
+func TestCostOfTokensIsExactAndRoundedUpOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		prompt, completion := anyCount().Draw(t, "prompt"), anyCount().Draw(t, "completion")
+		prices := pricing.Prices{Prompt: anyPrice().Draw(t, "prompt price"), Completion: anyPrice().Draw(t, "completion price")}
+		got := pricing.Cost(pricing.Usage{PromptTokens: prompt, CompletionTokens: completion}, prices, false)
+		if want := costTruth(prompt, big.NewInt(completion), prices); got != want {
+			t.Fatalf("%d and %d tokens at %d and %d pico-USD cost %d, want %d",
+				prompt, completion, prices.Prompt.Pico(), prices.Completion.Pico(), got.Nano(), want.Nano())
+		}
+	})
+}
+
+// costTruth is computed with numbers that neither wrap around nor round.
+func costTruth(prompt int64, completion *big.Int, prices pricing.Prices) money.Amount {
+	pico := new(big.Int).Mul(big.NewInt(max(prompt, 0)), big.NewInt(prices.Prompt.Pico()))
+	if completion.Sign() > 0 {
+		pico.Add(pico, new(big.Int).Mul(completion, big.NewInt(prices.Completion.Pico())))
+	}
+	nano, rest := new(big.Int).QuoRem(pico, big.NewInt(1000), new(big.Int))
+	if rest.Sign() > 0 {
+		nano.Add(nano, big.NewInt(1))
+	}
+	if !nano.IsInt64() {
+		return money.Max
+	}
+	return money.FromNano(nano.Int64())
+}
+
+func anyCount() *rapid.Generator[int64] {
+	return rapid.OneOf(rapid.Int64Range(-10, 200_000), rapid.Int64())
+}
+
+func anyPrice() *rapid.Generator[money.Price] {
+	return rapid.Map(rapid.OneOf(rapid.Int64Range(0, 100_000_000), rapid.Int64()), money.PriceFromPico)
+}
