@@ -174,7 +174,7 @@ lint-shell: ## Check the shell scripts.
 	  xargs -0 shellcheck --external-sources --severity=style
 
 .PHONY: verify
-verify: verify-generated verify-tidy verify-fmt ## Prove that what is generated, go.mod and the format are up to date.
+verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what is generated, go.mod, the format and docs/dependencies.md are up to date.
 
 .PHONY: verify-generated
 verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go
@@ -188,6 +188,10 @@ verify-tidy:
 verify-fmt:
 	unformatted="$$(git ls-files --cached --others --exclude-standard -z '*.go' | xargs -0 gofmt -s -l)"; \
 	[[ -z $$unformatted ]] || { printf 'run make fmt: %s\n' $$unformatted >&2; exit 1; }
+
+.PHONY: verify-docs
+verify-docs:
+	hack/dependencies.sh $(MODULES)
 
 verify-%: ## Run any target in a copy of the tree, and fail if it changes a file.
 	hack/verify.sh $*
