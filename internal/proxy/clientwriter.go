@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+)
+
+// clientPatience is how long a client may take to accept what is sent to it before it counts as gone.
+const clientPatience = 30 * time.Second
+
+// clientWriter sends an answer to a client that may go away at any time. Once it has gone, writing does nothing.
+type clientWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	now     func() time.Time
+	begun   bool
+	gone    bool
+}
+
+func newClientWriter(w http.ResponseWriter, now func() time.Time) *clientWriter {
+	return &clientWriter{w: w, control: http.NewResponseController(w), now: now}
+}
+
+// header is the answer's header, which can be changed until begin.
+func (c *clientWriter) header() http.Header { return c.w.Header() }
+
+// begin sends the header.
+func (c *clientWriter) begin(status int) {
+	c.begun = true
+	c.extend()
+	c.w.WriteHeader(status)
+}
+
+// send passes content on at once.
+func (c *clientWriter) send(content []byte) {
+	if c.gone || len(content) == 0 {
+		return
+	}
+	c.extend()
+	if _, err := c.w.Write(content); err != nil {
+		c.gone = true
+		return
+	}
+	c.gone = c.control.Flush() != nil
+}
+
+// extend gives the client its time for the next write. The next request on the connection clears the deadline.
+func (c *clientWriter) extend() {
+	// A connection without deadlines is bounded by the server's own timeouts.
+	_ = c.control.SetWriteDeadline(c.now().Add(clientPatience))
+}

@@ -1,0 +1,180 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/openai"
+	"github.com/modelroute/modelroute/internal/pricing"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+const (
+	// maxAnswerBytes bounds a JSON answer, which has to be held as a whole to be metered before it goes out.
+	maxAnswerBytes = 64 << 20
+	// maxErrorBytes bounds what is read of an answer that says that the upstream failed.
+	maxErrorBytes = 1 << 20
+)
+
+// exchange is one admitted request on its way to the upstream and back.
+type exchange struct {
+	*admission
+	server *server
+	key    string
+	held   *holding
+	record *record
+	client *clientWriter
+}
+
+// run sends the request and relays the answer. ctx is the client's: it says whether the client is still there, and ends nothing.
+func (x *exchange) run(ctx context.Context) {
+	defer x.held.abandon()
+	defer func() { x.record.clientGone = x.client.gone || ctx.Err() != nil }()
+
+	upstream := x.grant.upstream()
+	attempt, cancel := context.WithTimeout(x.server.lifetime, time.Duration(upstream.TimeoutSeconds)*time.Second)
+	x.held.sent = true
+	response, err := post(attempt, x.server.transport, upstream, requestHeader(x.key, x.stream), x.body)
+	if err != nil {
+		cancel()
+		x.unanswered(err)
+		return
+	}
+	defer x.server.requests.Go(func() { recycle(response.Body, cancel) })
+	x.record.generation = response.Header.Get("X-Generation-Id")
+	relayHeaders(x.client.header(), response.Header)
+	switch {
+	case response.StatusCode/100 != 2:
+		x.relayRefusal(response)
+	case isEventStream(response.Header):
+		x.relayStream(response.Body)
+	default:
+		x.relayAnswer(response.Body)
+	}
+}
+
+// unanswered ends an exchange without an answer.
+func (x *exchange) unanswered(err error) {
+	x.record.problem = err.Error()
+	if _, notSent := errors.AsType[*notSentError](err); notSent {
+		x.held.release()
+		x.fail(unreachable())
+		return
+	}
+	x.held.uncertainly(money.Amount{})
+	x.fail(broken(err))
+}
+
+// relayRefusal ends an exchange that the upstream answered with an error status.
+func (x *exchange) relayRefusal(response *http.Response) {
+	body, err := readAll(response.Body, maxErrorBytes)
+	said := readUpstreamError(body)
+	x.record.problem = fmt.Sprintf("upstream status %d: %s", response.StatusCode, said.forLog(x.key))
+	if err == nil && unbilled(response.StatusCode, said.found) {
+		x.held.release()
+	} else {
+		x.held.uncertainly(money.Amount{})
+	}
+	x.fail(refusalOf(response.StatusCode, said, x.key))
+}
+
+// relayAnswer ends an exchange that the upstream answered with JSON, which is also what a stream may get.
+func (x *exchange) relayAnswer(content io.Reader) {
+	body, err := readAll(content, maxAnswerBytes)
+	if err != nil {
+		x.record.problem = err.Error()
+		x.held.uncertainly(money.Amount{})
+		x.fail(broken(err))
+		return
+	}
+	usage, reported, err := openai.UsageFromResponse(body)
+	if reported != nil && !hasChoices(body) {
+		x.relayReported(body, usage)
+		return
+	}
+	x.settleBy(usage, err)
+	x.sendAnswer(body)
+}
+
+// relayReported ends an exchange whose answer has the status 200 and is nothing but an error. Nothing was generated, so nothing is billed unless the
+// upstream says so.
+func (x *exchange) relayReported(body []byte, usage *pricing.Usage) {
+	said := readUpstreamError(body)
+	x.record.problem = "upstream status 200 with an error: " + said.forLog(x.key)
+	if usage != nil {
+		x.settleBy(usage, nil)
+	} else {
+		x.held.release()
+	}
+	x.fail(refusalOf(said.status(), said, x.key))
+}
+
+func (x *exchange) sendAnswer(body []byte) {
+	contentType := "application/json"
+	if x.stream {
+		events, err := eventsOf(body, x.includeUsage)
+		if err != nil {
+			x.record.problem = err.Error()
+			x.fail(invalidAnswer())
+			return
+		}
+		body, contentType = events, eventStream
+		streamHeaders(x.client.header())
+	} else if !isJSONObject(body) {
+		x.fail(invalidAnswer())
+		return
+	}
+	x.client.header().Set("Content-Type", contentType)
+	x.client.header().Set("Content-Length", strconv.Itoa(len(body)))
+	x.client.begin(http.StatusOK)
+	x.client.send(body)
+}
+
+// settleBy books what the usage costs, or the hold if the upstream did not say.
+func (x *exchange) settleBy(usage *pricing.Usage, err error) {
+	if usage == nil || err != nil {
+		x.record.problem = "the upstream reported no usage"
+		if err != nil {
+			x.record.problem = err.Error()
+		}
+		x.held.uncertainly(money.Amount{})
+		return
+	}
+	x.count(usage)
+	x.held.exactly(x.costOf(usage))
+}
+
+func (x *exchange) count(usage *pricing.Usage) {
+	x.record.promptTokens, x.record.completionTokens = usage.PromptTokens, usage.CompletionTokens
+	x.server.metrics.used(x.grant, usage.PromptTokens, usage.CompletionTokens)
+}
+
+func (x *exchange) costOf(usage *pricing.Usage) money.Amount {
+	return pricing.Cost(*usage, x.prices, x.grant.upstream().Provider == routeconfig.OpenRouter)
+}
+
+// fail answers with an error. The hold is settled by now.
+func (x *exchange) fail(refusal *openai.Error) {
+	x.record.code = refusal.Code
+	if x.client.begun {
+		x.client.send(openai.StreamErrorEvent(refusal))
+		return
+	}
+	x.client.begun = true
+	x.client.extend()
+	refusal.Write(x.client.w)
+}
+
+const eventStream = "text/event-stream"
+
+func isEventStream(header http.Header) bool {
+	mediaType, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && mediaType == eventStream
+}

@@ -1,0 +1,48 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// userAgent is what the upstream is told of who asks.
+const userAgent = "modelroute-proxy"
+
+// requestHeader is the whole header that goes upstream. Nothing of the client's header is in it: neither its key and its cookies, nor anything that
+// might steer the upstream or tell it who the client is.
+func requestHeader(key string, stream bool) http.Header {
+	header := http.Header{
+		"Content-Type": {"application/json"},
+		"Accept":       {"application/json"},
+		"User-Agent":   {userAgent},
+		// A compressed answer would have to be decompressed to be metered, and a compressed stream is held back by whoever compresses it.
+		"Accept-Encoding": {"identity"},
+	}
+	if stream {
+		header.Set("Accept", "text/event-stream")
+	}
+	if key != "" {
+		header.Set("Authorization", "Bearer "+key)
+	}
+	return header
+}
+
+// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name a request in a bug report.
+// All others stay here, among them Set-Cookie, Server and whatever describes the connection.
+var relayedHeaders = []string{"Retry-After", "Retry-After-Ms", "X-Generation-Id", "X-Request-Id", "X-Should-Retry", "Openai-Processing-Ms", "Openai-Version"}
+
+const rateLimitPrefix = "X-Ratelimit-"
+
+// relayHeaders copies the headers that the client gets.
+func relayHeaders(to, from http.Header) {
+	for _, name := range relayedHeaders {
+		if values, found := from[name]; found {
+			to[name] = values
+		}
+	}
+	for name, values := range from {
+		if strings.HasPrefix(name, rateLimitPrefix) {
+			to[name] = values
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// settlePatience is how long the end of an answer waits for the ledger to acknowledge what it cost. After that the client of the ledger goes on trying.
+const settlePatience = 2 * time.Second
+
+// holding is the money that is held for one attempt at an upstream. The first settlement counts, and there always is one: abandon is deferred where the
+// attempt begins.
+type holding struct {
+	server *server
+	hold   *client.Hold
+	record *record
+	// sent is true once the upstream may have got the request.
+	sent    bool
+	settled bool
+}
+
+// exactly books what the attempt cost.
+func (h *holding) exactly(cost money.Amount) { h.settle(cost, client.Exact) }
+
+// release gives the hold back: the attempt cost nothing.
+func (h *holding) release() { h.settle(money.Amount{}, client.Exact) }
+
+// uncertainly books the hold for an attempt that was sent and whose cost is not known, or what is known of its cost if that is more.
+func (h *holding) uncertainly(known money.Amount) {
+	amount := h.hold.Amount()
+	if known.Cmp(amount) > 0 {
+		amount = known
+	}
+	h.settle(amount, client.Uncertain)
+}
+
+// abandon settles what nothing else has settled, which takes a panic.
+func (h *holding) abandon() {
+	switch {
+	case h.settled:
+	case h.sent:
+		h.uncertainly(money.Amount{})
+	default:
+		h.release()
+	}
+}
+
+func (h *holding) settle(amount money.Amount, certainty client.Certainty) {
+	if h.settled {
+		return
+	}
+	h.settled = true
+	h.record.cost, h.record.certainty = amount, certainty
+	h.server.metrics.settled(h.record.grant, amount, certainty)
+	// Neither a client that has gone nor the end of the proxy is a reason not to book what was spent.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.server.lifetime), settlePatience)
+	defer cancel()
+	if err := h.hold.Settle(ctx, amount, certainty); err != nil {
+		h.server.logger.LogAttrs(ctx, slog.LevelWarn, "The ledger has not acknowledged a settlement yet", slog.Any("error", err))
+	}
+}

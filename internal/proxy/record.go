@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// record is what is told of one request when it ends.
+type record struct {
+	started time.Time
+	// quiet requests are counted and not logged.
+	quiet bool
+	grant *grant
+	// code is the error code that the client got; empty for none.
+	code string
+	// problem is what went wrong, for the operator; the client may be told less.
+	problem    string
+	generation string
+
+	promptTokens, completionTokens int64
+	cost                           money.Amount
+	certainty                      client.Certainty
+	clientGone                     bool
+}
+
+func (r *record) attributes(status int, took time.Duration) []slog.Attr {
+	attributes := []slog.Attr{slog.Int("status", status), slog.Duration("duration", took)}
+	if r.grant != nil {
+		attributes = append(attributes, slog.String("route", r.grant.route.Namespace+"/"+r.grant.route.Name),
+			slog.String("consumer", r.grant.consumer.Name), slog.String("key", r.grant.keyID))
+	}
+	if r.certainty != 0 {
+		attributes = append(attributes, slog.Int64("promptTokens", r.promptTokens), slog.Int64("completionTokens", r.completionTokens),
+			slog.Int64("costNanoUSD", r.cost.Nano()), slog.Bool("uncertain", r.certainty == client.Uncertain))
+	}
+	for _, text := range []slog.Attr{slog.String("generation", r.generation), slog.String("code", r.code), slog.String("problem", r.problem)} {
+		if text.Value.String() != "" {
+			attributes = append(attributes, text)
+		}
+	}
+	if r.clientGone {
+		attributes = append(attributes, slog.Bool("clientGone", true))
+	}
+	return attributes
+}
+
+func stackAttr() slog.Attr { return slog.String("stack", string(debug.Stack())) }

@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/modelroute/modelroute/internal/openai"
+)
+
+const (
+	chatPath   = "/v1/chat/completions"
+	modelsPath = "/v1/models"
+)
+
+// route finds what a path serves. A path may begin with /api, so that a URL of OpenRouter's works with only the host changed. What is not known here is
+// refused: a path that was passed on unmetered would be a way around every budget.
+func (s *server) route(w http.ResponseWriter, r *http.Request, record *record) {
+	current := s.tables.Load()
+	if current == nil {
+		s.refuse(w, record, starting())
+		return
+	}
+	path := strings.TrimPrefix(r.URL.Path, "/api")
+	model, oneModel := strings.CutPrefix(path, modelsPath+"/")
+	switch {
+	case path == chatPath:
+		s.only(http.MethodPost, s.chat)(w, r, current, record)
+	case path == modelsPath:
+		s.only(http.MethodGet, s.listModels)(w, r, current, record)
+	case oneModel:
+		s.only(http.MethodGet, s.showModel(model))(w, r, current, record)
+	default:
+		s.refuse(w, record, openai.NotFound("There is nothing at %s. This endpoint serves POST %s and GET %s.", r.URL.Path, chatPath, modelsPath))
+	}
+}
+
+type handler func(w http.ResponseWriter, r *http.Request, current *table, record *record)
+
+// only refuses other methods.
+func (s *server) only(method string, serve handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, current *table, record *record) {
+		if r.Method != method {
+			s.refuse(w, record, openai.MethodNotAllowed(method))
+			return
+		}
+		serve(w, r, current, record)
+	}
+}
+
+// refuse answers with an error and remembers it for the record.
+func (s *server) refuse(w http.ResponseWriter, record *record, refusal *openai.Error) {
+	record.code = refusal.Code
+	refusal.Write(w)
+}
+
+// identify finds whoever asks, or answers 401 and returns nil.
+func (s *server) identify(w http.ResponseWriter, r *http.Request, current *table, record *record) *principal {
+	caller := current.authenticate(r.Header)
+	if caller == nil {
+		s.refuse(w, record, openai.Unauthorized("The API key is missing, wrong or revoked. Send it as \"Authorization: Bearer KEY\"."))
+	}
+	return caller
+}

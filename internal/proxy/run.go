@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/utils/clock"
+
+	"github.com/modelroute/modelroute/internal/proxy/configsource"
+)
+
+const (
+	// headerTime is how long a client may take to send a request's header.
+	headerTime = 10 * time.Second
+	// clientIdleTime is how long a client's connection is kept without a request: longer than the load balancers before us keep theirs, so that they
+	// close it and do not send into a connection that closes.
+	clientIdleTime = 5 * time.Minute
+	maxHeaderBytes = 64 << 10
+	// flushTime is how long the end waits for the ledger to acknowledge the last settlements.
+	flushTime = 15 * time.Second
+)
+
+// Options are what a proxy needs to run.
+type Options struct {
+	// Listener takes the clients' connections, AdminListener those that ask for health and metrics. Run closes both.
+	Listener, AdminListener net.Listener
+	// ConfigDir is the directory that holds the configuration; empty for none. Secret is the Secret to watch for it; nil for none.
+	ConfigDir string
+	Secret    *configsource.Secret
+	// LedgerToken returns the token by which the ledger authenticates the proxy.
+	LedgerToken func(context.Context) (string, error)
+	// Instance is what the ledger calls this proxy: the pod's name.
+	Instance string
+	// DrainDelay is how long new requests are still served after the end was asked for, so that those who balance load learn of it first.
+	DrainDelay time.Duration
+	// DrainTimeout is how long requests that have begun may take after that.
+	DrainTimeout time.Duration
+	Logger       *slog.Logger
+	Clock        clock.WithTicker
+}
+
+// Run serves until ctx ends and then drains: not ready at once, no new connections after the delay, no end before the requests have ended and the
+// ledger has acknowledged what they cost, or the timeouts are over. The error says what kept it from serving.
+func Run(ctx context.Context, options Options) error {
+	server := newServer(ctx, options)
+	defer server.abort()
+
+	// What serves requests outlives ctx: requests still run while the proxy drains, and must be settled.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer stop()
+	workers.Go(func() { server.watchConfig(background, options) })
+	workers.Go(func() { server.ledger.Run(background) })
+
+	public := server.httpServer(server)
+	admin := server.httpServer(server.adminHandler())
+	failed := make(chan error, 2)
+	workers.Go(func() { failed <- serve(public, options.Listener) })
+	workers.Go(func() { failed <- serve(admin, options.AdminListener) })
+	defer func() { _ = admin.Close() }()
+	defer func() { _ = public.Close() }()
+
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	server.drain(background, public, options)
+	return nil
+}
+
+func (s *server) watchConfig(ctx context.Context, options Options) {
+	configsource.Watch(ctx, configsource.Options{
+		Dir: options.ConfigDir, Secret: options.Secret, Logger: options.Logger, Clock: options.Clock,
+	}, s.load)
+}
+
+func (s *server) httpServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       clientIdleTime,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+}
+
+func serve(server *http.Server, listener net.Listener) error {
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// drain ends the serving of requests. ctx is not the one that asked for the end.
+func (s *server) drain(ctx context.Context, public *http.Server, options Options) {
+	s.logger.LogAttrs(ctx, slog.LevelInfo, "Draining", slog.Duration("delay", options.DrainDelay), slog.Duration("timeout", options.DrainTimeout))
+	s.draining.Store(true)
+	options.Clock.Sleep(options.DrainDelay)
+
+	drained, cancel := context.WithTimeout(ctx, options.DrainTimeout)
+	defer cancel()
+	if err := public.Shutdown(drained); err != nil {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "Requests are cut off because they did not end in time", slog.Any("error", err))
+		s.abort()
+		_ = public.Close()
+	}
+	// Requests that were cut off settle before they end.
+	s.requests.Wait()
+
+	flushed, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	if err := s.ledger.Close(flushed); err != nil {
+		s.logger.LogAttrs(ctx, slog.LevelError, "The ledger did not take the last settlements", slog.Any("error", err))
+	}
+	s.logger.LogAttrs(ctx, slog.LevelInfo, "Drained")
+}
+
+// adminHandler serves health and metrics.
+func (s *server) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if reason := s.notReady(); reason != "" {
+			http.Error(w, reason, http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{Registry: s.metrics.registry}))
+	return mux
+}
+
+// notReady says why requests cannot be served yet or any more; empty if they can. Once ready a proxy stays so until it drains: with the ledger away it
+// still tells clients why they are refused, which no load balancer can.
+func (s *server) notReady() string {
+	switch {
+	case s.draining.Load():
+		return "draining"
+	case s.tables.Load() == nil:
+		return "no configuration yet"
+	case !s.ledger.Ready():
+		return "no session with the ledger yet"
+	}
+	return ""
+}

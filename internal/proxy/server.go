@@ -1,0 +1,143 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/openai"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+// server answers clients by the table that it has now.
+type server struct {
+	logger    *slog.Logger
+	now       func() time.Time
+	metrics   *metrics
+	transport http.RoundTripper
+	keys      *keyFiles
+	address   *ledgerAddress
+	ledger    *client.Client
+	tables    atomic.Pointer[table]
+	draining  atomic.Bool
+
+	// lifetime bounds the calls to upstreams, and nothing of a client does: what was sent is read to its end for the bill.
+	lifetime context.Context //nolint:containedctx // it belongs to the server, as http.Server.BaseContext does, and not to one call
+	abort    context.CancelFunc
+	// requests are those that have begun and not ended.
+	requests sync.WaitGroup
+}
+
+func newServer(ctx context.Context, options Options) *server {
+	s := &server{
+		logger:    options.Logger,
+		now:       options.Clock.Now,
+		metrics:   newMetrics(),
+		transport: newTransport(),
+		keys:      newKeyFiles(options.Clock.Now),
+		address:   &ledgerAddress{},
+	}
+	s.lifetime, s.abort = context.WithCancel(context.WithoutCancel(ctx))
+	httpClient := client.NewHTTPClient(s.address.roots)
+	httpClient.Transport = s.address.over(httpClient.Transport)
+	s.ledger = client.New(client.Options{
+		URL:        symbolicLedger,
+		HTTPClient: httpClient,
+		Token:      options.LedgerToken,
+		ProxyID:    client.NewProxyID(),
+		Instance:   options.Instance,
+		Routes:     s.routes,
+		ConfigHash: s.configHash,
+		Logger:     options.Logger,
+	})
+	return s
+}
+
+// load takes up a configuration: it is built and checked as a whole and then swapped in, or it is refused as a whole and the last good one stays.
+func (s *server) load(encoded []byte) {
+	hash := routeconfig.Hash(encoded)
+	built, endpoint, err := build(encoded, hash)
+	if err != nil {
+		s.metrics.reloadFailed()
+		s.logger.LogAttrs(s.lifetime, slog.LevelError, "The configuration is refused; keeping the last one",
+			slog.String("hash", hash), slog.String("serving", s.configHash()), slog.Any("error", err))
+		return
+	}
+	s.address.current.Store(endpoint)
+	s.tables.Store(built)
+	s.ledger.ConfigChanged()
+	s.metrics.reloaded(hash, s.now())
+	s.logger.LogAttrs(s.lifetime, slog.LevelInfo, "Serving a new configuration", slog.String("hash", hash),
+		slog.Int("routes", len(built.routes)), slog.Int("keys", len(built.keys)))
+}
+
+func build(encoded []byte, hash string) (*table, *ledgerEndpoint, error) {
+	config, err := routeconfig.Decode(encoded)
+	if err != nil {
+		return nil, nil, err
+	}
+	endpoint, err := parseLedger(config.Ledger)
+	if err != nil {
+		return nil, nil, err
+	}
+	built, err := newTable(config, hash)
+	if err != nil {
+		return nil, nil, err
+	}
+	return built, endpoint, nil
+}
+
+func (s *server) routes() []client.Route {
+	if current := s.tables.Load(); current != nil {
+		return current.routes
+	}
+	return nil
+}
+
+// configHash is the hash of the configuration that is served; empty before the first.
+func (s *server) configHash() string {
+	if current := s.tables.Load(); current != nil {
+		return current.hash
+	}
+	return ""
+}
+
+// ServeHTTP answers one request of a client, and records it.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	defer s.requests.Done()
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+
+	// The last request on this connection may have left its deadline.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	status := &statusWriter{ResponseWriter: w}
+	record := &record{started: s.now()}
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.logger.LogAttrs(s.lifetime, slog.LevelError, "A handler panicked", slog.Any("panic", cause), stackAttr())
+			if status.status == 0 {
+				openai.Internal().Write(status)
+			} else {
+				// What was sent is not the whole answer. Breaking the connection is the only way left to say so.
+				defer panic(http.ErrAbortHandler)
+			}
+		}
+		s.finish(record, status.status)
+	}()
+	s.route(status, r, record)
+}
+
+// finish writes the one log line and the metrics of a request. Neither holds a key or any content.
+func (s *server) finish(record *record, status int) {
+	took := s.now().Sub(record.started)
+	s.metrics.answered(record.grant, status, took)
+	if record.quiet {
+		return
+	}
+	s.logger.LogAttrs(s.lifetime, slog.LevelInfo, "Request", record.attributes(status, took)...)
+}

@@ -1,0 +1,173 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/openai"
+	"github.com/modelroute/modelroute/internal/pricing"
+)
+
+// maxUnreadBytes bounds what is read of a stream for the bill alone, after its client has gone.
+const maxUnreadBytes = 64 << 20
+
+// streamHeaders ask whoever stands between proxy and client to pass events on as they come.
+func streamHeaders(header http.Header) {
+	header.Set("Content-Type", eventStream)
+	header.Set("Cache-Control", "no-cache")
+	header.Set("X-Accel-Buffering", "no")
+}
+
+// streamRelay passes the events of one stream on and meters them.
+type streamRelay struct {
+	*exchange
+	meter openai.StreamMeter
+	// usage is the last usage that was reported. final says that it came when the answer was complete, so that it is the bill.
+	usage      *pricing.Usage
+	usageError error
+	final      bool
+	// tail is what is held back until the settlement: the end of the stream, or an error and what follows it.
+	tail []byte
+	// said is the error that the stream reported, if it did.
+	said upstreamError
+	// unread counts the bytes that came after the client had gone.
+	unread int
+}
+
+// relayStream ends an exchange that the upstream answered with a stream.
+func (x *exchange) relayStream(content io.Reader) {
+	relay := &streamRelay{exchange: x}
+	err := relay.copy(openai.NewEventReader(content))
+	relay.settle(err)
+	relay.end(err)
+}
+
+// copy passes events on until the stream's own end, for which it returns nil. Any other end is an error: only [DONE] ends a stream well.
+func (r *streamRelay) copy(events *openai.EventReader) error {
+	for {
+		event, err := events.Next()
+		if errors.Is(err, io.EOF) {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+		r.observe(event)
+		if event.Done {
+			r.tail = append(r.tail, doneEvent...)
+			return nil
+		}
+		if !event.CommentOnly && !event.Unterminated {
+			r.forward(event)
+		}
+		if err := r.bounded(len(event.Raw)); err != nil {
+			return err
+		}
+	}
+}
+
+// doneEvent is OpenAI's end of a stream.
+const doneEvent = "data: [DONE]\n\n"
+
+func (r *streamRelay) observe(event openai.Event) {
+	r.meter.Observe(event)
+	if r.meter.Reported() != nil && !r.said.found {
+		r.said = readUpstreamError(event.Data)
+		r.said.found = true
+	}
+	usage, err := r.meter.Usage()
+	if usage != r.usage || err != nil {
+		r.usage, r.usageError = usage, err
+		r.final = r.meter.Finished()
+	}
+}
+
+// forward sends an event, without the usage if the client did not ask for it. From an error on events are held back, because the stream ends there and
+// its last byte must not go out before the settlement.
+func (r *streamRelay) forward(event openai.Event) {
+	out := event.Raw
+	if !r.includeUsage {
+		stripped, drop := openai.StripUsage(event)
+		if drop {
+			return
+		}
+		out = stripped
+	}
+	if out[len(out)-1] == '\r' {
+		// The reader gave the event out before the rest of its CR LF had come. That will be dropped as an event without data.
+		out = append(out[:len(out):len(out)], '\n')
+	}
+	if r.said.found {
+		r.tail = append(r.tail, out...)
+		return
+	}
+	r.begin()
+	r.client.send(out)
+}
+
+// begin sends the header with the first event and not before: an upstream that fails at once can then still be answered with a status.
+func (r *streamRelay) begin() {
+	if !r.client.begun {
+		streamHeaders(r.client.header())
+		r.client.begin(http.StatusOK)
+	}
+}
+
+func (r *streamRelay) bounded(length int) error {
+	if !r.client.gone {
+		return nil
+	}
+	if r.unread += length; r.unread > maxUnreadBytes {
+		return errTooLong
+	}
+	return nil
+}
+
+// settle books the stream by its last usage. That of a stream that was cut counts only if all was said by then: some upstreams send a running count, or
+// a preview, which is less than the bill.
+func (r *streamRelay) settle(cut error) {
+	switch {
+	case r.failedAtOnce() && r.usage == nil:
+		r.held.release()
+	case cut == nil, r.said.found, r.final && r.choices == 1:
+		r.settleBy(r.usage, r.usageError)
+	default:
+		r.settleCut()
+	}
+	switch {
+	case r.said.found:
+		r.record.problem = "the stream reported an error: " + r.said.forLog(r.key)
+	case cut != nil:
+		r.record.problem = "the stream ended early: " + cut.Error()
+	}
+}
+
+// settleCut books the hold, or what the running count makes of it if that is more.
+func (r *streamRelay) settleCut() {
+	known := money.Amount{}
+	if r.usage != nil && r.usageError == nil {
+		r.count(r.usage)
+		known = r.costOf(r.usage)
+	}
+	r.held.uncertainly(known)
+}
+
+// failedAtOnce says that the stream is nothing but an error: nothing was generated.
+func (r *streamRelay) failedAtOnce() bool {
+	return !r.client.begun && r.said.found && r.meter.CompletionBytes() == 0
+}
+
+// end sends what the settlement was waited for with.
+func (r *streamRelay) end(cut error) {
+	switch {
+	case r.failedAtOnce():
+		r.fail(refusalOf(r.said.status(), r.said, r.key))
+	case cut != nil && !r.said.found:
+		r.fail(broken(cut))
+	default:
+		r.begin()
+		r.client.send(r.tail)
+	}
+}

@@ -1,0 +1,98 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/pricing"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+// table is everything that requests are decided by. It is never changed: a new configuration makes a new table, and a request keeps the one that it
+// started with, so that a stream ends under the prices under which it was admitted.
+type table struct {
+	// hash names the configuration that the table was built from.
+	hash string
+	// routes are what the proxy asks the ledger's session for.
+	routes []client.Route
+	keys   map[keyHash]*principal
+}
+
+// keyHash is the SHA-256 of a consumer's key. Keys are found by their hash, so how long a search takes says nothing about the keys themselves.
+type keyHash [sha256.Size]byte
+
+// principal is whoever presents a key: the consumers, one for each route, that the key belongs to.
+type principal struct {
+	grants []*grant
+	// models finds a grant by the name or an alias of its model.
+	models map[string]*grant
+}
+
+// grant is the right of one consumer to one route.
+type grant struct {
+	route    *routeconfig.Route
+	consumer *routeconfig.Consumer
+	keyID    string
+}
+
+// denies says whether a budget of the route or of the consumer denies, so that each request must have a bound.
+func (g *grant) denies() bool { return g.route.Denies || g.consumer.Denies }
+
+// upstream is where requests of the grant go.
+func (g *grant) upstream() *routeconfig.Upstream { return &g.route.Upstreams[0] }
+
+func pricesOf(upstream *routeconfig.Upstream) pricing.Prices {
+	return pricing.Prices{
+		Prompt:     money.PriceFromPico(upstream.Pricing.PromptPicoUSD),
+		Completion: money.PriceFromPico(upstream.Pricing.CompletionPicoUSD),
+	}
+}
+
+// newTable builds the table of a configuration that routeconfig.Decode accepted. It is an error if a key reaches two models of one name.
+func newTable(config routeconfig.Config, hash string) (*table, error) {
+	built := &table{hash: hash, keys: map[keyHash]*principal{}}
+	for i := range config.Routes {
+		route := &config.Routes[i]
+		built.routes = append(built.routes, client.Route{Namespace: route.Namespace, Name: route.Name})
+		for j := range route.Consumers {
+			if err := built.addConsumer(route, &route.Consumers[j]); err != nil {
+				return nil, fmt.Errorf("route %s/%s: %w", route.Namespace, route.Name, err)
+			}
+		}
+	}
+	return built, nil
+}
+
+func (t *table) addConsumer(route *routeconfig.Route, consumer *routeconfig.Consumer) error {
+	for _, key := range consumer.Keys {
+		var hash keyHash
+		if _, err := hex.Decode(hash[:], []byte(key.SHA256)); err != nil {
+			return fmt.Errorf("the hash of key %s of consumer %s is no SHA-256", key.ID, consumer.Name)
+		}
+		holder := t.keys[hash]
+		if holder == nil {
+			holder = &principal{models: map[string]*grant{}}
+			t.keys[hash] = holder
+		}
+		if err := holder.add(&grant{route: route, consumer: consumer, keyID: key.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *principal) add(added *grant) error {
+	model := added.route.Model
+	for _, name := range append([]string{model.Name}, model.Aliases...) {
+		if other, taken := p.models[name]; taken && other.route != added.route {
+			return fmt.Errorf("key %s of consumer %s already reaches a model %q through route %s/%s",
+				added.keyID, added.consumer.Name, name, other.route.Namespace, other.route.Name)
+		}
+		p.models[name] = added
+	}
+	p.grants = append(p.grants, added)
+	return nil
+}

@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+const (
+	dialTimeout         = 10 * time.Second
+	idleConnections     = 256
+	idleConnectionLife  = 90 * time.Second
+	upstreamHeaderBytes = 256 << 10
+	pingAfterSilence    = 30 * time.Second
+)
+
+// newTransport carries requests to upstreams. It follows no redirects, since it is used as a bare transport: the upstream's key goes to the host of
+// the configuration and nowhere else.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfterSilence}).DialContext,
+		TLSHandshakeTimeout:    dialTimeout,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConns:           idleConnections,
+		MaxIdleConnsPerHost:    idleConnections,
+		IdleConnTimeout:        idleConnectionLife,
+		MaxResponseHeaderBytes: upstreamHeaderBytes,
+		// A connection that died in silence must not hold its requests until their timeout.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfterSilence, PingTimeout: dialTimeout},
+	}
+}
+
+// notSentError means that the upstream surely got nothing of the request, so that it cannot have been billed.
+type notSentError struct{ cause error }
+
+func (e *notSentError) Error() string { return e.cause.Error() }
+func (e *notSentError) Unwrap() error { return e.cause }
+
+// post sends the body of a chat completion upstream and returns the response once its header is there. The error is a notSentError if nothing was sent.
+func post(ctx context.Context, transport http.RoundTripper, upstream *routeconfig.Upstream, header http.Header, body []byte) (*http.Response, error) {
+	var reachable atomic.Bool
+	// The transport asks for a second connection only if it wrote nothing to the first, so what counts is the last one that it asked for.
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { reachable.Store(false) },
+		GotConn: func(httptrace.GotConnInfo) { reachable.Store(true) },
+	})
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, upstream.BaseURL+"/chat/completions", bytes.NewReader(body))
+	if err != nil {
+		return nil, &notSentError{cause: fmt.Errorf("making the request for upstream %s: %w", upstream.Name, err)}
+	}
+	request.Header = header
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		err = fmt.Errorf("calling upstream %s: %w", upstream.Name, err)
+		if !reachable.Load() {
+			return nil, &notSentError{cause: err}
+		}
+		return nil, err
+	}
+	return response, nil
+}
+
+// errTooLong means that an answer was cut because it grew beyond what the proxy is ready to hold.
+var errTooLong = errors.New("the upstream's answer is too long")
+
+// readAll reads at most limit bytes; a longer content is an errTooLong, together with what was read of it.
+func readAll(content io.Reader, limit int64) ([]byte, error) {
+	read, err := io.ReadAll(io.LimitReader(content, limit+1))
+	switch {
+	case err != nil:
+		return read, fmt.Errorf("reading the upstream's answer: %w", err)
+	case int64(len(read)) > limit:
+		return read[:limit], errTooLong
+	}
+	return read, nil
+}
+
+const (
+	// recyclePatience is how long an answer that has been used is waited for to end, and recycleBytes how much is read of it for that.
+	recyclePatience = time.Second
+	recycleBytes    = 64 << 10
+)
+
+// recycle reads an answer to its end if that is near, so that its connection can be used again, and then gives it up. A stream's last event is not yet
+// its end, and no client should wait for what lies between.
+func recycle(answer io.ReadCloser, cancel context.CancelFunc) {
+	limit := time.AfterFunc(recyclePatience, cancel)
+	defer limit.Stop()
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer, recycleBytes))
+	_ = answer.Close()
+	cancel()
+}

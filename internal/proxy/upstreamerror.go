@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// upstreamError is what an upstream says of its failure, in whichever of the usual shapes.
+type upstreamError struct {
+	// found is true if the answer is an error in one of those shapes. Otherwise something between the upstream and us may have made it.
+	found bool
+	// code and kind are for programs; a number is given as its text. Empty if there is none.
+	code, kind string
+	message    string
+	param      string
+	// moderated is true if the upstream refuses what the prompt says.
+	moderated bool
+}
+
+// readUpstreamError reads OpenAI's and OpenRouter's envelope, and the flat one of older compatible servers.
+func readUpstreamError(body []byte) upstreamError {
+	var envelope struct {
+		Error json.RawMessage `json:"error"`
+		errorFields
+	}
+	if json.Unmarshal(body, &envelope) != nil {
+		return upstreamError{}
+	}
+	if absent(envelope.Error) {
+		said := envelope.said()
+		said.found = said.message != ""
+		return said
+	}
+	fields := errorFields{Message: envelope.Error}
+	if envelope.Error[0] == '{' && json.Unmarshal(envelope.Error, &fields) != nil {
+		return upstreamError{}
+	}
+	said := fields.said()
+	said.found = true
+	return said
+}
+
+// errorFields are the members of an error. A member of another type than expected must not hide the others, so each is read by itself.
+type errorFields struct {
+	Message  json.RawMessage `json:"message"`
+	Code     json.RawMessage `json:"code"`
+	Type     json.RawMessage `json:"type"`
+	Param    json.RawMessage `json:"param"`
+	Metadata json.RawMessage `json:"metadata"`
+}
+
+func (f errorFields) said() upstreamError {
+	said := upstreamError{code: text(f.Code), kind: text(f.Type), message: text(f.Message), param: text(f.Param)}
+	var metadata struct {
+		ErrorType json.RawMessage `json:"error_type"`
+		Reasons   json.RawMessage `json:"reasons"`
+	}
+	if json.Unmarshal(f.Metadata, &metadata) == nil {
+		said.moderated = !absent(metadata.Reasons)
+		if said.kind == "" {
+			said.kind = text(metadata.ErrorType)
+		}
+	}
+	return said
+}
+
+func absent(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw, []byte("null")) }
+
+// text is a string's value or a number's digits; anything else is nothing.
+func text(raw json.RawMessage) string {
+	var value string
+	if json.Unmarshal(raw, &value) == nil {
+		return value
+	}
+	var number json.Number
+	if json.Unmarshal(raw, &number) == nil {
+		return number.String()
+	}
+	return ""
+}
+
+// status is the HTTP status that an error within a good answer stands for: its code, where that is one, else that of a bad gateway.
+func (e upstreamError) status() int {
+	status, err := strconv.Atoi(e.code)
+	if err != nil || status < http.StatusBadRequest || status > 599 {
+		return http.StatusBadGateway
+	}
+	return status
+}
+
+const maxMessageBytes = 2000
+
+// redacted stands where an upstream's message quotes our key.
+const redacted = "[redacted]"
+
+// publicMessage is the upstream's message as a client may read it: bounded, and without our key.
+func (e upstreamError) publicMessage(key string) string {
+	message := e.message
+	if key != "" {
+		message = strings.ReplaceAll(message, key, redacted)
+	}
+	if len(message) > maxMessageBytes {
+		message = strings.ToValidUTF8(message[:maxMessageBytes], "") + "…"
+	}
+	return message
+}
+
+// forLog is the same for the operator.
+func (e upstreamError) forLog(key string) string {
+	if !e.found {
+		return "no error in a known shape"
+	}
+	return strings.TrimSpace(e.code + " " + e.kind + " " + strconv.Quote(e.publicMessage(key)))
+}
+
+// publicCode is the code that a client gets: the word for it where there is one, because OpenRouter's codes only repeat the status.
+func (e upstreamError) publicCode(otherwise string) string {
+	if _, err := strconv.Atoi(e.code); e.code != "" && err != nil {
+		return e.code
+	}
+	for _, code := range []string{e.kind, e.code} {
+		if code != "" {
+			return code
+		}
+	}
+	return otherwise
+}
