@@ -80,7 +80,7 @@ func parseFlags(args []string, output io.Writer) (listen string, options upstrea
 		options.Keys = append(options.Keys, key)
 		return nil
 	})
-	flags.IntVar(&options.AnswerTokens, "answer-tokens", 0, "about how many `tokens` an answer has when the prompt leaves it open (0 is 120)")
+	flags.IntVar(&options.AnswerTokens, "answer-tokens", 0, "about how many `tokens` an open answer has (0 is 120)")
 	flags.IntVar(&options.TokensPerChunk, "tokens-per-chunk", 0, "`tokens` in one event of a stream (0 is 1)")
 	flags.DurationVar(&options.FirstTokenDelay, "first-token-delay", 0, "`time` before the first token")
 	flags.DurationVar(&options.TokenDelay, "token-delay", 0, "`time` for each token after the first")

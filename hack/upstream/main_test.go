@@ -88,7 +88,8 @@ func get(t *testing.T, url string) string {
 func ask(t *testing.T, url string) io.Reader {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(
-		`{"model":"mistralai/mixtral-8x22b-instruct","stream":true,"user":"fault:answer=20,chunk-delay=10ms","messages":[{"role":"user","content":"a"}]}`))
+		`{"model":"mistralai/mixtral-8x22b-instruct","stream":true,"user":"fault:answer=20,chunk-delay=10ms",`+
+			`"messages":[{"role":"user","content":"a"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -119,11 +120,7 @@ func (b *books) spent(label string) tally {
 	if t == nil {
 		return tally{}
 	}
-	days := make(map[int64]int64, len(t.days))
-	for day, nano := range t.days {
-		days[day] = nano
-	}
-	return tally{count: t.count, nano: t.nano, byok: t.byok, days: days}
+	return tally{count: t.count, nano: t.nano, byok: t.byok, days: maps.Clone(t.days)}
 }
 
 // credits is what one key was charged so far, in nano-USD.

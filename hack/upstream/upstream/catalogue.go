@@ -24,6 +24,9 @@ type catalogueModel struct {
 	Links               modelLinks      `json:"links"`
 }
 
+// modalityText is the only kind of input and output that these models have.
+const modalityText = "text"
+
 type modelLinks struct {
 	Details string `json:"details"`
 }
@@ -70,7 +73,8 @@ func (m Model) catalogue() catalogueModel {
 		ID: m.ID, CanonicalSlug: m.ID, HuggingFaceID: m.HuggingFaceID, Name: m.Name, Created: m.Created,
 		Description: m.Description, ContextLength: m.Context,
 		Architecture: architecture{
-			Modality: "text->text", InputModalities: []string{"text"}, OutputModalities: []string{"text"}, Tokenizer: m.Tokenizer,
+			Modality: "text->text", InputModalities: []string{modalityText},
+			OutputModalities: []string{modalityText}, Tokenizer: m.Tokenizer,
 		},
 		Pricing:             m.pricing(),
 		TopProvider:         topProvider{ContextLength: m.Context, MaxCompletionTokens: m.maxCompletion()},

@@ -43,7 +43,7 @@ func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, g *generation) {
 	patient := wait(r.Context(), g.faults.delay)
-	if g.refuseBeforeHeaders(w) {
+	if s.refuse(w, g) {
 		return
 	}
 	switch {
@@ -79,7 +79,7 @@ func reset(w http.ResponseWriter) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // HTTP/2 has its own reset, which net/http sends for this panic.
 	}
-	var plain net.Conn = conn
+	plain := conn
 	if secured, ok := conn.(*tls.Conn); ok {
 		plain = secured.NetConn()
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,13 +83,15 @@ var faultTable = []fault{
 		apply: number32(func(f *faults) *int { return &f.status }, 400, 599)},
 	{name: "retry-after", value: "SECONDS", effect: "with `status`: a Retry-After header", bills: "as without",
 		apply: number32(func(f *faults) *int { return &f.retryAfter }, 1, 86400)},
-	{name: "delay", value: "DUR", effect: "wait before the headers", bills: "all, also when the caller hangs up meanwhile (cancellable: nothing then)",
+	{name: "delay", value: "DUR", effect: "wait before the headers",
+		bills: "all, also when the caller hangs up meanwhile (cancellable: nothing then)",
 		apply: duration(func(f *faults) *time.Duration { return &f.delay })},
 	{name: "reset", effect: "close the TCP connection with RST before the headers", bills: "nothing",
 		apply: flag(func(f *faults) *bool { return &f.reset })},
 	{name: "lost", effect: "produce the whole answer, then close with RST before the headers", bills: "all",
 		apply: flag(func(f *faults) *bool { return &f.lost })},
-	{name: "error-200", value: "[choice]", effect: "status 200 and JSON with an error: at the top, or in `choices[0]`", bills: "nothing",
+	{name: "error-200", value: "[choice]", effect: "status 200 and JSON with an error: at the top, or in `choices[0]`",
+		bills: "nothing; `choice` keeps a record of 0",
 		apply: word(func(f *faults) *string { return &f.error200 }, faultBody, faultBody, faultChoice), anyText: true},
 	{name: "string-code", effect: "with `status`, `error-200` or `error-chunk`: `error.code` is a string", bills: "as without",
 		apply: flag(func(f *faults) *bool { return &f.stringCode })},
@@ -96,14 +99,15 @@ var faultTable = []fault{
 		apply: number32(func(f *faults) *int { return &f.answerTokens }, 1, 1<<20)},
 	{name: "overrun", value: "TOKENS", effect: "so many completion tokens more than the limit, per choice", bills: "all, the overrun too",
 		apply: number32(func(f *faults) *int { return &f.overrun }, 1, 1<<20)},
-	{name: "cancellable", effect: "the provider stops when the stream ends early", bills: "the prompt and the tokens sent; nothing if none was",
+	{name: "cancellable", effect: "the provider stops when the stream ends early",
+		bills: "the prompt and the tokens sent; nothing if none was",
 		apply: flag(func(f *faults) *bool { return &f.cancellable })},
 	{name: "json", effect: "a JSON answer to a request for a stream", bills: "all",
 		apply: flag(func(f *faults) *bool { return &f.json })},
 	{name: "missing-usage", effect: "no usage at all", bills: "all",
 		apply: set(func(f *faults) *string { return &f.usage }, usageMissing)},
-	{name: "usage", value: "SHAPE", effect: "streamed usage `first` (a preview, and the last), `every` chunk (cumulative), `with-choices` (one " +
-		"empty choice), `null-others` (null on all other chunks)", bills: "all",
+	{name: "usage", value: "SHAPE", effect: "streamed usage `first` (a preview, and the last), `every` chunk (cumulative), " +
+		"`with-choices` (one empty choice), `null-others` (null on all other chunks)", bills: "all",
 		apply: word(func(f *faults) *string { return &f.usage }, "", usageFirst, usageEvery, usageWithChoices, usageNullOthers)},
 	{name: "no-cost", effect: "usage without cost, as a plain OpenAI upstream", bills: "all",
 		apply: set(func(f *faults) *string { return &f.cost }, costNone)},
@@ -111,13 +115,16 @@ var faultTable = []fault{
 		apply: set(func(f *faults) *string { return &f.cost }, costBYOK)},
 	{name: "exponent", effect: "cost as a number with an exponent, such as 8000e-9", bills: "all",
 		apply: set(func(f *faults) *string { return &f.cost }, costExponent)},
-	{name: "first-byte-delay", value: "DUR", effect: "send the headers, then wait before the first byte", bills: "all (cancellable: nothing if the caller hangs up)",
+	{name: "first-byte-delay", value: "DUR", effect: "send the headers, then wait before the first byte",
+		bills: "all (cancellable: nothing if the caller hangs up)",
 		apply: duration(func(f *faults) *time.Duration { return &f.firstByteDelay })},
 	{name: "chunk-delay", value: "DUR", effect: "wait before each data event", bills: "all (cancellable: the tokens sent)",
 		apply: duration(func(f *faults) *time.Duration { return &f.chunkDelay })},
-	{name: "cut", value: "N", effect: "break the connection after N data events, without `[DONE]` or a clean end", bills: "all (cancellable: the tokens sent)",
+	{name: "cut", value: "N", effect: "break the connection after N data events, without `[DONE]` or a clean end",
+		bills: "all (cancellable: the tokens sent)",
 		apply: number32(func(f *faults) *int { return &f.cut }, 0, 1<<20)},
-	{name: "error-chunk", value: "N", effect: "an error chunk after N data events, then the end without `[DONE]`", bills: "nothing; the books keep a record of 0",
+	{name: "error-chunk", value: "N", effect: "an error chunk after N data events, then the end without `[DONE]`",
+		bills: "nothing; the books keep a record of 0",
 		apply: number32(func(f *faults) *int { return &f.errorChunk }, 0, 1<<20)},
 	{name: "empty-choices", effect: "with `error-chunk`: its `choices` are empty", bills: "as without",
 		apply: flag(func(f *faults) *bool { return &f.emptyChoices })},
@@ -154,13 +161,11 @@ func word(field func(*faults) *string, otherwise string, allowed ...string) func
 		if value == "" {
 			value = otherwise
 		}
-		for _, a := range allowed {
-			if a == value {
-				*field(f) = value
-				return nil
-			}
+		if !slices.Contains(allowed, value) {
+			return fmt.Errorf("expected one of %s", strings.Join(allowed, ", "))
 		}
-		return fmt.Errorf("expected one of %s", strings.Join(allowed, ", "))
+		*field(f) = value
+		return nil
 	}
 }
 

@@ -39,8 +39,8 @@ const (
 
 func TestFaults(t *testing.T) {
 	covered := map[string]bool{}
-	cases := faultCases()
-	maps.Copy(cases, streamFaultCases())
+	cases := maps.Clone(faultCases)
+	maps.Copy(cases, streamFaultCases)
 	for name, tc := range cases {
 		for part := range strings.SplitSeq(tc.fault, ",") {
 			faultName, _, _ := strings.Cut(part, "=")
@@ -97,63 +97,61 @@ func wantError(status int, kind string, code any) func(*testing.T, answer) {
 	}
 }
 
-func faultCases() map[string]faultCase {
-	return map[string]faultCase{
-		"Status":     {"a provider that is down", "status=503", false, wantError(503, "provider_overloaded", 503.0), nothing},
-		"Status402":  {"our own key out of money", "status=402", true, wantError(402, "payment_required", 402.0), nothing},
-		"StatusOdd":  {"a status of no meaning", "status=418", true, wantError(418, "unmapped", 418.0), nothing},
-		"StringCode": {"a code that is a string", "status=500,string-code", true, wantError(500, "server", "server"), nothing},
-		"RetryAfter": {"a hint when to come back", "status=429,retry-after=7", true, func(t *testing.T, a answer) {
-			wantError(429, "rate_limit_exceeded", 429.0)(t, a)
-			if a.header.Get("Retry-After") != "7" || a.header.Get("X-RateLimit-Remaining") != "0" {
-				t.Errorf("headers %v", a.header)
-			}
-		}, nothing},
-		"Delay":      {"a slow provider answers in the end", "delay=1ms", true, wantWhole, whole},
-		"DelayFails": {"slow, and then down", "delay=1ms,status=504", true, wantError(504, "timeout", 504.0), nothing},
-		"Error200":   {"an error in a success", "error-200", false, wantError(200, "provider_unavailable", 502.0), nothing},
-		"Error200Choice": {"an error in a choice of a success", "error-200=choice", true, func(t *testing.T, a answer) {
-			c := a.completion(t)
-			if *c.Choices[0].Finish != "error" || c.Choices[0].Error == nil || c.Error != nil || c.Usage != nil {
-				t.Errorf("got %s", a.raw)
-			}
-		}, nothing},
-		"Answer": {"an answer of a given length, within the limit", "answer=3000", true, func(t *testing.T, a answer) {
-			if c := a.completion(t); c.Usage.Completion != 20 || *c.Choices[0].Finish != "length" {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"Overrun": {"an upstream that lies about its limit", "overrun=5", true, func(t *testing.T, a answer) {
-			if c := a.completion(t); c.Usage.Completion != 25 || CountTokens(c.text()) != 25 {
-				t.Errorf("got %s", a.raw)
-			}
-		}, withMore},
-		"JSON": {"a stream refused", "json", false, wantWhole, whole},
-		"MissingUsagePlain": {"no usage in JSON", "missing-usage", true, func(t *testing.T, a answer) {
-			if strings.Contains(string(a.raw), "usage") {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"NoCost": {"usage of a plain OpenAI upstream", "no-cost", true, func(t *testing.T, a answer) {
-			u := a.completion(t).Usage
-			if u.Cost != "" || u.BYOK != nil || u.Details != nil || u.Completion != 20 {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"BYOK": {"the caller's own provider key", "byok", true, func(t *testing.T, a answer) {
-			u := a.completion(t).Usage
-			price := int64(u.Prompt)*2000 + int64(u.Completion)*6000
-			if !*u.BYOK || exactNano(t, u.Cost) != price/20 || exactNano(t, u.Details.Inference) != price {
-				t.Errorf("got %s", a.raw)
-			}
-		}, ownKey},
-		"Exponent": {"a cost in scientific notation", "exponent", true, func(t *testing.T, a answer) {
-			if u := a.completion(t).Usage; !strings.HasSuffix(u.Cost.String(), "e-9") {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"Cancellable": {"nothing is cut, so nothing is cancelled", "cancellable", true, wantWhole, whole},
-	}
+var faultCases = map[string]faultCase{
+	"Status":     {"a provider that is down", "status=503", false, wantError(503, "provider_overloaded", 503.0), nothing},
+	"Status402":  {"our own key out of money", "status=402", true, wantError(402, "payment_required", 402.0), nothing},
+	"StatusOdd":  {"a status of no meaning", "status=418", true, wantError(418, "unmapped", 418.0), nothing},
+	"StringCode": {"a code that is a string", "status=500,string-code", true, wantError(500, "server", "server"), nothing},
+	"RetryAfter": {"a hint when to come back", "status=429,retry-after=7", true, func(t *testing.T, a answer) {
+		wantError(429, "rate_limit_exceeded", 429.0)(t, a)
+		if a.header.Get("Retry-After") != "7" || a.header.Get("X-RateLimit-Remaining") != "0" {
+			t.Errorf("headers %v", a.header)
+		}
+	}, nothing},
+	"Delay":      {"a slow provider answers in the end", "delay=1ms", true, wantWhole, whole},
+	"DelayFails": {"slow, and then down", "delay=1ms,status=504", true, wantError(504, "timeout", 504.0), nothing},
+	"Error200":   {"an error in a success", "error-200", false, wantError(200, "provider_unavailable", 502.0), nothing},
+	"Error200Choice": {"an error in a choice of a success", "error-200=choice", true, func(t *testing.T, a answer) {
+		c := a.completion(t)
+		if *c.Choices[0].Finish != "error" || c.Choices[0].Error == nil || c.Error != nil || c.Usage != nil {
+			t.Errorf("got %s", a.raw)
+		}
+	}, zero},
+	"Answer": {"an answer of a given length, within the limit", "answer=3000", true, func(t *testing.T, a answer) {
+		if c := a.completion(t); c.Usage.Completion != 20 || *c.Choices[0].Finish != "length" {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"Overrun": {"an upstream that lies about its limit", "overrun=5", true, func(t *testing.T, a answer) {
+		if c := a.completion(t); c.Usage.Completion != 25 || CountTokens(c.text()) != 25 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, withMore},
+	"JSON": {"a stream refused", "json", false, wantWhole, whole},
+	"MissingUsagePlain": {"no usage in JSON", "missing-usage", true, func(t *testing.T, a answer) {
+		if strings.Contains(string(a.raw), "usage") {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"NoCost": {"usage of a plain OpenAI upstream", "no-cost", true, func(t *testing.T, a answer) {
+		u := a.completion(t).Usage
+		if u.Cost != "" || u.BYOK != nil || u.Details != nil || u.Completion != 20 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"BYOK": {"the caller's own provider key", "byok", true, func(t *testing.T, a answer) {
+		u := a.completion(t).Usage
+		price := int64(u.Prompt)*2000 + int64(u.Completion)*6000
+		if !*u.BYOK || exactNano(t, u.Cost) != price/20 || exactNano(t, u.Details.Inference) != price {
+			t.Errorf("got %s", a.raw)
+		}
+	}, ownKey},
+	"Exponent": {"a cost in scientific notation", "exponent", true, func(t *testing.T, a answer) {
+		if u := a.completion(t).Usage; !strings.HasSuffix(u.Cost.String(), "e-9") {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"Cancellable": {"nothing is cut, so nothing is cancelled", "cancellable", true, wantWhole, whole},
 }
 
 // wantWhole is an ordinary answer of 20 tokens without a stream.
@@ -186,93 +184,91 @@ func cutAfter(n int) func(*testing.T, answer) {
 	}
 }
 
-func streamFaultCases() map[string]faultCase {
-	return map[string]faultCase{
-		"Cut":            {"a broken connection", "cut=6", false, cutAfter(6), whole},
-		"CutAtOnce":      {"broken after the headers", "cut=0", false, cutAfter(0), whole},
-		"CutBeforeUsage": {"broken before the usage", "cut=22", false, cutAfter(22), whole},
-		"CutBeforeDone":  {"broken after the usage", "cut=23", false, cutAfter(23), whole},
-		"CutCancellable": {"a broken connection stops a provider that can be", "cut=6,cancellable", false, cutAfter(6), part0},
-		"CutNever":       {"longer than the stream", "cut=500", false, func(t *testing.T, a answer) { wantStream(t, a) }, whole},
-		"ErrorChunk": {"a failure in the middle", "error-chunk=3", false, func(t *testing.T, a answer) {
+var streamFaultCases = map[string]faultCase{
+	"Cut":            {"a broken connection", "cut=6", false, cutAfter(6), whole},
+	"CutAtOnce":      {"broken after the headers", "cut=0", false, cutAfter(0), whole},
+	"CutBeforeUsage": {"broken before the usage", "cut=22", false, cutAfter(22), whole},
+	"CutBeforeDone":  {"broken after the usage", "cut=23", false, cutAfter(23), whole},
+	"CutCancellable": {"a broken connection stops a provider that can be", "cut=6,cancellable", false, cutAfter(6), part0},
+	"CutNever":       {"longer than the stream", "cut=500", false, func(t *testing.T, a answer) { wantStream(t, a) }, whole},
+	"ErrorChunk": {"a failure in the middle", "error-chunk=3", false, func(t *testing.T, a answer) {
+		e := a.events(t)
+		last := e.chunks[len(e.chunks)-1]
+		if a.err != nil || e.done || len(e.chunks) != 4 || last.Error == nil || last.Error.Code != 502.0 ||
+			*last.Choices[0].Finish != "error" || last.Error.Metadata.Provider != "Mistral" {
+			t.Errorf("got %s", a.raw)
+		}
+	}, zero},
+	"ErrorFirst": {"a failure at once, without choices, its code a string", "error-chunk=0,empty-choices,string-code", false,
+		func(t *testing.T, a answer) {
 			e := a.events(t)
-			last := e.chunks[len(e.chunks)-1]
-			if a.err != nil || e.done || len(e.chunks) != 4 || last.Error == nil || last.Error.Code != 502.0 ||
-				*last.Choices[0].Finish != "error" || last.Error.Metadata.Provider != "Mistral" {
+			if len(e.chunks) != 1 || len(e.chunks[0].Choices) != 0 || e.chunks[0].Error.Code != "provider_unavailable" {
 				t.Errorf("got %s", a.raw)
 			}
 		}, zero},
-		"ErrorFirst": {"a failure at once, without choices, its code a string", "error-chunk=0,empty-choices,string-code", false,
-			func(t *testing.T, a answer) {
-				e := a.events(t)
-				if len(e.chunks) != 1 || len(e.chunks[0].Choices) != 0 || e.chunks[0].Error.Code != "provider_unavailable" {
-					t.Errorf("got %s", a.raw)
-				}
-			}, zero},
-		"MissingUsage": {"no usage in a stream", "missing-usage", false, func(t *testing.T, a answer) {
-			if e := a.events(t); !e.done || len(e.usages()) != 0 || CountTokens(e.text(0)) != 20 {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"UsageFirst": {"a preview that is not the end", "usage=first", false, func(t *testing.T, a answer) {
-			e := wantStream(t, a)
-			if u := e.usages(); len(u) != 2 || e.chunks[0].Usage == nil || len(e.chunks[0].Choices) != 0 || u[0].Completion != 0 {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"UsageEvery": {"cumulative usage", "usage=every", false, func(t *testing.T, a answer) {
-			u := wantStream(t, a).usages()
-			if len(u) != 23 || u[0].Completion != 0 || u[3].Completion != 3 || u[21].Completion != 20 {
-				t.Errorf("got %+v", u)
-			}
-		}, whole},
-		"UsageWithChoices": {"the usage beside an empty choice", "usage=with-choices", false, func(t *testing.T, a answer) {
-			e := wantStream(t, a)
-			if last := e.chunks[len(e.chunks)-1]; last.Usage == nil || len(last.Choices) != 1 || last.Choices[0].Finish != nil {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"UsageNullOthers": {"null until the last", "usage=null-others", false, func(t *testing.T, a answer) {
-			e := wantStream(t, a)
-			if strings.Count(string(a.raw), `"usage":null`) != len(e.chunks)-1 {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"FirstByteDelay": {"slow after the headers", "first-byte-delay=1ms", false, func(t *testing.T, a answer) { wantStream(t, a) }, whole},
-		"ChunkDelay":     {"slow all the way", "chunk-delay=1ms", false, func(t *testing.T, a answer) { wantStream(t, a) }, whole},
-		"Big": {"an event of a megabyte", "big=1048576", false, func(t *testing.T, a answer) {
-			if e := wantStream(t, a); len(e.payloads[0]) < 1<<20 || len(e.payloads[1]) > 1<<12 {
-				t.Errorf("the first events have %d and %d bytes", len(e.payloads[0]), len(e.payloads[1]))
-			}
-		}, whole},
-		"NoDone": {"a clean end without [DONE]", "no-done", false, func(t *testing.T, a answer) {
-			if e := a.events(t); a.err != nil || e.done || len(e.usages()) != 1 {
-				t.Errorf("%v after %s", a.err, a.raw)
-			}
-		}, whole},
-		"NoNewline": {"the last line is not ended", "no-trailing-newline", false, func(t *testing.T, a answer) {
-			wantStream(t, a)
-			if !strings.HasSuffix(string(a.raw), "\ndata: [DONE]") {
-				t.Errorf("got %q", a.raw[len(a.raw)-30:])
-			}
-		}, whole},
-		"RetryLines": {"fields that are no data", "retry-lines", false, func(t *testing.T, a answer) {
-			if e := wantStream(t, a); strings.Count(string(a.raw), "\nretry: 3000\n\n") != len(e.chunks)+1 {
-				t.Errorf("got %s", a.raw)
-			}
-		}, whole},
-		"CRLF": {"the other line end", "crlf", false, func(t *testing.T, a answer) {
-			wantStream(t, a)
-			if strings.Count(string(a.raw), "\n") != strings.Count(string(a.raw), "\r\n") {
-				t.Errorf("got %q", a.raw)
-			}
-		}, whole},
-		"Split": {"torn characters", "split", false, func(t *testing.T, a answer) {
-			if text := wantStream(t, a).text(0); !strings.HasPrefix(text, "∀ naïve 🙂") {
-				t.Errorf("got %q", text)
-			}
-		}, whole},
-	}
+	"MissingUsage": {"no usage in a stream", "missing-usage", false, func(t *testing.T, a answer) {
+		if e := a.events(t); !e.done || len(e.usages()) != 0 || CountTokens(e.text(0)) != 20 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"UsageFirst": {"a preview that is not the end", "usage=first", false, func(t *testing.T, a answer) {
+		e := wantStream(t, a)
+		if u := e.usages(); len(u) != 2 || e.chunks[0].Usage == nil || len(e.chunks[0].Choices) != 0 || u[0].Completion != 0 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"UsageEvery": {"cumulative usage", "usage=every", false, func(t *testing.T, a answer) {
+		u := wantStream(t, a).usages()
+		if len(u) != 23 || u[0].Completion != 0 || u[3].Completion != 3 || u[21].Completion != 20 {
+			t.Errorf("got %+v", u)
+		}
+	}, whole},
+	"UsageWithChoices": {"the usage beside an empty choice", "usage=with-choices", false, func(t *testing.T, a answer) {
+		e := wantStream(t, a)
+		if last := e.chunks[len(e.chunks)-1]; last.Usage == nil || len(last.Choices) != 1 || last.Choices[0].Finish != nil {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"UsageNullOthers": {"null until the last", "usage=null-others", false, func(t *testing.T, a answer) {
+		e := wantStream(t, a)
+		if strings.Count(string(a.raw), `"usage":null`) != len(e.chunks)-1 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"FirstByteDelay": {"slow after the headers", "first-byte-delay=1ms", false, func(t *testing.T, a answer) { wantStream(t, a) }, whole},
+	"ChunkDelay":     {"slow all the way", "chunk-delay=1ms", false, func(t *testing.T, a answer) { wantStream(t, a) }, whole},
+	"Big": {"an event of a megabyte", "big=1048576", false, func(t *testing.T, a answer) {
+		if e := wantStream(t, a); len(e.payloads[0]) < 1<<20 || len(e.payloads[1]) > 1<<12 {
+			t.Errorf("the first events have %d and %d bytes", len(e.payloads[0]), len(e.payloads[1]))
+		}
+	}, whole},
+	"NoDone": {"a clean end without [DONE]", "no-done", false, func(t *testing.T, a answer) {
+		if e := a.events(t); a.err != nil || e.done || len(e.usages()) != 1 {
+			t.Errorf("%v after %s", a.err, a.raw)
+		}
+	}, whole},
+	"NoNewline": {"the last line is not ended", "no-trailing-newline", false, func(t *testing.T, a answer) {
+		wantStream(t, a)
+		if !strings.HasSuffix(string(a.raw), "\ndata: [DONE]") {
+			t.Errorf("got %q", a.raw[len(a.raw)-30:])
+		}
+	}, whole},
+	"RetryLines": {"fields that are no data", "retry-lines", false, func(t *testing.T, a answer) {
+		if e := wantStream(t, a); strings.Count(string(a.raw), "\nretry: 3000\n\n") != len(e.chunks)+1 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
+	"CRLF": {"the other line end", "crlf", false, func(t *testing.T, a answer) {
+		wantStream(t, a)
+		if strings.Count(string(a.raw), "\n") != strings.Count(string(a.raw), "\r\n") {
+			t.Errorf("got %q", a.raw)
+		}
+	}, whole},
+	"Split": {"torn characters", "split", false, func(t *testing.T, a answer) {
+		if text := wantStream(t, a).text(0); !strings.HasPrefix(text, "∀ naïve 🙂") {
+			t.Errorf("got %q", text)
+		}
+	}, whole},
 }
 
 func TestResets(t *testing.T) {
@@ -349,7 +345,8 @@ func TestFaultsAreChosenInThreeWays(t *testing.T) {
 	if all := cases["all"]; all.header.Get("Retry-After") != "9" || all.problem(t).Code != "provider_overloaded" {
 		t.Errorf("faults of three ways do not add up: %v %s", all.header, all.raw)
 	}
-	if old := w.chat(t, `{"model":"`+mixtral+`","messages":[{"role":"user","content":"[[fault: status=503]]"},{"role":"user","content":"a"}]}`); old.status != 200 {
+	const turns = `{"role":"user","content":"[[fault: status=503]]"},{"role":"user","content":"a"}`
+	if old := w.chat(t, `{`+asMixtral+`,"messages":[`+turns+`]}`); old.status != 200 {
 		t.Errorf("a marker of an earlier turn still counts: %d", old.status)
 	}
 	text := w.chat(t, body("What is a teapot? [[fault: answer=30]]", `"seed":1`)).completion(t).text()
@@ -359,7 +356,9 @@ func TestFaultsAreChosenInThreeWays(t *testing.T) {
 }
 
 func TestFaultsThatAreWrong(t *testing.T) {
-	for _, text := range []string{"nothing", "status", "status=99", "status=x", "delay=fast", "delay=-1s", "usage=odd", "usage", "reset=1", "cut=-1", "big=0"} {
+	for _, text := range []string{
+		"nothing", "status", "status=99", "status=x", "delay=fast", "delay=-1s", "usage=odd", "usage", "reset=1", "cut=-1", "big=0",
+	} {
 		if _, err := parseFaults(text); err == nil {
 			t.Errorf("%q is taken", text)
 		}

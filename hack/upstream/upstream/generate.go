@@ -127,7 +127,7 @@ func (g *generator) text(random *rand.Rand) string {
 	case g.exact > 0:
 		return strings.Join(slices.Collect(tokens(w.tokens(g.exact)))[:g.exact], "")
 	}
-	if last := g.req.messages[len(g.req.messages)-1]; last.Role == "tool" {
+	if last := g.req.messages[len(g.req.messages)-1]; last.Role == roleTool {
 		return "The tool says: " + clip(strings.TrimSpace(last.text), 256)
 	}
 	return w.answer(g.usual)

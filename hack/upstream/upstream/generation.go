@@ -51,7 +51,8 @@ func (g *generation) limit() (int, error) {
 	left := model.Context - g.prompt
 	if left < max(1, wanted) {
 		e := badRequest("This endpoint's maximum context length is %d tokens. However, you requested about %d tokens "+
-			"(%d of text input, %d in the output). Please reduce the length of either one.", model.Context, g.prompt+wanted, g.prompt, wanted)
+			"(%d of text input, %d in the output). Please reduce the length of either one.",
+			model.Context, g.prompt+wanted, g.prompt, wanted)
 		e.errorType = "context_length_exceeded"
 		return 0, e
 	}
@@ -161,9 +162,9 @@ func (s *Server) book(g *generation, how ending) {
 		r.BYOKNanoUSD = price.inference()
 	}
 	s.books.add(r)
-	s.Logger.Info("billed", "id", r.ID, "key", r.Key, "model", r.Model, "prompt_tokens", r.PromptTokens,
-		"completion_tokens", r.CompletionTokens, "cost_nano_usd", r.CostNanoUSD, "streamed", r.Streamed,
-		"cancelled", r.Cancelled, "finish_reason", r.FinishReason, "tag", r.Tag, "fault", r.Fault)
+	s.Logger.Info("billed", "id", r.ID, "key", r.Key, "model", r.Model, "promptTokens", r.PromptTokens,
+		"completionTokens", r.CompletionTokens, "costNanoUsd", r.CostNanoUSD, "streamed", r.Streamed,
+		"cancelled", r.Cancelled, "finishReason", r.FinishReason, "tag", r.Tag, "fault", r.Fault)
 }
 
 // streamed is whether the answer is a stream in fact, not only asked to be one.
@@ -184,7 +185,8 @@ func (g *generation) usage(completion int) *usage {
 	return u
 }
 
-func (g *generation) refuseBeforeHeaders(w http.ResponseWriter) bool {
+// refuse answers with the failure that the faults ask for instead of an answer, and reports whether they do.
+func (s *Server) refuse(w http.ResponseWriter, g *generation) bool {
 	f := &g.faults
 	switch refusal := f.refusal(g.way.model.Provider); {
 	case refusal != nil:
@@ -199,6 +201,8 @@ func (g *generation) refuseBeforeHeaders(w http.ResponseWriter) bool {
 	case f.error200 == faultBody:
 		writeJSON(w, http.StatusOK, f.providerError(g.way.model.Provider).envelope())
 	case f.error200 == faultChoice:
+		s.book(g, failed)
+		w.Header().Set(generationHeader, g.id)
 		writeJSON(w, http.StatusOK, g.failedCompletion())
 	default:
 		return false

@@ -29,8 +29,18 @@ type chatRequest struct {
 	webSearch                bool
 }
 
+type role string
+
+const (
+	roleSystem    role = "system"
+	roleDeveloper role = "developer"
+	roleUser      role = "user"
+	roleAssistant role = "assistant"
+	roleTool      role = "tool"
+)
+
 type message struct {
-	Role       string          `json:"role"`
+	Role       role            `json:"role"`
 	Content    json.RawMessage `json:"content"`
 	Name       string          `json:"name"`
 	ToolCallID string          `json:"tool_call_id"`
@@ -45,7 +55,7 @@ type fields map[string]json.RawMessage
 // absent is true for a name that is missing or null: null is legal for every parameter and means "not set".
 func (f fields) absent(name string) bool {
 	raw, ok := f[name]
-	return !ok || bytes.Equal(raw, []byte("null"))
+	return !ok || bytes.Equal(raw, jsonNull)
 }
 
 func read[T any](f fields, name string, into *T) error {
@@ -70,9 +80,9 @@ func typeName(v any) string {
 	case *bool:
 		return "boolean"
 	case *[]string, *[]message, *[]tool:
-		return "array"
+		return kindArray
 	default:
-		return "object"
+		return kindObject
 	}
 }
 
@@ -183,8 +193,6 @@ func readStop(f fields, req *chatRequest) error {
 	return nil
 }
 
-var roles = []string{"system", "developer", "user", "assistant", "tool"}
-
 func readMessages(f fields, req *chatRequest) error {
 	if f.absent("messages") {
 		return readPrompt(f, req)
@@ -213,20 +221,28 @@ func readPrompt(f fields, req *chatRequest) error {
 	if err := read(f, "prompt", &prompt); err != nil {
 		return err
 	}
-	req.messages = []message{{Role: "user", text: prompt}}
+	req.messages = []message{{Role: roleUser, text: prompt}}
 	req.messagesText = prompt
 	return nil
 }
 
 func (m *message) check(index int) error {
-	if !slices.Contains(roles, m.Role) {
-		return badRequest("Invalid input for messages[%d].role: expected one of %s", index, strings.Join(roles, ", "))
+	switch m.Role {
+	case roleTool:
+		if m.ToolCallID == "" {
+			return badRequest("Invalid input for messages[%d].tool_call_id: a tool message needs one", index)
+		}
+	case roleSystem, roleDeveloper, roleUser, roleAssistant:
+	default:
+		return badRequest("Invalid input for messages[%d].role: expected system, developer, user, assistant or tool", index)
 	}
-	if m.Role == "tool" && m.ToolCallID == "" {
-		return badRequest("Invalid input for messages[%d].tool_call_id: a tool message needs one", index)
-	}
-	if len(m.Content) == 0 || string(m.Content) == "null" {
-		if m.Role == "assistant" {
+	return m.readContent(index)
+}
+
+// readContent takes the text of a string, or of parts that are all text. Only an assistant may have said nothing.
+func (m *message) readContent(index int) error {
+	if len(m.Content) == 0 || bytes.Equal(m.Content, jsonNull) {
+		if m.Role == roleAssistant {
 			return nil
 		}
 		return badRequest("Invalid input for messages[%d].content: expected string or array", index)
@@ -243,7 +259,7 @@ func (m *message) check(index int) error {
 	}
 	var text strings.Builder
 	for _, part := range parts {
-		if part.Type != "text" {
+		if part.Type != modalityText {
 			return unavailable(http.StatusNotFound, "no_endpoints",
 				"No endpoints found that support "+part.Type+" input", nil, "input_modalities")
 		}
@@ -264,7 +280,7 @@ func compact(raw json.RawMessage) string {
 // lastUser is the text of the last message of a user, which the answer is about.
 func (r *chatRequest) lastUser() string {
 	for _, m := range slices.Backward(r.messages) {
-		if m.Role == "user" {
+		if m.Role == roleUser {
 			return m.text
 		}
 	}

@@ -1,6 +1,9 @@
 package upstream
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 type usage struct {
 	PromptTokens      int               `json:"prompt_tokens"`
@@ -68,7 +71,7 @@ type completionChoice struct {
 }
 
 type responseMessage struct {
-	Role      string     `json:"role"`
+	Role      role       `json:"role"`
 	Content   *string    `json:"content"`
 	Refusal   *string    `json:"refusal"`
 	Reasoning *string    `json:"reasoning"`
@@ -83,7 +86,7 @@ func (g *generation) answered() completion {
 	for i := range g.choices {
 		c := &g.choices[i]
 		text := c.content()
-		m := responseMessage{Role: "assistant", Content: &text}
+		m := responseMessage{Role: roleAssistant, Content: &text}
 		if c.call != nil {
 			call := *c.call
 			call.Function.Arguments = text
@@ -103,7 +106,7 @@ func (g *generation) failedCompletion() completion {
 	body := g.faults.providerError(g.way.model.Provider).body()
 	out.Choices = []completionChoice{{
 		Logprobs: jsonNull, FinishReason: finishError, NativeFinishReason: finishError,
-		Message: responseMessage{Role: "assistant", Content: &empty}, Error: &body,
+		Message: responseMessage{Role: roleAssistant, Content: &empty}, Error: &body,
 	}}
 	return out
 }
@@ -142,7 +145,7 @@ type streamChoice struct {
 }
 
 type delta struct {
-	Role      string     `json:"role,omitempty"`
+	Role      role       `json:"role,omitempty"`
 	Content   *string    `json:"content,omitempty"`
 	ToolCalls []toolCall `json:"tool_calls,omitempty"`
 }
@@ -187,7 +190,7 @@ func (g *generation) parts(perChunk int) []part {
 	for i := range g.choices {
 		c := &g.choices[i]
 		opening := contentChoice(c.index, "")
-		opening.Delta.Role = "assistant"
+		opening.Delta.Role = roleAssistant
 		all = append(all, part{choice: opening})
 		if c.call != nil {
 			all = append(all, part{callChoice(c.index, *c.call, ""), 1})
@@ -206,10 +209,7 @@ func (g *generation) parts(perChunk int) []part {
 func (c *choice) appendParts(all []part, at, count int) []part {
 	end := min(at+count, len(c.pieces))
 	if at < end {
-		text := ""
-		for _, piece := range c.pieces[at:end] {
-			text += piece
-		}
+		text := strings.Join(c.pieces[at:end], "")
 		choice := contentChoice(c.index, text)
 		if c.call != nil {
 			choice = callChoice(c.index, toolCall{}, text)

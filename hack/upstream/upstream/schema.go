@@ -32,7 +32,7 @@ func readFormat(f fields, req *chatRequest) error {
 		return err
 	}
 	switch given.Type {
-	case "", "text", "grammar", "python":
+	case "", modalityText, "grammar", "python":
 		return nil
 	case formatJSONObject:
 		req.format = responseFormat{kind: given.Type}
@@ -61,6 +61,15 @@ func parseSchema(raw json.RawMessage) (any, error) {
 	return schema, err
 }
 
+// The types of JSON schema that are more than one name for a string.
+const (
+	kindObject  = "object"
+	kindArray   = "array"
+	kindNumber  = "number"
+	kindInteger = "integer"
+	kindNull    = "null"
+)
+
 // schemaDepth is where an instance takes the shortest way out of a recursive schema.
 const schemaDepth = 6
 
@@ -82,11 +91,8 @@ func (in *instantiator) value(schema any, depth int) any {
 		return in.word
 	}
 	s = in.resolve(s, 0)
-	if fixed, ok := s["const"]; ok {
-		return fixed
-	}
-	if options, ok := s["enum"].([]any); ok && len(options) > 0 {
-		return options[0]
+	if value, ok := prescribed(s); ok {
+		return value
 	}
 	for _, word := range []string{"anyOf", "oneOf"} {
 		if options, ok := s[word].([]any); ok && len(options) > 0 {
@@ -94,19 +100,30 @@ func (in *instantiator) value(schema any, depth int) any {
 		}
 	}
 	switch kindOf(s, depth) {
-	case "object":
+	case kindObject:
 		return in.object(s, depth)
-	case "array":
+	case kindArray:
 		return in.array(s, depth)
-	case "integer", "number":
+	case kindInteger, kindNumber:
 		return number(s)
 	case "boolean":
 		return true
-	case "null":
+	case kindNull:
 		return nil
 	default:
 		return in.text(s)
 	}
+}
+
+// prescribed is the value that a schema names itself.
+func prescribed(s map[string]any) (any, bool) {
+	if fixed, ok := s["const"]; ok {
+		return fixed, true
+	}
+	if options, ok := s["enum"].([]any); ok && len(options) > 0 {
+		return options[0], true
+	}
+	return nil, false
 }
 
 // resolve follows $ref and folds allOf into one schema. A loop of references ends after 32 steps.
@@ -174,7 +191,7 @@ func (in *instantiator) simplest(options []any, depth int) any {
 		return options[0]
 	}
 	for _, option := range options {
-		if s, ok := option.(map[string]any); ok && s["$ref"] == nil && s["type"] != "object" && s["type"] != "array" {
+		if s, ok := option.(map[string]any); ok && s["$ref"] == nil && s["type"] != kindObject && s["type"] != kindArray {
 			return option
 		}
 	}
@@ -186,19 +203,19 @@ func kindOf(s map[string]any, depth int) string {
 	case string:
 		return kind
 	case []any:
-		if depth >= schemaDepth && slices.Contains(kind, any("null")) {
-			return "null"
+		if depth >= schemaDepth && slices.Contains(kind, any(kindNull)) {
+			return kindNull
 		}
 		for _, k := range kind {
-			if name, ok := k.(string); ok && name != "null" {
+			if name, ok := k.(string); ok && name != kindNull {
 				return name
 			}
 		}
-		return "null"
+		return kindNull
 	}
 	for _, hint := range []struct{ word, kind string }{
-		{"properties", "object"}, {"required", "object"}, {"items", "array"}, {"prefixItems", "array"},
-		{"minimum", "number"}, {"maximum", "number"},
+		{"properties", kindObject}, {"required", kindObject}, {"items", kindArray}, {"prefixItems", kindArray},
+		{"minimum", kindNumber}, {"maximum", kindNumber},
 	} {
 		if _, ok := s[hint.word]; ok {
 			return hint.kind
@@ -241,7 +258,7 @@ func (in *instantiator) object(s map[string]any, depth int) any {
 	if len(names) == 0 && depth < schemaDepth/2 {
 		names = slices.Sorted(maps.Keys(properties))
 	}
-	out := members{}
+	out := make(members, 0, len(names))
 	for _, name := range names {
 		property, known := properties[name]
 		if !known {
@@ -259,7 +276,7 @@ func (in *instantiator) array(s map[string]any, depth int) any {
 		count = int(numberAt(s, "minItems", 0))
 	}
 	count = min(count, int(numberAt(s, "maxItems", 1024)), 1024)
-	out := []any{}
+	out := make([]any, 0, count)
 	for i := range count {
 		item := s["items"]
 		if i < len(prefix) {
@@ -290,9 +307,10 @@ func number(s map[string]any) any {
 	}
 	value := min(max(low, 0), high)
 	if value < low || math.IsInf(value, 0) { // The bounds lie between two steps: take the middle.
-		value = (numberAt(s, "minimum", numberAt(s, "exclusiveMinimum", 0)) + numberAt(s, "maximum", numberAt(s, "exclusiveMaximum", 0))) / 2
+		from := numberAt(s, "minimum", numberAt(s, "exclusiveMinimum", 0))
+		value = (from + numberAt(s, "maximum", numberAt(s, "exclusiveMaximum", 0))) / 2
 	}
-	if s["type"] == "integer" {
+	if s["type"] == kindInteger {
 		return int64(value)
 	}
 	return value

@@ -48,6 +48,13 @@ func (s *Server) sendEvents(ctx context.Context, events *eventStream, g *generat
 			return err
 		}
 	}
+	if err := s.sendParts(ctx, events, g); err != nil {
+		return err
+	}
+	return s.closeStream(ctx, events, g)
+}
+
+func (s *Server) sendParts(ctx context.Context, events *eventStream, g *generation) error {
 	for i, p := range g.parts(s.TokensPerChunk) {
 		if !wait(ctx, g.faults.chunkDelay) || (i > 0 && p.tokens > 0 && !wait(ctx, s.TokenDelay)) {
 			return errHungUp
@@ -57,7 +64,7 @@ func (s *Server) sendEvents(ctx context.Context, events *eventStream, g *generat
 		}
 		g.delivered += p.tokens
 	}
-	return s.closeStream(ctx, events, g)
+	return nil
 }
 
 // closeStream books the generation, then sends its usage and the end.
@@ -164,10 +171,10 @@ func (e *eventStream) send(ctx context.Context, chunk streamChunk) error {
 }
 
 func (e *eventStream) breaksHere() error {
-	switch {
-	case e.sent == e.faults.cut:
+	switch e.sent {
+	case e.faults.cut:
 		return errCut
-	case e.sent == e.faults.errorChunk:
+	case e.faults.errorChunk:
 		return errProvider
 	default:
 		return nil

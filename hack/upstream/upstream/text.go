@@ -11,14 +11,14 @@ import (
 
 // knowledge has one good sentence on subjects that examples and tests like to ask about. The first that a prompt names is taken.
 var knowledge = []struct{ subject, sentence string }{
-	{"quantum entanglement", "Quantum entanglement is a bond between particles that share one quantum state ψ, so that measuring one of them " +
-		"at once fixes what will be found at the other, however far apart they are."},
+	{"quantum entanglement", "Quantum entanglement is a bond between particles that share one quantum state ψ, so that measuring " +
+		"one of them at once fixes what will be found at the other, however far apart they are."},
 	{"photosynthesis", "Photosynthesis is how plants turn light, water and CO₂ into sugar and oxygen."},
 	{"kubernetes", "Kubernetes runs containers on a cluster of machines and keeps what is running equal to what was declared."},
-	{"recursion", "Recursion is solving a problem by solving smaller cases of the same problem until one is simple enough to answer at once."},
+	{"recursion", "Recursion is solving a problem by solving smaller cases of the same problem until one is simple."},
 	{"gravity", "Gravity is the curving of space and time by mass, which we feel as a pull of about 9.8 m/s² at the surface of the Earth."},
 	{"black hole", "A black hole is a region where gravity is so strong that nothing which crosses its horizon, not even light, gets out."},
-	{"machine learning", "Machine learning is the art of letting a program find its own rules from examples instead of writing them by hand."},
+	{"machine learning", "Machine learning lets a program find its own rules from examples instead of writing them by hand."},
 	{"paris", "Paris is the capital of France, on the river Seine, with about 2.1 million inhabitants and very many cafés."},
 	{"weather", "The weather is the state of the air at one place and time, and it is hard to foretell beyond about ten days."},
 }
@@ -31,10 +31,12 @@ var openings = []string{
 }
 
 var (
-	beginnings = []string{"In practice,", "Seen closely,", "For most people,", "Over time,", "As a rule,", "On the whole,", "At first,", "In the end,"}
-	subjects   = []string{"%s", "the idea behind %s", "a careful view of %s", "every good account of %s", "the naïve picture of %s"}
-	verbs      = []string{"rests on", "explains", "begins with", "leads to", "asks for", "makes room for"}
-	objects    = []string{
+	beginnings = []string{
+		"In practice,", "Seen closely,", "For most people,", "Over time,", "As a rule,", "On the whole,", "At first,", "In the end,",
+	}
+	subjects = []string{"%s", "the idea behind %s", "a careful view of %s", "every good account of %s", "the naïve picture of %s"}
+	verbs    = []string{"rests on", "explains", "begins with", "leads to", "asks for", "makes room for"}
+	objects  = []string{
 		"a few facts that anyone can check", "more order than one would expect", "a balance between cost and use",
 		"questions that are still open", "patience and good measurements", "a rule that holds in ≈ 90 % of cases",
 		"clear words and small steps", "what was learnt from its failures",
@@ -69,11 +71,12 @@ func (w *writer) next() string {
 
 // sentences writes count sentences.
 func (w *writer) sentences(count int) string {
-	text := w.first()
+	var text strings.Builder
+	text.WriteString(w.first())
 	for range count - 1 {
-		text += " " + w.next()
+		text.WriteString(" " + w.next())
 	}
-	return text
+	return text.String()
 }
 
 // tokens writes whole sentences until there are at least count tokens.
@@ -112,8 +115,8 @@ func (w *writer) answer(usual int) string {
 }
 
 var (
-	askingWords = regexp.MustCompile(`(?i)^\s*(please\s+)?(can you\s+)?(explain|describe|summari[sz]e|define|tell me about|write( me)? (a|an) \w+ (about|on)|` +
-		`write about|what (is|are|was)|who (is|was)|how (do|does)|why (is|are|do|does))\s+`)
+	askingWords = regexp.MustCompile(`(?i)^\s*(please\s+)?(can you\s+)?(explain|describe|summari[sz]e|define|tell me about|` +
+		`write( me)? (a|an) \w+ (about|on)|write about|what (is|are|was)|who (is|was)|how (do|does)|why (is|are|do|does))\s+`)
 	askedForm = regexp.MustCompile(`(?i)[\s,]+(to me\b|in (\w+|\d+)[ -](sentence|word)s?|as json|briefly|in short).*$`)
 )
 

@@ -67,7 +67,8 @@ func TestPromptTokensStayWithinTheBound(t *testing.T) {
 		}
 		request := map[string]any{"model": mixtral, "messages": messages}
 		if rapid.Bool().Draw(rt, "tools") {
-			tools := []map[string]any{{"type": "function", "function": map[string]any{"name": "f", "description": text.Draw(rt, "description")}}}
+			function := map[string]any{"name": "f", "description": text.Draw(rt, "description")}
+			tools := []map[string]any{{"type": "function", "function": function}}
 			request["tools"] = tools
 			sum += len(marshal(tools))
 		}

@@ -104,7 +104,7 @@ func (r *chatRequest) chosenTool() *toolFunction {
 		}
 		return nil
 	}
-	if r.messages[len(r.messages)-1].Role == "tool" {
+	if r.messages[len(r.messages)-1].Role == roleTool {
 		return nil
 	}
 	asked := longWords(r.lastUser())
