@@ -1,0 +1,245 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// route is what the writer remembers of a route, so that a reservation need not read it.
+type route struct {
+	id     int64
+	server string
+	// scopes are by consumer; the empty one is the route's own, which is always there.
+	scopes map[string]*scope
+}
+
+// scope is a route or a consumer, with its accounts sorted by name.
+type scope struct {
+	id       int64
+	active   bool
+	accounts []*account
+}
+
+// account is a scope under one budget.
+type account struct {
+	id       int64
+	budget   store.Budget
+	calendar budget.Calendar
+	// current is the window that was used last; most calls are in it.
+	current budget.Window
+}
+
+// calendarKey names a calendar. Calendars are shared, since each holds the history of its time zone.
+type calendarKey struct {
+	period   budget.Period
+	timeZone string
+}
+
+func (s *Store) calendar(period budget.Period, timeZone string) (budget.Calendar, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := calendarKey{period: period, timeZone: timeZone}
+	if known, ok := s.calendars[key]; ok {
+		return known, nil
+	}
+	made, err := budget.NewCalendar(period, timeZone)
+	if err != nil {
+		return budget.Calendar{}, err
+	}
+	s.calendars[key] = made
+	return made, nil
+}
+
+// PutRoute implements store.Store. A call that changes nothing writes nothing.
+func (s *Store) PutRoute(ctx context.Context, put store.Route) error {
+	var changed *route
+	return s.submit(&call{
+		ctx:   ctx,
+		alone: true,
+		do: func(t *tx) (error, error) {
+			changed = nil
+			if known := t.routes[routeKey(put)]; known != nil && known.matches(put) {
+				return nil, nil
+			}
+			if err := t.putRoute(put); err != nil {
+				return nil, fmt.Errorf("putting route %s/%s: %w", put.Namespace, put.Name, err)
+			}
+			loaded, err := t.loadRoute(routeKey(put))
+			changed = loaded
+			return nil, err
+		},
+		committed: func() {
+			if changed != nil {
+				s.routes[routeKey(put)] = changed
+			}
+		},
+	})
+}
+
+func routeKey(put store.Route) store.RouteKey {
+	return store.RouteKey{Namespace: put.Namespace, Name: put.Name}
+}
+
+// matches reports whether putting the route would change nothing.
+func (r *route) matches(put store.Route) bool {
+	active := map[string]bool{"": true}
+	for _, consumer := range put.Consumers {
+		active[consumer] = true
+	}
+	budgets := map[store.Budget]bool{}
+	for _, b := range put.Budgets {
+		budgets[b] = true
+	}
+	accounts := 0
+	for consumer, known := range r.scopes {
+		if known.active != active[consumer] {
+			return false
+		}
+		delete(active, consumer)
+		for _, a := range known.accounts {
+			if !budgets[a.budget] {
+				return false
+			}
+			accounts++
+		}
+	}
+	return len(active) == 0 && accounts == len(budgets) && r.server == put.Server
+}
+
+func (t *tx) putRoute(put store.Route) error {
+	if _, err := t.exec(`INSERT INTO routes (namespace, name, server) VALUES (?, ?, ?)
+		ON CONFLICT (namespace, name) DO UPDATE SET server = excluded.server`, put.Namespace, put.Name, put.Server); err != nil {
+		return err
+	}
+	var routeID int64
+	if err := t.row(`SELECT id FROM routes WHERE namespace = ? AND name = ?`, []any{put.Namespace, put.Name}, &routeID); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE scopes SET active = 0 WHERE route_id = ?`, routeID); err != nil {
+		return err
+	}
+	for _, consumer := range append([]string{""}, put.Consumers...) {
+		if _, err := t.exec(`INSERT INTO scopes (route_id, consumer, active) VALUES (?, ?, 1)
+			ON CONFLICT (route_id, consumer) DO UPDATE SET active = 1`, routeID, consumer); err != nil {
+			return err
+		}
+	}
+	return t.putBudgets(routeID, put.Budgets)
+}
+
+// putBudgets drops the windows of every account that goes or whose windows now begin elsewhere. They are summed from history when they are next needed.
+func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
+	clear(t.present)
+	wanted := map[[2]string]bool{}
+	for _, b := range budgets {
+		wanted[[2]string{b.Consumer, b.Name}] = true
+		if _, err := t.exec(`DELETE FROM windows WHERE account_id IN (
+			SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id
+			WHERE route_id = ? AND consumer = ? AND name = ? AND (period <> ? OR time_zone <> ?))`,
+			routeID, b.Consumer, b.Name, string(b.Period), b.TimeZone); err != nil {
+			return err
+		}
+		if _, err := t.exec(`INSERT INTO accounts (scope_id, name, limit_nano, period, time_zone, enforcement)
+			SELECT id, ?3, ?4, ?5, ?6, ?7 FROM scopes WHERE route_id = ?1 AND consumer = ?2
+			ON CONFLICT (scope_id, name) DO UPDATE SET
+			limit_nano = excluded.limit_nano, period = excluded.period, time_zone = excluded.time_zone, enforcement = excluded.enforcement`,
+			routeID, b.Consumer, b.Name, b.Limit.Nano(), string(b.Period), b.TimeZone, string(b.Enforcement)); err != nil {
+			return err
+		}
+	}
+	var gone []int64
+	err := t.rows(`SELECT accounts.id, consumer, name FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?`, []any{routeID},
+		func(rows *sql.Rows) error {
+			var id int64
+			var key [2]string
+			err := rows.Scan(&id, &key[0], &key[1])
+			if !wanted[key] {
+				gone = append(gone, id)
+			}
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	for _, id := range gone {
+		if _, err := t.exec(`DELETE FROM accounts WHERE id = ?`, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const selectAccounts = `SELECT namespace, routes.name, server, routes.id, scopes.id, consumer, active,
+	coalesce(accounts.id, 0), coalesce(accounts.name, ''), coalesce(limit_nano, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
+	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id `
+
+// loadRoutes fills the writer's memory before it runs.
+func (s *Store) loadRoutes(ctx context.Context) error {
+	rows, err := s.read.QueryContext(ctx, selectAccounts)
+	if err != nil {
+		return err
+	}
+	s.routes, err = s.scanRoutes(rows)
+	return err
+}
+
+func (t *tx) loadRoute(key store.RouteKey) (*route, error) {
+	prepared, err := t.statement(selectAccounts + `WHERE namespace = ? AND routes.name = ?`)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := prepared.QueryContext(t.ctx, key.Namespace, key.Name)
+	if err != nil {
+		return nil, err
+	}
+	routes, err := t.scanRoutes(rows)
+	return routes[key], err
+}
+
+func (s *Store) scanRoutes(rows *sql.Rows) (map[store.RouteKey]*route, error) {
+	routes := map[store.RouteKey]*route{}
+	err := scanAll(rows, func(rows *sql.Rows) error {
+		var key store.RouteKey
+		var server string
+		var routeID, scopeID, limit int64
+		var active bool
+		var a account
+		if err := rows.Scan(&key.Namespace, &key.Name, &server, &routeID, &scopeID, &a.budget.Consumer, &active,
+			&a.id, &a.budget.Name, &limit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
+			return err
+		}
+		known := routes[key]
+		if known == nil {
+			known = &route{id: routeID, server: server, scopes: map[string]*scope{}}
+			routes[key] = known
+		}
+		owner := known.scopes[a.budget.Consumer]
+		if owner == nil {
+			owner = &scope{id: scopeID, active: active}
+			known.scopes[a.budget.Consumer] = owner
+		}
+		if a.id == 0 {
+			return nil
+		}
+		a.budget.Limit = money.FromNano(limit)
+		var err error
+		if a.calendar, err = s.calendar(a.budget.Period, a.budget.TimeZone); err != nil {
+			return fmt.Errorf("budget %s of %s/%s: %w", a.budget.Name, key.Namespace, key.Name, err)
+		}
+		owner.accounts = append(owner.accounts, &a)
+		return nil
+	})
+	for _, known := range routes {
+		for _, owner := range known.scopes {
+			slices.SortFunc(owner.accounts, func(a, b *account) int { return strings.Compare(a.budget.Name, b.budget.Name) })
+		}
+	}
+	return routes, err
+}

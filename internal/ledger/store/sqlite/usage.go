@@ -1,0 +1,177 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// snapshot is one consistent reading of the books.
+type snapshot struct {
+	ctx context.Context
+	tx  *sql.Tx
+	// routes, scopes and windows are whole tables; held is what the open holds of a scope sum up to.
+	routes  map[store.RouteKey]*route
+	scopes  map[int64]store.Spend
+	windows map[windowKey]store.Spend
+}
+
+func (r *snapshot) row(query string, arguments []any, into ...any) error {
+	return r.tx.QueryRowContext(r.ctx, query, arguments...).Scan(into...)
+}
+
+func (r *snapshot) rows(query string, each func(*sql.Rows) error) error {
+	rows, err := r.tx.QueryContext(r.ctx, query)
+	if err != nil {
+		return err
+	}
+	return scanAll(rows, each)
+}
+
+// Usage implements store.Store.
+func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) ([]store.RouteUsage, error) {
+	usage, err := s.usage(ctx, now)
+	if err != nil {
+		return nil, fmt.Errorf("reading the usage: %w", failure(err))
+	}
+	proxies := s.heardFrom(heardAfter)
+	for i := range usage {
+		usage[i].Proxies = proxies[usage[i].Route]
+	}
+	return usage, nil
+}
+
+func (s *Store) usage(ctx context.Context, now time.Time) ([]store.RouteUsage, error) {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }() // It only reads.
+	r := &snapshot{ctx: ctx, tx: tx, scopes: map[int64]store.Spend{}, windows: map[windowKey]store.Spend{}}
+	if err := r.load(s); err != nil {
+		return nil, err
+	}
+	usage := make([]store.RouteUsage, 0, len(r.routes))
+	for key, owner := range r.routes {
+		one, err := r.routeUsage(now, key, owner)
+		if err != nil {
+			return nil, err
+		}
+		usage = append(usage, one)
+	}
+	slices.SortFunc(usage, func(a, b store.RouteUsage) int {
+		return strings.Compare(a.Route.Namespace+"/"+a.Route.Name, b.Route.Namespace+"/"+b.Route.Name)
+	})
+	return usage, nil
+}
+
+// load reads the tables.
+func (r *snapshot) load(s *Store) error {
+	rows, err := r.tx.QueryContext(r.ctx, selectAccounts)
+	if err != nil {
+		return err
+	}
+	if r.routes, err = s.scanRoutes(rows); err != nil {
+		return err
+	}
+	if err := r.rows(`SELECT id, settled, uncertain FROM scopes`, func(rows *sql.Rows) error {
+		var id, settled, uncertain int64
+		err := rows.Scan(&id, &settled, &uncertain)
+		r.scopes[id] = store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain)}
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := r.rows(`SELECT route_scope, consumer_scope, sum(amount / 1000000000), sum(amount % 1000000000) FROM holds
+		WHERE state = 'Open' GROUP BY route_scope, consumer_scope`, func(rows *sql.Rows) error {
+		var routeScope, consumerScope, whole, fraction int64
+		err := rows.Scan(&routeScope, &consumerScope, &whole, &fraction)
+		for _, id := range [2]int64{routeScope, consumerScope} {
+			spend := r.scopes[id]
+			spend.Held = spend.Held.Add(sum(whole, fraction))
+			r.scopes[id] = spend
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	return r.rows(`SELECT account_id, start, settled, uncertain, held FROM windows`, func(rows *sql.Rows) error {
+		var key windowKey
+		var settled, uncertain, held int64
+		err := rows.Scan(&key.account, &key.start, &settled, &uncertain, &held)
+		r.windows[key] = store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Held: money.FromNano(held)}
+		return err
+	})
+}
+
+func (r *snapshot) routeUsage(now time.Time, key store.RouteKey, owner *route) (store.RouteUsage, error) {
+	usage := store.RouteUsage{Route: key, Spend: r.scopes[owner.scopes[""].id]}
+	for consumer, spender := range owner.scopes {
+		budgets, err := r.budgetUsage(now, owner, spender)
+		if err != nil {
+			return store.RouteUsage{}, fmt.Errorf("route %s/%s: %w", key.Namespace, key.Name, err)
+		}
+		if consumer == "" {
+			usage.Budgets = budgets
+			continue
+		}
+		usage.Consumers = append(usage.Consumers, store.ConsumerUsage{Name: consumer, Spend: r.scopes[spender.id], Budgets: budgets})
+	}
+	slices.SortFunc(usage.Consumers, func(a, b store.ConsumerUsage) int { return strings.Compare(a.Name, b.Name) })
+	return usage, nil
+}
+
+func (r *snapshot) budgetUsage(now time.Time, owner *route, spender *scope) ([]store.BudgetUsage, error) {
+	var usage []store.BudgetUsage
+	for _, a := range spender.accounts {
+		window := a.windowAt(now)
+		spend, ok := r.windows[windowKey{account: a.id, start: window.Start.UnixMilli()}]
+		if !ok {
+			var err error
+			if spend, err = sumWindow(r, owner, spender, window); err != nil {
+				return nil, fmt.Errorf("budget %s: %w", a.budget.Name, err)
+			}
+		}
+		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: window, Spend: spend})
+	}
+	return usage, nil
+}
+
+// heardFrom returns the proxies of each route that were heard from, sorted by instance. Of several with one instance, such as a restarted container, only the youngest
+// counts.
+func (s *Store) heardFrom(heardAfter time.Time) map[store.RouteKey][]store.Proxy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	type place struct {
+		route    store.RouteKey
+		instance string
+	}
+	youngest := map[place]string{}
+	for id, known := range s.proxies {
+		for _, key := range known.routes {
+			at := place{route: key, instance: known.instance}
+			other, taken := youngest[at]
+			if !taken || s.proxies[other].current.id < known.current.id {
+				youngest[at] = id
+			}
+		}
+	}
+	proxies := map[store.RouteKey][]store.Proxy{}
+	for at, id := range youngest {
+		known := s.proxies[id]
+		if !known.ended && known.lastHeard.After(heardAfter) {
+			heard := store.Proxy{ProxyID: id, Instance: at.instance, ConfigHash: known.configHash, LastHeard: known.lastHeard}
+			proxies[at.route] = append(proxies[at.route], heard)
+		}
+	}
+	for _, list := range proxies {
+		slices.SortFunc(list, func(a, b store.Proxy) int { return strings.Compare(a.Instance, b.Instance) })
+	}
+	return proxies
+}
