@@ -160,9 +160,9 @@ func (c Calendar) hourAt(t time.Time) Window {
 	}
 }
 
-// minuteHand is how far the minute hand of the zone's clock is ahead of that of UTC.
+// minuteHand is how far the minute hand of the zone's clock is ahead of that of UTC or, west of it, behind.
 func (c Calendar) minuteHand(t time.Time) time.Duration {
-	return (c.offset(t) + 24*time.Hour) % time.Hour
+	return c.offset(t) % time.Hour
 }
 
 // firstSecond returns the first second from from on at which a condition holds that, once it holds, does until to; to if

@@ -60,7 +60,7 @@ func periodOf(r reading, period budget.Period) [3]int {
 // more, because the clock was turned back, ends nothing. So it is the latest reading so far that counts. An Hour begins
 // whenever the minute hand shows 0, or anything else than one minute more than a minute ago.
 func boundaries(period budget.Period, location *time.Location, from, to time.Time) map[time.Time]bool {
-	const turnedBackAtMost = 48 * time.Hour
+	const turnedBackAtMost = 26 * time.Hour
 	begins := map[time.Time]bool{}
 	minuteAgo := read(from.Add(-turnedBackAtMost), location)
 	latest := minuteAgo
@@ -89,7 +89,7 @@ func eventful(location *time.Location) *rapid.Generator[time.Time] {
 		if _, change := at.In(location).ZoneBounds(); !change.IsZero() {
 			at = change
 		}
-		early := rapid.Int64Range(0, 60*30).Draw(t, "minutes before")
+		early := rapid.Int64Range(0, 60*8).Draw(t, "minutes before")
 		return at.UTC().Truncate(time.Minute).Add(-time.Duration(early) * time.Minute)
 	})
 }

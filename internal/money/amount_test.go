@@ -104,6 +104,7 @@ func TestPercentOf(t *testing.T) {
 		"a limit below nothing is used up":               {spent: -5, limit: -1, want: 100},
 		"spend below nothing shows as nothing":           {spent: -5, limit: 10, want: 0},
 		"what no status field can hold stays at its end": {spent: math.MaxInt64, limit: 1, want: math.MaxInt32},
+		"a hundredfold that is just beyond 64 bits":      {spent: 184_467_440_737_095_517, limit: 1, want: math.MaxInt32},
 		"the largest limit":                              {spent: math.MaxInt64 - 1, limit: math.MaxInt64, want: 99},
 	} {
 		t.Run(reason, func(t *testing.T) {

@@ -233,7 +233,8 @@ func TestWhatIsNoBillIsRefused(t *testing.T) {
 		"a hostile exponent":           "1e999999999",
 		"a hostile negative exponent":  "1e-999999999",
 		"an exponent beyond any int":   "1e99999999999999999999",
-		"an exponent out of range":     "1e41",
+		"an exponent out of range":     "0e41",
+		"a negative one out of range":  "1e-41",
 		"a number of 65 characters":    "0." + strings.Repeat("0", 63),
 		"a number of a million digits": strings.Repeat("1", 1_000_000),
 	} {

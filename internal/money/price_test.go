@@ -57,27 +57,30 @@ func TestTimesIsMultiplication(t *testing.T) {
 }
 
 func TestPicoSum(t *testing.T) {
-	two, six := money.PriceFromPico(2_000_000), money.PriceFromPico(6_000_000)
-	highest := money.PriceFromPico(math.MaxInt64)
+	pico := money.PriceFromPico
+	two, six := pico(2_000_000), pico(6_000_000)
+	// wrapped is a sum of 2¹²⁸ + 4 pico-USD, of which 128 bits would keep the 4.
+	wrapped := sumOf(4, math.MaxInt64, pico(math.MaxInt64)).Plus(1<<62, pico(16))
 	for reason, test := range map[string]struct {
 		sum  money.PicoSum
 		want money.Amount
 	}{
 		"nothing costs nothing":                              {money.PicoSum{}, money.Amount{}},
 		"2 and 6 USD per million tokens":                     {money.PicoSum{}.Plus(1000, two).Plus(500, six), money.FromNano(5_000_000)},
-		"a pico-USD is rounded up":                           {money.PicoSum{}.Plus(1, money.PriceFromPico(1)), money.FromNano(1)},
-		"1000 pico-USD are one nano-USD":                     {money.PicoSum{}.Plus(1000, money.PriceFromPico(1)), money.FromNano(1)},
-		"two products are rounded together, not each":        {money.PicoSum{}.Plus(1, money.PriceFromPico(400)).Plus(1, money.PriceFromPico(600)), money.FromNano(1)},
+		"a pico-USD is rounded up":                           {money.PicoSum{}.Plus(1, pico(1)), money.FromNano(1)},
+		"1000 pico-USD are one nano-USD":                     {money.PicoSum{}.Plus(1000, pico(1)), money.FromNano(1)},
+		"two products are rounded together, not each":        {money.PicoSum{}.Plus(1, pico(400)).Plus(1, pico(600)), money.FromNano(1)},
 		"a negative number of tokens counts as none":         {money.PicoSum{}.Plus(-1000, two).Plus(1, six), money.FromNano(6000)},
 		"a free token costs nothing":                         {money.PicoSum{}.Plus(math.MaxInt64, money.Price{}), money.Amount{}},
 		"taken no times it is nothing":                       {money.PicoSum{}.Plus(1000, two).Times(0), money.Amount{}},
 		"a negative number of times counts as none":          {money.PicoSum{}.Plus(1000, two).Times(-1), money.Amount{}},
-		"a sum beyond int64 nano-USD stays at the end":       {money.PicoSum{}.Plus(math.MaxInt64, money.PriceFromPico(1001)), money.Max},
-		"the largest sum that fits":                          {money.PicoSum{}.Plus(math.MaxInt64, money.PriceFromPico(1000)), money.Max},
-		"a sum beyond 128 bits stays at the end":             {money.PicoSum{}.Plus(math.MaxInt64, highest).Times(5), money.Max},
-		"and is not forgotten by what is added":              {money.PicoSum{}.Plus(math.MaxInt64, highest).Times(5).Plus(1, two), money.Max},
-		"and is not forgotten by what it is multiplied with": {money.PicoSum{}.Plus(math.MaxInt64, highest).Times(5).Times(1), money.Max},
-		"five such products, added":                          {sumOf(5, math.MaxInt64, highest), money.Max},
+		"a sum beyond int64 nano-USD stays at the end":       {money.PicoSum{}.Plus(math.MaxInt64, pico(1001)), money.Max},
+		"the largest sum that fits":                          {money.PicoSum{}.Plus(math.MaxInt64, pico(1000)), money.Max},
+		"a fraction of a nano-USD more":                      {money.PicoSum{}.Plus(math.MaxInt64, pico(1000)).Plus(1, pico(1)), money.Max},
+		"the smallest sum whose quotient has over 64 bits":   {money.PicoSum{}.Plus(1<<62, pico(4000)), money.Max},
+		"a sum beyond 128 bits stays at the end":             {wrapped, money.Max},
+		"and is not forgotten by what is added":              {wrapped.Plus(1, two), money.Max},
+		"and is not forgotten by what it is multiplied with": {wrapped.Times(1), money.Max},
 	} {
 		t.Run(reason, func(t *testing.T) {
 			if got := test.sum.RoundUp(); got != test.want {
