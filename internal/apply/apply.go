@@ -66,14 +66,12 @@ type child struct {
 	live client.Object
 }
 
-// Check returns a *NotOwnedError for the first object that exists and is not controlled by owner. It writes nothing.
-func (a *Applier) Check(ctx context.Context, owner client.Object, objects []desired.Object) error {
-	_, err := a.children(ctx, owner, objects)
-	return err
-}
-
-// Apply makes the objects so. It checks all of them as Check does before it writes the first, and skips those that are as they should be.
-func (a *Applier) Apply(ctx context.Context, owner client.Object, objects []desired.Object) error {
+// Apply makes the objects so, where they are not. Before it writes the first it checks all of them, and the reserved ones, whose names are needed later: a
+// *NotOwnedError names the first that exists and is not controlled by owner, and then nothing was written. A *WriteError is the API server's refusal of one.
+func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
+	if _, err := a.children(ctx, owner, reserved); err != nil {
+		return err
+	}
 	children, err := a.children(ctx, owner, objects)
 	if err != nil {
 		return err

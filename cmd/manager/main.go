@@ -1,0 +1,117 @@
+// Command manager is the operator: it makes the cluster and the ledger what ModelRoutes say.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	_ "time/tzdata" // The image has no time zones of its own.
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// namespaceFile is where a pod finds the namespace that it runs in.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	f, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.logLevel}))
+	if err == nil {
+		err = run(ctx, f, logger)
+	}
+	if err != nil {
+		logger.LogAttrs(ctx, slog.LevelError, "The manager ends", slog.Any("error", err))
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+func run(ctx context.Context, f flags, logger *slog.Logger) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	return Run(ctx, config, f.options(logger))
+}
+
+// flags are what the command line says.
+type flags struct {
+	namespace               string
+	proxyImage, pullPolicy  string
+	ledgerURL, ledgerToken  string
+	metricsAddr, healthAddr string
+	leaderElect             bool
+	logLevel                slog.Level
+}
+
+func parse(arguments []string, output io.Writer) (flags, error) {
+	var f flags
+	set := flag.NewFlagSet("manager", flag.ContinueOnError)
+	set.SetOutput(output)
+	set.StringVar(&f.namespace, "namespace", "", "namespace of the operator; default the one that its pod runs in")
+	set.StringVar(&f.proxyImage, "proxy-image", "", "image of the proxies; required")
+	set.StringVar(&f.pullPolicy, "proxy-image-pull-policy", "", "Always, IfNotPresent or Never; default what the kubelet takes for the image's tag")
+	set.StringVar(&f.ledgerURL, "ledger-url", "", "base URL of the ledger; default https://modelroute-ledger.NAMESPACE.svc:8443")
+	set.StringVar(&f.ledgerToken, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
+	set.StringVar(&f.metricsAddr, "metrics-bind-address", ":8080", "address for /metrics; 0 for none")
+	set.StringVar(&f.healthAddr, "health-probe-bind-address", ":8081", "address for /healthz and /readyz; 0 for none")
+	set.BoolVar(&f.leaderElect, "leader-elect", false, "work only while elected among several managers")
+	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
+	if err := set.Parse(arguments); err != nil {
+		return flags{}, err
+	}
+	if set.NArg() > 0 {
+		return flags{}, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	if f.proxyImage == "" {
+		return flags{}, errors.New("--proxy-image must be set")
+	}
+	switch corev1.PullPolicy(f.pullPolicy) {
+	case "", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever:
+	default:
+		return flags{}, fmt.Errorf("--proxy-image-pull-policy is %q: Always, IfNotPresent or Never", f.pullPolicy)
+	}
+	return f, f.complete()
+}
+
+// complete fills in what depends on where the manager runs.
+func (f *flags) complete() error {
+	if f.namespace == "" {
+		content, err := os.ReadFile(namespaceFile)
+		if err != nil {
+			return fmt.Errorf("--namespace is not set, and this is no pod: %w", err)
+		}
+		f.namespace = strings.TrimSpace(string(content))
+	}
+	if f.ledgerURL == "" {
+		f.ledgerURL = "https://modelroute-ledger." + f.namespace + ".svc:8443"
+	}
+	return nil
+}
+
+func (f *flags) options(logger *slog.Logger) Options {
+	return Options{
+		Namespace:              f.namespace,
+		ProxyImage:             f.proxyImage,
+		ProxyPullPolicy:        corev1.PullPolicy(f.pullPolicy),
+		LedgerURL:              f.ledgerURL,
+		LedgerTokenFile:        f.ledgerToken,
+		MetricsBindAddress:     f.metricsAddr,
+		HealthProbeBindAddress: f.healthAddr,
+		LeaderElection:         f.leaderElect,
+		Logger:                 logger,
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/modelroute/modelroute/controllers"
+	"github.com/modelroute/modelroute/internal/certs"
+)
+
+const (
+	leaseName     = "modelroute-manager"
+	eventReporter = "modelroute.dev/manager"
+	// queriesPerSecond and queriesBurst bound what the manager asks of the API server; the server's own fairness does the rest.
+	queriesPerSecond = 50
+	queriesBurst     = 100
+)
+
+// Options are all that the manager is told.
+type Options struct {
+	// Namespace is the operator's own: where the certificates and the lease are.
+	Namespace string
+	// ProxyImage is the image of the proxies, and ProxyPullPolicy how it is pulled; empty leaves that to the kubelet.
+	ProxyImage      string
+	ProxyPullPolicy corev1.PullPolicy
+	// LedgerURL is where manager and proxies reach the ledger; https:// unless the ledger runs beside a test. LedgerTokenFile has the manager's token for it.
+	LedgerURL, LedgerTokenFile string
+	// MetricsBindAddress and HealthProbeBindAddress may be "0" for none.
+	MetricsBindAddress, HealthProbeBindAddress string
+	LeaderElection                             bool
+	Logger                                     *slog.Logger
+}
+
+// Run runs the manager until ctx ends. The error says what could not be started, or that the lead was lost: then the process has to end.
+func Run(ctx context.Context, config *rest.Config, options Options) error {
+	logger := logr.FromSlogHandler(options.Logger.Handler())
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = queriesPerSecond, queriesBurst
+	manager, err := newManager(config, options, logger)
+	if err != nil {
+		return fmt.Errorf("making the manager: %w", err)
+	}
+	if err := addControllers(ctx, manager, options); err != nil {
+		return err
+	}
+	if err := addChecks(manager); err != nil {
+		return err
+	}
+	if err := manager.Start(ctx); err != nil {
+		return fmt.Errorf("running the manager: %w", err)
+	}
+	return nil
+}
+
+func newManager(config *rest.Config, options Options, logger logr.Logger) (ctrl.Manager, error) {
+	scheme, err := controllers.NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	return ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Logger:                        logger,
+		Cache:                         controllers.CacheOptions(),
+		Metrics:                       metricsserver.Options{BindAddress: options.MetricsBindAddress},
+		HealthProbeBindAddress:        options.HealthProbeBindAddress,
+		LeaderElection:                options.LeaderElection,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       options.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+	})
+}
+
+func addControllers(ctx context.Context, manager ctrl.Manager, options Options) error {
+	issuer := &certs.Issuer{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Namespace: options.Namespace, Clock: clock.RealClock{},
+	}
+	if err := issuer.SetupWithManager(manager); err != nil {
+		return fmt.Errorf("adding the controller of certificates: %w", err)
+	}
+	authority := func(ctx context.Context) ([]byte, error) {
+		return certs.Authority(ctx, manager.GetClient(), options.Namespace)
+	}
+	ledger := controllers.NewLedger(controllers.LedgerOptions{
+		URL: options.LedgerURL, TokenFile: options.LedgerTokenFile,
+		Authority: func() ([]byte, error) { return authority(ctx) },
+	})
+	reconciler := &controllers.ModelRouteReconciler{
+		Client: manager.GetClient(),
+		Live:   manager.GetAPIReader(),
+		Ledger: ledger,
+		Usage:  &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}},
+		Events: manager.GetEventRecorder(eventReporter),
+		Clock:  clock.RealClock{},
+		Random: rand.Reader,
+		Config: controllers.Config{
+			Namespace: options.Namespace, LedgerURL: options.LedgerURL,
+			ProxyImage: options.ProxyImage, ProxyPullPolicy: options.ProxyPullPolicy,
+		},
+	}
+	if strings.HasPrefix(options.LedgerURL, "https://") {
+		reconciler.Authority = authority
+	}
+	if err := reconciler.SetupWithManager(manager); err != nil {
+		return fmt.Errorf("adding the controller of routes: %w", err)
+	}
+	return nil
+}
+
+// addChecks makes the manager healthy while it answers, and ready once its caches are filled.
+func addChecks(manager ctrl.Manager) error {
+	synced := func(request *http.Request) error {
+		if !manager.GetCache().WaitForCacheSync(request.Context()) {
+			return errors.New("the caches are not filled yet")
+		}
+		return nil
+	}
+	if err := errors.Join(manager.AddHealthzCheck("answers", healthz.Ping), manager.AddReadyzCheck("caches", synced)); err != nil {
+		return fmt.Errorf("adding the health checks: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package controllers
+
+import (
+	"errors"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+)
+
+// NewScheme returns the types that the controllers read and write.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+}
+
+// CacheOptions let the cache see only what the operator has made: other people's Secrets never get into its memory. The fields' owners are needed of the children
+// alone.
+func CacheOptions() cache.Options {
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
+	pods := ours
+	pods.Transform = onlyReadiness
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&v1alpha1.ModelRoute{}:   {Transform: cache.TransformStripManagedFields()},
+		&corev1.Secret{}:         ours,
+		&corev1.Service{}:        ours,
+		&corev1.ServiceAccount{}: ours,
+		&rbacv1.Role{}:           ours,
+		&rbacv1.RoleBinding{}:    ours,
+		&appsv1.Deployment{}:     ours,
+		&corev1.Pod{}:            pods,
+	}}
+}
+
+// onlyReadiness keeps of a pod what the operator looks at: who it is, and whether it is ready.
+func onlyReadiness(object any) (any, error) {
+	pod, isPod := object.(*corev1.Pod)
+	if !isPod {
+		return object, nil
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			Labels: pod.Labels, DeletionTimestamp: pod.DeletionTimestamp,
+		},
+		Status: corev1.PodStatus{Conditions: pod.Status.Conditions},
+	}, nil
+}

@@ -1,0 +1,82 @@
+package controllers
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/budget"
+)
+
+// The reasons of events, and what the operator was doing.
+const (
+	eventKeyIssued       = "KeyIssued"
+	eventBudgetExhausted = "BudgetExhausted"
+
+	actionDeliver   = "DeliverKey"
+	actionCount     = "CountSpend"
+	actionReconcile = "Reconcile"
+)
+
+// tell records what the new status says and the one before did not: a budget that is used up, a route that got stuck.
+func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.ModelRouteStatus) {
+	earlier := exhaustedBudgets(before, figuresShown(before.Status))
+	for _, budget := range exhaustedBudgets(before, figuresShown(after)) {
+		if !slices.ContainsFunc(earlier, budget.isSame) {
+			r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventBudgetExhausted, actionCount, "%s", budget.describe())
+		}
+	}
+	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionStalled)
+	if stalled != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionStalled) {
+		r.Events.Eventf(before, nil, corev1.EventTypeWarning, stalled.Reason, actionReconcile, "%s", stalled.Message)
+	}
+}
+
+// exhaustedBudget is a budget that denies and is used up.
+type exhaustedBudget struct {
+	// consumer is empty if it is a budget of the route.
+	consumer string
+	spec     v1alpha1.Budget
+	status   v1alpha1.BudgetStatus
+}
+
+// describe says so, with no figure that moves.
+func (e exhaustedBudget) describe() string {
+	whose := "The budget"
+	if e.consumer != "" {
+		whose = "Consumer " + e.consumer + "'s budget"
+	}
+	until := "until its amount is raised"
+	if at := resets(e.spec.Window, &e.status); at != never {
+		until = "until " + at + ", or until its amount is raised"
+	}
+	return fmt.Sprintf("%s %s of %s USD is used up: requests are denied %s.", whose, e.spec.Name, e.status.Limit, until)
+}
+
+func (e exhaustedBudget) isSame(other exhaustedBudget) bool {
+	return e.consumer == other.consumer && e.spec.Name == other.spec.Name && e.status.WindowStart.Equal(other.status.WindowStart)
+}
+
+// exhaustedBudgets are in the order of the spec, those of the route first.
+func exhaustedBudgets(route *v1alpha1.ModelRoute, shown figures) []exhaustedBudget {
+	all := exhaustedOf("", route.Spec.Budgets, shown.Budgets)
+	for _, consumer := range route.Spec.Consumers {
+		all = append(all, exhaustedOf(consumer.Name, consumer.Budgets, shown.Consumers[consumer.Name].Budgets)...)
+	}
+	return all
+}
+
+func exhaustedOf(consumer string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) []exhaustedBudget {
+	var exhausted []exhaustedBudget
+	for _, spec := range specs {
+		for _, status := range statuses {
+			if spec.Name == status.Name && spec.Enforcement == v1alpha1.EnforcementDeny && status.State == v1alpha1.BudgetState(budget.Exhausted) {
+				exhausted = append(exhausted, exhaustedBudget{consumer: consumer, spec: spec, status: status})
+			}
+		}
+	}
+	return exhausted
+}

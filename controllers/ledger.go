@@ -1,0 +1,119 @@
+package controllers
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+
+	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
+)
+
+const (
+	// ledgerTimeout bounds one call to the ledger.
+	ledgerTimeout = 3 * time.Second
+	// maxUsageBytes bounds the ledger's list of all routes: thousands of them, each with some kilobytes.
+	maxUsageBytes = 64 << 20
+)
+
+// Ledger is what the manager asks of the ledger.
+type Ledger interface {
+	// PutRoute replaces the budgets of a route and who may serve it. The error is an *InvalidBudgetsError if the ledger finds fault with the request.
+	PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error
+	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
+	ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, error)
+}
+
+// InvalidBudgetsError says that the ledger refuses a route's budgets; trying again does not help.
+type InvalidBudgetsError struct {
+	// Message is the ledger's word on which field is wrong.
+	Message string
+}
+
+// Error is the ledger's message.
+func (e *InvalidBudgetsError) Error() string { return e.Message }
+
+// LedgerOptions say how to reach the ledger.
+type LedgerOptions struct {
+	// URL is the base URL of its RPCs.
+	URL string
+	// TokenFile is the file with the bearer token. It is read for every call, since the kubelet replaces it.
+	TokenFile string
+	// Authority returns the PEM of the authority that signed the ledger's certificate. It is not called where the URL is plain HTTP.
+	Authority func() ([]byte, error)
+}
+
+// NewLedger returns a client of the ledger.
+func NewLedger(options LedgerOptions) Ledger {
+	httpClient := ledgerclient.NewHTTPClient(func() (*x509.CertPool, error) {
+		authority, err := options.Authority()
+		if err != nil {
+			return nil, err
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(authority) {
+			return nil, errors.New("the authority's certificate is no PEM")
+		}
+		return roots, nil
+	})
+	transport := connecthttp.NewTransport(httpClient, options.URL, connecthttp.WithReadMaxBytes(maxUsageBytes))
+	return &rpcLedger{
+		manager:   ledgerpbconnect.NewManagerServiceClient(connect.NewClient(transport)),
+		tokenFile: options.TokenFile,
+	}
+}
+
+type rpcLedger struct {
+	manager   ledgerpbconnect.ManagerServiceClient
+	tokenFile string
+}
+
+func (l *rpcLedger) PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error {
+	ctx, cancel, err := l.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	_, err = l.manager.PutRoute(ctx, request)
+	var refusal *connect.Error
+	if errors.As(err, &refusal) && refusal.Code() == connect.CodeInvalidArgument {
+		return &InvalidBudgetsError{Message: refusal.Message()}
+	}
+	if err != nil {
+		return fmt.Errorf("putting the route's budgets to the ledger: %w", err)
+	}
+	return nil
+}
+
+func (l *rpcLedger) ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, error) {
+	ctx, cancel, err := l.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	response, err := l.manager.ListUsage(ctx, &ledgerpb.ListUsageRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("asking the ledger for the spend: %w", err)
+	}
+	return response.GetRoutes(), nil
+}
+
+// prepare bounds a call in time and authenticates it.
+func (l *rpcLedger) prepare(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	token, err := os.ReadFile(l.tokenFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the token for the ledger: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	ctx, info := connect.NewClientContext(ctx)
+	info.RequestHeader().Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	return ctx, cancel, nil
+}

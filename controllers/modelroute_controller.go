@@ -1,0 +1,172 @@
+// Package controllers makes the cluster and the ledger what ModelRoutes say, and their status what is there. It orders what other packages do: they compile,
+// build and apply; here is when, and what it means for the status.
+package controllers
+
+import (
+	"context"
+	"io"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/apply"
+	"github.com/modelroute/modelroute/internal/certs"
+)
+
+// The manager's rights. It must itself hold what it grants to proxies, which is to read and watch their configuration. A right to Secrets cannot be narrowed to
+// those with our label; the manager caches only these and reads others singly, by the name that a route gives.
+//
+// +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/status,verbs=patch
+// +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=secrets;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// maxConcurrentReconciles is small: a pass takes milliseconds unless it writes.
+const maxConcurrentReconciles = 4
+
+// ModelRouteReconciler reconciles ModelRoutes.
+type ModelRouteReconciler struct {
+	// Client writes, and reads from a cache that holds, of all kinds but ModelRoute, only objects with our label.
+	Client client.Client
+	// Live reads from the API server what the cache does not hold.
+	Live client.Reader
+	// Ledger is told the budgets, and Usage knows what it says of the spend.
+	Ledger Ledger
+	Usage  *Usage
+	// Authority returns the certificate, as PEM, by which proxies know the ledger; nil where the ledger is reached without TLS.
+	Authority func(ctx context.Context) ([]byte, error)
+	// Events records what happened to a route.
+	Events events.EventRecorder
+	Clock  clock.PassiveClock
+	// Random is where keys come from.
+	Random io.Reader
+	Config Config
+
+	keyring keyring
+	puts    puts
+}
+
+// Config is what the reconciler is told when the manager starts.
+type Config struct {
+	// Namespace is the operator's own.
+	Namespace string
+	// LedgerURL is where proxies reach the ledger.
+	LedgerURL string
+	// ProxyImage is the image of the proxies, and ProxyPullPolicy how it is pulled; empty leaves that to the kubelet.
+	ProxyImage      string
+	ProxyPullPolicy corev1.PullPolicy
+}
+
+// SetupWithManager lets a manager call the reconciler whenever a route, one of its children or pods, or the ledger has something new.
+func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
+	isAuthority := predicate.NewPredicateFuncs(func(object client.Object) bool {
+		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.AuthoritySecret
+	})
+	return ctrl.NewControllerManagedBy(manager).
+		For(&v1alpha1.ModelRoute{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Owns(&corev1.ServiceAccount{}).
+		Owns(&corev1.Secret{}).
+		Owns(&corev1.Service{}).
+		Owns(&rbacv1.Role{}).
+		Owns(&rbacv1.RoleBinding{}).
+		Owns(&appsv1.Deployment{}).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(routeOfPod)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.everyRoute), builder.WithPredicates(isAuthority)).
+		WatchesRawSource(r.Usage).
+		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles}).
+		Complete(r)
+}
+
+// Reconcile takes one route through all phases. They stop at the first that fails; what is there is observed, and the status written, all the same.
+func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	route := &v1alpha1.ModelRoute{}
+	if err := r.Client.Get(ctx, request.NamespacedName, route); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return reconcile.Result{}, err
+		}
+		return r.forget(ctx, request.NamespacedName)
+	}
+	if !route.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, nil // its children go with it, by their owner references
+	}
+	s := newScope(route, r.Clock.Now())
+	s.err = run(ctx, s,
+		r.readKeys,
+		r.resolve,
+		r.issueKeys,
+		r.compile,
+		r.putBudgets,
+		r.applyChildren,
+		r.pruneChildren)
+	if err := r.observe(ctx, s); err != nil {
+		return reconcile.Result{}, err
+	}
+	if s.err == nil {
+		s.err = r.deliverKeys(ctx, s)
+	}
+	return r.finish(ctx, s)
+}
+
+func run(ctx context.Context, s *scope, phases ...func(context.Context, *scope) error) error {
+	for _, phase := range phases {
+		if err := phase(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// routeOfPod finds the route of a proxy's pod, which belongs to a ReplicaSet and not to the route itself.
+func routeOfPod(_ context.Context, pod client.Object) []reconcile.Request {
+	name := pod.GetLabels()[v1alpha1.LabelRoute]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+}
+
+// everyRoute is called when the ledger's authority has changed, which is in the configuration of every proxy.
+func (r *ModelRouteReconciler) everyRoute(ctx context.Context, _ client.Object) []reconcile.Request {
+	var routes v1alpha1.ModelRouteList
+	if err := r.Client.List(ctx, &routes); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing routes")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(routes.Items))
+	for i := range routes.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&routes.Items[i])})
+	}
+	return requests
+}
+
+func (r *ModelRouteReconciler) applier() *apply.Applier {
+	return &apply.Applier{Client: r.Client, Live: r.Live}
+}
+
+const (
+	// idleInterval is how often a route is looked at when nothing happens, since nobody tells us when a Secret that is not ours goes.
+	idleInterval = 5 * time.Minute
+	// pendingInterval is how often a route is looked at that waits for its proxies; what they do wakes it sooner.
+	pendingInterval = 10 * time.Second
+	// retryInterval is how soon it is tried again when a Secret is missing or the ledger does not answer.
+	retryInterval = 5 * time.Second
+	// conflictInterval is how soon it is tried again when the cache was behind.
+	conflictInterval = time.Second
+)

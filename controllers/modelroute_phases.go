@@ -1,0 +1,191 @@
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/desired"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+// resolve checks the spec and whether what it refers to is there. It does both, so that the status says all that is wrong.
+func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
+	s.invalid, s.validated = compile.Validate(s.route), true
+	for _, upstream := range s.route.Spec.Upstreams {
+		problem, err := r.lookUpKey(ctx, s.route.Namespace, upstream.APIKeySecretRef)
+		if err != nil {
+			return err
+		}
+		if problem != nil && s.unresolved == nil {
+			s.unresolved = problem
+		}
+	}
+	s.resolved = true
+	switch {
+	case len(s.invalid) > 0:
+		return invalidError{}
+	case s.unresolved != nil:
+		return s.unresolved
+	}
+	return nil
+}
+
+// lookUpKey checks that an upstream's key is there. Its value does not leave this function; the proxies have it from a mounted file.
+func (r *ModelRouteReconciler) lookUpKey(ctx context.Context, namespace string, ref v1alpha1.SecretKeyReference) (*unresolvedError, error) {
+	secret := &corev1.Secret{}
+	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, secret)
+	if apierrors.IsNotFound(err) {
+		return &unresolvedError{Reason: v1alpha1.ReasonSecretNotFound, Message: fmt.Sprintf(
+			"Secret %q does not exist: create it in namespace %s with the upstream's API key under %q.", ref.Name, namespace, ref.Key)}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the Secret of the upstream's API key: %w", err)
+	}
+	if len(bytes.TrimSpace(secret.Data[ref.Key])) == 0 {
+		return &unresolvedError{Reason: v1alpha1.ReasonSecretKeyMissing, Message: fmt.Sprintf(
+			"Secret %q has nothing under %q: put the upstream's API key there.", ref.Name, ref.Key)}, nil
+	}
+	return nil, nil
+}
+
+// compile makes the configuration of the proxies.
+func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
+	ledger := routeconfig.Ledger{URL: r.Config.LedgerURL}
+	if r.Authority != nil {
+		authority, err := r.Authority(ctx)
+		if err != nil {
+			return &ledgerError{err}
+		}
+		ledger.CA = string(authority)
+	}
+	accepted := map[string][]routeconfig.Key{}
+	for consumer, key := range s.delivered {
+		accepted[consumer] = []routeconfig.Key{key.Key}
+	}
+	for consumer, key := range s.pending {
+		accepted[consumer] = []routeconfig.Key{key.Key}
+	}
+	config, err := compile.Config(compile.Input{Route: s.route, Ledger: ledger, Keys: accepted})
+	if err != nil {
+		return fmt.Errorf("compiling the route: %w", err)
+	}
+	if s.config, err = routeconfig.Encode(config); err != nil {
+		return err
+	}
+	s.hash = routeconfig.Hash(s.config)
+	return nil
+}
+
+// putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a budget that the ledger
+// does not know.
+func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
+	request, err := compile.Budgets(s.route, desired.ProxyIdentity(s.route))
+	if err != nil {
+		return fmt.Errorf("compiling the budgets: %w", err)
+	}
+	err = r.put(ctx, s.name(), request)
+	var refused *InvalidBudgetsError
+	if errors.As(err, &refused) {
+		s.invalid = field.ErrorList{field.Forbidden(field.NewPath("spec", "budgets"), "the ledger refuses them: "+refused.Message)}
+		return invalidError{}
+	}
+	if err != nil {
+		return &ledgerError{err}
+	}
+	return nil
+}
+
+func (r *ModelRouteReconciler) put(ctx context.Context, route types.NamespacedName, request *ledgerpb.PutRouteRequest) error {
+	if !r.puts.needs(route, request, r.Usage.Of(route)) {
+		return nil
+	}
+	if err := r.Ledger.PutRoute(ctx, request); err != nil {
+		return err
+	}
+	r.puts.note(route, request, r.Clock.Now())
+	return nil
+}
+
+// applyChildren makes the children what they should be; either all of them or, if one belongs to somebody else, none.
+func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) error {
+	s.objects = desired.Objects(desired.Input{
+		Route: s.route, Config: s.config, Image: r.Config.ProxyImage, PullPolicy: r.Config.ProxyPullPolicy,
+	})
+	for _, consumer := range s.route.Spec.Consumers {
+		if key, pending := s.pending[consumer.Name]; pending {
+			s.reserved = append(s.reserved, desired.ConsumerSecret(s.route, consumer, key.secret))
+		} else if key, delivered := s.delivered[consumer.Name]; delivered {
+			s.objects = append(s.objects, desired.ConsumerSecret(s.route, consumer, key.secret))
+		}
+	}
+	if err := r.applier().Apply(ctx, s.route, s.objects, s.reserved); err != nil {
+		return err
+	}
+	s.applied = true
+	return nil
+}
+
+// pruneChildren deletes the children that are no longer wanted.
+func (r *ModelRouteReconciler) pruneChildren(ctx context.Context, s *scope) error {
+	labels := client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelRoute: s.route.Name}
+	return r.applier().Prune(ctx, s.route, labels, slices.Concat(s.objects, s.reserved))
+}
+
+// observe looks at what is there.
+func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
+	deployment := &appsv1.Deployment{}
+	key := types.NamespacedName{Namespace: s.route.Namespace, Name: desired.ProxyName(s.route)}
+	switch err := r.Client.Get(ctx, key, deployment); {
+	case err == nil && metav1.IsControlledBy(deployment, s.route):
+		s.deployment = deployment
+	case client.IgnoreNotFound(err) != nil:
+		return fmt.Errorf("reading the Deployment: %w", err)
+	}
+	var pods corev1.PodList
+	err := r.Client.List(ctx, &pods, client.InNamespace(s.route.Namespace), client.MatchingLabels(desired.ProxyLabels(s.route)))
+	if err != nil {
+		return fmt.Errorf("listing the proxies' pods: %w", err)
+	}
+	for i := range pods.Items {
+		if pods.Items[i].DeletionTimestamp.IsZero() && isReady(&pods.Items[i]) {
+			s.readyPods = append(s.readyPods, pods.Items[i].Name)
+		}
+	}
+	r.Usage.EnsureAsked(ctx)
+	s.usage = r.Usage.Of(s.name())
+	return nil
+}
+
+func isReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+	})
+}
+
+// forget is all that is left to do for a route that is gone: nobody may spend in its name any more. What its proxies still hold is settled all the same, and what
+// it has spent stays in the ledger.
+func (r *ModelRouteReconciler) forget(ctx context.Context, route types.NamespacedName) (reconcile.Result, error) {
+	r.keyring.keep(route)
+	empty := &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name}}
+	if err := r.put(ctx, route, empty); err != nil {
+		log.FromContext(ctx).Info("The ledger could not be told that the route is gone; this is tried again", "error", err.Error())
+		return reconcile.Result{RequeueAfter: retryInterval}, nil
+	}
+	return reconcile.Result{}, nil
+}

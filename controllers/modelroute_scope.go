@@ -1,0 +1,95 @@
+package controllers
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/desired"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+// scope is one pass over one route: what the phases find out and pass on. What a phase did not get to is at its zero value, which the status shows as unknown.
+type scope struct {
+	// route is as it was read; nobody changes it.
+	route *v1alpha1.ModelRoute
+	now   time.Time
+
+	// validated and resolved are true once the spec, and what it refers to, were looked at; invalid and unresolved are what is wrong with them.
+	validated, resolved bool
+	invalid             field.ErrorList
+	unresolved          *unresolvedError
+
+	// record are the hashes of record: the keys that the proxies accept, by consumer.
+	record map[string][]routeconfig.Key
+	// delivered are the keys that are in their consumers' Secrets and of record; pending are those that have still to be delivered.
+	delivered, pending map[string]consumerKey
+
+	// config is what the proxies are to be told, encoded, and hash its name.
+	config []byte
+	hash   string
+	// objects are the children as they should be; reserved, the Secrets of the pending keys.
+	objects, reserved []desired.Object
+	// applied is true once the children are so.
+	applied bool
+
+	// deployment is nil if there is none. readyPods are the names of the proxies' pods that are ready and stay.
+	deployment *appsv1.Deployment
+	readyPods  []string
+	usage      snapshot
+
+	// err is what ended the phases early.
+	err error
+}
+
+func newScope(route *v1alpha1.ModelRoute, now time.Time) *scope {
+	return &scope{
+		route:     route,
+		now:       now,
+		record:    map[string][]routeconfig.Key{},
+		delivered: map[string]consumerKey{},
+		pending:   map[string]consumerKey{},
+	}
+}
+
+func (s *scope) name() types.NamespacedName { return client.ObjectKeyFromObject(s.route) }
+
+// acknowledged returns how many of the ready proxies serve this pass's configuration.
+func (s *scope) acknowledged() int {
+	hashes := servedHashes(s.usage.usage)
+	count := 0
+	for _, pod := range s.readyPods {
+		if s.hash != "" && hashes[pod] == s.hash {
+			count++
+		}
+	}
+	return count
+}
+
+// unresolvedError says that something that the spec refers to is not there.
+type unresolvedError struct {
+	// Reason is one of the reasons of ResolvedRefs, and Message says what to do.
+	Reason, Message string
+}
+
+// Error is the message.
+func (e *unresolvedError) Error() string { return e.Message }
+
+// invalidError says that the spec cannot be served; scope.invalid has the fields.
+type invalidError struct{}
+
+// Error says so.
+func (invalidError) Error() string { return "the spec is invalid" }
+
+// ledgerError says that the ledger could not be told or is not there yet.
+type ledgerError struct{ err error }
+
+// Error is that of the call.
+func (e *ledgerError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error of the call.
+func (e *ledgerError) Unwrap() error { return e.err }

@@ -1,0 +1,100 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/apply"
+	"github.com/modelroute/modelroute/internal/compile"
+)
+
+// finish writes the status if it has changed, tells of what happened, and says when to look again.
+func (r *ModelRouteReconciler) finish(ctx context.Context, s *scope) (reconcile.Result, error) {
+	if apierrors.IsConflict(s.err) || apierrors.IsAlreadyExists(s.err) {
+		return reconcile.Result{RequeueAfter: conflictInterval}, nil // the cache was behind; nothing is known that is worth writing
+	}
+	changed := s.route.DeepCopy()
+	changed.Status = computeStatus(s)
+	if !equality.Semantic.DeepEqual(s.route.Status, changed.Status) {
+		err := r.Client.Status().Patch(ctx, changed, client.MergeFromWithOptions(s.route, client.MergeFromWithOptimisticLock{}))
+		switch {
+		case apierrors.IsConflict(err):
+			return reconcile.Result{RequeueAfter: conflictInterval}, nil
+		case err != nil:
+			return reconcile.Result{}, errors.Join(s.err, fmt.Errorf("writing the status: %w", client.IgnoreNotFound(err)))
+		}
+		r.tell(s.route, changed.Status)
+	}
+	return result(ctx, s)
+}
+
+// result says when to look again. Only an error that a retry may cure, and that nothing else would tell us of, is returned as one.
+func result(ctx context.Context, s *scope) (reconcile.Result, error) {
+	var (
+		notOwned   *apply.NotOwnedError
+		unresolved *unresolvedError
+		ledger     *ledgerError
+	)
+	switch {
+	case s.err == nil && s.acknowledged() == len(s.readyPods) && len(s.pending) == 0:
+		return reconcile.Result{RequeueAfter: idleInterval}, nil
+	case s.err == nil:
+		return reconcile.Result{RequeueAfter: pendingInterval}, nil
+	case errors.Is(s.err, invalidError{}):
+		return reconcile.Result{RequeueAfter: idleInterval}, nil
+	case errors.As(s.err, &notOwned), errors.As(s.err, &unresolved):
+		return reconcile.Result{RequeueAfter: retryInterval}, nil
+	case errors.As(s.err, &ledger):
+		log.FromContext(ctx).Info("The ledger could not be told the budgets; this is tried again", "error", s.err.Error())
+		return reconcile.Result{RequeueAfter: retryInterval}, nil
+	}
+	return reconcile.Result{}, s.err
+}
+
+// computeStatus is the status that a pass leads to. It is pure: what the pass did not observe is unknown, or stays as it was.
+func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
+	shown, _ := projectSpend(s.route, s.usage.usage, s.now)
+	status := v1alpha1.ModelRouteStatus{
+		ObservedGeneration: s.route.Generation,
+		Conditions:         conditions(s, shown),
+		Summary:            summarise(s.route, shown),
+		Endpoint:           s.route.Status.Endpoint,
+		Spend:              shown.Spend,
+		Budgets:            shown.Budgets,
+		Consumers:          consumerStatuses(s, shown),
+	}
+	if s.applied {
+		status.Endpoint = compile.Endpoint(s.route)
+	}
+	if s.deployment != nil {
+		status.Replicas = ptr.To(s.deployment.Status.Replicas)
+		status.ReadyReplicas = ptr.To(s.deployment.Status.ReadyReplicas)
+	}
+	return status
+}
+
+// consumerStatuses are in the order of the spec.
+func consumerStatuses(s *scope, shown figures) []v1alpha1.ConsumerStatus {
+	var statuses []v1alpha1.ConsumerStatus
+	for _, consumer := range s.route.Spec.Consumers {
+		status := v1alpha1.ConsumerStatus{
+			Name:    consumer.Name,
+			Spent:   shown.Consumers[consumer.Name].Spent,
+			Budgets: shown.Consumers[consumer.Name].Budgets,
+		}
+		if key, delivered := s.delivered[consumer.Name]; delivered {
+			status.SecretName, status.KeyID = compile.SecretName(s.route, consumer), key.ID
+		}
+		statuses = append(statuses, status)
+	}
+	return statuses
+}

@@ -1,0 +1,186 @@
+package controllers
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// spendInterval is how long the figures of a status stay as they are while nothing urgent happens. With the second between two looks at the ledger and the
+// second to which a status rounds its times, they are never older than 30 seconds.
+const spendInterval = 28 * time.Second
+
+// defaultAlertPercents are those of a budget that names none.
+var defaultAlertPercents = []int32{80}
+
+// figures are the parts of a status that come from the ledger.
+type figures struct {
+	Spend   *v1alpha1.Spend
+	Budgets []v1alpha1.BudgetStatus
+	// Consumers has an entry for each consumer of the spec that the ledger knows.
+	Consumers map[string]consumerFigures
+}
+
+type consumerFigures struct {
+	Spent   string
+	Budgets []v1alpha1.BudgetStatus
+}
+
+// projectSpend decides which figures the status shows: those of usage, and then due is true, or still those that it has. They are due if they differ and spendInterval is
+// over, and at once when there were none, a budget reaches an alert or its limit or falls below it, a window rolls, or a budget is another one than before.
+// A usage of nil has nothing to say: what the status has stays.
+func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now time.Time) (shown figures, due bool) {
+	shown = figuresShown(route.Status)
+	if usage == nil {
+		return shown, false
+	}
+	current := figuresOf(route.Spec, usage)
+	if shown.Spend != nil {
+		current.Spend.UpdateTime = shown.Spend.UpdateTime
+		if equality.Semantic.DeepEqual(shown, current) {
+			return shown, false
+		}
+		if slices.Equal(milestones(route.Spec, shown), milestones(route.Spec, current)) && now.Sub(shown.Spend.UpdateTime.Time) < spendInterval {
+			return shown, false
+		}
+	}
+	current.Spend.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
+	return current, true
+}
+
+// figuresShown are the figures that a status has.
+func figuresShown(status v1alpha1.ModelRouteStatus) figures {
+	shown := figures{Spend: status.Spend.DeepCopy(), Budgets: status.Budgets, Consumers: map[string]consumerFigures{}}
+	for _, consumer := range status.Consumers {
+		if consumer.Spent != "" {
+			shown.Consumers[consumer.Name] = consumerFigures{Spent: consumer.Spent, Budgets: consumer.Budgets}
+		}
+	}
+	return shown
+}
+
+// figuresOf are the figures that the ledger has, of those budgets and consumers that the spec has.
+func figuresOf(spec v1alpha1.ModelRouteSpec, usage *ledgerpb.RouteUsage) figures {
+	current := figures{
+		Spend:     &v1alpha1.Spend{Total: spent(usage.GetSpend()).String(), Uncertain: uncertain(usage.GetSpend())},
+		Budgets:   budgetStatuses(spec.Budgets, usage.GetBudgets()),
+		Consumers: map[string]consumerFigures{},
+	}
+	for _, consumer := range usage.GetConsumers() {
+		i := slices.IndexFunc(spec.Consumers, func(c v1alpha1.Consumer) bool { return c.Name == consumer.GetName() })
+		if i < 0 {
+			continue
+		}
+		current.Consumers[consumer.GetName()] = consumerFigures{
+			Spent:   spent(consumer.GetSpend()).String(),
+			Budgets: budgetStatuses(spec.Consumers[i].Budgets, consumer.GetBudgets()),
+		}
+	}
+	return current
+}
+
+// budgetStatuses are in the order of the spec.
+func budgetStatuses(specs []v1alpha1.Budget, usages []*ledgerpb.BudgetUsage) []v1alpha1.BudgetStatus {
+	var statuses []v1alpha1.BudgetStatus
+	for _, spec := range specs {
+		for _, usage := range usages {
+			if usage.GetBudget().GetRef().GetName() == spec.Name {
+				statuses = append(statuses, budgetStatus(spec, usage))
+			}
+		}
+	}
+	return statuses
+}
+
+func budgetStatus(spec v1alpha1.Budget, usage *ledgerpb.BudgetUsage) v1alpha1.BudgetStatus {
+	limit, spent := money.FromNano(usage.GetBudget().GetLimitNanoUsd()), spent(usage.GetSpend())
+	held := money.FromNano(usage.GetSpend().GetHeldNanoUsd())
+	status := v1alpha1.BudgetStatus{
+		Name:        spec.Name,
+		Limit:       limit.String(),
+		Spent:       spent.String(),
+		Uncertain:   uncertain(usage.GetSpend()),
+		Held:        held.String(),
+		Remaining:   limit.Sub(spent).Sub(held).String(),
+		PercentUsed: ptr.To(spent.PercentOf(limit)),
+		State:       v1alpha1.BudgetState(budget.StateOf(spent, limit, spec.AlertPercents)),
+	}
+	if usage.GetBudget().GetPeriod() != ledgerpb.Period_PERIOD_TOTAL {
+		status.WindowStart, status.ResetTime = timeOf(usage.GetWindowStart()), timeOf(usage.GetWindowEnd())
+	}
+	return status
+}
+
+func timeOf(stamp *timestamppb.Timestamp) *metav1.Time {
+	if stamp == nil {
+		return nil
+	}
+	return ptr.To(metav1.NewTime(stamp.AsTime().Truncate(time.Second)))
+}
+
+// spent is what counts as spent: what is uncertain does, until it is known better.
+func spent(spend *ledgerpb.Spend) money.Amount {
+	return money.FromNano(spend.GetSettledNanoUsd()).Add(money.FromNano(spend.GetUncertainNanoUsd()))
+}
+
+func uncertain(spend *ledgerpb.Spend) string {
+	if spend.GetUncertainNanoUsd() == 0 {
+		return ""
+	}
+	return money.FromNano(spend.GetUncertainNanoUsd()).String()
+}
+
+// milestone is what, when it changes, is written to the status at once.
+type milestone struct {
+	consumer, budget, limit string
+	windowStart             int64
+	// alerts is how many of the budget's alert percentages are reached.
+	alerts int
+	state  v1alpha1.BudgetState
+}
+
+// milestones are sorted by consumer, and as the budgets are in the figures.
+func milestones(spec v1alpha1.ModelRouteSpec, of figures) []milestone {
+	all := budgetMilestones("", spec.Budgets, of.Budgets)
+	for _, consumer := range spec.Consumers {
+		all = append(all, budgetMilestones(consumer.Name, consumer.Budgets, of.Consumers[consumer.Name].Budgets)...)
+	}
+	slices.SortStableFunc(all, func(a, b milestone) int { return cmp.Compare(a.consumer, b.consumer) })
+	return all
+}
+
+func budgetMilestones(consumer string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) []milestone {
+	all := make([]milestone, 0, len(statuses))
+	for _, status := range statuses {
+		reached := milestone{consumer: consumer, budget: status.Name, limit: status.Limit, state: status.State}
+		if status.WindowStart != nil {
+			reached.windowStart = status.WindowStart.Unix()
+		}
+		for _, percent := range alertPercents(specs, status.Name) {
+			if ptr.Deref(status.PercentUsed, 0) >= percent {
+				reached.alerts++
+			}
+		}
+		all = append(all, reached)
+	}
+	return all
+}
+
+func alertPercents(specs []v1alpha1.Budget, name string) []int32 {
+	for _, spec := range specs {
+		if spec.Name == name && len(spec.AlertPercents) > 0 {
+			return spec.AlertPercents
+		}
+	}
+	return defaultAlertPercents
+}

@@ -1,0 +1,204 @@
+package controllers
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+)
+
+const (
+	// usageInterval is how often the ledger is asked for the spend of all routes.
+	usageInterval = time.Second
+	// usageGrace is how long the ledger may fail to answer before what it said last counts as not observed.
+	usageGrace = 10 * time.Second
+)
+
+// Usage keeps what the ledger said last of every route, and wakes the routes whose status has to follow.
+type Usage struct {
+	// Ledger is asked once a second.
+	Ledger Ledger
+	// Routes reads routes, from a cache.
+	Routes client.Reader
+	Clock  clock.WithTicker
+
+	// polling is held during a call, so that there is one at a time.
+	polling sync.Mutex
+
+	mu sync.Mutex
+	// routes is nil until the ledger has answered for the first time.
+	routes map[types.NamespacedName]*ledgerpb.RouteUsage
+	// asked is when the call began whose answer routes is; tried is true once there was any call.
+	asked time.Time
+	tried bool
+	// lost is true when the ledger has not answered for longer than usageGrace, or never.
+	lost bool
+}
+
+// snapshot is what is known of one route's usage.
+type snapshot struct {
+	// synced is true if the ledger has answered since this process began; fresh, if it did so lately.
+	synced, fresh bool
+	// asked is when the ledger was asked for this answer.
+	asked time.Time
+	// usage is nil if the ledger does not know the route.
+	usage *ledgerpb.RouteUsage
+}
+
+// Of returns what the ledger said last of a route.
+func (u *Usage) Of(route types.NamespacedName) snapshot {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return snapshot{synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route]}
+}
+
+// EnsureAsked asks the ledger now if it was never asked before, so that the first status after a start does not have to call the spend unknown.
+func (u *Usage) EnsureAsked(ctx context.Context) {
+	if u.state().tried {
+		return
+	}
+	u.polling.Lock()
+	defer u.polling.Unlock()
+	if !u.state().tried {
+		u.ask(ctx)
+	}
+}
+
+// Start implements a controller's source: it polls in the background until ctx ends and puts the routes that have to be looked at into the queue.
+func (u *Usage) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	go u.run(ctx, func(route types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: route}) })
+	return nil
+}
+
+func (u *Usage) run(ctx context.Context, wake func(types.NamespacedName)) {
+	ticker := u.Clock.NewTicker(usageInterval)
+	defer ticker.Stop()
+	for {
+		for _, route := range u.poll(ctx) {
+			wake(route)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+	}
+}
+
+// poll asks the ledger and returns the routes that have to be looked at.
+func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
+	u.polling.Lock()
+	defer u.polling.Unlock()
+	before := u.state()
+	u.ask(ctx)
+	after := u.state()
+	if before.routes == nil || before.lost != after.lost {
+		return u.everyRoute(ctx, after)
+	}
+	var due []types.NamespacedName
+	for name, usage := range after.routes {
+		if !maps.Equal(servedHashes(before.routes[name]), servedHashes(usage)) || u.isDue(ctx, name, usage) {
+			due = append(due, name)
+		}
+	}
+	for name := range before.routes {
+		if after.routes[name] == nil {
+			due = append(due, name) // the ledger has lost it, and has to be told again
+		}
+	}
+	return due
+}
+
+type usageState struct {
+	routes      map[types.NamespacedName]*ledgerpb.RouteUsage
+	tried, lost bool
+}
+
+func (u *Usage) state() usageState {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return usageState{routes: u.routes, tried: u.tried, lost: u.lost}
+}
+
+func (u *Usage) ask(ctx context.Context) {
+	asked := u.Clock.Now()
+	answer, err := u.Ledger.ListUsage(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	logger := log.FromContext(ctx)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.tried = true
+	if err != nil {
+		if !u.lost && (u.routes == nil || asked.Sub(u.asked) > usageGrace) {
+			logger.Error(err, "The ledger does not answer")
+			u.lost = true
+		}
+		return
+	}
+	if u.lost {
+		logger.Info("The ledger answers again")
+	}
+	u.lost, u.asked = false, asked
+	u.routes = make(map[types.NamespacedName]*ledgerpb.RouteUsage, len(answer))
+	for _, usage := range answer {
+		u.routes[types.NamespacedName{Namespace: usage.GetRoute().GetNamespace(), Name: usage.GetRoute().GetName()}] = usage
+	}
+}
+
+// everyRoute returns all routes: those that exist and those that the ledger knows.
+func (u *Usage) everyRoute(ctx context.Context, state usageState) []types.NamespacedName {
+	names := map[types.NamespacedName]bool{}
+	for name := range state.routes {
+		names[name] = true
+	}
+	var routes v1alpha1.ModelRouteList
+	if err := u.Routes.List(ctx, &routes); err != nil {
+		log.FromContext(ctx).Error(err, "Listing routes")
+	}
+	for i := range routes.Items {
+		names[client.ObjectKeyFromObject(&routes.Items[i])] = true
+	}
+	every := make([]types.NamespacedName, 0, len(names))
+	for name := range names {
+		every = append(every, name)
+	}
+	return every
+}
+
+// isDue reports whether the figures in the route's status have to be written now.
+func (u *Usage) isDue(ctx context.Context, name types.NamespacedName, usage *ledgerpb.RouteUsage) bool {
+	route := &v1alpha1.ModelRoute{}
+	if err := u.Routes.Get(ctx, name, route); err != nil {
+		return false // a route that is gone has no status
+	}
+	_, due := projectSpend(route, usage, u.Clock.Now())
+	return due
+}
+
+// servedHashes returns which configuration each instance serves, by its pod's name. Of several processes in one pod the one heard from last counts.
+func servedHashes(usage *ledgerpb.RouteUsage) map[string]string {
+	latest := map[string]*ledgerpb.ProxyStatus{}
+	for _, proxy := range usage.GetProxies() {
+		known := latest[proxy.GetInstance()]
+		if known == nil || known.GetLastHeartbeat().AsTime().Before(proxy.GetLastHeartbeat().AsTime()) {
+			latest[proxy.GetInstance()] = proxy
+		}
+	}
+	hashes := make(map[string]string, len(latest))
+	for instance, proxy := range latest {
+		hashes[instance] = proxy.GetConfigHash()
+	}
+	return hashes
+}
