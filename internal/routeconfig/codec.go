@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 )
 
 // Encode returns the configuration as the bytes that are delivered. Equal configurations have equal bytes.
@@ -28,8 +29,8 @@ func Hash(encoded []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Decode reads delivered bytes strictly: an unknown field, a second value or a configuration that Validate refuses is an error, so that a proxy never
-// serves half of what was meant.
+// Decode reads delivered bytes strictly: an unknown field, a second value or a configuration that Validate refuses is an
+// error, so that a proxy never serves half of what was meant.
 func Decode(encoded []byte) (Config, error) {
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	decoder.DisallowUnknownFields()
@@ -54,10 +55,16 @@ func Validate(config Config) error {
 	if err := validateURL(config.Ledger.URL); err != nil {
 		return fmt.Errorf("ledger.url: %w", err)
 	}
+	type name struct{ namespace, name string }
+	seen := map[name]bool{}
 	for i, route := range config.Routes {
 		if err := validateRoute(route); err != nil {
 			return fmt.Errorf("routes[%d] (%s/%s): %w", i, route.Namespace, route.Name, err)
 		}
+		if seen[name{route.Namespace, route.Name}] {
+			return fmt.Errorf("routes[%d] (%s/%s): namespace and name are taken", i, route.Namespace, route.Name)
+		}
+		seen[name{route.Namespace, route.Name}] = true
 	}
 	return nil
 }
@@ -70,6 +77,8 @@ func validateRoute(route Route) error {
 		return errors.New("model.name must be set")
 	case route.Model.ContextLength <= 0:
 		return errors.New("model.contextLength must be positive")
+	case route.Model.MaxCompletionTokens < 0:
+		return errors.New("model.maxCompletionTokens must not be negative")
 	case len(route.Upstreams) == 0:
 		return errors.New("upstreams must not be empty")
 	}
@@ -96,6 +105,8 @@ func validateUpstream(upstream Upstream) error {
 		return fmt.Errorf("baseURL: %w", err)
 	}
 	switch {
+	case strings.HasSuffix(upstream.BaseURL, "/"):
+		return errors.New("baseURL: must not end in a slash")
 	case upstream.Model == "":
 		return errors.New("model must be set")
 	case upstream.Pricing.PromptPicoUSD < 0 || upstream.Pricing.CompletionPicoUSD < 0:
@@ -107,20 +118,33 @@ func validateUpstream(upstream Upstream) error {
 }
 
 func validateConsumers(consumers []Consumer) error {
-	hashes := map[string]string{}
+	names, holders := map[string]bool{}, map[string]string{}
 	for i, consumer := range consumers {
 		if consumer.Name == "" {
 			return fmt.Errorf("consumers[%d]: name must be set", i)
 		}
-		for _, key := range consumer.Keys {
-			if sum, err := hex.DecodeString(key.SHA256); err != nil || len(sum) != sha256.Size {
-				return fmt.Errorf("consumers[%d] (%s): the hash of key %s is no SHA-256", i, consumer.Name, key.ID)
-			}
-			if other, taken := hashes[key.SHA256]; taken {
-				return fmt.Errorf("consumers[%d] (%s): key %s is also a key of %s", i, consumer.Name, key.ID, other)
-			}
-			hashes[key.SHA256] = consumer.Name
+		if names[consumer.Name] {
+			return fmt.Errorf("consumers[%d] (%s): name is taken", i, consumer.Name)
 		}
+		names[consumer.Name] = true
+		if err := validateKeys(consumer, holders); err != nil {
+			return fmt.Errorf("consumers[%d] (%s): %w", i, consumer.Name, err)
+		}
+	}
+	return nil
+}
+
+// validateKeys checks the keys of a consumer and enters them in holders, which says whose every key is.
+func validateKeys(consumer Consumer, holders map[string]string) error {
+	for i, key := range consumer.Keys {
+		sum, err := hex.DecodeString(key.SHA256)
+		if err != nil || len(sum) != sha256.Size {
+			return fmt.Errorf("keys[%d] (%s): sha256 is no SHA-256 in hexadecimal", i, key.ID)
+		}
+		if holder, taken := holders[string(sum)]; taken {
+			return fmt.Errorf("keys[%d] (%s): sha256 is also that of a key of %s", i, key.ID, holder)
+		}
+		holders[string(sum)] = consumer.Name
 	}
 	return nil
 }
@@ -134,6 +158,8 @@ func validateURL(text string) error {
 		return errors.New("must begin with http:// or https://")
 	case parsed.Host == "" || parsed.User != nil:
 		return errors.New("must have a host and no user")
+	case strings.ContainsAny(text, "?#"):
+		return errors.New("must have no query and no fragment")
 	}
 	return nil
 }

@@ -1,5 +1,6 @@
-// Package routeconfig is what a proxy is told: which routes it serves, for whom, at which upstreams and prices. It knows nothing of Kubernetes; in a
-// cluster the manager compiles it from ModelRoutes into a Secret, on a laptop the local mode compiles it from the same manifests.
+// Package routeconfig is what a proxy is told: which routes it serves, for whom, at which upstreams and prices. It knows
+// nothing of Kubernetes; in a cluster the manager compiles it from ModelRoutes into a Secret, on a laptop the local mode
+// compiles it from the same manifests.
 package routeconfig
 
 import "encoding/json"
@@ -34,7 +35,8 @@ type Route struct {
 	Defaults []Parameter `json:"defaults,omitempty"`
 	// Consumers are sorted by name.
 	Consumers []Consumer `json:"consumers,omitempty"`
-	// Denies is true if a budget of the route denies: then every request carries a completion limit, and one whose cost has no bound is refused.
+	// Denies is true if a budget of the route denies: then every request carries a completion limit, and one whose cost
+	// has no bound is refused.
 	Denies bool `json:"denies,omitempty"`
 }
 
