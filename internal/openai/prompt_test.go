@@ -135,7 +135,7 @@ func drawConversation(t *rapid.T) conversation {
 		c.messages = append(c.messages, m)
 	}
 	if rapid.Bool().Draw(t, "tools") {
-		for range rapid.IntRange(1, 30).Draw(t, "count") {
+		for range rapid.IntRange(1, 8).Draw(t, "count") {
 			c.tools = append(c.tools, map[string]any{"type": "function", "function": drawJSON(t, 4)})
 		}
 	}
@@ -147,7 +147,7 @@ func drawConversation(t *rapid.T) conversation {
 
 // drawLongText draws a text that is long enough to outweigh the overheads: what it repeats could be an attacker's choice.
 func drawLongText(t *rapid.T) string {
-	return strings.Repeat(drawText(t), rapid.SampledFrom([]int{1, 1, 200}).Draw(t, "repeat"))
+	return strings.Repeat(drawText(t), rapid.SampledFrom([]int{1, 1, 1, 150}).Draw(t, "repeat"))
 }
 
 func drawJSON(t *rapid.T, depth int) any {
@@ -161,7 +161,7 @@ func drawJSON(t *rapid.T, depth int) any {
 			object[key] = rapid.SampledFrom([]any{nil, true, 1, json.Number("1e20"), json.Number("1E15"), json.Number("0.5")}).Draw(t, "scalar")
 		case kind == 2:
 			element := rapid.SampledFrom([]any{"", []any{}, json.Number("1e20"), nil}).Draw(t, "element")
-			object[key] = slices.Repeat([]any{element}, rapid.SampledFrom([]int{0, 1, 300}).Draw(t, "elements"))
+			object[key] = slices.Repeat([]any{element}, rapid.SampledFrom([]int{0, 1, 250}).Draw(t, "elements"))
 		case depth > 0:
 			object[key] = []any{drawJSON(t, depth-1), drawJSON(t, depth-1)}
 		}

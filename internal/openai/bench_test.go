@@ -1,0 +1,86 @@
+package openai
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+func benchmarkBody(prompt int) []byte {
+	text := strings.Repeat(`The quick brown fox\njumps over the \"lazy\" dog. `, prompt/50+1)
+	return []byte(chatWith(`"stream":true,"temperature":0.7,"user":"` + text + `"`))
+}
+
+func BenchmarkParseAndEdit(b *testing.B) {
+	for name, size := range map[string]int{"1KiB": 1 << 10, "100KiB": 100 << 10} {
+		body := benchmarkBody(size)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				c, problem := ParseChat(body)
+				if problem != nil {
+					b.Fatal(problem)
+				}
+				c.SetModel("mistralai/mixtral-8x22b-instruct")
+				c.RequestUsage()
+				c.LimitCompletion(1024, "max_tokens")
+				if len(c.Body()) < len(body) {
+					b.Fatal("the body shrank")
+				}
+			}
+		})
+	}
+}
+
+const benchmarkChunk = `data: {"id":"gen-1","object":"chat.completion.chunk","created":1790000000,"model":"m","choices":[{"index":0,"delta":` +
+	`{"role":"assistant","content":" entangle"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}],"usage":null}` + "\n\n"
+
+// BenchmarkStream reads, meters and strips streams of a thousand events; its figures are for one event.
+func BenchmarkStream(b *testing.B) {
+	const events = 1000
+	stream := strings.Repeat(benchmarkChunk, events)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(benchmarkChunk)))
+	for left := b.N; left > 0; left -= events {
+		reader, meter := NewEventReader(strings.NewReader(stream)), &StreamMeter{}
+		for {
+			event, err := reader.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			meter.Observe(event)
+			if out, _ := StripUsage(event); len(out) >= len(event.Raw) {
+				b.Fatal("nothing was stripped")
+			}
+		}
+		if meter.CompletionBytes() != events*int64(len(" entangle")) {
+			b.Fatal("the text was not counted")
+		}
+	}
+}
+
+// BenchmarkLargeEvent reads events of 1 MiB that come in small pieces.
+func BenchmarkLargeEvent(b *testing.B) {
+	stream := "data: " + strings.Repeat("x", 1<<20) + "\n\n"
+	b.SetBytes(int64(len(stream)))
+	for b.Loop() {
+		reader := NewEventReader(&pieces{rest: stream})
+		if event, err := reader.Next(); err != nil || len(event.Data) != 1<<20 {
+			b.Fatal(err)
+		}
+	}
+}
+
+// pieces gives out a stream as a network does, in packets.
+type pieces struct{ rest string }
+
+func (p *pieces) Read(buffer []byte) (int, error) {
+	if p.rest == "" {
+		return 0, io.EOF
+	}
+	n := copy(buffer, p.rest[:min(len(p.rest), 1400)])
+	p.rest = p.rest[n:]
+	return n, nil
+}
