@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -253,6 +254,7 @@ func TestRefusals(t *testing.T) {
 		"Format":        {"no such format", body("a", `"response_format":{"type":"xml"}`), 400, "invalid_request", "response_format"},
 		"FormatName":    {"a schema has a name", body("a", noName), 400, "invalid_request", "name"},
 		"Context":       {"the prompt alone is too long", body(long), 400, "context_length_exceeded", "maximum context length is 65536"},
+		"ContextFull":   {"nothing is left for an answer", body(long[:65536-12]), 400, "context_length_exceeded", "requested about 65536"},
 		"ContextLimit":  {"the prompt and the limit are", body("a", `"max_tokens":65536`), 400, "context_length_exceeded", "in the output"},
 		"ModelLimit":    {"the model's own cap", body("a", `"model":"`+gpt+`","max_tokens":20000`), 400, "max_tokens_exceeded", "16384"},
 		"Fault":         {"a slip of the pen must show", body("a", `"user":"fault:cutt=3"`), 400, "invalid_request", "cutt"},
@@ -327,5 +329,20 @@ func TestMaxPriceAtThePriceIsServed(t *testing.T) {
 	w := start(t, Options{})
 	for _, ceiling := range []string{`{"prompt":"2","completion":"6.00"}`, `{"prompt":2,"completion":6}`, `{"prompt":null}`} {
 		w.chat(t, body("a", `"provider":{"max_price":`+ceiling+`}`)).completion(t)
+	}
+}
+
+func TestStopSequencesAreBilledToTheirEnd(t *testing.T) {
+	const twenty = `"seed":1,"user":"fault:answer=20"`
+	w := start(t, Options{})
+	whole := w.chat(t, body("What is a teapot?", twenty)).completion(t).text()
+	stop := whole[7:20]
+	c := w.chat(t, body("What is a teapot?", twenty, `"stop":"`+stop+`"`)).completion(t)
+	want := 0
+	for text := ""; !strings.Contains(text, stop); want++ {
+		text = strings.Join(slices.Collect(tokens(whole))[:want+1], "")
+	}
+	if c.text() != whole[:7] || c.Usage.Completion != want || want < CountTokens(whole[:7])+3 {
+		t.Errorf("%q with %d tokens, want %q with %d", c.text(), c.Usage.Completion, whole[:7], want)
 	}
 }

@@ -98,7 +98,7 @@ var faultTable = []fault{
 	{name: "answer", value: "TOKENS", effect: "an answer of exactly so many tokens (the limit still holds)", bills: "all",
 		apply: number32(func(f *faults) *int { return &f.answerTokens }, 1, 1<<20)},
 	{name: "overrun", value: "TOKENS", effect: "so many completion tokens more than the limit, per choice", bills: "all, the overrun too",
-		apply: number32(func(f *faults) *int { return &f.overrun }, 1, 1<<20)},
+		apply: number32(func(f *faults) *int { return &f.overrun }, 1, 1<<16)},
 	{name: "cancellable", effect: "the provider stops when the stream ends early",
 		bills: "the prompt and the tokens sent; nothing if none was",
 		apply: flag(func(f *faults) *bool { return &f.cancellable })},

@@ -127,6 +127,9 @@ func TestToolCalls(t *testing.T) {
 			}
 			if tc.called {
 				checkCall(t, message.Calls[0], tc.finish == "length")
+				if cut := tc.finish == "length"; cut != (c.Usage.Completion == 5) {
+					t.Errorf("%s: %d tokens", tc.reason, c.Usage.Completion)
+				}
 				streamedCall(t, w, body(tc.prompt, tc.members, `"seed":1`, streaming), message.Calls[0])
 			}
 		})

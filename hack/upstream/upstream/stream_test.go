@@ -3,12 +3,14 @@ package upstream
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -179,4 +181,36 @@ func (w world) send(t *testing.T, text string) net.Conn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+func TestHangingUpWhileTokensTakeTheirTime(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		options Options
+		stream  bool
+	}{
+		"JSON":       {"an answer in one piece waits for all of its tokens", Options{TokenDelay: time.Hour}, false},
+		"FirstToken": {"a stream waits for its first token", Options{FirstTokenDelay: time.Hour}, true},
+		"NextToken":  {"and for each of the others", Options{TokenDelay: time.Hour}, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, tc.options)
+			conn := w.send(t, body(entanglement, fmt.Sprintf(`"stream":%v`, tc.stream)))
+			if tc.stream {
+				if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := w.Billed(Filter{}).Count; n != 0 {
+				t.Errorf("%s: booked before its time", tc.reason)
+			}
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if r := w.onlyRecord(t); !r.Cancelled || r.CompletionTokens != 62 || r.CostNanoUSD == 0 {
+				t.Errorf("%s: %+v", tc.reason, r)
+			}
+		})
+	}
 }
