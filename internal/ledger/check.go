@@ -1,0 +1,149 @@
+package ledger
+
+import (
+	"fmt"
+	"math"
+
+	"connectrpc.com/connect/v2"
+
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/store"
+)
+
+// What a request may hold. Kubernetes' own names are shorter.
+const (
+	maxName        = 253
+	maxIdentity    = 512
+	maxHash        = 128
+	maxProxyID     = 64
+	maxRoutes      = 1000
+	maxConsumers   = 10_000
+	maxBudgets     = 20_000
+	maxSettlements = 1000
+	// maxBudgetsEach bounds the budgets of one route or consumer: all of them are checked in one statement.
+	maxBudgetsEach = 32
+)
+
+// checker finds the first field of a request that is wrong.
+type checker struct{ err error }
+
+// must notes a fault unless it holds. The format begins with the field.
+func (c *checker) must(holds bool, format string, arguments ...any) {
+	if c.err == nil && !holds {
+		c.err = connect.Errorf(connect.CodeInvalidArgument, format, arguments...)
+	}
+}
+
+func (c *checker) name(field, name string, longest int) {
+	c.must(name != "", "%s: must be set", field)
+	c.must(len(name) <= longest, "%s: is longer than %d bytes", field, longest)
+}
+
+func (c *checker) route(field string, route *ledgerpb.RouteRef) {
+	c.name(field+".namespace", route.GetNamespace(), maxName)
+	c.name(field+".name", route.GetName(), maxName)
+}
+
+func (c *checker) amount(field string, nano, most int64) {
+	c.must(nano >= 0 && nano <= most, "%s: is %d, must be between 0 and %d", field, nano, most)
+}
+
+func (c *checker) hold(prefix string, epoch int64, sequence uint64) {
+	c.must(epoch > 0, "%sepoch: must be positive", prefix)
+	c.must(sequence > 0 && sequence <= math.MaxInt64, "%ssequence: must be between 1 and %d", prefix, math.MaxInt64)
+}
+
+func (c *checker) session(session *ledgerpb.Session) {
+	c.name("session.proxy_id", session.GetProxyId(), maxProxyID)
+	c.must(session.GetEpoch() > 0, "session.epoch: must be positive")
+	c.must(len(session.GetToken()) == tokenBytes, "session.token: must have %d bytes", tokenBytes)
+}
+
+func checkOpenSession(request *ledgerpb.OpenSessionRequest) error {
+	var c checker
+	c.name("proxy_id", request.GetProxyId(), maxProxyID)
+	c.must(len(request.GetInstance()) <= maxName, "instance: is longer than %d bytes", maxName)
+	c.must(len(request.GetRoutes()) > 0 && len(request.GetRoutes()) <= maxRoutes, "routes: must be between 1 and %d", maxRoutes)
+	for i, route := range request.GetRoutes() {
+		c.route(fmt.Sprintf("routes[%d]", i), route)
+	}
+	return c.err
+}
+
+func checkHeartbeat(request *ledgerpb.HeartbeatRequest) error {
+	var c checker
+	c.session(request.GetSession())
+	c.must(len(request.GetConfigHash()) <= maxHash, "config_hash: is longer than %d bytes", maxHash)
+	c.must(request.GetSettledBelow() <= math.MaxInt64, "settled_below: must be at most %d", math.MaxInt64)
+	return c.err
+}
+
+func checkReserve(request *ledgerpb.ReserveRequest) error {
+	var c checker
+	c.session(request.GetSession())
+	c.hold("", 1, request.GetSequence())
+	c.route("route", request.GetRoute())
+	c.name("consumer", request.GetConsumer(), maxName)
+	c.amount("amount_nano_usd", request.GetAmountNanoUsd(), store.MaxAmount)
+	return c.err
+}
+
+func checkSettle(request *ledgerpb.SettleRequest) error {
+	var c checker
+	c.session(request.GetSession())
+	c.must(len(request.GetSettlements()) <= maxSettlements, "settlements: more than %d", maxSettlements)
+	for i, one := range request.GetSettlements() {
+		prefix := fmt.Sprintf("settlements[%d].", i)
+		c.hold(prefix, one.GetEpoch(), one.GetSequence())
+		c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
+		c.route(prefix+"route", one.GetRoute())
+		c.name(prefix+"consumer", one.GetConsumer(), maxName)
+		certainty := one.GetCertainty()
+		known := certainty == ledgerpb.Settlement_CERTAINTY_EXACT || certainty == ledgerpb.Settlement_CERTAINTY_UNCERTAIN
+		c.must(known, "%scertainty: must be exact or uncertain", prefix)
+	}
+	return c.err
+}
+
+func checkPutRoute(request *ledgerpb.PutRouteRequest) error {
+	var c checker
+	c.route("route", request.GetRoute())
+	c.must(len(request.GetServer()) <= maxIdentity, "server: is longer than %d bytes", maxIdentity)
+	c.must(len(request.GetConsumers()) <= maxConsumers, "consumers: more than %d", maxConsumers)
+	c.must(len(request.GetBudgets()) <= maxBudgets, "budgets: more than %d", maxBudgets)
+	budgetsOf := map[string]int{"": 0}
+	for i, consumer := range request.GetConsumers() {
+		c.name(fmt.Sprintf("consumers[%d]", i), consumer, maxName)
+		_, taken := budgetsOf[consumer]
+		c.must(!taken, "consumers[%d]: %s is there twice", i, consumer)
+		budgetsOf[consumer] = 0
+	}
+	taken := map[store.Budget]bool{}
+	for i, one := range request.GetBudgets() {
+		field := fmt.Sprintf("budgets[%d]", i)
+		c.budget(field, one)
+		consumer := one.GetRef().GetConsumer()
+		count, known := budgetsOf[consumer]
+		c.must(known, "%s.ref.consumer: %s is none of the consumers", field, consumer)
+		c.must(count < maxBudgetsEach, "%s: more than %d budgets of one owner", field, maxBudgetsEach)
+		budgetsOf[consumer] = count + 1
+		key := store.Budget{Consumer: consumer, Name: one.GetRef().GetName()}
+		c.must(!taken[key], "%s.ref.name: %s is there twice", field, key.Name)
+		taken[key] = true
+	}
+	return c.err
+}
+
+func (c *checker) budget(field string, one *ledgerpb.Budget) {
+	c.name(field+".ref.name", one.GetRef().GetName(), maxName)
+	c.amount(field+".limit_nano_usd", one.GetLimitNanoUsd(), store.MaxLimit)
+	_, known := enforcements[one.GetEnforcement()]
+	c.must(known, "%s.enforcement: must be deny or warn", field)
+	period, known := periods[one.GetPeriod()]
+	c.must(known, "%s.period: must be set", field)
+	if known {
+		_, err := budget.NewCalendar(period, one.GetTimeZone())
+		c.must(err == nil, "%s.time_zone: %v", field, err)
+	}
+}

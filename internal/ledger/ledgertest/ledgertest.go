@@ -1,0 +1,223 @@
+// Package ledgertest runs a real ledger for a test: its service on a loopback port, its books in SQLite in a temporary directory, its callers known by a key.
+package ledgertest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/modelroute/modelroute/internal/ledger"
+	"github.com/modelroute/modelroute/internal/ledger/auth"
+	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
+	"github.com/modelroute/modelroute/internal/ledger/store/sqlite"
+)
+
+// Identity is who the key's bearer is: the manager, and the server of every route that PutRoute puts without naming one.
+const Identity = "test"
+
+// Key is the bearer token that the ledger accepts.
+const Key = "the key of the test"
+
+// Options change what a ledger is like. The zero value is a plain one.
+type Options struct {
+	// TLS makes the ledger speak TLS, with a certificate that Roots has the authority of.
+	TLS bool
+	// Now is its clock; nil is the real one.
+	Now func() time.Time
+	// Heartbeat and Silence are the ledger's defaults if 0.
+	Heartbeat, Silence time.Duration
+	// Logger gets what the ledger logs; nil discards it.
+	Logger *slog.Logger
+}
+
+// Ledger is a ledger that runs until the test ends.
+type Ledger struct {
+	// URL is the base URL of its RPCs. It stays the same when the ledger is stopped and started.
+	URL string
+	// Metrics has what the ledger counts, since it was last started.
+	Metrics *prometheus.Registry
+
+	t       testing.TB
+	options Options
+	dir     string
+	address string
+	// certificate is set if the ledger speaks TLS.
+	certificate *tls.Certificate
+	roots       *x509.CertPool
+
+	mu   sync.Mutex
+	stop func()
+}
+
+// Start runs a plain ledger.
+func Start(t testing.TB) *Ledger {
+	t.Helper()
+	return StartWith(t, Options{})
+}
+
+// StartWith runs a ledger with options.
+func StartWith(t testing.TB, options Options) *Ledger {
+	t.Helper()
+	if options.Now == nil {
+		options.Now = time.Now //nolint:forbidigo // A test that cares gives a clock of its own.
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	l := &Ledger{t: t, options: options, dir: t.TempDir(), address: "127.0.0.1:0"}
+	scheme := "http://"
+	if options.TLS {
+		scheme = "https://"
+		l.certificate, l.roots = newCertificate(t)
+	}
+	t.Cleanup(l.Stop)
+	l.Start()
+	l.URL = scheme + l.address
+	return l
+}
+
+// Start starts a ledger that was stopped, on the same address and the same books.
+func (l *Ledger) Start() {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stop != nil {
+		return
+	}
+	l.Metrics = prometheus.NewRegistry()
+	metrics := ledger.NewMetrics(l.Metrics)
+	books, err := sqlite.Open(l.t.Context(), sqlite.Options{Dir: l.dir, Now: l.options.Now, OnCommit: metrics.ObserveCommit})
+	if err != nil {
+		l.t.Fatalf("opening the ledger's books: %v", err)
+	}
+	service := ledger.New(ledger.Options{
+		Store:         books,
+		Authenticator: auth.NewStatic(Key, Identity),
+		Managers:      []auth.Identity{Identity},
+		Now:           l.options.Now,
+		Logger:        l.options.Logger,
+		Metrics:       metrics,
+		Heartbeat:     l.options.Heartbeat,
+		Silence:       l.options.Silence,
+	})
+	server := ledger.NewServer(service.Handler(), l.options.Logger)
+	listener, err := (&net.ListenConfig{}).Listen(l.t.Context(), "tcp", l.address)
+	if err != nil {
+		l.t.Fatalf("listening for the ledger: %v", err)
+	}
+	l.address = listener.Addr().String()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { service.Run(ctx) })
+	running.Go(func() { l.serve(server, listener) })
+	l.stop = func() {
+		cancel()
+		_ = server.Close() // What is under way is cut off, as by a crash.
+		running.Wait()
+		if err := books.Close(); err != nil {
+			l.t.Errorf("closing the ledger's books: %v", err)
+		}
+	}
+}
+
+func (l *Ledger) serve(server *http.Server, listener net.Listener) {
+	var err error
+	if l.certificate != nil {
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*l.certificate}}
+		err = server.ServeTLS(listener, "", "")
+	} else {
+		err = server.Serve(listener)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		l.t.Errorf("serving the ledger: %v", err)
+	}
+}
+
+// Stop stops the ledger: connections break, the books stay.
+func (l *Ledger) Stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stop != nil {
+		l.stop()
+		l.stop = nil
+	}
+}
+
+// HTTPClient returns a client that trusts the ledger.
+func (l *Ledger) HTTPClient() *http.Client {
+	return client.NewHTTPClient(func() (*x509.CertPool, error) { return l.roots, nil })
+}
+
+// Token is the token source of a client.Options.
+func (l *Ledger) Token(context.Context) (string, error) { return Key, nil }
+
+// NewClient returns a proxy's client for the routes, which runs until the test ends.
+func (l *Ledger) NewClient(instance string, routes ...client.Route) *client.Client {
+	l.t.Helper()
+	made := client.New(client.Options{
+		URL:        l.URL,
+		HTTPClient: l.HTTPClient(),
+		Token:      l.Token,
+		ProxyID:    client.NewProxyID(),
+		Instance:   instance,
+		Routes:     func() []client.Route { return routes },
+		ConfigHash: func() string { return "" },
+		Logger:     l.options.Logger,
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { made.Run(ctx) })
+	l.t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	return made
+}
+
+// manager returns a client of the ManagerService, and the context to call it with.
+func (l *Ledger) manager() (ledgerpbconnect.ManagerServiceClient, context.Context) {
+	ctx, info := connect.NewClientContext(l.t.Context())
+	info.RequestHeader().Set("Authorization", "Bearer "+Key)
+	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(connecthttp.NewTransport(l.HTTPClient(), l.URL))), ctx
+}
+
+// PutRoute puts a route, served by Identity unless the request names another server.
+func (l *Ledger) PutRoute(request *ledgerpb.PutRouteRequest) {
+	l.t.Helper()
+	if request.GetServer() == "" {
+		request.Server = Identity
+	}
+	service, ctx := l.manager()
+	if _, err := service.PutRoute(ctx, request); err != nil {
+		l.t.Fatalf("PutRoute: %v", err)
+	}
+}
+
+// Usage returns what became of a route; nil if it was never put.
+func (l *Ledger) Usage(namespace, name string) *ledgerpb.RouteUsage {
+	l.t.Helper()
+	service, ctx := l.manager()
+	usage, err := service.ListUsage(ctx, &ledgerpb.ListUsageRequest{})
+	if err != nil {
+		l.t.Fatalf("ListUsage: %v", err)
+	}
+	for _, one := range usage.GetRoutes() {
+		if one.GetRoute().GetNamespace() == namespace && one.GetRoute().GetName() == name {
+			return one
+		}
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package ledger
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+)
+
+// managerService is what the manager calls.
+type managerService struct {
+	*Ledger
+}
+
+// PutRoute implements the RPC.
+func (s *managerService) PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) (*ledgerpb.PutRouteResponse, error) {
+	if err := checkPutRoute(request); err != nil {
+		return nil, err
+	}
+	if err := s.Store.PutRoute(ctx, routeOf(request)); err != nil {
+		return nil, callError(err)
+	}
+	s.Logger.Info("route put", slog.String("namespace", request.GetRoute().GetNamespace()), slog.String("name", request.GetRoute().GetName()),
+		slog.Int("consumers", len(request.GetConsumers())), slog.Int("budgets", len(request.GetBudgets())))
+	return &ledgerpb.PutRouteResponse{}, nil
+}
+
+// ListUsage implements the RPC.
+func (s *managerService) ListUsage(ctx context.Context, _ *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
+	now := s.Now()
+	routes, err := s.Store.Usage(ctx, now, now.Add(-s.Options.Silence))
+	if err != nil {
+		return nil, callError(err)
+	}
+	response := &ledgerpb.ListUsageResponse{}
+	for _, one := range routes {
+		response.Routes = append(response.Routes, routeUsage(one))
+	}
+	return response, nil
+}
