@@ -50,8 +50,9 @@ func (s *Store) expire(ctx context.Context, proxyID string, heardAfter time.Time
 	}})
 	if err != nil {
 		s.unmarkExpired(proxyID)
+		return 0, err // The call may still be at work on count if only the context ended.
 	}
-	return count, err
+	return count, nil
 }
 
 // markExpired notes that the proxy's holds are uncertain now, unless it was heard from.
