@@ -34,8 +34,9 @@ func BenchmarkParseAndEdit(b *testing.B) {
 	}
 }
 
-const benchmarkChunk = `data: {"id":"gen-1","object":"chat.completion.chunk","created":1790000000,"model":"m","choices":[{"index":0,"delta":` +
-	`{"role":"assistant","content":" entangle"},"finish_reason":null,"native_finish_reason":null,"logprobs":null}],"usage":null}` + "\n\n"
+const benchmarkChunk = `data: {"id":"gen-1","object":"chat.completion.chunk","created":1790000000,"model":"m",` +
+	`"choices":[{"index":0,"delta":{"role":"assistant","content":" entangle"},"finish_reason":null,` +
+	`"native_finish_reason":null,"logprobs":null}],"usage":null}` + "\n\n"
 
 // BenchmarkStream reads, meters and strips streams of a thousand events; its figures are for one event.
 func BenchmarkStream(b *testing.B) {

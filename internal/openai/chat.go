@@ -43,10 +43,10 @@ const byteOrderMark = "\ufeff"
 // ParseChat reads the body of POST /chat/completions strictly; the error says what to change. The Chat keeps the body, which must not
 // be written to any more.
 //
-// Where two readers of a body could see different things, it is refused: a key twice in one object (in messages and at the top level also keys
-// that differ only in case, since some servers ignore case), a known parameter spelt in another case, numbers that are not plainly integers where an
-// integer is meant (1.0 and 1e3 are integers to some readers and not to others), text that is no UTF-8. Parameters are case-sensitive. Members that
-// this package does not know are neither read nor changed.
+// Where two readers of a body could see different things, it is refused: a key twice in one object (in messages and at the top level also
+// keys that differ only in case, since some servers ignore case), a known parameter spelt in another case, numbers that are not plainly
+// integers where an integer is meant (1.0 and 1e3 are integers to some readers and not to others), text that is no UTF-8. Parameters are
+// case-sensitive. Members that this package does not know are neither read nor changed.
 func ParseChat(body []byte) (*Chat, *Error) {
 	if problem := checkText(body); problem != nil {
 		return nil, problem
@@ -148,8 +148,8 @@ func (c *Chat) Body() []byte {
 	return c.edited
 }
 
-// Set gives the top-level member name this value, in place where it is present, else before the closing brace. It fails if the value is not one JSON
-// value or is of a wrong type for the parameter, which is a mistake in the route. The messages cannot be set.
+// Set gives the top-level member name this value, in place where it is present, else before the closing brace. It fails if the value is not
+// one JSON value or is of a wrong type for the parameter, which is a mistake in the route. The messages cannot be set.
 func (c *Chat) Set(name string, value json.RawMessage) error {
 	if name == "messages" {
 		return errors.New("setting messages: they are the client's")
@@ -172,8 +172,8 @@ func (c *Chat) Set(name string, value json.RawMessage) error {
 	return nil
 }
 
-// SetDefault sets the member if the client left it out. A null is the client's choice and stays. The two names of the completion limit are one
-// parameter here, and null names none: either is set only if neither has a number.
+// SetDefault sets the member if the client left it out. A null is the client's choice and stays. The two names of the completion limit are
+// one parameter here, and null names none: either is set only if neither has a number.
 func (c *Chat) SetDefault(name string, value json.RawMessage) error {
 	if isLimit(name) {
 		if c.CompletionLimit() != nil {

@@ -63,8 +63,8 @@ func (d *document) set(name string, value []byte) *member {
 	return m
 }
 
-// bytes returns the document with its edits: new values stand where the old ones stood, added members before the closing brace. Without edits it is
-// the original.
+// bytes returns the document with its edits: new values stand where the old ones stood, added members before the closing brace. Without
+// edits it is the original.
 func (d *document) bytes() []byte {
 	size, edited, bare := len(d.raw), false, true
 	for _, m := range d.members {

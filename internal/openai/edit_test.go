@@ -114,15 +114,17 @@ func TestAnEditLeavesTheClientsBytesAlone(t *testing.T) {
 
 func TestSetDefaultLeavesTheClientsChoiceAlone(t *testing.T) {
 	tests := map[string]struct{ reason, members, name, value, want string }{
-		"Absent":         {"nothing was chosen", ``, "temperature", `0.7`, `"temperature":0.7`},
-		"Present":        {"it was chosen", `"temperature":1`, "temperature", `0.7`, `"temperature":1`},
-		"Null":           {"null was chosen", `"temperature":null`, "temperature", `0.7`, `"temperature":null`},
-		"Escaped":        {"a key is what it decodes to", `"\u0074op_p":1`, "top_p", `0.7`, `"\u0074op_p":1`},
-		"Limit":          {"no limit was named", ``, "max_tokens", `9`, `"max_tokens":9`},
-		"LimitNull":      {"null names no limit", `"max_tokens":null`, "max_tokens", `9`, `"max_tokens":9`},
-		"LimitOtherNull": {"null names no limit", `"max_tokens":null`, "max_completion_tokens", `9`, `"max_tokens":null,"max_completion_tokens":9`},
-		"LimitOther":     {"a limit was named, if by its other name", `"max_tokens":5`, "max_completion_tokens", `9`, `"max_tokens":5`},
-		"LimitSame":      {"a limit was named", `"max_completion_tokens":5`, "max_completion_tokens", `9`, `"max_completion_tokens":5`},
+		"Absent":    {"nothing was chosen", ``, "temperature", `0.7`, `"temperature":0.7`},
+		"Present":   {"it was chosen", `"temperature":1`, "temperature", `0.7`, `"temperature":1`},
+		"Null":      {"null was chosen", `"temperature":null`, "temperature", `0.7`, `"temperature":null`},
+		"Escaped":   {"a key is what it decodes to", `"\u0074op_p":1`, "top_p", `0.7`, `"\u0074op_p":1`},
+		"Limit":     {"no limit was named", ``, "max_tokens", `9`, `"max_tokens":9`},
+		"LimitNull": {"null names no limit", `"max_tokens":null`, "max_tokens", `9`, `"max_tokens":9`},
+		"LimitOtherNull": {
+			"null names no limit", `"max_tokens":null`, "max_completion_tokens", `9`, `"max_tokens":null,"max_completion_tokens":9`,
+		},
+		"LimitOther": {"a limit was named, if by its other name", `"max_tokens":5`, "max_completion_tokens", `9`, `"max_tokens":5`},
+		"LimitSame":  {"a limit was named", `"max_completion_tokens":5`, "max_completion_tokens", `9`, `"max_completion_tokens":5`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -185,15 +187,26 @@ func TestSetRefusesWhatARouteMustNotSay(t *testing.T) {
 
 func TestRequestUsageAsksWhateverTheClientSaid(t *testing.T) {
 	tests := map[string]struct{ reason, members, want string }{
-		"Absent":      {"nothing was said", ``, `"stream_options":{"include_usage":true}`},
-		"Null":        {"nothing was said", `"stream_options":null`, `"stream_options":{"include_usage":true}`},
-		"Empty":       {"an empty object is no way around the meter", `"stream_options":{}`, `"stream_options":{"include_usage":true}`},
-		"False":       {"nor is false", `"stream_options":{"include_usage":false}`, `"stream_options":{"include_usage":true}`},
-		"NullMember":  {"nor is null", `"stream_options":{"include_usage":null}`, `"stream_options":{"include_usage":true}`},
-		"True":        {"the client asked: not a byte changes", `"stream_options":{ "include_usage" : true }`, `"stream_options":{ "include_usage" : true }`},
-		"Others":      {"other options stay", `"stream_options":{ "include_obfuscation":false }`, `"stream_options":{ "include_obfuscation":false ,"include_usage":true}`},
-		"OthersFalse": {"other options stay", `"stream_options":{"a":1, "include_usage" : false, "b":2}`, `"stream_options":{"a":1, "include_usage" : true, "b":2}`},
-		"OldUsage":    {"OpenRouter's older way is not every upstream's", `"usage":{"include":true}`, `"usage":{"include":true},"stream_options":{"include_usage":true}`},
+		"Absent":     {"nothing was said", ``, `"stream_options":{"include_usage":true}`},
+		"Null":       {"nothing was said", `"stream_options":null`, `"stream_options":{"include_usage":true}`},
+		"Empty":      {"an empty object is no way around the meter", `"stream_options":{}`, `"stream_options":{"include_usage":true}`},
+		"False":      {"nor is false", `"stream_options":{"include_usage":false}`, `"stream_options":{"include_usage":true}`},
+		"NullMember": {"nor is null", `"stream_options":{"include_usage":null}`, `"stream_options":{"include_usage":true}`},
+		"True": {
+			"the client asked: not a byte changes", `"stream_options":{ "include_usage" : true }`, `"stream_options":{ "include_usage" : true }`,
+		},
+		"Others": {
+			"other options stay", `"stream_options":{ "include_obfuscation":false }`,
+			`"stream_options":{ "include_obfuscation":false ,"include_usage":true}`,
+		},
+		"OthersFalse": {
+			"other options stay", `"stream_options":{"a":1, "include_usage" : false, "b":2}`,
+			`"stream_options":{"a":1, "include_usage" : true, "b":2}`,
+		},
+		"OldUsage": {
+			"OpenRouter's older way is not every upstream's", `"usage":{"include":true}`,
+			`"usage":{"include":true},"stream_options":{"include_usage":true}`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -213,12 +226,14 @@ func TestRequestUsageAsksWhateverTheClientSaid(t *testing.T) {
 
 func TestLimitCompletionBoundsEveryNameOfTheLimit(t *testing.T) {
 	tests := map[string]struct{ reason, members, want string }{
-		"None":       {"a limit is set where there is none", ``, `"max_completion_tokens":100`},
-		"Null":       {"null is no limit", `"max_completion_tokens":null`, `"max_completion_tokens":100`},
-		"Smaller":    {"a smaller one stays", `"max_tokens":7`, `"max_tokens":7`},
-		"Larger":     {"a larger one is lowered", `"max_tokens":700`, `"max_tokens":100`},
-		"BothLarger": {"upstreams differ in which they obey", `"max_tokens":700,"max_completion_tokens":800`, `"max_tokens":100,"max_completion_tokens":100`},
-		"OneLarger":  {"only the larger is lowered", `"max_tokens":7,"max_completion_tokens":800`, `"max_tokens":7,"max_completion_tokens":100`},
+		"None":    {"a limit is set where there is none", ``, `"max_completion_tokens":100`},
+		"Null":    {"null is no limit", `"max_completion_tokens":null`, `"max_completion_tokens":100`},
+		"Smaller": {"a smaller one stays", `"max_tokens":7`, `"max_tokens":7`},
+		"Larger":  {"a larger one is lowered", `"max_tokens":700`, `"max_tokens":100`},
+		"BothLarger": {
+			"upstreams differ in which they obey", `"max_tokens":700,"max_completion_tokens":800`, `"max_tokens":100,"max_completion_tokens":100`,
+		},
+		"OneLarger": {"only the larger is lowered", `"max_tokens":7,"max_completion_tokens":800`, `"max_tokens":7,"max_completion_tokens":100`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -108,7 +108,8 @@ type Denial struct {
 }
 
 func (d Denial) String() string {
-	return fmt.Sprintf("Budget %q of %s USD has %s USD left, and this request can cost up to %s USD.", d.Budget, d.Limit, d.Remaining, d.Needed)
+	return fmt.Sprintf("Budget %q of %s USD has %s USD left, and this request can cost up to %s USD.",
+		d.Budget, d.Limit, d.Remaining, d.Needed)
 }
 
 // InvalidRequest is a 400; param is the path of the field at fault, or empty.
@@ -155,8 +156,8 @@ func BudgetExhausted(d Denial) *Error {
 	return e.with(headerShouldRetry, "false")
 }
 
-// BudgetHeld is a 429 for a request that does not fit now, but may once requests under way have settled. SDKs retry it after retryAfter, which is
-// rounded up to whole seconds.
+// BudgetHeld is a 429 for a request that does not fit now, but may once requests under way have settled. SDKs retry it after retryAfter,
+// which is rounded up to whole seconds.
 func BudgetHeld(d Denial, retryAfter time.Duration) *Error {
 	e := newError(http.StatusTooManyRequests, TypeRateLimit, CodeBudgetHeld, "",
 		"%s Requests that are under way hold the rest and may give some of it back. Retry shortly.", d)
@@ -170,8 +171,8 @@ func LedgerUnavailable() *Error {
 	return e.withRetryAfter(ledgerRetryAfter)
 }
 
-// UpstreamError is an answer for a failure of the upstream: 429 and 5xx, or a status of the upstream that is the client's to see. Its type follows from
-// status.
+// UpstreamError is an answer for a failure of the upstream: 429 and 5xx, or a status of the upstream that is the client's to see. Its type
+// follows from status.
 func UpstreamError(status int, code, format string, args ...any) *Error {
 	kind := TypeServer
 	switch {
@@ -185,11 +186,13 @@ func UpstreamError(status int, code, format string, args ...any) *Error {
 
 // Internal is a 500 that says nothing of its cause, which belongs in the log.
 func Internal() *Error {
-	return newError(http.StatusInternalServerError, TypeServer, CodeInternal, "", "The request failed inside of the proxy. Retry, and tell its operators if it persists.")
+	return newError(http.StatusInternalServerError, TypeServer, CodeInternal, "",
+		"The request failed inside of the proxy. Retry, and tell its operators if it persists.")
 }
 
-// StreamErrorEvent is e as an event of a stream that has begun, with its blank line. It is OpenRouter's chunk for an error in mid-stream, so that clients that look for
-// a member error and clients that look for the finish reason "error" both see it; the status of the answer was sent long ago, so the error carries it as metadata.
+// StreamErrorEvent is e as an event of a stream that has begun, with its blank line. It is OpenRouter's chunk for an error in mid-stream,
+// so that clients that look for a member error and clients that look for the finish reason "error" both see it; the status of the answer
+// was sent long ago, so the error carries it as metadata.
 func StreamErrorEvent(e *Error) []byte {
 	type choice struct {
 		Index        int               `json:"index"`

@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzParseChat holds ParseChat against encoding/json: what is accepted here is good JSON that means the same there, and edits change nothing else.
+// FuzzParseChat holds ParseChat against encoding/json: what is accepted here is good JSON that means the same there, and edits change
+// nothing else.
 func FuzzParseChat(f *testing.F) {
 	for _, seed := range []string{
 		chatWith(`"stream":true,"stream_options":{"include_usage":false},"max_tokens":5,"n":2,"stop":["a"],"tools":[{"type":"function"}]`),
@@ -27,41 +28,52 @@ func FuzzParseChat(f *testing.F) {
 			}
 			return
 		}
-		var request struct {
-			Model    string            `json:"model"`
-			Messages []json.RawMessage `json:"messages"`
-			N        *int64            `json:"n"`
-			Stream   *bool             `json:"stream"`
-			Limit    *int64            `json:"max_tokens"`
-		}
-		if err := json.Unmarshal(body, &request); err != nil {
-			t.Fatalf("%q is accepted, but not by encoding/json: %v", body, err)
-		}
-		if request.Model != c.Model || len(request.Messages) != c.Messages || (request.N != nil && *request.N != c.N) {
-			t.Errorf("%q reads as %+v here and as %+v there", body, c, request)
-		}
-		if (request.Stream != nil && *request.Stream) != c.Stream || !cmp.Equal(request.Limit, c.MaxTokens) {
-			t.Errorf("%q reads as %+v here and as %+v there", body, c, request)
-		}
+		sameAsEncodingJSON(t, body, c)
 		if bound := PromptTokensBound(c, 1000); bound <= 0 || bound > 1000 || c.PromptBytes < 0 {
 			t.Errorf("%q has a bound of %d and %d bytes", body, bound, c.PromptBytes)
 		}
-		c.SetModel("another")
-		c.RequestUsage()
-		if err := c.SetDefault("temperature", json.RawMessage("0.5")); err != nil {
-			t.Fatal(err)
-		}
-		if edited := membersExcept(t, c.Body(), "model", "stream_options", "temperature"); !cmp.Equal(edited, membersExcept(t, body, "model", "stream_options", "temperature")) {
-			t.Errorf("%q became %q", body, c.Body())
-		}
-		again, problem := ParseChat(c.Body())
-		if problem != nil || again.Model != "another" || !again.IncludeUsage {
-			t.Errorf("%q became %q: %v", body, c.Body(), problem)
-		}
+		editsChangeNothingElse(t, body, c)
 		if !bytes.Equal(before, body) {
 			t.Errorf("the body %q was changed to %q", before, body)
 		}
 	})
+}
+
+func sameAsEncodingJSON(t *testing.T, body []byte, c *Chat) {
+	var request struct {
+		Model    string            `json:"model"`
+		Messages []json.RawMessage `json:"messages"`
+		N        *int64            `json:"n"`
+		Stream   bool              `json:"stream"`
+		Limit    *int64            `json:"max_tokens"`
+	}
+	if err := json.Unmarshal(body, &request); err != nil {
+		t.Fatalf("%q is accepted, but not by encoding/json: %v", body, err)
+	}
+	if request.N == nil {
+		request.N = ptr(1)
+	}
+	got := facts{Model: c.Model, Messages: c.Messages, N: c.N, Stream: c.Stream, MaxTokens: c.MaxTokens}
+	want := facts{Model: request.Model, Messages: len(request.Messages), N: *request.N, Stream: request.Stream, MaxTokens: request.Limit}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%q (-encoding/json +ours):\n%s", body, diff)
+	}
+}
+
+func editsChangeNothingElse(t *testing.T, body []byte, c *Chat) {
+	kept := membersExcept(t, body, "model", "stream_options", "temperature")
+	c.SetModel("another")
+	c.RequestUsage()
+	if err := c.SetDefault("temperature", json.RawMessage("0.5")); err != nil {
+		t.Fatal(err)
+	}
+	if edited := membersExcept(t, c.Body(), "model", "stream_options", "temperature"); !cmp.Equal(edited, kept) {
+		t.Errorf("%q became %q", body, c.Body())
+	}
+	again, problem := ParseChat(c.Body())
+	if problem != nil || again.Model != "another" || !again.IncludeUsage {
+		t.Errorf("%q became %q: %v", body, c.Body(), problem)
+	}
 }
 
 // membersExcept returns the values of an object's members as they are written.
@@ -82,7 +94,8 @@ func membersExcept(t *testing.T, body []byte, names ...string) map[string]string
 
 // FuzzUsageFromResponse holds UsageFromResponse against encoding/json, which must agree on what is JSON.
 func FuzzUsageFromResponse(f *testing.F) {
-	f.Add([]byte(`{"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":1e-6,"is_byok":true,"cost_details":{"upstream_inference_cost":0.1}}}`))
+	f.Add([]byte(`{"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":1e-6,"is_byok":true,` +
+		`"cost_details":{"upstream_inference_cost":0.1}}}`))
 	f.Add([]byte(`{"choices":[{"finish_reason":"error","error":{"code":502}}],"error":{"message":"x","metadata":{"error_type":"y"}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		usage, reported, err := UsageFromResponse(body)

@@ -130,8 +130,8 @@ func (t text) bare() string {
 	return t.render(nil)
 }
 
-// drawText draws text of all the kinds that matter here: plain, markup, JSON in text, control characters, characters of every length, characters that normal form C
-// makes longer.
+// drawText draws text of all the kinds that matter here: plain, markup, JSON in text, control characters, characters of every length,
+// characters that normal form C makes longer.
 func drawText(t *rapid.T) string {
 	runes := []rune("aZ09 {}[],:\"\\/<>&'\n\t\x00\x7fé漢😀\u0958\ufb2c\U0001d160\ufffd")
 	return rapid.StringOfN(rapid.RuneFrom(runes), 0, 24, -1).Draw(t, "text")

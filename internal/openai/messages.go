@@ -103,8 +103,8 @@ func (c *Chat) readPart(s *scanner, index int) {
 	}
 }
 
-// readPlain reads a member that is nothing special unless it is a caching mark, and returns how many bytes it can put into the prompt. The path is of the member, its
-// last argument the member's key.
+// readPlain reads a member that is nothing special unless it is a caching mark, and returns how many bytes it can put into the prompt. The
+// path is of the member, its last argument the member's key.
 func (c *Chat) readPlain(s *scanner, path string, args ...any) int64 {
 	if s.peek() == '"' {
 		return s.text().plainBytes()

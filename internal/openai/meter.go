@@ -57,8 +57,8 @@ func (m *StreamMeter) noteBroken(event Event) {
 	}
 }
 
-// Usage returns the last usage that the stream reported, wherever it stood: usage is cumulative where it comes more than once. It is nil if there was none or if the last one
-// cannot be booked; err then says why, or which chunk could not be read, if any.
+// Usage returns the last usage that the stream reported, wherever it stood: usage is cumulative where it comes more than once. It is nil if
+// there was none or if the last one cannot be booked; err then says why, or which chunk could not be read, if any.
 func (m *StreamMeter) Usage() (usage *pricing.Usage, err error) {
 	if m.usage != nil {
 		return m.usage, nil
@@ -78,6 +78,6 @@ func (m *StreamMeter) Done() bool { return m.done }
 // Finished reports whether any choice has a finish reason. It is no end of the stream: usage may follow.
 func (m *StreamMeter) Finished() bool { return m.finished }
 
-// CompletionBytes is how many bytes of text all choices have produced together. It bounds the tokens of what was delivered, for a stream that was cut off; tokens that
-// the upstream does not show, such as hidden reasoning, are not in it.
+// CompletionBytes is how many bytes of text all choices have produced together. It bounds the tokens of what was delivered, for a stream
+// that was cut off; tokens that the upstream does not show, such as hidden reasoning, are not in it.
 func (m *StreamMeter) CompletionBytes() int64 { return m.produced }

@@ -12,7 +12,8 @@ import (
 func TestModelsListReadsAsOpenAIsAndAsOpenRouters(t *testing.T) {
 	models := []ModelInfo{
 		{
-			ID: "mixtral-8x22b-instruct", Name: "Mixtral 8x22B Instruct", Description: "Mistral's <best>.", OwnedBy: "ai-platform", Created: 1_790_000_000,
+			ID: "mixtral-8x22b-instruct", Name: "Mixtral 8x22B Instruct", Description: "Mistral's <best>.",
+			OwnedBy: "ai-platform", Created: 1_790_000_000,
 			ContextLength: 65536, MaxCompletionTokens: 16384, InputModalities: []string{"text", "image"}, OutputModalities: []string{"text"},
 			SupportedParameters: []string{"max_tokens", "temperature"},
 			Prompt:              money.PriceFromPico(2_000_000), Completion: money.PriceFromPico(6_000_000),
@@ -22,12 +23,14 @@ func TestModelsListReadsAsOpenAIsAndAsOpenRouters(t *testing.T) {
 	want := `{"object":"list","data":[
 		{"id":"mixtral-8x22b-instruct","object":"model","created":1790000000,"owned_by":"ai-platform","canonical_slug":"mixtral-8x22b-instruct",
 		"name":"Mixtral 8x22B Instruct","description":"Mistral's <best>.","context_length":65536,
-		"architecture":{"modality":"text+image->text","input_modalities":["text","image"],"output_modalities":["text"],"tokenizer":"Other","instruct_type":null},
+		"architecture":{"modality":"text+image->text","input_modalities":["text","image"],"output_modalities":["text"],
+		"tokenizer":"Other","instruct_type":null},
 		"pricing":{"prompt":"0.000002","completion":"0.000006"},
 		"top_provider":{"context_length":65536,"max_completion_tokens":16384,"is_moderated":false},
 		"per_request_limits":null,"supported_parameters":["max_tokens","temperature"],"default_parameters":null},
 		{"id":"free","object":"model","created":0,"owned_by":"","canonical_slug":"free","name":"free","description":"","context_length":1,
-		"architecture":{"modality":"text->text","input_modalities":["text"],"output_modalities":["text"],"tokenizer":"Other","instruct_type":null},
+		"architecture":{"modality":"text->text","input_modalities":["text"],"output_modalities":["text"],
+		"tokenizer":"Other","instruct_type":null},
 		"pricing":{"prompt":"0","completion":"0"},
 		"top_provider":{"context_length":1,"max_completion_tokens":null,"is_moderated":false},
 		"per_request_limits":null,"supported_parameters":[],"default_parameters":null}

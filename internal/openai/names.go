@@ -2,7 +2,8 @@ package openai
 
 import "bytes"
 
-// fewNames is up to how many keys of an object are compared one by one; beyond it a map keeps a hostile object from costing the square of its size.
+// fewNames is up to how many keys of an object are compared one by one; beyond it a map keeps a hostile object from costing the square of
+// its size.
 const fewNames = 16
 
 // nameStack holds the keys that have been seen of each object that is being read.

@@ -25,14 +25,16 @@ const (
 	owned
 )
 
-// roles has every parameter that this package treats in any way, from the API references of OpenAI and OpenRouter and, of the owned ones, from
-// those of vLLM (best_of, chat_template), LiteLLM (fallbacks), xAI (search_parameters) and Anthropic (cache_control, speed, inference_geo) too.
+// roles has every parameter that this package treats in any way, from the API references of OpenAI and OpenRouter and, of the owned ones,
+// from those of vLLM (best_of, chat_template), LiteLLM (fallbacks), xAI (search_parameters) and Anthropic (cache_control, speed,
+// inference_geo) too.
 var roles = map[string]role{
 	"model": inert, "stream": inert, "stream_options": inert, "n": inert, "stop": inert, "max_tokens": inert, "max_completion_tokens": inert,
-	"temperature": inert, "top_p": inert, "top_k": inert, "min_p": inert, "top_a": inert, "frequency_penalty": inert, "presence_penalty": inert,
-	"repetition_penalty": inert, "logit_bias": inert, "logprobs": inert, "top_logprobs": inert, "seed": inert, "metadata": inert, "user": inert,
-	"safety_identifier": inert, "prompt_cache_key": inert, "session_id": inert, "store": inert, "parallel_tool_calls": inert,
-	"reasoning_effort": inert, "reasoning": inert, "include_reasoning": inert, "verbosity": inert, "structured_outputs": inert, "usage": inert,
+	"temperature": inert, "top_p": inert, "top_k": inert, "min_p": inert, "top_a": inert, "frequency_penalty": inert,
+	"presence_penalty": inert, "repetition_penalty": inert, "logit_bias": inert, "logprobs": inert, "top_logprobs": inert, "seed": inert,
+	"metadata": inert, "user": inert, "safety_identifier": inert, "prompt_cache_key": inert, "session_id": inert, "store": inert,
+	"parallel_tool_calls": inert, "reasoning_effort": inert, "reasoning": inert, "include_reasoning": inert, "verbosity": inert,
+	"structured_outputs": inert, "usage": inert,
 
 	"messages": prompt, "tools": prompt, "functions": prompt, "tool_choice": prompt, "function_call": prompt, "response_format": prompt,
 
@@ -112,11 +114,12 @@ func (c *Chat) forbid(path string) {
 	}
 }
 
-// ForbiddenField returns the path of the first field by which the client would change the price or the model, which are the route's to set: OpenRouter's
-// routing and plugins, service tiers, predictions, searches, output other than text, tools that run at the upstream, caching marks, and the like. A null is
-// harmless. What the route itself sets is not reported.
+// ForbiddenField returns the path of the first field by which the client would change the price or the model, which are the route's to set:
+// OpenRouter's routing and plugins, service tiers, predictions, searches, output other than text, tools that run at the upstream, caching
+// marks, and the like. A null is harmless. What the route itself sets is not reported.
 //
-// The list is of what is known today. A budget that must hold against a parameter that nobody knows yet needs a list of the parameters that are allowed.
+// The list is of what is known today. A budget that must hold against a parameter that nobody knows yet needs a list of the parameters that
+// are allowed.
 func ForbiddenField(chat *Chat) (name string, bad bool) { return chat.forbidden, chat.forbidden != "" }
 
 func wrongType(param, want string, s *scanner) *Error {
@@ -199,8 +202,8 @@ func readChoices(s *scanner) (int64, *Error) {
 	case n == nil:
 		return 1, nil
 	case *n > maxChoices:
-		return 1, coded(InvalidRequest("n", "Invalid 'n': integer above maximum value. Expected a value <= %d, but got %d instead.", maxChoices, *n),
-			"integer_above_max_value")
+		return 1, coded(InvalidRequest("n", "Invalid 'n': integer above maximum value. Expected a value <= %d, but got %d instead.",
+			maxChoices, *n), "integer_above_max_value")
 	}
 	return *n, nil
 }
@@ -218,7 +221,8 @@ func readStop(s *scanner) *Error {
 	count := 0
 	for s.enterArray(); s.nextElement(); count++ {
 		if count == maxStops {
-			return coded(InvalidRequest("stop", "Invalid 'stop': array too long. Expected at most %d sequences.", maxStops), "array_above_max_length")
+			return coded(InvalidRequest("stop", "Invalid 'stop': array too long. Expected at most %d sequences.", maxStops),
+				"array_above_max_length")
 		}
 		if s.peek() != '"' {
 			return wrongType("stop["+strconv.Itoa(count)+"]", "a string", s)

@@ -26,8 +26,8 @@ type message struct {
 	calls      []any
 }
 
-// worstTokens counts the tokens that the worst of tokenizers makes of text: one for each byte, but a run of spaces is one, as it is in every vocabulary that was
-// made with code in mind.
+// worstTokens counts the tokens that the worst of tokenizers makes of text: one for each byte, but a run of spaces is one, as it is in
+// every vocabulary that was made with code in mind.
 func worstTokens(text string) int64 {
 	var count int64
 	for i := range len(text) {
@@ -93,8 +93,8 @@ var writers = []writer{
 	{"Jinja, for HTML", func(v any) string { return strings.ReplaceAll(asciiOnly(marshal(v, "", true)), "'", `\u0027`) }},
 }
 
-// promptTokens counts the tokens of a prompt in ChatML, as the worst of tokenizers makes them, where tools and the answers of tools are written as
-// JSON, in normal form C. It has the largest preamble known, that of Claude 3 Opus for tools, and gpt-oss's for every request.
+// promptTokens counts the tokens of a prompt in ChatML, as the worst of tokenizers makes them, where tools and the answers of tools are
+// written as JSON, in normal form C. It has the largest preamble known, that of Claude 3 Opus for tools, and gpt-oss's for every request.
 func (c conversation) promptTokens(w writer) int64 {
 	total := int64(100)
 	for _, m := range c.messages {
@@ -277,12 +277,13 @@ func TestTheBoundIsAtMostTheContext(t *testing.T) {
 
 func TestOnlyWhatIsKnownToBeNoPromptIsNotCounted(t *testing.T) {
 	base := mustParse(t, chatWith("")).PromptBytes
+	values := map[string]string{"tools": "[{}]", "functions": "[{}]", "n": "100", "max_tokens": "100", "max_completion_tokens": "100"}
 	for name, use := range roles {
 		if name == "messages" || name == "model" {
 			continue
 		}
-		value := map[string]string{"n": "100", "stream": "false", "max_tokens": "100", "max_completion_tokens": "100", "tools": "[{}]", "functions": "[{}]"}[name]
-		if value == "" {
+		value, special := values[name]
+		if !special {
 			value = "null"
 		}
 		counted := mustParse(t, chatWith(`"`+name+`":`+value)).PromptBytes > base

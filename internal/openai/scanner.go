@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// maxDepth bounds the nesting of a body. Readers give up at depths of their own (Python's at about a thousand); no honest request comes near.
+// maxDepth bounds the nesting of a body. Readers give up at depths of their own (Python's at about a thousand); no honest request comes
+// near.
 const maxDepth = 256
 
 // syntaxError says why a text is no JSON that every reader would read in the same way.
@@ -18,15 +19,15 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.reason, e.offset) }
 
-// scanner reads one JSON text strictly, as RFC 8259 has it, in one pass and without building values: its callers get spans of the text. It must not be used for
-// text that is no UTF-8 where that matters; it does not check. After an error it stands still: err is set, loops end.
+// scanner reads one JSON text strictly, as RFC 8259 has it, in one pass and without building values: its callers get spans of the text. It
+// must not be used for text that is no UTF-8 where that matters; it does not check. After an error it stands still: err is set, loops end.
 type scanner struct {
 	data []byte
 	pos  int
 	err  *syntaxError
 
-	// unique makes a key that appears twice in one object an error. fold also counts keys as one that differ only in case, since Go's encoding/json, with which
-	// some upstreams read, does.
+	// unique makes a key that appears twice in one object an error. fold also counts keys as one that differ only in case, since Go's
+	// encoding/json, with which some upstreams read, does.
 	unique, fold bool
 
 	// key is the decoded name that nextMember found last; keyStart is where its opening quote is.
@@ -172,7 +173,8 @@ func (s *scanner) next(closing byte) bool {
 	return true
 }
 
-// walk goes over the next value whatever it is, and returns how many bytes its strings have together once their escapes are decoded, keys apart.
+// walk goes over the next value whatever it is, and returns how many bytes its strings have together once their escapes are decoded, keys
+// apart.
 func (s *scanner) walk() int64 {
 	if s.err != nil {
 		return 0
@@ -226,7 +228,8 @@ func (s *scanner) scalar() []byte {
 	return rest[:length]
 }
 
-// numberLength returns the length of the number that data begins with, 0 if there is none. What follows the number is the next token's affair.
+// numberLength returns the length of the number that data begins with, 0 if there is none. What follows the number is the next token's
+// affair.
 func numberLength(data []byte) int {
 	i := 0
 	if i < len(data) && data[i] == '-' {
@@ -237,25 +240,36 @@ func numberLength(data []byte) int {
 		return 0
 	}
 	i += whole
-	if i < len(data) && data[i] == '.' {
-		fraction := digits(data[i+1:])
-		if fraction == 0 {
+	for _, part := range []func([]byte) (int, bool){fractionLength, exponentLength} {
+		length, ok := part(data[i:])
+		if !ok {
 			return 0
 		}
-		i += 1 + fraction
-	}
-	if i < len(data) && (data[i] == 'e' || data[i] == 'E') {
-		i++
-		if i < len(data) && (data[i] == '+' || data[i] == '-') {
-			i++
-		}
-		exponent := digits(data[i:])
-		if exponent == 0 {
-			return 0
-		}
-		i += exponent
+		i += length
 	}
 	return i
+}
+
+// fractionLength returns the length of the fraction that data begins with; ok is false if a point has no digits behind it.
+func fractionLength(data []byte) (length int, ok bool) {
+	if len(data) == 0 || data[0] != '.' {
+		return 0, true
+	}
+	fraction := digits(data[1:])
+	return 1 + fraction, fraction > 0
+}
+
+// exponentLength returns the length of the exponent that data begins with; ok is false if it has no digits.
+func exponentLength(data []byte) (length int, ok bool) {
+	if len(data) == 0 || data[0]|0x20 != 'e' {
+		return 0, true
+	}
+	length = 1
+	if len(data) > 1 && (data[1] == '+' || data[1] == '-') {
+		length = 2
+	}
+	exponent := digits(data[length:])
+	return length + exponent, exponent > 0
 }
 
 func digits(data []byte) int {

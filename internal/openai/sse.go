@@ -37,8 +37,8 @@ type Event struct {
 	skip int // how many bytes of Raw stand before its first line: those of a byte order mark
 }
 
-// EventReader reads server-sent events as the WHATWG's HTML standard has them (section 9.2), but keeps the bytes of every event, and gives out a last event that has no blank line instead
-// of losing it.
+// EventReader reads server-sent events as the WHATWG's HTML standard has them (section 9.2), but keeps the bytes of every event, and gives
+// out a last event that has no blank line instead of losing it.
 type EventReader struct {
 	reader io.Reader
 	buffer []byte // what has been read and not given out
@@ -56,8 +56,8 @@ func NewEventReader(r io.Reader) *EventReader {
 	return &EventReader{reader: r, buffer: make([]byte, 0, firstBuffer)}
 }
 
-// Next returns the next event as soon as the end of its blank line has been read, never waiting for a byte beyond it. After the last event it returns
-// the reader's error, which is io.EOF if all went well. An event of more than MaxEventBytes is ErrEventTooLarge.
+// Next returns the next event as soon as the end of its blank line has been read, never waiting for a byte beyond it. After the last event
+// it returns the reader's error, which is io.EOF if all went well. An event of more than MaxEventBytes is ErrEventTooLarge.
 func (r *EventReader) Next() (Event, error) {
 	for {
 		end := r.findEnd()
@@ -79,8 +79,8 @@ func (r *EventReader) Next() (Event, error) {
 
 // findEnd returns where the event that begins at start ends, 0 if its end has not been read yet. No byte is looked at twice.
 //
-// A carriage return ends its line at once, since what follows may be long in coming. If a line feed has been read behind it, that belongs to
-// the same line; if the line feed comes later, it is a block of its own, without data, so that a caller may drop either.
+// A carriage return ends its line at once, since what follows may be long in coming. If a line feed has been read behind it, that belongs
+// to the same line; if the line feed comes later, it is a block of its own, without data, so that a caller may drop either.
 func (r *EventReader) findEnd() int {
 	for i := r.scan; i < len(r.buffer); i++ {
 		c := r.buffer[i]

@@ -49,8 +49,8 @@ func rawOf(events []Event) string {
 	return raw.String()
 }
 
-// reference reads a whole stream in the words of the HTML standard, but for two things: it gives out the event that the end of the stream leaves open, and no event
-// without data.
+// reference reads a whole stream in the words of the HTML standard, but for two things: it gives out the event that the end of the stream
+// leaves open, and no event without data.
 func reference(stream string) (list []seen) {
 	stream = strings.TrimPrefix(stream, byteOrderMark)
 	stream = strings.ReplaceAll(strings.ReplaceAll(stream, "\r\n", "\n"), "\r", "\n")
@@ -189,7 +189,10 @@ func TestNextDoesNotWaitForBytesBeyondTheBlankLine(t *testing.T) {
 func drawStream(t *rapid.T) string {
 	var out strings.Builder
 	out.WriteString(rapid.SampledFrom([]string{"", "", byteOrderMark}).Draw(t, "mark"))
-	lines := []string{"", "", "", ": ping", ":", "data: {\"a\":1}", "data:b", "data", "data:", "event: error", "id: 1", "retry: 5", "data: é😀", "data: [DONE]", "x"}
+	lines := []string{
+		"", "", "", ": ping", ":", "data: {\"a\":1}", "data:b", "data", "data:", "data: é😀", "data: [DONE]",
+		"event: error", "id: 1", "retry: 5", "x",
+	}
 	for range rapid.IntRange(0, 20).Draw(t, "lines") {
 		out.WriteString(rapid.SampledFrom(lines).Draw(t, "line"))
 		out.WriteString(rapid.SampledFrom([]string{"\n", "\r\n", "\r"}).Draw(t, "end"))

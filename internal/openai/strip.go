@@ -5,9 +5,10 @@ import "bytes"
 // span is a part of an event's Data: from its first byte to the byte behind its last.
 type span struct{ from, to int }
 
-// StripUsage takes the usage out of an event for a client that did not ask for it: out is what to send, and drop is true if nothing is left to send. A chunk without
-// choices that has a usage is dropped, since without asking there would be none; from any other chunk only the member usage goes, null or not, and every other
-// byte stays. An event that is no chunk stays as it is, and so does an error. out is event.Raw or a slice of its own.
+// StripUsage takes the usage out of an event for a client that did not ask for it: out is what to send, and drop is true if nothing is left
+// to send. A chunk without choices that has a usage is dropped, since without asking there would be none; from any other chunk only the
+// member usage goes, null or not, and every other byte stays. An event that is no chunk stays as it is, and so does an error. out is
+// event.Raw or a slice of its own.
 func StripUsage(event Event) (out []byte, drop bool) {
 	if event.CommentOnly || event.Done {
 		return event.Raw, false
@@ -22,39 +23,58 @@ func StripUsage(event Event) (out []byte, drop bool) {
 	return cutData(event, cuts), false
 }
 
-// findUsage returns where a chunk's members named usage are, each with one of the commas beside it, and whether the usage is all that the chunk is for.
+// findUsage returns where a chunk's members named usage are, each with one of the commas beside it, and whether the usage is all that the
+// chunk is for.
 func findUsage(data []byte) (cuts []span, usageOnly bool) {
 	s := scanner{data: data}
-	hasUsage, hasChoices, hasError := false, false, false
-	kept, open, last := false, -1, 0
+	var hasUsage, hasMore bool
+	var finder cutFinder
 	for s.enterObject(); s.nextMember(); {
-		if open >= 0 { // nothing is kept before that usage: the comma behind it goes with it
-			cuts = append(cuts, span{open, s.keyStart})
-			open = -1
-		}
-		keyStart, isUsage := s.keyStart, string(s.key) == "usage"
-		isChoices, isError := string(s.key) == "choices", string(s.key) == "error"
+		keyStart, key := s.keyStart, s.key
 		value := s.span()
-		hasUsage = hasUsage || isUsage && bytes.HasPrefix(value, []byte("{"))
-		hasChoices = hasChoices || isChoices && !isEmpty(value)
-		hasError = hasError || isError && !isFalsy(value)
-		switch {
-		case !isUsage:
-			kept, last = true, s.pos
-		case kept:
-			cuts = append(cuts, span{last, s.pos})
-			last = s.pos
-		default:
-			open, last = keyStart, s.pos
+		finder.member(string(key) == "usage", span{keyStart, s.pos})
+		switch string(key) {
+		case "usage":
+			hasUsage = hasUsage || bytes.HasPrefix(value, []byte("{"))
+		case "choices":
+			hasMore = hasMore || !isEmpty(value)
+		case "error":
+			hasMore = hasMore || !isFalsy(value)
 		}
-	}
-	if open >= 0 {
-		cuts = append(cuts, span{open, last})
 	}
 	if s.end(); s.err != nil {
 		return nil, false
 	}
-	return cuts, hasUsage && !hasChoices && !hasError
+	return finder.all(), hasUsage && !hasMore
+}
+
+// cutFinder gathers what to cut so that some members of an object go, each with one of the commas beside it.
+type cutFinder struct {
+	cuts []span
+	last span // the member before
+	kept bool // some member before stays
+	open bool // the member before goes, and the comma behind it, since nothing before it stays
+}
+
+// member takes the next member of the object, from its key to the end of its value.
+func (f *cutFinder) member(goes bool, at span) {
+	if f.open {
+		f.cuts = append(f.cuts, span{f.last.from, at.from})
+	}
+	f.open = goes && !f.kept
+	if goes && f.kept {
+		f.cuts = append(f.cuts, span{f.last.to, at.to})
+	}
+	f.kept = f.kept || !goes
+	f.last = at
+}
+
+// all returns the cuts once the object has no more members.
+func (f *cutFinder) all() []span {
+	if f.open {
+		return append(f.cuts, f.last)
+	}
+	return f.cuts
 }
 
 // isEmpty reports whether a JSON value is null or an array or object without entries.

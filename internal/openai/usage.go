@@ -10,14 +10,15 @@ import (
 	"github.com/modelroute/modelroute/internal/pricing"
 )
 
-// maxReportedTokens is the largest count of tokens that is believed. No context comes near it; a larger figure is a fault, and booking it would empty a budget.
+// maxReportedTokens is the largest count of tokens that is believed. No context comes near it; a larger figure is a fault, and booking it
+// would empty a budget.
 const maxReportedTokens = 1_000_000_000
 
 // maxReportedText bounds the text that is kept of a reported error.
 const maxReportedText = 4 << 10
 
-// ReportedError is an error that the upstream reports inside of an answer whose status is 200. It is the upstream's text: it may name things that tenants
-// should not see.
+// ReportedError is an error that the upstream reports inside of an answer whose status is 200. It is the upstream's text: it may name
+// things that tenants should not see.
 type ReportedError struct {
 	// Code, Type and Message are as the upstream has them; a number is given as its text. Each may be empty.
 	Code, Type, Message string
@@ -28,8 +29,9 @@ func (e *ReportedError) Error() string {
 	return fmt.Sprintf("upstream reports error %q (%s): %s", e.Code, e.Type, e.Message)
 }
 
-// UsageFromResponse reads the JSON answer of a chat completion. usage is nil if the answer has none or one that cannot be booked, in which case err says why; it is
-// never guessed. err is also set if the answer is no JSON object. reported is the error that the answer carries in spite of its status, nil if there is none.
+// UsageFromResponse reads the JSON answer of a chat completion. usage is nil if the answer has none or one that cannot be booked, in which
+// case err says why; it is never guessed. err is also set if the answer is no JSON object. reported is the error that the answer carries in
+// spite of its status, nil if there is none.
 func UsageFromResponse(body []byte) (usage *pricing.Usage, reported *ReportedError, err error) {
 	s := &scanner{data: body}
 	o := readOutcome(s)
@@ -117,8 +119,8 @@ func (o *outcome) readChoice(s *scanner) (reported *ReportedError) {
 	return reported
 }
 
-// deltaBytes returns how many bytes of text a delta has: content, reasoning, refusal, tool calls with their arguments. OpenRouter gives reasoning twice, as text and in
-// detail; the larger counts.
+// deltaBytes returns how many bytes of text a delta has: content, reasoning, refusal, tool calls with their arguments. OpenRouter gives
+// reasoning twice, as text and in detail; the larger counts.
 func deltaBytes(s *scanner) int64 {
 	if s.peek() != '{' {
 		return s.walk()
@@ -193,7 +195,8 @@ func parseObjectValue(value []byte) *document {
 	return &object
 }
 
-// parseUsage reads a usage object. Whatever in it cannot be believed makes all of it unknown, so that a fault of the upstream never makes a request free.
+// parseUsage reads a usage object. Whatever in it cannot be believed makes all of it unknown, so that a fault of the upstream never makes a
+// request free.
 func parseUsage(value []byte) (*pricing.Usage, error) {
 	object := parseObjectValue(value)
 	if object == nil {
