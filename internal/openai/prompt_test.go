@@ -240,6 +240,7 @@ func TestPlainTextIsBoundedByItsBytes(t *testing.T) {
 		"Parts":         {"a server may write the list out", `"content":[{"type":"text","text":"ab"}]`, 29 + partOverhead},
 		"Null":          {"null may be written out", `"content":null`, 4},
 		"Name":          {"a name is in the prompt", `"content":"ab","name":"xyz"`, 5},
+		"OtherText":     {"so is other text, in normal form C too", `"content":"ab","reasoning_content":"\u0958"`, 11},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
