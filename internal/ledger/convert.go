@@ -50,7 +50,7 @@ func credential(session *ledgerpb.Session) store.Credential {
 
 func demand(ctx context.Context, request *ledgerpb.ReserveRequest) store.Demand {
 	return store.Demand{
-		Sequence: request.GetSequence(),
+		Sequence: int64(request.GetSequence()), //nolint:gosec // The request was checked.
 		Route:    routeKey(request.GetRoute()),
 		Consumer: request.GetConsumer(),
 		Amount:   money.FromNano(request.GetAmountNanoUsd()),
@@ -61,7 +61,7 @@ func demand(ctx context.Context, request *ledgerpb.ReserveRequest) store.Demand 
 func settlement(one *ledgerpb.Settlement) store.Settlement {
 	return store.Settlement{
 		Epoch:     one.GetEpoch(),
-		Sequence:  one.GetSequence(),
+		Sequence:  int64(one.GetSequence()), //nolint:gosec // The request was checked.
 		Amount:    money.FromNano(one.GetAmountNanoUsd()),
 		Uncertain: one.GetCertainty() == ledgerpb.Settlement_CERTAINTY_UNCERTAIN,
 		Route:     routeKey(one.GetRoute()),

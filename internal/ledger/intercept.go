@@ -68,7 +68,8 @@ func (l *Ledger) observe(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
 		defer func() {
 			if problem := recover(); problem != nil {
-				l.Logger.Error("a call panicked", slog.String("procedure", spec.Procedure), slog.Any("panic", problem), slog.String("stack", string(debug.Stack())))
+				l.Logger.Error("a call panicked", slog.String("procedure", spec.Procedure), slog.Any("panic", problem),
+					slog.String("stack", string(debug.Stack())))
 				err = connect.NewError(connect.CodeInternal, "internal error")
 			}
 			l.note(ctx, spec, err)
@@ -88,7 +89,9 @@ func (l *Ledger) note(ctx context.Context, spec connect.Spec, err error) {
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		peer = info.PeerAddr
 	}
-	attributes := []any{slog.String("method", method), slog.String("caller", identityOf(ctx)), slog.String("peer", peer), slog.Any("error", cause(err))}
+	attributes := []any{
+		slog.String("method", method), slog.String("caller", identityOf(ctx)), slog.String("peer", peer), slog.Any("error", cause(err)),
+	}
 	switch connect.CodeOf(err) {
 	case connect.CodeUnauthenticated, connect.CodePermissionDenied, connect.CodeInvalidArgument:
 		l.Logger.Warn("a call was refused", attributes...)

@@ -20,7 +20,8 @@ func (s *managerService) PutRoute(ctx context.Context, request *ledgerpb.PutRout
 	if err := s.Store.PutRoute(ctx, routeOf(request)); err != nil {
 		return nil, callError(err)
 	}
-	s.Logger.Info("route put", slog.String("namespace", request.GetRoute().GetNamespace()), slog.String("name", request.GetRoute().GetName()),
+	s.Logger.Info("route put",
+		slog.String("namespace", request.GetRoute().GetNamespace()), slog.String("name", request.GetRoute().GetName()),
 		slog.Int("consumers", len(request.GetConsumers())), slog.Int("budgets", len(request.GetBudgets())))
 	return &ledgerpb.PutRouteResponse{}, nil
 }

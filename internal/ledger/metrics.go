@@ -27,20 +27,23 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "modelroute_ledger_calls_total", Help: "Calls of the ledger, by method and by how they ended.",
 		}, []string{"method", "code"}),
 		reservations: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "modelroute_ledger_reservations_total", Help: "Reservations that were answered: held, or denied because money is exhausted or held by others.",
+			Name: "modelroute_ledger_reservations_total",
+			Help: "Reservations that were answered: granted, or denied because the money is exhausted or held by others.",
 		}, []string{"result"}),
 		settlements: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "modelroute_ledger_settlements_total",
-			Help: "Settlements: exact and uncertain ones that were booked (unmatched: those of them whose hold was not known), and repeated ones that counted before.",
+			Help: "Settlements, exact and uncertain. Of these, the repeated had counted before, and the unmatched have no known hold.",
 		}, []string{"kind"}),
 		lapsed: factory.NewCounter(prometheus.CounterOpts{
 			Name: "modelroute_ledger_lapsed_holds_total", Help: "Holds that became uncertain because their proxy fell silent.",
 		}),
 		batch: factory.NewHistogram(prometheus.HistogramOpts{
-			Name: "modelroute_ledger_store_batch_size", Help: "Calls that were written in one transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+			Name: "modelroute_ledger_store_batch_size", Help: "Calls that were written in one transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
 		}),
 		commit: factory.NewHistogram(prometheus.HistogramOpts{
-			Name: "modelroute_ledger_store_commit_seconds", Help: "Time to write one transaction to disk.", Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+			Name: "modelroute_ledger_store_commit_seconds", Help: "Time to write one transaction to disk.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
 		}),
 	}
 }

@@ -40,7 +40,8 @@ func (s *proxyService) OpenSession(ctx context.Context, request *ledgerpb.OpenSe
 	if err != nil {
 		return nil, callError(err)
 	}
-	s.Logger.Info("session opened", slog.String("instance", opening.Instance), slog.String("caller", opening.Identity), slog.Int64("epoch", epoch))
+	s.Logger.Info("session opened",
+		slog.String("instance", opening.Instance), slog.String("caller", opening.Identity), slog.Int64("epoch", epoch))
 	return &ledgerpb.OpenSessionResponse{
 		Session:           &ledgerpb.Session{ProxyId: opening.ProxyID, Epoch: epoch, Token: token},
 		HeartbeatInterval: durationpb.New(s.Options.Heartbeat),
@@ -52,7 +53,10 @@ func (s *proxyService) Heartbeat(ctx context.Context, request *ledgerpb.Heartbea
 	if err := checkHeartbeat(request); err != nil {
 		return nil, err
 	}
-	beat := store.Beat{ConfigHash: request.GetConfigHash(), SettledBelow: request.GetSettledBelow()}
+	beat := store.Beat{
+		ConfigHash:   request.GetConfigHash(),
+		SettledBelow: int64(request.GetSettledBelow()), //nolint:gosec // The request was checked.
+	}
 	if err := s.Store.Heartbeat(ctx, s.Now(), credential(request.GetSession()), beat); err != nil {
 		return nil, callError(err)
 	}

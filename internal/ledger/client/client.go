@@ -1,5 +1,6 @@
-// Package client is how a proxy spends: it keeps a session with the ledger, holds money for every attempt at an upstream and settles what the attempt cost.
-// It is the seam at which leased slices and a journal can be put between the proxy and the ledger without the proxy noticing.
+// Package client is how a proxy spends: it keeps a session with the ledger, holds money for every attempt at an upstream and
+// settles what the attempt cost. It is the seam at which leased slices and a journal can be put between the proxy and the ledger
+// without the proxy noticing.
 package client
 
 import (
@@ -20,7 +21,8 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// ErrUnavailable means that no money could be held because the ledger could not be reached or did not answer as it should. The request must not be sent.
+// ErrUnavailable means that no money could be held because the ledger could not be reached or did not answer as it should. The
+// request must not be sent.
 var ErrUnavailable = errors.New("the ledger is not available")
 
 // Route names a route that the proxy serves.
@@ -35,14 +37,15 @@ type Options struct {
 	URL string
 	// HTTPClient carries the calls; see NewHTTPClient.
 	HTTPClient *http.Client
-	// Token returns the bearer token by which the ledger authenticates the proxy. It is called for every call that needs one, so that a rotated token is used
-	// at once.
+	// Token returns the bearer token by which the ledger authenticates the proxy. It is called for every call that needs one, so
+	// that a rotated token is used at once.
 	Token func(ctx context.Context) (string, error)
 	// ProxyID is random and belongs to this process alone; see NewProxyID.
 	ProxyID string
 	// Instance is what people call this proxy: the pod's name.
 	Instance string
-	// Routes returns the routes that the proxy serves now. While it returns none, no session is opened; when it returns others, a new one is.
+	// Routes returns the routes that the proxy serves now. While it returns none, no session is opened; when it returns others, a
+	// new one is.
 	Routes func() []Route
 	// ConfigHash returns the hash of the configuration that the proxy serves now, empty before the first.
 	ConfigHash func() string

@@ -12,13 +12,15 @@ import (
 
 const (
 	dialTimeout = 2 * time.Second
-	// pingAfter and pingTimeout find a connection whose other end is gone, so that one dead node does not cost every call its whole timeout.
+	// pingAfter and pingTimeout find a connection whose other end is gone, so that one dead node does not cost every call its whole
+	// timeout.
 	pingAfter   = 5 * time.Second
 	pingTimeout = 2 * time.Second
 )
 
-// NewHTTPClient returns a client for calls to the ledger: HTTP/2 over TLS 1.3, or plain HTTP where the URL says so, never through a proxy. roots is called for every
-// new connection, so that a rotated authority is used without a restart; nil from it means the machine's own roots.
+// NewHTTPClient returns a client for calls to the ledger: HTTP/2 over TLS 1.3, or plain HTTP where the URL says so, never through a
+// proxy. roots is called for every new connection, so that a rotated authority is used without a restart; nil from it means the
+// machine's own roots.
 func NewHTTPClient(roots func() (*x509.CertPool, error)) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}
 	protocols := new(http.Protocols)

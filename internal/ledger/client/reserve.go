@@ -21,12 +21,12 @@ const (
 	reserveTries = 2
 )
 
-// maxAmount is the most that one hold or settlement can be, in nano-USD: one more than any limit that a manifest can have, so that a demand too large to be
-// computed is never granted under a budget that denies.
+// maxAmount is the most that one hold or settlement can be, in nano-USD: one more than any limit that a manifest can have, so that
+// a demand too large to be computed is never granted under a budget that denies.
 var maxAmount = money.FromNano(1_000_000_000 * money.NanoPerUSD)
 
-// Reserve holds the demand's amount in every budget of its route and consumer, or in none. If the money is there but held by other requests, it waits up to two
-// seconds for it. The error is a *DeniedError if a budget refuses, else one that wraps ErrUnavailable.
+// Reserve holds the demand's amount in every budget of its route and consumer, or in none. If the money is there but held by other
+// requests, it waits up to two seconds for it. The error is a *DeniedError if a budget refuses, else one that wraps ErrUnavailable.
 func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
 	if demand.Amount.IsNegative() {
 		return nil, fmt.Errorf("%w: a hold of %s USD is negative", ErrUnavailable, demand.Amount)
@@ -71,8 +71,8 @@ func (c *Client) reserve(ctx context.Context, demand Demand) (*Hold, *DeniedErro
 	}
 }
 
-// reserveIn asks within one session, and once more under the same number if the answer was lost. When it ends without the hold, but a call may have arrived or
-// may still arrive, the hold is given back in the background.
+// reserveIn asks within one session, and once more under the same number if the answer was lost. When it ends without the hold, but
+// a call may have arrived or may still arrive, the hold is given back in the background.
 func (c *Client) reserveIn(ctx context.Context, current *session, demand Demand) (*Hold, *DeniedError, error) {
 	hold := c.newHold(current, demand)
 	var denied *DeniedError
@@ -118,10 +118,12 @@ func (c *Client) send(ctx context.Context, current *session, hold *Hold) (*Denie
 	return deniedError(response.GetDenial()), nil
 }
 
-// answerLost reports whether the ledger may have held the money although the call failed. A refusal is an answer; everything else may hide a hold.
+// answerLost reports whether the ledger may have held the money although the call failed. A refusal is an answer; everything else
+// may hide a hold.
 func answerLost(err error) bool {
 	switch connect.CodeOf(err) {
-	case connect.CodeUnauthenticated, connect.CodePermissionDenied, connect.CodeInvalidArgument, connect.CodeFailedPrecondition, connect.CodeNotFound:
+	case connect.CodeUnauthenticated, connect.CodePermissionDenied, connect.CodeInvalidArgument, connect.CodeFailedPrecondition,
+		connect.CodeNotFound, connect.CodeResourceExhausted:
 		return false
 	}
 	return true

@@ -28,7 +28,8 @@ type session struct {
 	interval time.Duration
 }
 
-// Run keeps a session with the ledger open, says that the proxy lives and sends what is owed, until ctx ends. Without it no money can be held. It is called once.
+// Run keeps a session with the ledger open, says that the proxy lives and sends what is owed, until ctx ends. Without it no money
+// can be held. It is called once.
 func (c *Client) Run(ctx context.Context) {
 	settled := make(chan struct{})
 	go func() {
@@ -56,7 +57,8 @@ func (c *Client) wakeRun() {
 	}
 }
 
-// Ready reports whether the client ever had a session. It stays true while the ledger is away, so that callers are told why they are refused.
+// Ready reports whether the client ever had a session. It stays true while the ledger is away, so that callers are told why they
+// are refused.
 func (c *Client) Ready() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -43,8 +43,9 @@ func (h *Hold) route() *ledgerpb.RouteRef {
 	return &ledgerpb.RouteRef{Namespace: h.demand.Namespace, Name: h.demand.Route}
 }
 
-// Settle books what the attempt cost and gives the rest of the hold back. The amount may exceed the hold. It counts once: the first call decides, a later one waits
-// for the same acknowledgement. An error means that the ledger has not acknowledged it within ctx; it is then sent again in the background until it does.
+// Settle books what the attempt cost and gives the rest of the hold back. The amount may exceed the hold. It counts once: the first
+// call decides, a later one waits for the same acknowledgement. An error means that the ledger has not acknowledged it within ctx;
+// it is then sent again in the background until it does.
 func (h *Hold) Settle(ctx context.Context, amount money.Amount, certainty Certainty) error {
 	if amount.IsNegative() || amount.Cmp(maxAmount) > 0 {
 		h.client.logger.Error("a settlement is out of range and is cut to it", slog.String("amount", amount.String()))
@@ -59,7 +60,8 @@ func (h *Hold) Settle(ctx context.Context, amount money.Amount, certainty Certai
 	}
 }
 
-// Close sends what is owed, until all of it is acknowledged or ctx ends. Holds that were never settled stay held, and count as spent once the proxy is silent.
+// Close sends what is owed, until all of it is acknowledged or ctx ends. Holds that were never settled stay held, and count as
+// spent once the proxy is silent.
 func (c *Client) Close(ctx context.Context) error {
 	c.settleLoop(ctx, func() bool { return c.owed() == 0 })
 	if owed := c.owed(); owed > 0 {

@@ -1,4 +1,5 @@
-// Package ledgertest runs a real ledger for a test: its service on a loopback port, its books in SQLite in a temporary directory, its callers known by a key.
+// Package ledgertest runs a real ledger for a test: its service on a loopback port, its books in SQLite in a temporary directory,
+// its callers known by a key.
 package ledgertest
 
 import (
@@ -37,6 +38,8 @@ type Options struct {
 	TLS bool
 	// Now is its clock; nil is the real one.
 	Now func() time.Time
+	// Authenticator knows its callers; nil accepts Key as Identity's. One that is given has to do so as well.
+	Authenticator auth.Authenticator
 	// Heartbeat and Silence are the ledger's defaults if 0.
 	Heartbeat, Silence time.Duration
 	// Logger gets what the ledger logs; nil discards it.
@@ -74,6 +77,9 @@ func StartWith(t testing.TB, options Options) *Ledger {
 	if options.Now == nil {
 		options.Now = time.Now //nolint:forbidigo // A test that cares gives a clock of its own.
 	}
+	if options.Authenticator == nil {
+		options.Authenticator = auth.NewStatic(Key, Identity)
+	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -105,7 +111,7 @@ func (l *Ledger) Start() {
 	}
 	service := ledger.New(ledger.Options{
 		Store:         books,
-		Authenticator: auth.NewStatic(Key, Identity),
+		Authenticator: l.options.Authenticator,
 		Managers:      []auth.Identity{Identity},
 		Now:           l.options.Now,
 		Logger:        l.options.Logger,

@@ -1,8 +1,8 @@
-// Package store is what the ledger asks of its database: accounts, windows, holds and sessions, and the one rule that a budget that denies is never overspent.
-// storetest is the suite that every implementation must pass.
+// Package store is what the ledger asks of its database: accounts, windows, holds and sessions, and the one rule that a budget that
+// denies is never overspent. storetest is the suite that every implementation must pass.
 //
-// Every method that writes has written to disk when it returns without an error. Times are the ledger's own and are given by the caller, so that a store reads no
-// clock. Amounts are in nano-USD.
+// Every method that writes has written to disk when it returns without an error. Times are the ledger's own and are given by the
+// caller, so that a store reads no clock. Amounts are in nano-USD.
 package store
 
 import (
@@ -17,9 +17,9 @@ import (
 
 // Store keeps the ledger's books.
 //
-// The books obey one invariant: at the moment at which money is held, settled + uncertain + held + amount ≤ limit in the current window of every budget of the route and
-// of the consumer that denies. What was spent belongs to names (namespace, route, consumer) and is never forgotten: not when a budget is edited, and not when a route
-// is emptied and put again.
+// The books obey one invariant: at the moment at which money is held, settled + uncertain + held + amount ≤ limit in the current
+// window of every budget of the route and of the consumer that denies. What was spent belongs to names (namespace, route, consumer)
+// and is never forgotten: not when a budget is edited, and not when a route is emptied and put again.
 type Store interface {
 	// PutRoute replaces the budgets of a route and its consumers and who may serve it.
 	PutRoute(ctx context.Context, route Route) error
@@ -27,18 +27,20 @@ type Store interface {
 	OpenSession(ctx context.Context, now time.Time, session NewSession) (epoch int64, err error)
 	// Heartbeat notes that the proxy lives. ErrUnknownSession.
 	Heartbeat(ctx context.Context, now time.Time, session Credential, beat Beat) error
-	// Reserve holds the demand's amount in all budgets concerned or in none; then the denial says why. A repeated call holds once. ErrUnknownSession, ErrNotServer,
-	// ErrUnknownRoute, ErrUnknownConsumer, ErrClosedHold, ErrTooMuch.
+	// Reserve holds the demand's amount in all budgets concerned or in none; then the denial says why. A repeated call holds once.
+	// ErrUnknownSession, ErrNotServer, ErrUnknownRoute, ErrUnknownConsumer, ErrClosedHold, ErrTooMuch.
 	Reserve(ctx context.Context, now time.Time, session Credential, demand Demand) (*Denial, error)
 	// Settle books what attempts cost, all of the settlements or none. Each counts once. ErrUnknownSession, ErrForeignRoute.
 	Settle(ctx context.Context, now time.Time, session Credential, settlements []Settlement) (Settled, error)
-	// ExpireSilent makes the holds of every proxy that was not heard from after the given instant uncertain: they count as spent until they are settled after all.
-	// It returns how many holds that were.
+	// ExpireSilent makes the holds of every proxy that was not heard from after the given instant uncertain: they count as spent
+	// until they are settled after all. It returns how many holds that were.
 	ExpireSilent(ctx context.Context, heardAfter time.Time) (int, error)
-	// Compact forgets what is no longer needed to recognise a repeated call: settled holds that their proxies said they are done with, and the sessions of
-	// proxies that have nothing open and were not heard from after the given instant. No money is changed.
+	// Compact forgets what is no longer needed to recognise a repeated call: settled holds that their proxies said they are done
+	// with, and the sessions of proxies that have nothing open and were not heard from after the given instant. No money is
+	// changed.
 	Compact(ctx context.Context, heardAfter time.Time) error
-	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard from after the given instant.
+	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
+	// from after the given instant.
 	Usage(ctx context.Context, now, heardAfter time.Time) ([]RouteUsage, error)
 	Close() error
 }
@@ -54,18 +56,21 @@ var (
 	ErrNotServer = errors.New("the caller does not serve the route")
 	// ErrForeignRoute means that a settlement names a hold that is not known and a route for which its proxy never had a session.
 	ErrForeignRoute = errors.New("the proxy never served the route")
-	// ErrClosedHold means that the hold was settled already, or that its number stands for another demand: the call must not be answered with money.
+	// ErrClosedHold means that the hold was settled already, or that its number stands for another demand: the call must not be
+	// answered with money.
 	ErrClosedHold = errors.New("the hold is closed")
 	// ErrTooMuch means that the books cannot hold so large a sum. Only absurd amounts get here.
 	ErrTooMuch = errors.New("more is held than the books can count")
 	// ErrFull means that the disk is full. Nothing was changed.
 	ErrFull = errors.New("the ledger's disk is full")
-	// ErrFailed means that the database failed. Nothing was changed, unless the failure hid the success of a commit; a repeated call counts once.
+	// ErrFailed means that the database failed. Nothing was changed, unless the failure hid the success of a commit; a repeated
+	// call counts once.
 	ErrFailed = errors.New("the ledger's database failed")
 )
 
 const (
-	// MaxAmount is the largest hold or settlement: a thousand million USD. It is one nano-USD above the largest limit, so that it never fits a budget that denies.
+	// MaxAmount is the largest hold or settlement: a thousand million USD. It is one nano-USD above the largest limit, so that it
+	// never fits a budget that denies.
 	MaxAmount = 1_000_000_000 * money.NanoPerUSD
 	// MaxLimit is the largest limit of a budget, as of a manifest.
 	MaxLimit = MaxAmount - 1
@@ -124,12 +129,12 @@ type Credential struct {
 type Beat struct {
 	ConfigHash string
 	// SettledBelow is the sequence below which every settlement of this epoch was acknowledged.
-	SettledBelow uint64
+	SettledBelow int64
 }
 
 // Demand is the worst case of one attempt.
 type Demand struct {
-	Sequence uint64
+	Sequence int64
 	Route    RouteKey
 	Consumer string
 	// Amount is between 0 and MaxAmount.
@@ -154,7 +159,7 @@ type Denial struct {
 // Settlement is what one held attempt cost.
 type Settlement struct {
 	Epoch    int64
-	Sequence uint64
+	Sequence int64
 	// Amount is between 0 and MaxAmount.
 	Amount money.Amount
 	// Uncertain is true if nobody vouches for the amount.

@@ -34,19 +34,20 @@ func New(dir string, logger *slog.Logger) *Files {
 	return &Files{dir: dir, logger: logger}
 }
 
-// Wait returns when there is a certificate, or with ctx's error.
-func (f *Files) Wait(ctx context.Context) error {
+// Wait waits for a certificate. It reports false if ctx ended first.
+func (f *Files) Wait(ctx context.Context) bool {
 	for f.load(); f.current.Load() == nil; f.load() {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for a certificate in %s: %w", f.dir, ctx.Err())
+			return false
 		case <-time.After(interval):
 		}
 	}
-	return nil
+	return true
 }
 
-// Watch takes up new certificates until ctx ends. A pair of files that do not fit, as in the middle of a change, leaves the certificate as it is.
+// Watch takes up new certificates until ctx ends. A pair of files that do not fit, as in the middle of a change, leaves the
+// certificate as it is.
 func (f *Files) Watch(ctx context.Context) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
@@ -86,7 +87,8 @@ func (f *Files) load() {
 		f.failing = ""
 		if changed {
 			leaf := f.current.Load().Leaf
-			f.logger.Info("serving a new certificate", slog.String("serial", leaf.SerialNumber.String()), slog.Time("expires", leaf.NotAfter))
+			f.logger.Info("serving a new certificate",
+				slog.String("serial", leaf.SerialNumber.String()), slog.Time("expires", leaf.NotAfter))
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/modelroute/modelroute/internal/ledger/auth"
 )
@@ -18,11 +17,14 @@ import (
 const (
 	// fresh is how long an answer is taken without asking again.
 	fresh = time.Minute
-	// stale is how long an accepted token stays accepted while the API server cannot be asked, so that its short absence does not stop the data plane.
+	// stale is how long an accepted token stays accepted while the API server cannot be asked, so that its short absence does not
+	// stop the data plane.
 	stale = 5 * time.Minute
-	// freshRefusal is how long a refusal is taken without asking again, so that a caller with a wrong token does not keep the API server busy.
+	// freshRefusal is how long a refusal is taken without asking again, so that a caller with a wrong token does not keep the API
+	// server busy.
 	freshRefusal = 5 * time.Second
-	// pause is how long the API server is left alone after it failed to answer, so that callers do not queue up behind one time-out after the other.
+	// pause is how long the API server is left alone after it failed to answer, so that callers do not queue up behind one time-out
+	// after the other.
 	pause = time.Second
 	// maxAnswers bounds the memory of answers.
 	maxAnswers = 10_000
@@ -30,9 +32,9 @@ const (
 	reviewTimeout = 5 * time.Second
 )
 
-// Reviewer asks the API server; the client of authentication.k8s.io/v1 TokenReviews is one.
+// Reviewer asks the API server: it returns the review with its status filled in.
 type Reviewer interface {
-	Create(ctx context.Context, review *authenticationv1.TokenReview, options metav1.CreateOptions) (*authenticationv1.TokenReview, error)
+	Review(ctx context.Context, review *authenticationv1.TokenReview) (*authenticationv1.TokenReview, error)
 }
 
 // Authenticator asks the API server and remembers its answers by the hash of the token.
@@ -85,7 +87,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, bearer string) (auth.I
 	return known.identity, nil
 }
 
-// within reports whether there is an answer that is young enough, for the one or the other verdict. A clock that was turned back makes every answer too old.
+// within reports whether there is an answer that is young enough, for the one or the other verdict. A clock that was turned back
+// makes every answer too old.
 func (a *answer) within(age, accepted, refused time.Duration) bool {
 	if a.at.IsZero() || age < 0 {
 		return false
@@ -124,9 +127,9 @@ func (a *Authenticator) review(ctx context.Context, bearer string, into *answer)
 	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
 	defer cancel()
 	asked := a.now()
-	review, err := a.reviewer.Create(ctx, &authenticationv1.TokenReview{
+	review, err := a.reviewer.Review(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: bearer, Audiences: []string{a.audience}},
-	}, metav1.CreateOptions{})
+	})
 	if err != nil {
 		return fmt.Errorf("asking the API server: %w", err)
 	}

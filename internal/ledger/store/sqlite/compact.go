@@ -42,7 +42,8 @@ func (s *Store) currentSessions() []*session {
 const (
 	forgetBelow = `DELETE FROM holds WHERE session_id = ?1 AND sequence IN (
 		SELECT sequence FROM holds WHERE session_id = ?1 AND sequence < ?2 AND state = 'Settled' LIMIT ?3)`
-	closeIfDone = `UPDATE sessions SET closed = 1, token_hash = x'' WHERE id = ? AND NOT EXISTS (SELECT 1 FROM holds WHERE session_id = sessions.id)`
+	closeIfDone = `UPDATE sessions SET closed = 1, token_hash = x''
+		WHERE id = ? AND NOT EXISTS (SELECT 1 FROM holds WHERE session_id = sessions.id)`
 )
 
 // forget deletes the settled holds that the proxy is done with, a chunk at a time.
@@ -52,7 +53,7 @@ func (s *Store) forget(ctx context.Context, in *session) error {
 			if more = in.forgottenBelow < in.settledBelow; !more {
 				return nil, nil
 			}
-			deleted, err := t.exec(forgetBelow, in.id, int64(in.settledBelow), compactChunk)
+			deleted, err := t.exec(forgetBelow, in.id, in.settledBelow, compactChunk)
 			if err != nil {
 				return nil, fmt.Errorf("forgetting settled holds: %w", err)
 			}

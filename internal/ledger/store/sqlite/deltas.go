@@ -58,7 +58,8 @@ const (
 
 	updateScope  = `UPDATE scopes SET ` + plusSettled + `, ` + plusUncertain + ` WHERE id = ?`
 	updateWindow = `UPDATE windows SET ` + plusSettled + `, ` + plusUncertain + `, held = held + ? WHERE account_id = ? AND start = ?`
-	addHistory   = `INSERT INTO history (scope_id, bucket, settled, uncertain) VALUES (?1, ?2, ?3, max(0, ?4)) ON CONFLICT (scope_id, bucket) DO UPDATE SET
+	addHistory   = `INSERT INTO history (scope_id, bucket, settled, uncertain) VALUES (?1, ?2, ?3, max(0, ?4))
+		ON CONFLICT (scope_id, bucket) DO UPDATE SET
 		settled = min(settled + ?3, 2000000000000000000), uncertain = max(0, min(uncertain + ?4, 2000000000000000000))`
 )
 

@@ -79,8 +79,9 @@ func (s *Store) unmarkExpired(proxyID string) {
 func (t *tx) lapse(proxyID string) (int, error) {
 	type key struct{ session, sequence int64 }
 	holds := map[key]hold{}
-	err := t.rows(`SELECT session_id, sequence, amount, opened_at, namespace, name, consumer FROM sessions JOIN holds ON session_id = sessions.id
-		JOIN scopes ON scopes.id = consumer_scope JOIN routes ON routes.id = route_id WHERE proxy_id = ? AND state = 'Open'`, []any{proxyID},
+	err := t.rows(`SELECT session_id, sequence, amount, opened_at, namespace, name, consumer
+		FROM sessions JOIN holds ON session_id = sessions.id JOIN scopes ON scopes.id = consumer_scope JOIN routes ON routes.id = route_id
+		WHERE proxy_id = ? AND state = 'Open'`, []any{proxyID},
 		func(rows *sql.Rows) error {
 			var k key
 			var amount, openedAt int64
@@ -90,7 +91,9 @@ func (t *tx) lapse(proxyID string) (int, error) {
 				return err
 			}
 			owner := t.routes[route]
-			holds[k] = hold{owner: owner, spender: owner.scopes[consumer], amount: money.FromNano(amount), openedAt: time.UnixMilli(openedAt).UTC()}
+			holds[k] = hold{
+				owner: owner, spender: owner.scopes[consumer], amount: money.FromNano(amount), openedAt: time.UnixMilli(openedAt).UTC(),
+			}
 			return nil
 		})
 	if err != nil {

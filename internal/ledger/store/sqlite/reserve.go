@@ -27,7 +27,11 @@ func (s *Store) Reserve(ctx context.Context, now time.Time, credential store.Cre
 		}
 		return refused, err
 	}})
-	return denial, err
+	if err != nil {
+		// A caller whose context ended may be here while the call is still being written.
+		return nil, err
+	}
+	return denial, nil
 }
 
 // claim is an account's window on which money is demanded.
@@ -38,26 +42,21 @@ type claim struct {
 }
 
 const (
-	insertHold = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state) VALUES (?, ?, ?, ?, ?, ?, 'Open')
-		ON CONFLICT DO NOTHING`
+	insertHold = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state)
+		VALUES (?, ?, ?, ?, ?, ?, 'Open') ON CONFLICT DO NOTHING`
 	deleteHold = `DELETE FROM holds WHERE session_id = ? AND sequence = ?`
 )
 
 func (t *tx) reserve(now time.Time, from *session, demand store.Demand) (denial *store.Denial, refused, err error) {
-	owner, spender, refused := t.spender(demand)
-	switch {
-	case refused != nil:
+	owner, spender, refused := t.spender(from, demand)
+	if refused != nil {
 		return nil, refused, nil
-	case from.closed:
-		return nil, store.ErrUnknownSession, nil
-	case demand.Sequence < from.settledBelow:
-		return nil, store.ErrClosedHold, nil
 	}
 	claims, err := t.claims(now, owner, spender)
 	if err != nil {
 		return nil, nil, err
 	}
-	inserted, err := t.exec(insertHold, from.id, int64(demand.Sequence), owner.scopes[""].id, spender.id, demand.Amount.Nano(), now.UnixMilli())
+	inserted, err := t.exec(insertHold, from.id, demand.Sequence, owner.scopes[""].id, spender.id, demand.Amount.Nano(), now.UnixMilli())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,7 +71,7 @@ func (t *tx) reserve(now time.Time, from *session, demand store.Demand) (denial 
 	if err != nil || held {
 		return nil, nil, err
 	}
-	if _, err := t.exec(deleteHold, from.id, int64(demand.Sequence)); err != nil {
+	if _, err := t.exec(deleteHold, from.id, demand.Sequence); err != nil {
 		return nil, nil, err
 	}
 	denial, err = t.denial(claims, demand.Amount)
@@ -83,7 +82,13 @@ func (t *tx) reserve(now time.Time, from *session, demand store.Demand) (denial 
 }
 
 // spender finds who pays for the demand, and checks that the caller may spend it.
-func (t *tx) spender(demand store.Demand) (*route, *scope, error) {
+func (t *tx) spender(from *session, demand store.Demand) (*route, *scope, error) {
+	if from.closed {
+		return nil, nil, store.ErrUnknownSession
+	}
+	if demand.Sequence < from.settledBelow {
+		return nil, nil, store.ErrClosedHold
+	}
 	owner := t.routes[demand.Route]
 	if owner == nil {
 		return nil, nil, store.ErrUnknownRoute
@@ -119,7 +124,7 @@ func (t *tx) repeated(from *session, demand store.Demand, spender *scope) (refus
 	var amount int64
 	var consumer sql.NullInt64
 	var state string
-	err = t.row(`SELECT amount, consumer_scope, state FROM holds WHERE session_id = ? AND sequence = ?`, []any{from.id, int64(demand.Sequence)},
+	err = t.row(`SELECT amount, consumer_scope, state FROM holds WHERE session_id = ? AND sequence = ?`, []any{from.id, demand.Sequence},
 		&amount, &consumer, &state)
 	if err != nil {
 		return nil, err
@@ -130,7 +135,8 @@ func (t *tx) repeated(from *session, demand store.Demand, spender *scope) (refus
 	return nil, nil
 }
 
-// hold adds the amount to all of the windows, or to none if one that denies would go over its limit: the invariant of the books, in one statement.
+// hold adds the amount to all of the windows, or to none if one that denies would go over its limit: the invariant of the books, in
+// one statement.
 func (t *tx) hold(claims []claim, amount money.Amount) (bool, error) {
 	if len(claims) == 0 {
 		return true, nil
@@ -147,7 +153,8 @@ func (t *tx) hold(claims []claim, amount money.Amount) (bool, error) {
 	return changed != 0, err
 }
 
-// holdStatement takes the amount as its first argument, then account and start of each claim. It also keeps what is held within what the books can count, for budgets that only warn.
+// holdStatement takes the amount as its first argument, then account and start of each claim. It also keeps what is held within
+// what the books can count, for budgets that only warn.
 func holdStatement(claims int) string {
 	pairs := make([]string, claims)
 	for i := range pairs {
@@ -161,8 +168,8 @@ func holdStatement(claims int) string {
 			OR enforcement = 'Deny' AND w.settled + w.uncertain + w.held + ?1 > limit_nano)`
 }
 
-// denial finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last to have money again. It returns
-// nil if none denies.
+// denial finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last
+// to have money again. It returns nil if none denies.
 func (t *tx) denial(claims []claim, amount money.Amount) (*store.Denial, error) {
 	var worst *store.Denial
 	for _, c := range claims {

@@ -134,7 +134,8 @@ func (t *tx) putRoute(put store.Route) error {
 	return t.putBudgets(routeID, put.Budgets)
 }
 
-// putBudgets drops the windows of every account that goes or whose windows now begin elsewhere. They are summed from history when they are next needed.
+// putBudgets drops the windows of every account that goes or whose windows now begin elsewhere. They are summed from history when
+// they are next needed.
 func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 	clear(t.present)
 	wanted := map[[2]string]bool{}
@@ -177,7 +178,8 @@ func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 }
 
 const selectAccounts = `SELECT namespace, routes.name, server, routes.id, scopes.id, consumer, active,
-	coalesce(accounts.id, 0), coalesce(accounts.name, ''), coalesce(limit_nano, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
+	coalesce(accounts.id, 0), coalesce(accounts.name, ''), coalesce(limit_nano, 0),
+	coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
 	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id `
 
 // loadRoutes fills the writer's memory before it runs.
@@ -186,26 +188,20 @@ func (s *Store) loadRoutes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.routes, err = s.scanRoutes(rows)
-	return err
+	defer sortAccounts(s.routes)
+	return scanAll(rows, s.scanInto(s.routes))
 }
 
 func (t *tx) loadRoute(key store.RouteKey) (*route, error) {
-	prepared, err := t.statement(selectAccounts + `WHERE namespace = ? AND routes.name = ?`)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := prepared.QueryContext(t.ctx, key.Namespace, key.Name)
-	if err != nil {
-		return nil, err
-	}
-	routes, err := t.scanRoutes(rows)
-	return routes[key], err
+	found := map[store.RouteKey]*route{}
+	err := t.rows(selectAccounts+`WHERE namespace = ? AND routes.name = ?`, []any{key.Namespace, key.Name}, t.scanInto(found))
+	sortAccounts(found)
+	return found[key], err
 }
 
-func (s *Store) scanRoutes(rows *sql.Rows) (map[store.RouteKey]*route, error) {
-	routes := map[store.RouteKey]*route{}
-	err := scanAll(rows, func(rows *sql.Rows) error {
+// scanInto returns what takes a row of selectAccounts into the routes.
+func (s *Store) scanInto(routes map[store.RouteKey]*route) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
 		var key store.RouteKey
 		var server string
 		var routeID, scopeID, limit int64
@@ -235,11 +231,13 @@ func (s *Store) scanRoutes(rows *sql.Rows) (map[store.RouteKey]*route, error) {
 		}
 		owner.accounts = append(owner.accounts, &a)
 		return nil
-	})
+	}
+}
+
+func sortAccounts(routes map[store.RouteKey]*route) {
 	for _, known := range routes {
 		for _, owner := range known.scopes {
 			slices.SortFunc(owner.accounts, func(a, b *account) int { return strings.Compare(a.budget.Name, b.budget.Name) })
 		}
 	}
-	return routes, err
 }

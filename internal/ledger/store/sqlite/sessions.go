@@ -30,9 +30,9 @@ type proxy struct {
 type session struct {
 	id           int64
 	epoch        int64
-	settledBelow uint64
+	settledBelow int64
 	// forgottenBelow is how far the settled holds below settledBelow have been deleted.
-	forgottenBelow uint64
+	forgottenBelow int64
 	closed         bool
 }
 
@@ -107,17 +107,18 @@ func (t *tx) openSession(opening store.NewSession) (*session, error) {
 		return nil, err
 	}
 	made := &session{}
-	if err := t.row(`SELECT coalesce(max(epoch), 0) + 1 FROM sessions WHERE proxy_id = ?`, []any{opening.ProxyID}, &made.epoch); err != nil {
+	err := t.row(`SELECT coalesce(max(epoch), 0) + 1 FROM sessions WHERE proxy_id = ?`, []any{opening.ProxyID}, &made.epoch)
+	if err != nil {
 		return nil, err
 	}
-	var err error
 	made.id, err = t.insert(`INSERT INTO sessions (proxy_id, epoch, token_hash, instance, config_hash) VALUES (?, ?, ?, ?, '')`,
 		opening.ProxyID, made.epoch, opening.Token[:], opening.Instance)
 	if err != nil {
 		return nil, err
 	}
 	for _, key := range opening.Routes {
-		if _, err := t.exec(`INSERT INTO session_routes (session_id, route_id) VALUES (?, ?) ON CONFLICT DO NOTHING`, made.id, t.routes[key].id); err != nil {
+		if _, err := t.exec(`INSERT INTO session_routes (session_id, route_id) VALUES (?, ?) ON CONFLICT DO NOTHING`,
+			made.id, t.routes[key].id); err != nil {
 			return nil, err
 		}
 	}
@@ -126,30 +127,30 @@ func (t *tx) openSession(opening store.NewSession) (*session, error) {
 
 func (t *tx) routesOf(proxyID string) (map[store.RouteKey]bool, error) {
 	ever := map[store.RouteKey]bool{}
-	err := t.rows(`SELECT DISTINCT namespace, name FROM sessions JOIN session_routes ON session_id = sessions.id JOIN routes ON routes.id = route_id
-		WHERE proxy_id = ?`, []any{proxyID}, func(rows *sql.Rows) error {
-		var key store.RouteKey
-		err := rows.Scan(&key.Namespace, &key.Name)
-		ever[key] = true
-		return err
-	})
+	err := t.rows(`SELECT DISTINCT namespace, name
+		FROM sessions JOIN session_routes ON session_id = sessions.id JOIN routes ON routes.id = route_id WHERE proxy_id = ?`,
+		[]any{proxyID}, func(rows *sql.Rows) error {
+			var key store.RouteKey
+			err := rows.Scan(&key.Namespace, &key.Name)
+			ever[key] = true
+			return err
+		})
 	return ever, err
 }
 
-// sessionOf returns the session of that epoch of the proxy whose session is given. One that is not known, as after a restore from a backup, is made as one that has ended.
+// sessionOf returns the session of that epoch of the proxy whose session is given. One that is not known, as after a restore from a
+// backup, is made as one that has ended.
 func (t *tx) sessionOf(from *session, epoch int64) (*session, error) {
 	if epoch == from.epoch {
 		return from, nil
 	}
 	found := &session{epoch: epoch}
-	var settledBelow int64
 	err := t.row(`SELECT other.id, other.settled_below, other.closed FROM sessions AS mine JOIN sessions AS other USING (proxy_id)
-		WHERE mine.id = ? AND other.epoch = ?`, []any{from.id, epoch}, &found.id, &settledBelow, &found.closed)
+		WHERE mine.id = ? AND other.epoch = ?`, []any{from.id, epoch}, &found.id, &found.settledBelow, &found.closed)
 	if errors.Is(err, sql.ErrNoRows) {
 		found.id, err = t.insert(`INSERT INTO sessions (proxy_id, epoch, token_hash, instance, config_hash)
 			SELECT proxy_id, ?, x'', instance, '' FROM sessions WHERE id = ?`, epoch, from.id)
 	}
-	found.settledBelow = uint64(settledBelow)
 	return found, err
 }
 
@@ -159,7 +160,7 @@ func (s *Store) Heartbeat(ctx context.Context, now time.Time, credential store.C
 	if err != nil {
 		return err
 	}
-	var below uint64
+	var below int64
 	return s.submit(&call{
 		ctx: ctx,
 		do: func(t *tx) (refused, err error) {
@@ -167,7 +168,8 @@ func (s *Store) Heartbeat(ctx context.Context, now time.Time, credential store.C
 			if below == from.settledBelow && s.configHashOf(credential.ProxyID) == beat.ConfigHash {
 				return nil, nil
 			}
-			if _, err = t.exec(`UPDATE sessions SET config_hash = ?, settled_below = ? WHERE id = ?`, beat.ConfigHash, int64(below), from.id); err != nil {
+			_, err = t.exec(`UPDATE sessions SET config_hash = ?, settled_below = ? WHERE id = ?`, beat.ConfigHash, below, from.id)
+			if err != nil {
 				err = fmt.Errorf("noting a heartbeat: %w", err)
 			}
 			return nil, err
@@ -192,21 +194,22 @@ func (s *Store) configHashOf(proxyID string) string {
 	return ""
 }
 
-// loadSessions fills the memory of proxies before the writer runs. None of them counts as silent yet: while the ledger was away, nobody could be heard.
+// loadSessions fills the memory of proxies before the writer runs. None of them counts as silent yet: while the ledger was away,
+// nobody could be heard.
 func (s *Store) loadSessions(ctx context.Context) error {
-	rows, err := s.read.QueryContext(ctx, `SELECT proxy_id, id, epoch, token_hash, instance, config_hash, settled_below FROM sessions WHERE closed = 0 ORDER BY epoch`)
+	rows, err := s.read.QueryContext(ctx, `SELECT proxy_id, id, epoch, token_hash, instance, config_hash, settled_below FROM sessions
+		WHERE closed = 0 ORDER BY epoch`)
 	if err != nil {
 		return err
 	}
 	err = scanAll(rows, func(rows *sql.Rows) error {
 		var proxyID string
 		var token []byte
-		var settledBelow int64
 		loaded := &proxy{current: &session{}, ever: map[store.RouteKey]bool{}, lastHeard: s.options.Now()}
-		if err := rows.Scan(&proxyID, &loaded.current.id, &loaded.current.epoch, &token, &loaded.instance, &loaded.configHash, &settledBelow); err != nil {
+		if err := rows.Scan(&proxyID, &loaded.current.id, &loaded.current.epoch, &token, &loaded.instance, &loaded.configHash,
+			&loaded.current.settledBelow); err != nil {
 			return err
 		}
-		loaded.current.settledBelow = uint64(settledBelow)
 		loaded.ended = copy(loaded.token[:], token) != len(loaded.token)
 		s.proxies[proxyID] = loaded
 		return nil

@@ -19,7 +19,9 @@ const (
 )
 
 // Settle implements store.Store.
-func (s *Store) Settle(ctx context.Context, now time.Time, credential store.Credential, settlements []store.Settlement) (store.Settled, error) {
+func (s *Store) Settle(
+	ctx context.Context, now time.Time, credential store.Credential, settlements []store.Settlement,
+) (store.Settled, error) {
 	from, err := s.heard(credential, now)
 	if err != nil {
 		return store.Settled{}, err
@@ -39,7 +41,10 @@ func (s *Store) Settle(ctx context.Context, now time.Time, credential store.Cred
 		}
 		return nil, nil
 	}})
-	return outcome, err
+	if err != nil {
+		return store.Settled{}, err // The call may still be at work on outcome if only the context ended.
+	}
+	return outcome, nil
 }
 
 // hold is a row of holds, with who pays.
@@ -56,7 +61,8 @@ const (
 		LEFT JOIN scopes ON scopes.id = consumer_scope LEFT JOIN routes ON routes.id = route_id
 		WHERE session_id = ? AND sequence = ?`
 	settleHold = `UPDATE holds SET state = 'Settled' WHERE session_id = ? AND sequence = ?`
-	insertDone = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state) VALUES (?, ?, ?, ?, 0, ?, 'Settled')`
+	insertDone = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state)
+		VALUES (?, ?, ?, ?, 0, ?, 'Settled')`
 )
 
 // settle books one settlement.
@@ -83,7 +89,7 @@ func (t *tx) settle(now time.Time, from *session, one store.Settlement, outcome 
 		booked.uncertain = booked.uncertain.Sub(held.amount)
 	}
 	t.book(held.owner, held.spender, held.openedAt, booked)
-	_, err = t.exec(settleHold, in.id, int64(one.Sequence))
+	_, err = t.exec(settleHold, in.id, one.Sequence)
 	return err
 }
 
@@ -95,11 +101,11 @@ func costOf(one store.Settlement) change {
 }
 
 // holdOf reads a hold. The error is sql.ErrNoRows if there is none.
-func (t *tx) holdOf(session int64, sequence uint64) (hold, error) {
+func (t *tx) holdOf(session int64, sequence int64) (hold, error) {
 	var held hold
 	var amount, openedAt int64
 	var namespace, name, consumer sql.NullString
-	err := t.row(selectHold, []any{session, int64(sequence)}, &amount, &openedAt, &held.state, &namespace, &name, &consumer)
+	err := t.row(selectHold, []any{session, sequence}, &amount, &openedAt, &held.state, &namespace, &name, &consumer)
 	if err != nil {
 		return hold{}, err
 	}
@@ -112,8 +118,9 @@ func (t *tx) holdOf(session int64, sequence uint64) (hold, error) {
 	return held, nil
 }
 
-// settleUnmatched books a settlement whose hold is not known: its reservation never arrived or was lost with a restored backup. What it cost is booked all the
-// same, now; and the number is remembered, so that a reservation that arrives after all is refused. A hold that was already forgotten was settled before.
+// settleUnmatched books a settlement whose hold is not known: its reservation never arrived or was lost with a restored backup.
+// What it cost is booked all the same, now; and the number is remembered, so that a reservation that arrives after all is refused.
+// A hold that was already forgotten was settled before.
 func (t *tx) settleUnmatched(now time.Time, in *session, one store.Settlement, outcome *store.Settled) error {
 	if in.closed || one.Sequence < in.settledBelow {
 		outcome.Repeated++
@@ -131,6 +138,6 @@ func (t *tx) settleUnmatched(now time.Time, in *session, one store.Settlement, o
 		consumerScope = sql.NullInt64{Int64: spender.id, Valid: true}
 		outcome.Unmatched++
 	}
-	_, err := t.exec(insertDone, in.id, int64(one.Sequence), routeScope, consumerScope, now.UnixMilli())
+	_, err := t.exec(insertDone, in.id, one.Sequence, routeScope, consumerScope, now.UnixMilli())
 	return err
 }

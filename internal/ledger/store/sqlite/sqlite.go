@@ -1,5 +1,5 @@
-// Package sqlite keeps the ledger's books in one SQLite file: write-ahead log, every commit synced to disk, one writer that puts concurrent calls into one
-// transaction, and readers beside it.
+// Package sqlite keeps the ledger's books in one SQLite file: write-ahead log, every commit synced to disk, one writer that puts
+// concurrent calls into one transaction, and readers beside it.
 package sqlite
 
 import (
@@ -69,8 +69,8 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the books in the data directory, or begins them. It refuses a directory that another process has open, and a database that is damaged or was written by
-// a later version.
+// Open opens the books in the data directory, or begins them. It refuses a directory that another process has open, and a database
+// that is damaged or was written by a later version.
 func Open(ctx context.Context, options Options) (*Store, error) {
 	lock, err := lockDir(options.Dir)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 type snapshot struct {
 	ctx context.Context
 	tx  *sql.Tx
-	// routes, scopes and windows are whole tables; held is what the open holds of a scope sum up to.
+	// routes, scopes and windows are whole tables; the scopes also have what their open holds sum up to.
 	routes  map[store.RouteKey]*route
 	scopes  map[int64]store.Spend
 	windows map[windowKey]store.Spend
@@ -53,7 +53,10 @@ func (s *Store) usage(ctx context.Context, now time.Time) ([]store.RouteUsage, e
 		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }() // It only reads.
-	r := &snapshot{ctx: ctx, tx: tx, scopes: map[int64]store.Spend{}, windows: map[windowKey]store.Spend{}}
+	r := &snapshot{
+		ctx: ctx, tx: tx,
+		routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]store.Spend{},
+	}
 	if err := r.load(s); err != nil {
 		return nil, err
 	}
@@ -73,13 +76,10 @@ func (s *Store) usage(ctx context.Context, now time.Time) ([]store.RouteUsage, e
 
 // load reads the tables.
 func (r *snapshot) load(s *Store) error {
-	rows, err := r.tx.QueryContext(r.ctx, selectAccounts)
-	if err != nil {
+	if err := r.rows(selectAccounts, s.scanInto(r.routes)); err != nil {
 		return err
 	}
-	if r.routes, err = s.scanRoutes(rows); err != nil {
-		return err
-	}
+	sortAccounts(r.routes)
 	if err := r.rows(`SELECT id, settled, uncertain FROM scopes`, func(rows *sql.Rows) error {
 		var id, settled, uncertain int64
 		err := rows.Scan(&id, &settled, &uncertain)
@@ -143,8 +143,8 @@ func (r *snapshot) budgetUsage(now time.Time, owner *route, spender *scope) ([]s
 	return usage, nil
 }
 
-// heardFrom returns the proxies of each route that were heard from, sorted by instance. Of several with one instance, such as a restarted container, only the youngest
-// counts.
+// heardFrom returns the proxies of each route that were heard from, sorted by instance. Of several with one instance, such as a
+// restarted container, only the youngest counts.
 func (s *Store) heardFrom(heardAfter time.Time) map[store.RouteKey][]store.Proxy {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -81,7 +81,8 @@ func bucketOf(milliseconds int64) int64 {
 	return milliseconds - milliseconds%store.Bucket.Milliseconds()
 }
 
-// ensureWindow makes sure that the account's window at now has a row, and drops the rows of earlier ones: what they were can always be summed again.
+// ensureWindow makes sure that the account's window at now has a row, and drops the rows of earlier ones: what they were can always
+// be summed again.
 func (t *tx) ensureWindow(owner *route, spender *scope, a *account, now time.Time) (windowKey, error) {
 	window := a.windowAt(now)
 	key := windowKey{account: a.id, start: window.Start.UnixMilli()}

@@ -18,7 +18,8 @@ const maxGroup = 512
 // call is one write that waits for its turn.
 type call struct {
 	ctx context.Context
-	// do runs in the transaction of the call's group. An error of the database fails the whole transaction; what do returns as refused is the call's own answer and must have changed nothing.
+	// do runs in the transaction of the call's group. An error of the database fails the whole transaction; what do returns as
+	// refused is the call's own answer and must have changed nothing.
 	do func(*tx) (refused error, err error)
 	// committed runs after the commit, in the writer's goroutine; nil for nothing.
 	committed func()
@@ -97,7 +98,8 @@ func (s *Store) serve(w *writer, first *call) {
 	s.commit(w, group)
 }
 
-// commit writes a group. If that fails, each call gets a transaction of its own, so that one that cannot be written does not take others with it.
+// commit writes a group. If that fails, each call gets a transaction of its own, so that one that cannot be written does not take
+// others with it.
 func (s *Store) commit(w *writer, group []*call) {
 	began := s.options.Now()
 	err := w.transact(group)
@@ -129,11 +131,14 @@ func (c *call) finish(err error) {
 	}
 }
 
+// prepared is a statement that lives as long as its connection.
+type prepared struct{ stmt *sql.Stmt }
+
 // writer is the connection that writes.
 type writer struct {
 	store      *Store
 	conn       *sql.Conn
-	statements map[string]*sql.Stmt
+	statements map[string]prepared
 }
 
 // connect makes sure that there is a connection.
@@ -145,14 +150,14 @@ func (w *writer) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
-	w.conn, w.statements = conn, map[string]*sql.Stmt{}
+	w.conn, w.statements = conn, map[string]prepared{}
 	return nil
 }
 
 // close gives the connection up; the next transaction takes another.
 func (w *writer) close() {
 	for _, statement := range w.statements {
-		_ = statement.Close() // It ends with its connection in any case.
+		_ = statement.stmt.Close() // It ends with its connection in any case.
 	}
 	if w.conn != nil {
 		_ = w.conn.Close() // Nothing is under way on it.
@@ -162,7 +167,7 @@ func (w *writer) close() {
 
 // transact runs the calls in one transaction. It is not cancelled by any one caller's context, since others share it.
 func (w *writer) transact(group []*call) error {
-	ctx := context.Background()
+	ctx := context.WithoutCancel(group[0].ctx)
 	if err := w.connect(ctx); err != nil {
 		return failure(err)
 	}
@@ -217,25 +222,25 @@ type tx struct {
 }
 
 // statement returns the prepared statement of a query.
-func (t *tx) statement(query string) (*sql.Stmt, error) {
-	if prepared, ok := t.statements[query]; ok {
-		return prepared, nil
+func (t *tx) statement(query string) (prepared, error) {
+	if known, ok := t.statements[query]; ok {
+		return known, nil
 	}
-	prepared, err := t.conn.PrepareContext(t.ctx, query)
+	stmt, err := t.conn.PrepareContext(t.ctx, query)
 	if err != nil {
-		return nil, fmt.Errorf("preparing %q: %w", query, err)
+		return prepared{}, fmt.Errorf("preparing %q: %w", query, err)
 	}
-	t.statements[query] = prepared
-	return prepared, nil
+	t.statements[query] = prepared{stmt: stmt}
+	return prepared{stmt: stmt}, nil
 }
 
 // exec runs a statement and returns how many rows it changed.
 func (t *tx) exec(query string, arguments ...any) (int64, error) {
-	prepared, err := t.statement(query)
+	statement, err := t.statement(query)
 	if err != nil {
 		return 0, err
 	}
-	result, err := prepared.ExecContext(t.ctx, arguments...)
+	result, err := statement.stmt.ExecContext(t.ctx, arguments...)
 	if err != nil {
 		return 0, err
 	}
@@ -244,11 +249,11 @@ func (t *tx) exec(query string, arguments ...any) (int64, error) {
 
 // insert runs an insertion and returns the new row's id.
 func (t *tx) insert(query string, arguments ...any) (int64, error) {
-	prepared, err := t.statement(query)
+	statement, err := t.statement(query)
 	if err != nil {
 		return 0, err
 	}
-	result, err := prepared.ExecContext(t.ctx, arguments...)
+	result, err := statement.stmt.ExecContext(t.ctx, arguments...)
 	if err != nil {
 		return 0, err
 	}
@@ -257,20 +262,20 @@ func (t *tx) insert(query string, arguments ...any) (int64, error) {
 
 // row runs a query for one row.
 func (t *tx) row(query string, arguments []any, into ...any) error {
-	prepared, err := t.statement(query)
+	statement, err := t.statement(query)
 	if err != nil {
 		return err
 	}
-	return prepared.QueryRowContext(t.ctx, arguments...).Scan(into...)
+	return statement.stmt.QueryRowContext(t.ctx, arguments...).Scan(into...)
 }
 
 // rows runs a query and calls each for every row.
 func (t *tx) rows(query string, arguments []any, each func(*sql.Rows) error) error {
-	prepared, err := t.statement(query)
+	statement, err := t.statement(query)
 	if err != nil {
 		return err
 	}
-	rows, err := prepared.QueryContext(t.ctx, arguments...)
+	rows, err := statement.stmt.QueryContext(t.ctx, arguments...)
 	if err != nil {
 		return err
 	}
@@ -278,11 +283,10 @@ func (t *tx) rows(query string, arguments []any, each func(*sql.Rows) error) err
 }
 
 func scanAll(rows *sql.Rows, each func(*sql.Rows) error) error {
-	defer rows.Close()
 	for rows.Next() {
 		if err := each(rows); err != nil {
-			return err
+			return errors.Join(err, rows.Close())
 		}
 	}
-	return rows.Err()
+	return errors.Join(rows.Err(), rows.Close())
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// runModel drives a store with random calls and compares all that it says with a model that keeps every hold in a list and adds up from the start each time.
+// runModel drives a store with random calls and compares all that it says with a model that keeps every hold in a list and adds up
+// from the start each time.
 func runModel(t *testing.T, open Open) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(t, rt, open)
@@ -57,7 +58,7 @@ var (
 type entry struct {
 	proxy     int
 	epoch     int64
-	sequence  uint64
+	sequence  int64
 	consumer  string
 	amount    int64
 	openedAt  time.Time
@@ -88,7 +89,7 @@ type model struct {
 	proxies []*modelProxy
 	budgets []store.Budget
 	entries []*entry
-	next    uint64
+	next    int64
 }
 
 func newModel(t *testing.T, rt *rapid.T, open Open) *model {
@@ -167,7 +168,9 @@ func (m *model) edit(rt *rapid.T) {
 }
 
 func (m *model) moveTime(rt *rapid.T) {
-	steps := []time.Duration{time.Second, 20 * time.Minute, time.Hour, 7 * time.Hour, 26 * time.Hour, 31 * 24 * time.Hour, -90 * time.Minute}
+	steps := []time.Duration{
+		time.Second, 20 * time.Minute, time.Hour, 7 * time.Hour, 26 * time.Hour, 31 * 24 * time.Hour, -90 * time.Minute,
+	}
 	m.clock.advance(rapid.SampledFrom(steps).Draw(rt, "step"))
 }
 

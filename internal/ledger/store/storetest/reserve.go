@@ -135,20 +135,28 @@ func runDenials(t *testing.T, open Open) {
 		wantRemaining string
 	}{
 		"held money does not exhaust": {
-			budgets: []store.Budget{denies(t, "", "month", "1", budget.Month)}, settled: "0.3", held: "0.5", demand: "0.4",
-			want: store.Denial{Budget: "month", WindowEnd: nextMonth}, wantLimit: "1", wantRemaining: "0.7",
+			budgets: []store.Budget{denies(t, "", "month", "1", budget.Month)},
+			settled: "0.3", held: "0.5", demand: "0.4",
+			want:      store.Denial{Budget: "month", WindowEnd: nextMonth},
+			wantLimit: "1", wantRemaining: "0.7",
 		},
 		"exhausted comes before held": {
-			budgets: []store.Budget{denies(t, "", "month", "0.9", budget.Month), denies(t, "alice", "day", "0.5", budget.Day)}, settled: "0.3", held: "0.2", demand: "0.45",
-			want: store.Denial{Exhausted: true, Consumer: "alice", Budget: "day", WindowEnd: nextDay}, wantLimit: "0.5", wantRemaining: "0.2",
+			budgets: []store.Budget{denies(t, "", "month", "0.9", budget.Month), denies(t, "alice", "day", "0.5", budget.Day)},
+			settled: "0.3", held: "0.2", demand: "0.45",
+			want:      store.Denial{Exhausted: true, Consumer: "alice", Budget: "day", WindowEnd: nextDay},
+			wantLimit: "0.5", wantRemaining: "0.2",
 		},
 		"the longest wait comes first": {
-			budgets: []store.Budget{denies(t, "", "day", "0.5", budget.Day), denies(t, "", "month", "0.5", budget.Month)}, settled: "0.4", held: "0", demand: "0.2",
-			want: store.Denial{Exhausted: true, Budget: "month", WindowEnd: nextMonth}, wantLimit: "0.5", wantRemaining: "0.1",
+			budgets: []store.Budget{denies(t, "", "day", "0.5", budget.Day), denies(t, "", "month", "0.5", budget.Month)},
+			settled: "0.4", held: "0", demand: "0.2",
+			want:      store.Denial{Exhausted: true, Budget: "month", WindowEnd: nextMonth},
+			wantLimit: "0.5", wantRemaining: "0.1",
 		},
 		"a budget that never resets waits longest": {
-			budgets: []store.Budget{denies(t, "", "all", "0.5", budget.Total), denies(t, "", "month", "0.5", budget.Month)}, settled: "0.4", held: "0", demand: "0.2",
-			want: store.Denial{Exhausted: true, Budget: "all"}, wantLimit: "0.5", wantRemaining: "0.1",
+			budgets: []store.Budget{denies(t, "", "all", "0.5", budget.Total), denies(t, "", "month", "0.5", budget.Month)},
+			settled: "0.4", held: "0", demand: "0.2",
+			want:      store.Denial{Exhausted: true, Budget: "all"},
+			wantLimit: "0.5", wantRemaining: "0.1",
 		},
 	}
 	for reason, test := range cases {
@@ -210,8 +218,8 @@ func runRace(t *testing.T, open Open) {
 	var racing sync.WaitGroup
 	for i, session := range sessions {
 		racing.Go(func() {
-			for n := range uint64(each) {
-				amount := int64(1 + (uint64(i)*7+n*3)%13)
+			for n := range int64(each) {
+				amount := 1 + (int64(i)*7+n*3)%13
 				demand := store.Demand{Sequence: n + 1, Route: chat, Consumer: "alice", Amount: money.FromNano(amount), Identity: server}
 				denial, err := b.Reserve(t.Context(), b.now(), session, demand)
 				if err != nil {

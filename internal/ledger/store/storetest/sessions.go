@@ -58,7 +58,7 @@ func runSessions(t *testing.T, open Open) {
 			"another epoch": func(c *store.Credential) { c.Epoch++ },
 			"no token":      func(c *store.Credential) { c.Token = store.TokenHash{} },
 		} {
-			t.Run(reason, func(t *testing.T) {
+			t.Run(reason, func(*testing.T) {
 				wrong := b.session
 				change(&wrong)
 				b.wantUnknown(wrong)
@@ -96,7 +96,8 @@ func runProxies(t *testing.T, open Open) {
 	beat(b.session, "one")
 	beat(second, "two")
 	first := store.Proxy{ProxyID: "proxy-1", Instance: "pod-1", ConfigHash: "one", LastHeard: b.now()}
-	if diff := cmp.Diff([]store.Proxy{first, {ProxyID: "proxy-2", Instance: "pod-2", ConfigHash: "two", LastHeard: b.now()}}, b.usage().Proxies); diff != "" {
+	both := []store.Proxy{first, {ProxyID: "proxy-2", Instance: "pod-2", ConfigHash: "two", LastHeard: b.now()}}
+	if diff := cmp.Diff(both, b.usage().Proxies); diff != "" {
 		t.Errorf("proxies (-want +got):\n%s", diff)
 	}
 	b.restart()

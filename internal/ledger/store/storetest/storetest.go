@@ -15,8 +15,8 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// Open makes an empty database and returns a function that opens a store on it. The function is called again after the store that it returned was closed, and must
-// then find what was written. now is the ledger's clock.
+// Open makes an empty database and returns a function that opens a store on it. The function is called again after the store that
+// it returned was closed, and must then find what was written. now is the ledger's clock.
 type Open func(t *testing.T, now func() time.Time) func() store.Store
 
 // Run runs the suite.
@@ -44,7 +44,7 @@ type books struct {
 	reopen  func() store.Store
 	session store.Credential
 	*clock
-	next uint64
+	next int64
 }
 
 // clock is the ledger's clock, which stands still until it is moved.
@@ -117,7 +117,7 @@ func (b *books) demand(consumer, usd string) store.Demand {
 }
 
 // hold reserves and expects to get it; it returns the sequence.
-func (b *books) hold(consumer, usd string) uint64 {
+func (b *books) hold(consumer, usd string) int64 {
 	b.t.Helper()
 	demand := b.demand(consumer, usd)
 	if denial := b.reserve(demand); denial != nil {
@@ -136,7 +136,7 @@ func (b *books) reserve(demand store.Demand) *store.Denial {
 }
 
 // settlement is one of the consumer alice.
-func (b *books) settlement(sequence uint64, usd string) store.Settlement {
+func (b *books) settlement(sequence int64, usd string) store.Settlement {
 	b.t.Helper()
 	return store.Settlement{Epoch: b.session.Epoch, Sequence: sequence, Amount: dollars(b.t, usd), Route: chat, Consumer: "alice"}
 }

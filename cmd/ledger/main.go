@@ -1,0 +1,67 @@
+// Command ledger keeps the books: what was spent, what is held, and what may be spent.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+	_ "time/tzdata" // Budgets have time zones, and the image has no database of them.
+
+	"k8s.io/client-go/rest"
+
+	"github.com/modelroute/modelroute/internal/ledger/auth"
+	"github.com/modelroute/modelroute/internal/ledger/auth/tokenreview"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	err := run(ctx, os.Args[1:], os.Stderr, logger)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		logger.LogAttrs(ctx, slog.LevelError, "the ledger ends", slog.Any("error", err))
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
+	}
+}
+
+func run(ctx context.Context, arguments []string, output io.Writer, logger *slog.Logger) error {
+	options := Options{Logger: logger, Now: time.Now}
+	var manager, audience string
+	set := flag.NewFlagSet("ledger", flag.ContinueOnError)
+	set.SetOutput(output)
+	set.StringVar(&options.Listen, "listen", ":8443", "address for the RPCs")
+	set.StringVar(&options.MetricsListen, "metrics-listen", ":8081", "address for /healthz, /readyz and /metrics")
+	set.StringVar(&options.DataDir, "data-dir", "/var/lib/modelroute", "directory of the database")
+	set.StringVar(&options.TLSDir, "tls-dir", "/etc/modelroute/tls", "directory with tls.crt and tls.key; waited for, and followed")
+	set.StringVar(&manager, "manager-identity", "system:serviceaccount:modelroute-system:modelroute-manager",
+		"who may put routes and see the usage")
+	set.StringVar(&audience, "audience", "modelroute-ledger", "audience of the tokens by which callers are known")
+	if err := set.Parse(arguments); err != nil {
+		return err
+	}
+	if set.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	options.Manager = auth.Identity(manager)
+	config, err := rest.InClusterConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server, which knows the callers: %w", err)
+	}
+	reviewer, err := tokenreview.NewReviewer(config)
+	if err != nil {
+		return err
+	}
+	options.Authenticator = tokenreview.New(reviewer, audience, options.Now)
+	return Run(ctx, options)
+}
