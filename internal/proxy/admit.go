@@ -19,7 +19,8 @@ type admission struct {
 	worst                money.Amount
 }
 
-// admit reads a body, refuses what the route does not allow, and makes of it the request that goes upstream. It has no effect on anything else.
+// admit reads a body, refuses what the route does not allow, and makes of it the request that goes upstream. It has no effect on anything
+// else.
 func admit(caller *principal, body []byte) (*admission, *openai.Error) {
 	chat, refusal := openai.ParseChat(body)
 	if refusal != nil {
@@ -88,8 +89,8 @@ func boundOf(chat *openai.Chat, granted *grant) pricing.Bound {
 	return pricing.Bound{PromptTokens: prompt, CompletionTokens: limit, Choices: chat.N, ContextLength: model.ContextLength}
 }
 
-// limitField is the name under which a provider surely honours a completion limit that the client did not send. OpenAI refuses the old name for its
-// newer models; many compatible servers know only the old one and would ignore the new one, and with it the budget.
+// limitField is the name under which a provider surely honours a completion limit that the client did not send. OpenAI refuses the old
+// name for its newer models; many compatible servers know only the old one and would ignore the new one, and with it the budget.
 func limitField(provider routeconfig.Provider) string {
 	if provider == routeconfig.OpenAICompatible {
 		return "max_tokens"

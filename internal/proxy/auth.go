@@ -15,7 +15,8 @@ func (t *table) authenticate(header http.Header) *principal {
 	return t.keys[sha256.Sum256([]byte(key))]
 }
 
-// presentedKey reads the key from where the SDKs put it: a bearer token, as OpenAI's and OpenRouter's do, or x-api-key, as Anthropic's does.
+// presentedKey reads the key from where the SDKs put it: a bearer token, as OpenAI's and OpenRouter's do, or x-api-key, as Anthropic's
+// does.
 func presentedKey(header http.Header) string {
 	scheme, key, found := strings.Cut(header.Get("Authorization"), " ")
 	if found && strings.EqualFold(scheme, "Bearer") {

@@ -115,7 +115,8 @@ func (s *server) reserve(ctx context.Context, admitted *admission, record *recor
 	return nil, openai.BudgetExhausted(denial)
 }
 
-// retryAfter is when a client may try again for money that others hold: soon, and not after the window's end, when the budget is full again.
+// retryAfter is when a client may try again for money that others hold: soon, and not after the window's end, when the budget is full
+// again.
 func retryAfter(resetsIn time.Duration) time.Duration {
 	if resetsIn <= 0 {
 		resetsIn = math.MaxInt64

@@ -22,9 +22,9 @@ func hasChoices(body []byte) bool {
 	return json.Unmarshal(body, &answer) == nil && len(answer.Choices) > 0
 }
 
-// eventsOf turns a whole completion into the stream that the client asked for and the upstream did not give: one chunk with everything that was
-// generated, the usage if the client wants it, and the end. Passed on as JSON it would be read as a stream without events, which the SDKs take for an
-// empty answer without saying so.
+// eventsOf turns a whole completion into the stream that the client asked for and the upstream did not give: one chunk with everything
+// that was generated, the usage if the client wants it, and the end. Passed on as JSON it would be read as a stream without events, which
+// the SDKs take for an empty answer without saying so.
 func eventsOf(body []byte, includeUsage bool) ([]byte, error) {
 	var answer completion
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -56,7 +56,8 @@ func eventsOf(body []byte, includeUsage bool) ([]byte, error) {
 	return stream.Bytes(), nil
 }
 
-// toDelta makes a choice of a completion one of a chunk: its message becomes the delta, and its tool calls get the indexes that chunks join them by.
+// toDelta makes a choice of a completion one of a chunk: its message becomes the delta, and its tool calls get the indexes that chunks
+// join them by.
 func toDelta(choice completion) error {
 	var delta completion
 	if err := json.Unmarshal(choice["message"], &delta); err != nil {

@@ -53,7 +53,7 @@ func (x *exchange) run(ctx context.Context) {
 	switch {
 	case response.StatusCode/100 != 2:
 		x.relayRefusal(response)
-	case isEventStream(response.Header):
+	case x.stream && isEventStream(response.Header):
 		x.relayStream(response.Body)
 	default:
 		x.relayAnswer(response.Body)
@@ -103,8 +103,8 @@ func (x *exchange) relayAnswer(content io.Reader) {
 	x.sendAnswer(body)
 }
 
-// relayReported ends an exchange whose answer has the status 200 and is nothing but an error. Nothing was generated, so nothing is billed unless the
-// upstream says so.
+// relayReported ends an exchange whose answer has the status 200 and is nothing but an error. Nothing was generated, so nothing is billed
+// unless the upstream says so.
 func (x *exchange) relayReported(body []byte, usage *pricing.Usage) {
 	said := readUpstreamError(body)
 	x.record.problem = "upstream status 200 with an error: " + said.forLog(x.key)

@@ -8,8 +8,8 @@ import (
 // userAgent is what the upstream is told of who asks.
 const userAgent = "modelroute-proxy"
 
-// requestHeader is the whole header that goes upstream. Nothing of the client's header is in it: neither its key and its cookies, nor anything that
-// might steer the upstream or tell it who the client is.
+// requestHeader is the whole header that goes upstream. Nothing of the client's header is in it: neither its key and its cookies, nor
+// anything that might steer the upstream or tell it who the client is.
 func requestHeader(key string, stream bool) http.Header {
 	header := http.Header{
 		"Content-Type": {"application/json"},
@@ -27,8 +27,8 @@ func requestHeader(key string, stream bool) http.Header {
 	return header
 }
 
-// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name a request in a bug report.
-// All others stay here, among them Set-Cookie, Server and whatever describes the connection.
+// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name a request in a
+// bug report. All others stay here, among them Set-Cookie, Server and whatever describes the connection.
 var relayedHeaders = []string{"Retry-After", "Retry-After-Ms", "X-Generation-Id", "X-Request-Id", "X-Should-Retry", "Openai-Processing-Ms", "Openai-Version"}
 
 const rateLimitPrefix = "X-Ratelimit-"

@@ -9,11 +9,12 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// settlePatience is how long the end of an answer waits for the ledger to acknowledge what it cost. After that the client of the ledger goes on trying.
+// settlePatience is how long the end of an answer waits for the ledger to acknowledge what it cost. After that the client of the ledger
+// goes on trying.
 const settlePatience = 2 * time.Second
 
-// holding is the money that is held for one attempt at an upstream. The first settlement counts, and there always is one: abandon is deferred where the
-// attempt begins.
+// holding is the money that is held for one attempt at an upstream. The first settlement counts, and there always is one: abandon is
+// deferred where the attempt begins.
 type holding struct {
 	server *server
 	hold   *client.Hold

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// keyFileCheckInterval is how long an upstream's key is used before its file is looked at again. A rotated key is in use a second after the kubelet
-// has delivered it, and a busy proxy asks the file system once a second, not once a request.
+// keyFileCheckInterval is how long an upstream's key is used before its file is looked at again. A rotated key is in use a second after
+// the kubelet has delivered it, and a busy proxy asks the file system once a second, not once a request.
 const keyFileCheckInterval = time.Second
 
 // maxKeyBytes bounds a key file; a larger one is some other file.

@@ -14,8 +14,8 @@ import (
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
-// ledgerAddress is where the ledger is now. One client of the ledger lives as long as the proxy and keeps its session and what it still owes; only the
-// place that its calls go to follows the configuration.
+// ledgerAddress is where the ledger is now. One client of the ledger lives as long as the proxy and keeps its session and what it still
+// owes; only the place that its calls go to follows the configuration.
 type ledgerAddress struct {
 	current atomic.Pointer[ledgerEndpoint]
 }

@@ -37,9 +37,9 @@ func (r *record) attributes(status int, took time.Duration) []slog.Attr {
 		attributes = append(attributes, slog.Int64("promptTokens", r.promptTokens), slog.Int64("completionTokens", r.completionTokens),
 			slog.Int64("costNanoUSD", r.cost.Nano()), slog.Bool("uncertain", r.certainty == client.Uncertain))
 	}
-	for _, text := range []slog.Attr{slog.String("generation", r.generation), slog.String("code", r.code), slog.String("problem", r.problem)} {
-		if text.Value.String() != "" {
-			attributes = append(attributes, text)
+	for _, text := range []struct{ key, value string }{{"generation", r.generation}, {"code", r.code}, {"problem", r.problem}} {
+		if text.value != "" {
+			attributes = append(attributes, slog.String(text.key, text.value))
 		}
 	}
 	if r.clientGone {

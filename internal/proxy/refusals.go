@@ -14,8 +14,15 @@ const (
 	statusOverloaded  = 529
 )
 
-// unbilled says whether an answer with an error status surely cost nothing. An error in the upstream's own words is a refusal, and refusals are free. A
-// failure that somebody on the way reports says nothing of what the upstream did, and an edge that gave up waiting leaves the upstream at work.
+// Codes that several failures share.
+const (
+	codeTimeout = "upstream_timeout"
+	codeInvalid = "upstream_invalid_response"
+)
+
+// unbilled says whether an answer with an error status surely cost nothing. An error in the upstream's own words is a refusal, and
+// refusals are free. A failure that somebody on the way reports says nothing of what the upstream did, and an edge that gave up waiting
+// leaves the upstream at work.
 func unbilled(status int, ownWords bool) bool {
 	switch {
 	case status == statusEdgeTimeout:
@@ -26,20 +33,20 @@ func unbilled(status int, ownWords bool) bool {
 	return true
 }
 
-// refusalOf is what a client is told when the upstream answers with an error. What only the operator can mend, above all our own key and account, is
-// never shown as the client's fault: it becomes a 502 that SDKs do not retry.
+// refusalOf is what a client is told when the upstream answers with an error. What only the operator can mend, above all our own key and
+// account, is never shown as the client's fault: it becomes a 502 that SDKs do not retry.
 func refusalOf(status int, said upstreamError, key string) *openai.Error {
 	switch {
 	case status == http.StatusForbidden && said.moderated:
 		return relayed(http.StatusForbidden, said, key, "content_policy_violation")
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return final(openai.UpstreamError(http.StatusBadGateway, "upstream_auth", "The upstream does not accept this endpoint's own key."))
+		return final(badGateway("upstream_auth", "The upstream does not accept this endpoint's own key."))
 	case status == http.StatusPaymentRequired, said.code == "insufficient_quota":
-		return final(openai.UpstreamError(http.StatusBadGateway, "upstream_payment_required", "This endpoint's account at the upstream is out of money."))
+		return final(badGateway("upstream_payment_required", "This endpoint's account at the upstream is out of money."))
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status < http.StatusBadRequest:
-		return final(openai.UpstreamError(http.StatusBadGateway, "upstream_not_found", "The upstream does not serve this model as the route asks for it."))
+		return final(badGateway("upstream_not_found", "The upstream does not serve this model as the route asks for it."))
 	case status == http.StatusRequestTimeout:
-		return failed(http.StatusGatewayTimeout, "upstream_timeout", said, key)
+		return failed(http.StatusGatewayTimeout, codeTimeout, said, key)
 	case status == http.StatusTooManyRequests:
 		return relayed(status, said, key, "upstream_rate_limited")
 	case status < http.StatusInternalServerError:
@@ -54,7 +61,7 @@ func failedOf(status int, said upstreamError, key string) *openai.Error {
 	case http.StatusServiceUnavailable, statusOverloaded:
 		return failed(http.StatusServiceUnavailable, "upstream_overloaded", said, key)
 	case http.StatusGatewayTimeout, statusEdgeTimeout:
-		return failed(http.StatusGatewayTimeout, "upstream_timeout", said, key)
+		return failed(http.StatusGatewayTimeout, codeTimeout, said, key)
 	}
 	return failed(http.StatusBadGateway, "upstream_error", said, key)
 }
@@ -90,23 +97,28 @@ func final(refusal *openai.Error) *openai.Error {
 func broken(cause error) *openai.Error {
 	switch {
 	case errors.Is(cause, context.DeadlineExceeded):
-		return openai.UpstreamError(http.StatusGatewayTimeout, "upstream_timeout", "The upstream did not finish its answer in time.")
+		return openai.UpstreamError(http.StatusGatewayTimeout, codeTimeout, "The upstream did not finish its answer in time.")
 	case errors.Is(cause, errTooLong), errors.Is(cause, openai.ErrEventTooLarge):
-		return openai.UpstreamError(http.StatusBadGateway, "upstream_invalid_response", "The upstream's answer is larger than this endpoint takes.")
+		return badGateway(codeInvalid, "The upstream's answer is larger than this endpoint takes.")
 	}
-	return openai.UpstreamError(http.StatusBadGateway, "upstream_disconnected", "The connection to the upstream broke before its answer was complete.")
+	return badGateway("upstream_disconnected", "The connection to the upstream broke before its answer was complete.")
+}
+
+func badGateway(code, message string) *openai.Error {
+	return openai.UpstreamError(http.StatusBadGateway, code, "%s", message)
 }
 
 func unreachable() *openai.Error {
-	return openai.UpstreamError(http.StatusBadGateway, "upstream_unreachable", "The upstream cannot be reached.")
+	return badGateway("upstream_unreachable", "The upstream cannot be reached.")
 }
 
 func invalidAnswer() *openai.Error {
-	return openai.UpstreamError(http.StatusBadGateway, "upstream_invalid_response", "The upstream's answer is no chat completion.")
+	return badGateway(codeInvalid, "The upstream's answer is no chat completion.")
 }
 
 func noUpstreamKey() *openai.Error {
-	return openai.UpstreamError(http.StatusServiceUnavailable, "upstream_key_missing", "This endpoint has no key for its upstream at the moment.")
+	return openai.UpstreamError(http.StatusServiceUnavailable, "upstream_key_missing",
+		"This endpoint has no key for its upstream at the moment.")
 }
 
 func starting() *openai.Error {

@@ -12,8 +12,8 @@ const (
 	modelsPath = "/v1/models"
 )
 
-// route finds what a path serves. A path may begin with /api, so that a URL of OpenRouter's works with only the host changed. What is not known here is
-// refused: a path that was passed on unmetered would be a way around every budget.
+// route finds what a path serves. A path may begin with /api, so that a URL of OpenRouter's works with only the host changed. What is not
+// known here is refused: a path that was passed on unmetered would be a way around every budget.
 func (s *server) route(w http.ResponseWriter, r *http.Request, record *record) {
 	current := s.tables.Load()
 	if current == nil {
@@ -30,7 +30,8 @@ func (s *server) route(w http.ResponseWriter, r *http.Request, record *record) {
 	case oneModel:
 		s.only(http.MethodGet, s.showModel(model))(w, r, current, record)
 	default:
-		s.refuse(w, record, openai.NotFound("There is nothing at %s. This endpoint serves POST %s and GET %s.", r.URL.Path, chatPath, modelsPath))
+		s.refuse(w, record, openai.NotFound("There is nothing at %.200s. This endpoint serves POST %s and GET %s.",
+			r.URL.Path, chatPath, modelsPath))
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 const (
 	// headerTime is how long a client may take to send a request's header.
 	headerTime = 10 * time.Second
-	// clientIdleTime is how long a client's connection is kept without a request: longer than the load balancers before us keep theirs, so that they
-	// close it and do not send into a connection that closes.
+	// clientIdleTime is how long a client's connection is kept without a request: longer than the load balancers before us keep theirs,
+	// so that they close it and do not send into a connection that closes.
 	clientIdleTime = 5 * time.Minute
 	maxHeaderBytes = 64 << 10
 	// flushTime is how long the end waits for the ledger to acknowledge the last settlements.
@@ -46,8 +46,8 @@ type Options struct {
 	Clock        clock.WithTicker
 }
 
-// Run serves until ctx ends and then drains: not ready at once, no new connections after the delay, no end before the requests have ended and the
-// ledger has acknowledged what they cost, or the timeouts are over. The error says what kept it from serving.
+// Run serves until ctx ends and then drains: not ready at once, no new connections after the delay, no end before the requests have ended
+// and the ledger has acknowledged what they cost, or the timeouts are over. The error says what kept it from serving.
 func Run(ctx context.Context, options Options) error {
 	server := newServer(ctx, options)
 	defer server.abort()
@@ -102,7 +102,8 @@ func serve(server *http.Server, listener net.Listener) error {
 
 // drain ends the serving of requests. ctx is not the one that asked for the end.
 func (s *server) drain(ctx context.Context, public *http.Server, options Options) {
-	s.logger.LogAttrs(ctx, slog.LevelInfo, "Draining", slog.Duration("delay", options.DrainDelay), slog.Duration("timeout", options.DrainTimeout))
+	s.logger.LogAttrs(ctx, slog.LevelInfo, "Draining",
+		slog.Duration("delay", options.DrainDelay), slog.Duration("timeout", options.DrainTimeout))
 	s.draining.Store(true)
 	options.Clock.Sleep(options.DrainDelay)
 
@@ -139,8 +140,8 @@ func (s *server) adminHandler() http.Handler {
 	return mux
 }
 
-// notReady says why requests cannot be served yet or any more; empty if they can. Once ready a proxy stays so until it drains: with the ledger away it
-// still tells clients why they are refused, which no load balancer can.
+// notReady says why requests cannot be served yet or any more; empty if they can. Once ready a proxy stays so until it drains: with the
+// ledger away it still tells clients why they are refused, which no load balancer can.
 func (s *server) notReady() string {
 	switch {
 	case s.draining.Load():

@@ -57,7 +57,8 @@ func newServer(ctx context.Context, options Options) *server {
 	return s
 }
 
-// load takes up a configuration: it is built and checked as a whole and then swapped in, or it is refused as a whole and the last good one stays.
+// load takes up a configuration: it is built and checked as a whole and then swapped in, or it is refused as a whole and the last good
+// one stays.
 func (s *server) load(encoded []byte) {
 	hash := routeconfig.Hash(encoded)
 	built, endpoint, err := build(encoded, hash)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/openai"
@@ -84,8 +85,8 @@ func (r *streamRelay) observe(event openai.Event) {
 	}
 }
 
-// forward sends an event, without the usage if the client did not ask for it. From an error on events are held back, because the stream ends there and
-// its last byte must not go out before the settlement.
+// forward sends an event, without the usage if the client did not ask for it. From an error on events are held back, because the stream
+// ends there and its last byte must not go out before the settlement.
 func (r *streamRelay) forward(event openai.Event) {
 	out := event.Raw
 	if !r.includeUsage {
@@ -97,7 +98,7 @@ func (r *streamRelay) forward(event openai.Event) {
 	}
 	if out[len(out)-1] == '\r' {
 		// The reader gave the event out before the rest of its CR LF had come. That will be dropped as an event without data.
-		out = append(out[:len(out):len(out)], '\n')
+		out = append(slices.Clip(out), '\n')
 	}
 	if r.said.found {
 		r.tail = append(r.tail, out...)
@@ -125,8 +126,8 @@ func (r *streamRelay) bounded(length int) error {
 	return nil
 }
 
-// settle books the stream by its last usage. That of a stream that was cut counts only if all was said by then: some upstreams send a running count, or
-// a preview, which is less than the bill.
+// settle books the stream by its last usage. That of a stream that was cut counts only if all was said by then: some upstreams send a
+// running count, or a preview, which is less than the bill.
 func (r *streamRelay) settle(cut error) {
 	switch {
 	case r.failedAtOnce() && r.usage == nil:

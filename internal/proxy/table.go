@@ -11,8 +11,8 @@ import (
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
-// table is everything that requests are decided by. It is never changed: a new configuration makes a new table, and a request keeps the one that it
-// started with, so that a stream ends under the prices under which it was admitted.
+// table is everything that requests are decided by. It is never changed: a new configuration makes a new table, and a request keeps the
+// one that it started with, so that a stream ends under the prices under which it was admitted.
 type table struct {
 	// hash names the configuration that the table was built from.
 	hash string
@@ -21,7 +21,8 @@ type table struct {
 	keys   map[keyHash]*principal
 }
 
-// keyHash is the SHA-256 of a consumer's key. Keys are found by their hash, so how long a search takes says nothing about the keys themselves.
+// keyHash is the SHA-256 of a consumer's key. Keys are found by their hash, so how long a search takes says nothing about the keys
+// themselves.
 type keyHash [sha256.Size]byte
 
 // principal is whoever presents a key: the consumers, one for each route, that the key belongs to.

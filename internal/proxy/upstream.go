@@ -23,8 +23,8 @@ const (
 	pingAfterSilence    = 30 * time.Second
 )
 
-// newTransport carries requests to upstreams. It follows no redirects, since it is used as a bare transport: the upstream's key goes to the host of
-// the configuration and nowhere else.
+// newTransport carries requests to upstreams. It follows no redirects, since it is used as a bare transport: the upstream's key goes to
+// the host of the configuration and nowhere else.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -47,8 +47,11 @@ type notSentError struct{ cause error }
 func (e *notSentError) Error() string { return e.cause.Error() }
 func (e *notSentError) Unwrap() error { return e.cause }
 
-// post sends the body of a chat completion upstream and returns the response once its header is there. The error is a notSentError if nothing was sent.
-func post(ctx context.Context, transport http.RoundTripper, upstream *routeconfig.Upstream, header http.Header, body []byte) (*http.Response, error) {
+// post sends the body of a chat completion upstream and returns the response once its header is there. The error is a notSentError if
+// nothing was sent.
+func post(
+	ctx context.Context, transport http.RoundTripper, upstream *routeconfig.Upstream, header http.Header, body []byte,
+) (*http.Response, error) {
 	var reachable atomic.Bool
 	// The transport asks for a second connection only if it wrote nothing to the first, so what counts is the last one that it asked for.
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -92,8 +95,8 @@ const (
 	recycleBytes    = 64 << 10
 )
 
-// recycle reads an answer to its end if that is near, so that its connection can be used again, and then gives it up. A stream's last event is not yet
-// its end, and no client should wait for what lies between.
+// recycle reads an answer to its end if that is near, so that its connection can be used again, and then gives it up. A stream's last
+// event is not yet its end, and no client should wait for what lies between.
 func recycle(answer io.ReadCloser, cancel context.CancelFunc) {
 	limit := time.AfterFunc(recyclePatience, cancel)
 	defer limit.Stop()

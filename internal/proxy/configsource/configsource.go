@@ -1,5 +1,5 @@
-// Package configsource delivers a proxy's configuration: from a directory that is a mounted Secret, from a watch on that same Secret, or from both. It
-// is the only part of the data plane that knows of Kubernetes, and it knows nothing of what the configuration says.
+// Package configsource delivers a proxy's configuration: from a directory that is a mounted Secret, from a watch on that same Secret, or
+// from both. It is the only part of the data plane that knows of Kubernetes, and it knows nothing of what the configuration says.
 package configsource
 
 import (
@@ -15,8 +15,8 @@ import (
 // Key is the name of the configuration within the Secret, and so the name of the file where the Secret is mounted.
 const Key = "config.json"
 
-// secretPatience is how long a proxy that has just started waits for the API server's copy before it trusts the mounted one, which the kubelet may have
-// written long ago.
+// secretPatience is how long a proxy that has just started waits for the API server's copy before it trusts the mounted one, which the
+// kubelet may have written long ago.
 const secretPatience = 5 * time.Second
 
 // Options says where the configuration comes from. At least one of Dir and Secret is set.
@@ -29,8 +29,9 @@ type Options struct {
 	Clock  clock.WithTicker
 }
 
-// Watch calls serve with each new version of the configuration, one at a time, until ctx ends. Once the API server has delivered a copy the mounted one
-// is ignored, because the kubelet refreshes it up to a minute later and the proxy would go back in time. A Secret or file that vanishes changes nothing.
+// Watch calls serve with each new version of the configuration, one at a time, until ctx ends. Once the API server has delivered a copy
+// the mounted one is ignored, because the kubelet refreshes it up to a minute later and the proxy would go back in time. A Secret or file
+// that vanishes changes nothing.
 func Watch(ctx context.Context, options Options, serve func(encoded []byte)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var sources sync.WaitGroup

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// filePollInterval is how often the mounted file is read. The kubelet replaces a mounted Secret by swapping a symbolic link in the directory, which a
-// watch on the file itself does not see; reading a few kilobytes once a second is simpler than watching the directory, and cannot miss anything.
+// filePollInterval is how often the mounted file is read. The kubelet replaces a mounted Secret by swapping a symbolic link in the
+// directory, which a watch on the file itself does not see; reading a few kilobytes once a second is simpler than watching the directory,
+// and cannot miss anything.
 const filePollInterval = time.Second
 
 // pollFile sends the content of the configuration file each time that it differs from what was sent before.

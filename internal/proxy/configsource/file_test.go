@@ -54,7 +54,8 @@ func watch(t *testing.T, dir string, secret *configsource.Secret) served {
 	return deliveries
 }
 
-// mount is a directory as the kubelet mounts a Secret: config.json links to ..data/config.json, and ..data links to a directory of its own for each version.
+// mount is a directory as the kubelet mounts a Secret: config.json links to ..data/config.json, and ..data links to a directory of its
+// own for each version.
 type mount struct{ dir string }
 
 func newMount(t *testing.T) mount {

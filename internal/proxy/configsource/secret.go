@@ -21,8 +21,8 @@ type Secret struct {
 	namespace, name string
 }
 
-// NewSecret returns the Secret that reference names as NAMESPACE/NAME. The client behind it knows only the core types: the usual clientset registers
-// every API group of Kubernetes, which costs a small proxy more memory than all of its own state.
+// NewSecret returns the Secret that reference names as NAMESPACE/NAME. The client behind it knows only the core types: the usual
+// clientset registers every API group of Kubernetes, which costs a small proxy more memory than all of its own state.
 func NewSecret(config *rest.Config, reference string) (*Secret, error) {
 	namespace, name, found := strings.Cut(reference, "/")
 	if !found || namespace == "" || name == "" || strings.Contains(name, "/") {
@@ -43,8 +43,8 @@ func NewSecret(config *rest.Config, reference string) (*Secret, error) {
 	return &Secret{client: client, namespace: namespace, name: name}, nil
 }
 
-// watch sends the configuration in the Secret each time that the API server tells of one, until ctx ends. It asks for this one Secret by name, so that
-// the proxy's Role can name it too.
+// watch sends the configuration in the Secret each time that the API server tells of one, until ctx ends. It asks for this one Secret by
+// name, so that the proxy's Role can name it too.
 func (s *Secret) watch(ctx context.Context, logger *slog.Logger, contents chan<- []byte) {
 	byName := func(options *metav1.ListOptions) {
 		options.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, s.name).String()
@@ -79,7 +79,8 @@ func (r *receiver) Add(object any) error {
 
 func (r *receiver) Update(object any) error { return r.Add(object) }
 
-// Delete keeps the last good configuration: a route that is being deleted still drains, and one whose Secret was deleted by mistake still serves.
+// Delete keeps the last good configuration: a route that is being deleted still drains, and one whose Secret was deleted by mistake still
+// serves.
 func (r *receiver) Delete(any) error {
 	r.logger.LogAttrs(r.ctx, slog.LevelWarn, "The configuration Secret was deleted; keeping the last configuration")
 	return nil

@@ -1,0 +1,446 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
+
+	"github.com/modelroute/modelroute/hack/upstream/upstream"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/proxy"
+	"github.com/modelroute/modelroute/internal/proxy/configsource"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+const (
+	routeNamespace = "ai-platform"
+	routeName      = "mixtral-8x22b-instruct"
+	consumerName   = "search"
+	consumerKey    = "mr-search-0123456789abcdef"
+	upstreamKey    = "sk-or-v1-the-upstreams-own-key"
+	upstreamModel  = "mistralai/mixtral-8x22b-instruct"
+	// patience is how long a test waits for what must happen soon.
+	patience = 30 * time.Second
+)
+
+// world is a proxy with everything around it: a real ledger, an upstream that keeps books, a configuration directory, and real sockets
+// between them.
+type world struct {
+	t        *testing.T
+	upstream *upstream.Server
+	received *receiver
+	ledger   *ledger
+	config   routeconfig.Config
+	dir      string
+	keyFile  string
+	logs     *logBuffer
+
+	url, adminURL string
+	client        *http.Client
+	// terminate asks the proxy to end, as SIGTERM does; ended gets what Run returned.
+	terminate context.CancelFunc
+	ended     chan error
+}
+
+// setup is what a test changes about its world before it begins.
+type setup struct {
+	upstream upstream.Options
+	budgets  []*ledgerpb.Budget
+	// edit changes the configuration.
+	edit       func(*routeconfig.Config)
+	drainDelay time.Duration
+	drainLimit time.Duration
+}
+
+// begin starts a world with a proxy that is ready.
+func begin(t *testing.T, s setup) *world {
+	t.Helper()
+	w := prepare(t, s)
+	w.start(s)
+	w.eventually("the proxy is ready", func() bool { return w.status(w.adminURL+"/readyz") == http.StatusOK })
+	return w
+}
+
+// prepare makes everything but the proxy.
+func prepare(t *testing.T, s setup) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), keyFile: filepath.Join(t.TempDir(), "key"), logs: &logBuffer{}, ended: make(chan error, 1)}
+	s.upstream.Keys = append(s.upstream.Keys, upstream.Key{Label: "route", Secret: upstreamKey, LimitNano: upstream.NoLimit})
+	w.upstream = upstream.New(s.upstream)
+	w.received = &receiver{next: w.upstream}
+	server := httptest.NewServer(w.received)
+	t.Cleanup(server.Close)
+	w.write(w.keyFile, upstreamKey+"\n")
+	w.ledger = startLedger(t)
+	w.config = w.newConfig(server.URL)
+	if s.edit != nil {
+		s.edit(&w.config)
+	}
+	for i := range w.config.Routes {
+		w.config.Routes[i].Denies = denies(s.budgets, "")
+		for j := range w.config.Routes[i].Consumers {
+			w.config.Routes[i].Consumers[j].Denies = denies(s.budgets, w.config.Routes[i].Consumers[j].Name)
+		}
+		w.ledger.put(t, w.config.Routes[i], s.budgets)
+	}
+	w.deliver(w.config)
+	return w
+}
+
+func denies(budgets []*ledgerpb.Budget, consumer string) bool {
+	for _, budget := range budgets {
+		if budget.GetRef().GetConsumer() == consumer && budget.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY {
+			return true
+		}
+	}
+	return false
+}
+
+// newConfig is the model page's model for one consumer.
+func (w *world) newConfig(upstreamURL string) routeconfig.Config {
+	return routeconfig.Config{
+		Version: routeconfig.Version,
+		Ledger:  w.ledger.config,
+		Routes: []routeconfig.Route{{
+			Namespace: routeNamespace,
+			Name:      routeName,
+			Model: routeconfig.Model{
+				Name:                "mixtral-8x22b-instruct",
+				Aliases:             []string{"mistralai/mixtral-8x22b-instruct"},
+				DisplayName:         "Mixtral 8x22B Instruct",
+				ContextLength:       65536,
+				MaxCompletionTokens: 16384,
+				Created:             1713312000,
+			},
+			Upstreams: []routeconfig.Upstream{{
+				Name:           "openrouter",
+				Provider:       routeconfig.OpenRouter,
+				BaseURL:        upstreamURL + "/api/v1",
+				Model:          upstreamModel,
+				APIKeyFile:     w.keyFile,
+				Pricing:        routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000},
+				TimeoutSeconds: 60,
+			}},
+			Consumers: []routeconfig.Consumer{{Name: consumerName, Keys: []routeconfig.Key{keyOf("k_1", consumerKey)}}},
+		}},
+	}
+}
+
+func keyOf(id, key string) routeconfig.Key {
+	sum := sha256.Sum256([]byte(key))
+	return routeconfig.Key{ID: id, SHA256: hex.EncodeToString(sum[:])}
+}
+
+// start runs the proxy.
+func (w *world) start(s setup) {
+	w.t.Helper()
+	var listen net.ListenConfig
+	listener, err := listen.Listen(w.t.Context(), "tcp", "127.0.0.1:0")
+	w.must(err)
+	admin, err := listen.Listen(w.t.Context(), "tcp", "127.0.0.1:0")
+	w.must(err)
+	w.url, w.adminURL = "http://"+listener.Addr().String(), "http://"+admin.Addr().String()
+	transport := &http.Transport{MaxIdleConnsPerHost: 256}
+	w.client = &http.Client{Transport: transport}
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.terminate = cancel
+	if s.drainLimit == 0 {
+		s.drainLimit = patience
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.ended <- proxy.Run(ctx, proxy.Options{
+			Listener: listener, AdminListener: admin, ConfigDir: w.dir, LedgerToken: w.ledger.token, Instance: "proxy-0",
+			DrainDelay: s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
+		})
+	}()
+	w.t.Cleanup(func() {
+		cancel()
+		transport.CloseIdleConnections()
+		<-done
+	})
+}
+
+// deliver puts a configuration where the proxy reads it.
+func (w *world) deliver(config routeconfig.Config) string {
+	w.t.Helper()
+	encoded, err := routeconfig.Encode(config)
+	w.must(err)
+	w.write(filepath.Join(w.dir, configsource.Key), string(encoded))
+	return routeconfig.Hash(encoded)
+}
+
+// write replaces a file at once, as the kubelet does.
+func (w *world) write(path, content string) {
+	w.t.Helper()
+	w.must(os.WriteFile(path+".new", []byte(content), 0o600))
+	w.must(os.Rename(path+".new", path))
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) eventually(what string, is func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("it does not come true that %s\n%s", what, w.logs)
+		}
+	}
+}
+
+func (w *world) status(url string) int {
+	w.t.Helper()
+	answer := w.get(url, nil)
+	return answer.status
+}
+
+func (w *world) metrics() string {
+	w.t.Helper()
+	return w.get(w.adminURL+"/metrics", nil).body
+}
+
+// reply is an answer that was read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	// broken is why the body could not be read to its end.
+	broken error
+}
+
+func (w *world) do(request *http.Request) reply {
+	w.t.Helper()
+	response, err := w.client.Do(request)
+	w.must(err)
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return reply{status: response.StatusCode, header: response.Header, body: string(body), broken: err}
+}
+
+func (w *world) get(url string, header http.Header) reply {
+	w.t.Helper()
+	return w.do(w.request(w.t.Context(), http.MethodGet, url, "", header))
+}
+
+func (w *world) request(ctx context.Context, method, url, body string, header http.Header) *http.Request {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	w.must(err)
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	return request
+}
+
+// chat is a request of the world's consumer.
+func (w *world) chat(ctx context.Context, body string) *http.Request {
+	w.t.Helper()
+	return w.request(ctx, http.MethodPost, w.url+"/api/v1/chat/completions", body,
+		http.Header{"Authorization": {"Bearer " + consumerKey}, "Content-Type": {"application/json"}})
+}
+
+// ask sends a body and reads the answer.
+func (w *world) ask(body string) reply {
+	w.t.Helper()
+	return w.do(w.chat(w.t.Context(), body))
+}
+
+// pageRequest is the body of the model page's example, byte for byte.
+const pageRequest = `{
+    "model": "mixtral-8x22b-instruct",
+    "messages": [
+      { "role": "user", "content": "Explain quantum entanglement in one sentence." }
+    ]
+  }`
+
+// asking is a short request with further members, which begin with a comma, and a fault of the upstream, or none.
+func asking(fault, members string) string {
+	content := "Explain quantum entanglement."
+	if fault != "" {
+		content += " [[fault:" + fault + "]]"
+	}
+	return fmt.Sprintf(`{"model":"mixtral-8x22b-instruct","messages":[{"role":"user","content":%q}]%s}`, content, members)
+}
+
+const streamed = `,"stream":true`
+
+// booksAgree waits until nothing is held and compares the ledger with the upstream's books, to the nano-USD.
+func (w *world) booksAgree() {
+	w.t.Helper()
+	w.settled()
+	billed := w.upstream.Billed(upstream.Filter{})
+	want := spend{Settled: billed.TotalNanoUSD}
+	for owner, got := range w.ledger.spends(w.t) {
+		if diff := cmp.Diff(want, got); diff != "" {
+			w.t.Errorf("the ledger's books of %s and the upstream's differ (-upstream +ledger):\n%s", owner, diff)
+		}
+	}
+}
+
+// settled waits until no money is held.
+func (w *world) settled() {
+	w.t.Helper()
+	w.eventually("no money is held", func() bool {
+		for _, found := range w.ledger.spends(w.t) {
+			if found.Held != 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// routeSpend is what the ledger has of the route once nothing is held.
+func (w *world) routeSpend() spend {
+	w.t.Helper()
+	w.settled()
+	return w.ledger.spends(w.t)["route"]
+}
+
+// receiver remembers what the upstream got.
+type receiver struct {
+	next http.Handler
+
+	mutex    sync.Mutex
+	requests []received
+	// instead answers in the upstream's place where it is set.
+	instead http.HandlerFunc
+}
+
+type received struct {
+	header http.Header
+	host   string
+	path   string
+	body   string
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	request.Body = io.NopCloser(bytes.NewReader(body))
+	r.mutex.Lock()
+	r.requests = append(r.requests, received{header: request.Header.Clone(), host: request.Host, path: request.URL.Path, body: string(body)})
+	instead := r.instead
+	r.mutex.Unlock()
+	if instead != nil {
+		instead(w, request)
+		return
+	}
+	r.next.ServeHTTP(w, request)
+}
+
+func (r *receiver) answerWith(handler http.HandlerFunc) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.instead = handler
+}
+
+func (r *receiver) all() []received {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return append([]received(nil), r.requests...)
+}
+
+// last is the last request that the upstream got.
+func (w *world) last() received {
+	w.t.Helper()
+	all := w.received.all()
+	if len(all) == 0 {
+		w.t.Fatal("the upstream got no request")
+	}
+	return all[len(all)-1]
+}
+
+// logBuffer is the proxy's log.
+type logBuffer struct {
+	mutex  sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *logBuffer) Write(line []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.buffer.Write(line)
+}
+
+func (b *logBuffer) String() string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.buffer.String()
+}
+
+// failure is an error in OpenAI's shape, with all of its four members.
+type failure struct {
+	Message string
+	Type    string
+	Param   *string
+	Code    *string
+}
+
+func (r reply) failure(t *testing.T) failure {
+	t.Helper()
+	var shape struct {
+		Error map[string]json.RawMessage `json:"error"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &shape); err != nil {
+		t.Fatalf("the error is no JSON: %v\n%s", err, r.body)
+	}
+	var found failure
+	for name, member := range map[string]any{"message": &found.Message, "type": &found.Type, "param": &found.Param, "code": &found.Code} {
+		raw, present := shape.Error[name]
+		if !present {
+			t.Fatalf("the error lacks the member %s: %s", name, r.body)
+		}
+		if err := json.Unmarshal(raw, member); err != nil {
+			t.Fatalf("the member %s of the error: %v", name, err)
+		}
+	}
+	return found
+}
+
+// expectFailure checks status and code of an error.
+func (r reply) expectFailure(t *testing.T, status int, code string) failure {
+	t.Helper()
+	if r.status != status {
+		t.Fatalf("status %d, want %d: %s", r.status, status, r.body)
+	}
+	found := r.failure(t)
+	if found.Code == nil || *found.Code != code {
+		t.Fatalf("the error's code is not %s: %s", code, r.body)
+	}
+	return found
+}
+
+func (r reply) expectOK(t *testing.T) reply {
+	t.Helper()
+	if r.status != http.StatusOK || r.broken != nil {
+		t.Fatalf("status %d, %v: %s", r.status, r.broken, r.body)
+	}
+	return r
+}
