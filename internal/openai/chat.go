@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Chat is one chat completion request. ParseChat makes it; its fields say what the client asked, and Set keeps those of them that bound the
-// cost in step with what will be sent. A Chat is for one request and one goroutine.
+// Chat is one chat completion request. ParseChat makes it; its fields say what the client asked, and Set keeps those of them that
+// bound the cost in step with what will be sent. A Chat is for one request and one goroutine.
 type Chat struct {
 	// Model is the model's name as the client sent it, or as SetModel set it.
 	Model string
@@ -22,7 +22,8 @@ type Chat struct {
 	MaxTokens, MaxCompletionTokens *int64
 	// N is how many choices are asked for; 1 where absent or null.
 	N int64
-	// PromptBytes is an upper bound of the bytes that the request's own text takes in a prompt; PromptTokensBound adds what a template adds.
+	// PromptBytes is an upper bound of the bytes that the request's own text takes in a prompt; PromptTokensBound adds what a template
+	// adds.
 	PromptBytes int64
 	// Messages is how many messages there are.
 	Messages int
@@ -148,8 +149,8 @@ func (c *Chat) Body() []byte {
 	return c.edited
 }
 
-// Set gives the top-level member name this value, in place where it is present, else before the closing brace. It fails if the value is not
-// one JSON value or is of a wrong type for the parameter, which is a mistake in the route. The messages cannot be set.
+// Set gives the top-level member name this value, in place where it is present, else before the closing brace. It fails if the
+// value is not one JSON value or is of a wrong type for the parameter, which is a mistake in the route. The messages cannot be set.
 func (c *Chat) Set(name string, value json.RawMessage) error {
 	if name == "messages" {
 		return errors.New("setting messages: they are the client's")
@@ -172,8 +173,8 @@ func (c *Chat) Set(name string, value json.RawMessage) error {
 	return nil
 }
 
-// SetDefault sets the member if the client left it out. A null is the client's choice and stays. The two names of the completion limit are
-// one parameter here, and null names none: either is set only if neither has a number.
+// SetDefault sets the member if the client left it out. A null is the client's choice and stays. The two names of the completion
+// limit are one parameter here, and null names none: either is set only if neither has a number.
 func (c *Chat) SetDefault(name string, value json.RawMessage) error {
 	if isLimit(name) {
 		if c.CompletionLimit() != nil {

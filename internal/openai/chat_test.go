@@ -71,10 +71,10 @@ func TestParseChatReadsWhatBoundsARequest(t *testing.T) {
 		"OldUsage":         {"OpenRouter's older way to ask", chatWith(`"usage":{"include":true}`), func(f *facts) { f.IncludeUsage = true }},
 		"OldUsageFalse":    {"asked not to", chatWith(`"usage":{"include":false}`), func(*facts) {}},
 		"OldUsageNoObject": {"it is deprecated: no reason to refuse", chatWith(`"usage":true`), func(*facts) {}},
-		"MaxTokens":        {"one limit", chatWith(`"max_tokens":7`), func(f *facts) { f.MaxTokens = ptr(7) }},
+		"MaxTokens":        {"one limit", chatWith(`"max_tokens":7`), func(f *facts) { f.MaxTokens = new(int64(7)) }},
 		"BothLimits":       {"both limits are seen", chatWith(`"max_tokens":7,"max_completion_tokens":9`), bothLimits},
 		"NullLimit":        {"null names no limit", chatWith(`"max_tokens":null`), func(*facts) {}},
-		"HugeLimit":        {"64 bits are read", chatWith(`"max_tokens":9223372036854775807`), func(f *facts) { f.MaxTokens = ptr(1<<63 - 1) }},
+		"HugeLimit":        {"64 bits are read", chatWith(`"max_tokens":9223372036854775807`), func(f *facts) { f.MaxTokens = new(int64(1<<63 - 1)) }},
 		"Choices":          {"n multiplies", chatWith(`"n":3`), func(f *facts) { f.N = 3 }},
 		"ChoicesNull":      {"null is one choice", chatWith(`"n":null`), func(*facts) {}},
 		"MostChoices":      {"OpenAI's maximum", chatWith(`"n":128`), func(f *facts) { f.N = 128 }},
@@ -104,9 +104,7 @@ func TestParseChatReadsWhatBoundsARequest(t *testing.T) {
 	}
 }
 
-func bothLimits(f *facts) { f.MaxTokens, f.MaxCompletionTokens = ptr(7), ptr(9) }
-
-func ptr(n int64) *int64 { return &n }
+func bothLimits(f *facts) { f.MaxTokens, f.MaxCompletionTokens = new(int64(7)), new(int64(9)) }
 
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 

@@ -150,7 +150,7 @@ func TestSetKeepsTheChatInStep(t *testing.T) {
 		}
 	}
 	// The route's own provider is no forbidden field, and its stream_options are not the client's asking.
-	want := facts{Model: "other", Stream: true, MaxTokens: ptr(10), MaxCompletionTokens: ptr(20), N: 1, Messages: 1, Forbidden: "models"}
+	want := facts{Model: "other", Stream: true, MaxTokens: new(int64(10)), MaxCompletionTokens: new(int64(20)), N: 1, Messages: 1, Forbidden: "models"}
 	if diff := cmp.Diff(want, factsOf(c)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -251,8 +251,8 @@ func TestLimitCompletionBoundsEveryNameOfTheLimit(t *testing.T) {
 
 func TestCompletionLimitIsTheLargerOfTheTwo(t *testing.T) {
 	for members, want := range map[string]*int64{
-		``: nil, `"max_tokens":null`: nil, `"max_tokens":3`: ptr(3), `"max_completion_tokens":3`: ptr(3),
-		`"max_tokens":3,"max_completion_tokens":4`: ptr(4), `"max_tokens":4,"max_completion_tokens":3`: ptr(4),
+		``: nil, `"max_tokens":null`: nil, `"max_tokens":3`: new(int64(3)), `"max_completion_tokens":3`: new(int64(3)),
+		`"max_tokens":3,"max_completion_tokens":4`: new(int64(4)), `"max_tokens":4,"max_completion_tokens":3`: new(int64(4)),
 	} {
 		if diff := cmp.Diff(want, mustParse(t, chatWith(members)).CompletionLimit()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", members, diff)

@@ -171,8 +171,8 @@ func LedgerUnavailable() *Error {
 	return e.withRetryAfter(ledgerRetryAfter)
 }
 
-// UpstreamError is an answer for a failure of the upstream: 429 and 5xx, or a status of the upstream that is the client's to see. Its type
-// follows from status.
+// UpstreamError is an answer for a failure of the upstream: 429 and 5xx, or a status of the upstream that is the client's to see.
+// Its type follows from status.
 func UpstreamError(status int, code, format string, args ...any) *Error {
 	kind := TypeServer
 	switch {

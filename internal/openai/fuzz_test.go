@@ -51,7 +51,7 @@ func sameAsEncodingJSON(t *testing.T, body []byte, c *Chat) {
 		t.Fatalf("%q is accepted, but not by encoding/json: %v", body, err)
 	}
 	if request.N == nil {
-		request.N = ptr(1)
+		request.N = new(int64(1))
 	}
 	got := facts{Model: c.Model, Messages: c.Messages, N: c.N, Stream: c.Stream, MaxTokens: c.MaxTokens}
 	want := facts{Model: request.Model, Messages: len(request.Messages), N: *request.N, Stream: request.Stream, MaxTokens: request.Limit}

@@ -2,7 +2,8 @@ package openai
 
 import "fmt"
 
-// verbatimRoles are the roles whose text templates put into the prompt as it is. The text of a tool's answer is put there as JSON by some.
+// verbatimRoles are the roles whose text templates put into the prompt as it is. The text of a tool's answer is put there as JSON
+// by some.
 var verbatimRoles = map[string]bool{"system": true, "developer": true, "user": true, "assistant": true}
 
 // textParts are the types of content parts whose tokens their bytes bound.
@@ -103,8 +104,8 @@ func (c *Chat) readPart(s *scanner, index int) {
 	}
 }
 
-// readPlain reads a member that is nothing special unless it is a caching mark, and returns how many bytes it can put into the prompt. The
-// path is of the member, its last argument the member's key.
+// readPlain reads a member that is nothing special unless it is a caching mark, and returns how many bytes it can put into the
+// prompt. The path is of the member, its last argument the member's key.
 func (c *Chat) readPlain(s *scanner, path string, args ...any) int64 {
 	if s.peek() == '"' {
 		return s.text().plainBytes()
@@ -140,9 +141,6 @@ func (c *Chat) readTools(name string, s *scanner) (int64, *Error) {
 		c.readTool(s, name, count)
 	}
 	c.tools += count
-	if s.err != nil {
-		return 0, nil
-	}
 	return jsonBytes(s.data[start:s.pos]), nil
 }
 

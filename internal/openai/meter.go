@@ -57,8 +57,8 @@ func (m *StreamMeter) noteBroken(event Event) {
 	}
 }
 
-// Usage returns the last usage that the stream reported, wherever it stood: usage is cumulative where it comes more than once. It is nil if
-// there was none or if the last one cannot be booked; err then says why, or which chunk could not be read, if any.
+// Usage returns the last usage that the stream reported, wherever it stood: usage is cumulative where it comes more than once. It
+// is nil if there was none or if the last one cannot be booked; err then says why, or which chunk could not be read, if any.
 func (m *StreamMeter) Usage() (usage *pricing.Usage, err error) {
 	if m.usage != nil {
 		return m.usage, nil

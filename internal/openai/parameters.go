@@ -29,9 +29,10 @@ const (
 // from those of vLLM (best_of, chat_template), LiteLLM (fallbacks), xAI (search_parameters) and Anthropic (cache_control, speed,
 // inference_geo) too.
 var roles = map[string]role{
-	"model": inert, "stream": inert, "stream_options": inert, "n": inert, "stop": inert, "max_tokens": inert, "max_completion_tokens": inert,
-	"temperature": inert, "top_p": inert, "top_k": inert, "min_p": inert, "top_a": inert, "frequency_penalty": inert,
-	"presence_penalty": inert, "repetition_penalty": inert, "logit_bias": inert, "logprobs": inert, "top_logprobs": inert, "seed": inert,
+	"model": inert, "stream": inert, "stream_options": inert, "n": inert, "stop": inert, "max_tokens": inert,
+	"max_completion_tokens": inert, "temperature": inert, "top_p": inert, "top_k": inert, "min_p": inert, "top_a": inert,
+	"frequency_penalty": inert,
+	"presence_penalty":  inert, "repetition_penalty": inert, "logit_bias": inert, "logprobs": inert, "top_logprobs": inert, "seed": inert,
 	"metadata": inert, "user": inert, "safety_identifier": inert, "prompt_cache_key": inert, "session_id": inert, "store": inert,
 	"parallel_tool_calls": inert, "reasoning_effort": inert, "reasoning": inert, "include_reasoning": inert, "verbosity": inert,
 	"structured_outputs": inert, "usage": inert,
@@ -39,8 +40,8 @@ var roles = map[string]role{
 	"messages": prompt, "tools": prompt, "functions": prompt, "tool_choice": prompt, "function_call": prompt, "response_format": prompt,
 
 	"models": owned, "route": owned, "provider": owned, "plugins": owned, "transforms": owned, "preset": owned, "fallbacks": owned,
-	"service_tier": owned, "web_search_options": owned, "search_parameters": owned, "prediction": owned, "modalities": owned, "audio": owned,
-	"cache_control": owned, "speed": owned, "inference_geo": owned, "best_of": owned, "chat_template": owned,
+	"service_tier": owned, "web_search_options": owned, "search_parameters": owned, "prediction": owned, "modalities": owned,
+	"audio": owned, "cache_control": owned, "speed": owned, "inference_geo": owned, "best_of": owned, "chat_template": owned,
 }
 
 // parameter returns the name if it is a known parameter, else nothing.
@@ -114,12 +115,12 @@ func (c *Chat) forbid(path string) {
 	}
 }
 
-// ForbiddenField returns the path of the first field by which the client would change the price or the model, which are the route's to set:
-// OpenRouter's routing and plugins, service tiers, predictions, searches, output other than text, tools that run at the upstream, caching
-// marks, and the like. A null is harmless. What the route itself sets is not reported.
+// ForbiddenField returns the path of the first field by which the client would change the price or the model, which are the route's
+// to set: OpenRouter's routing and plugins, service tiers, predictions, searches, output other than text, tools that run at the
+// upstream, caching marks, and the like. A null is harmless. What the route itself sets is not reported.
 //
-// The list is of what is known today. A budget that must hold against a parameter that nobody knows yet needs a list of the parameters that
-// are allowed.
+// The list is of what is known today. A budget that must hold against a parameter that nobody knows yet needs a list of the
+// parameters that are allowed.
 func ForbiddenField(chat *Chat) (name string, bad bool) { return chat.forbidden, chat.forbidden != "" }
 
 func wrongType(param, want string, s *scanner) *Error {
@@ -175,12 +176,12 @@ func readInteger(param string, s *scanner, least int64) (*int64, *Error) {
 		return nil, wrongType(param, "an integer", s)
 	}
 	text := string(s.scalar())
-	if s.err != nil {
+	if text == "" { // no number: the scanner says why
 		return nil, nil
 	}
 	if strings.ContainsAny(text, ".eE") {
-		return nil, coded(InvalidRequest(param, "Invalid type for '%s': expected an integer, written in plain digits, but got %.40s instead.",
-			param, text), "invalid_type")
+		return nil, coded(InvalidRequest(param,
+			"Invalid type for '%s': expected an integer, written in plain digits, but got %.40s instead.", param, text), "invalid_type")
 	}
 	value, err := strconv.ParseInt(text, 10, 64)
 	if err != nil && !strings.HasPrefix(text, "-") {

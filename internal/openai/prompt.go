@@ -6,26 +6,27 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// A prompt is the request's own text and what the model's chat template adds to it. Byte-level and byte-fallback tokenizers, which is what
-// language models have, never make more tokens than there are bytes of what they read. (Some of them, Qwen's for one, read the text in
-// normal form C; see plainBytes. Form KC, which some models before 2021 read, is not covered.) The figures below bound what templates add,
-// in tokens; they are above what is known of published templates, and small beside any prompt that matters.
+// A prompt is the request's own text and what the model's chat template adds to it. Byte-level and byte-fallback tokenizers, which
+// is what language models have, never make more tokens than there are bytes of what they read. (Some of them, Qwen's for one, read
+// the text in normal form C; see plainBytes. Form KC, which some models before 2021 read, is not covered.) The figures below bound
+// what templates add, in tokens; they are above what is known of published templates, and small beside any prompt that matters.
 const (
 	// messageOverhead is for the marks around one message; ChatML needs 4 to 7.
 	messageOverhead = 16
-	// requestOverhead is for what stands in every prompt: the begin mark, the opening of the answer, and a system text that the template
-	// brings along, as those of Llama 3.1 (dates, about 30), Qwen 2.5 (a default system message, about 20) and gpt-oss (channels and effort,
-	// about 100) do.
+	// requestOverhead is for what stands in every prompt: the begin mark, the opening of the answer, and a system text that the
+	// template brings along, as those of Llama 3.1 (dates, about 30), Qwen 2.5 (a default system message, about 20) and gpt-oss
+	// (channels and effort, about 100) do.
 	requestOverhead = 256
-	// toolsOverhead is for the instructions that come with tools, functions or a response format; Qwen 2.5 has about 180, Claude 3 Opus 530.
+	// toolsOverhead is for the instructions that come with tools, functions or a response format; Qwen 2.5 has about 180, Claude 3
+	// Opus 530.
 	toolsOverhead = 1024
 	// toolOverhead is for the marks around one tool.
 	toolOverhead = 32
 )
 
 // PromptTokensBound returns a number of tokens that the prompt of the request cannot exceed: at most contextLength, which no prompt
-// exceeds, and at most one token for each byte of PromptBytes with what a template adds. A contextLength of 0 or less means that it is not
-// known. Input that is no text (UnboundedInput) is bounded by contextLength alone.
+// exceeds, and at most one token for each byte of PromptBytes with what a template adds. A contextLength of 0 or less means that it
+// is not known. Input that is no text (UnboundedInput) is bounded by contextLength alone.
 func PromptTokensBound(chat *Chat, contextLength int64) int64 {
 	bound := chat.PromptBytes + requestOverhead + messageOverhead*int64(chat.Messages)
 	if chat.tools > 0 || chat.format {
@@ -81,8 +82,8 @@ func jsonBytes(raw []byte) int64 {
 	return total
 }
 
-// normalGrowth is by how much the normal form C of a text can be longer than the text (Unicode Standard Annex 15, "Stability of normalized
-// forms").
+// normalGrowth is by how much the normal form C of a text can be longer than the text (Unicode Standard Annex 15, "Stability of
+// normalized forms").
 const normalGrowth = 3
 
 // plainBytes bounds the tokens of text that is put into the prompt as it is.

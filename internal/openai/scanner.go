@@ -19,8 +19,9 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.reason, e.offset) }
 
-// scanner reads one JSON text strictly, as RFC 8259 has it, in one pass and without building values: its callers get spans of the text. It
-// must not be used for text that is no UTF-8 where that matters; it does not check. After an error it stands still: err is set, loops end.
+// scanner reads one JSON text strictly, as RFC 8259 has it, in one pass and without building values: its callers get spans of the
+// text. It must not be used for text that is no UTF-8 where that matters; it does not check. After an error it stands still: err is
+// set, loops end.
 type scanner struct {
 	data []byte
 	pos  int

@@ -29,7 +29,8 @@ type Event struct {
 	Name []byte
 	// Done is true for OpenAI's end of stream, data: [DONE].
 	Done bool
-	// CommentOnly is true for a block without data, of which a client sees nothing: comments, fields such as retry alone, a stray blank line.
+	// CommentOnly is true for a block without data, of which a client sees nothing: comments, fields such as retry alone, a stray
+	// blank line.
 	CommentOnly bool
 	// Unterminated is true for a last block that ended without its blank line. Its data may be cut off.
 	Unterminated bool
@@ -37,8 +38,8 @@ type Event struct {
 	skip int // how many bytes of Raw stand before its first line: those of a byte order mark
 }
 
-// EventReader reads server-sent events as the WHATWG's HTML standard has them (section 9.2), but keeps the bytes of every event, and gives
-// out a last event that has no blank line instead of losing it.
+// EventReader reads server-sent events as the WHATWG's HTML standard has them (section 9.2), but keeps the bytes of every event,
+// and gives out a last event that has no blank line instead of losing it.
 type EventReader struct {
 	reader io.Reader
 	buffer []byte // what has been read and not given out
@@ -56,8 +57,9 @@ func NewEventReader(r io.Reader) *EventReader {
 	return &EventReader{reader: r, buffer: make([]byte, 0, firstBuffer)}
 }
 
-// Next returns the next event as soon as the end of its blank line has been read, never waiting for a byte beyond it. After the last event
-// it returns the reader's error, which is io.EOF if all went well. An event of more than MaxEventBytes is ErrEventTooLarge.
+// Next returns the next event as soon as the end of its blank line has been read, never waiting for a byte beyond it. After the
+// last event it returns the reader's error, which is io.EOF if all went well. An event of more than MaxEventBytes is
+// ErrEventTooLarge.
 func (r *EventReader) Next() (Event, error) {
 	for {
 		end := r.findEnd()

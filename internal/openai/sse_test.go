@@ -174,7 +174,8 @@ func TestNextDoesNotWaitForBytesBeyondTheBlankLine(t *testing.T) {
 	} {
 		source := &scripted{chunks: slices.Clone(chunks)}
 		reader := NewEventReader(source)
-		for left := len(chunks) - 1; left >= 0; left-- {
+		for read := range chunks {
+			left := len(chunks) - 1 - read
 			event, err := reader.Next()
 			for err == nil && event.CommentOnly {
 				event, err = reader.Next()

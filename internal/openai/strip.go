@@ -5,10 +5,10 @@ import "bytes"
 // span is a part of an event's Data: from its first byte to the byte behind its last.
 type span struct{ from, to int }
 
-// StripUsage takes the usage out of an event for a client that did not ask for it: out is what to send, and drop is true if nothing is left
-// to send. A chunk without choices that has a usage is dropped, since without asking there would be none; from any other chunk only the
-// member usage goes, null or not, and every other byte stays. An event that is no chunk stays as it is, and so does an error. out is
-// event.Raw or a slice of its own.
+// StripUsage takes the usage out of an event for a client that did not ask for it: out is what to send, and drop is true if nothing
+// is left to send. A chunk without choices that has a usage is dropped, since without asking there would be none; from any other
+// chunk only the member usage goes, null or not, and every other byte stays. An event that is no chunk stays as it is, and so does
+// an error. out is event.Raw or a slice of its own.
 func StripUsage(event Event) (out []byte, drop bool) {
 	if event.CommentOnly || event.Done {
 		return event.Raw, false

@@ -86,8 +86,8 @@ func (s *scanner) text() token {
 // shortEscapes gives what each escape of two characters stands for; none stands for U+0000.
 var shortEscapes = [256]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// unescape decodes the escape that data begins with. A surrogate without its partner becomes U+FFFD, as most readers have it; the length is
-// 0 if the escape is no JSON.
+// unescape decodes the escape that data begins with. A surrogate without its partner becomes U+FFFD, as most readers have it; the
+// length is 0 if the escape is no JSON.
 func unescape(data []byte) (r rune, length int) {
 	if len(data) < 2 {
 		return 0, 0

@@ -29,9 +29,9 @@ func (e *ReportedError) Error() string {
 	return fmt.Sprintf("upstream reports error %q (%s): %s", e.Code, e.Type, e.Message)
 }
 
-// UsageFromResponse reads the JSON answer of a chat completion. usage is nil if the answer has none or one that cannot be booked, in which
-// case err says why; it is never guessed. err is also set if the answer is no JSON object. reported is the error that the answer carries in
-// spite of its status, nil if there is none.
+// UsageFromResponse reads the JSON answer of a chat completion. usage is nil if the answer has none or one that cannot be booked,
+// in which case err says why; it is never guessed. err is also set if the answer is no JSON object. reported is the error that the
+// answer carries in spite of its status, nil if there is none.
 func UsageFromResponse(body []byte) (usage *pricing.Usage, reported *ReportedError, err error) {
 	s := &scanner{data: body}
 	o := readOutcome(s)
@@ -195,8 +195,8 @@ func parseObjectValue(value []byte) *document {
 	return &object
 }
 
-// parseUsage reads a usage object. Whatever in it cannot be believed makes all of it unknown, so that a fault of the upstream never makes a
-// request free.
+// parseUsage reads a usage object. Whatever in it cannot be believed makes all of it unknown, so that a fault of the upstream never
+// makes a request free.
 func parseUsage(value []byte) (*pricing.Usage, error) {
 	object := parseObjectValue(value)
 	if object == nil {
