@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/routeconfig"
@@ -51,6 +53,8 @@ type world struct {
 	dir      string
 	keyFile  string
 	logs     *logBuffer
+	// connections counts those that the upstream has accepted.
+	connections atomic.Int64
 
 	url, adminURL string
 	client        *http.Client
@@ -85,7 +89,13 @@ func prepare(t *testing.T, s setup) *world {
 	s.upstream.Keys = append(s.upstream.Keys, upstream.Key{Label: "route", Secret: upstreamKey, LimitNano: upstream.NoLimit})
 	w.upstream = upstream.New(s.upstream)
 	w.received = &receiver{next: w.upstream}
-	server := httptest.NewServer(w.received)
+	server := httptest.NewUnstartedServer(w.received)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			w.connections.Add(1)
+		}
+	}
+	server.Start()
 	t.Cleanup(server.Close)
 	w.write(w.keyFile, upstreamKey+"\n")
 	w.ledger = startLedger(t)
@@ -176,7 +186,18 @@ func (w *world) start(s setup) {
 		cancel()
 		transport.CloseIdleConnections()
 		<-done
+		w.checkLog()
 	})
+}
+
+// checkLog says that the log of every test is free of keys and of what people write.
+func (w *world) checkLog() {
+	w.t.Helper()
+	for _, secret := range []string{consumerKey, upstreamKey, ledgertest.Key, "quantum", keyOf("", consumerKey).SHA256} {
+		if strings.Contains(w.logs.String(), secret) {
+			w.t.Errorf("the log holds %q:\n%s", secret, w.logs)
+		}
+	}
 }
 
 // deliver puts a configuration where the proxy reads it.

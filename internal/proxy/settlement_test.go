@@ -1,0 +1,85 @@
+package proxy_test
+
+import (
+	"bufio"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/modelroute/modelroute/hack/upstream/upstream"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+)
+
+func TestTheLastByteComesAfterTheSettlement(t *testing.T) {
+	cases := map[string]struct{ body, last string }{
+		"a plain answer":                 {asking("", ""), "{"},
+		"a stream":                       {asking("", streamed), "data: [DONE]"},
+		"a stream that ends early":       {asking("no-done", streamed), `data: {"error"`},
+		"a stream that reports an error": {asking("error-chunk=3", streamed), `"finish_reason":"error"`},
+	}
+	w := begin(t, setup{budgets: []*ledgerpb.Budget{monthly("", 100_000_000_000)}})
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			before := w.ledger.spends(t)["route"]
+			response, err := w.client.Do(w.chat(t.Context(), test.body))
+			w.must(err)
+			defer func() { _ = response.Body.Close() }()
+			lines := bufio.NewReader(response.Body)
+			for line := ""; !strings.Contains(line, test.last); {
+				line, err = lines.ReadString('\n')
+				if err != nil && (err != io.EOF || !strings.Contains(line, test.last)) {
+					t.Fatalf("the answer ends before its last line: %v", err)
+				}
+			}
+			if after := w.ledger.spends(t)["route"]; after.Held != 0 || after == before {
+				t.Errorf("the end is there, and the ledger has not got the settlement: %+v", after)
+			}
+		})
+	}
+}
+
+func TestASettlementOutlivesALedgerThatIsAway(t *testing.T) {
+	w := begin(t, setup{budgets: []*ledgerpb.Budget{monthly("", 10_000_000_000)}})
+	stream := w.pauseStream()
+	w.ledger.stop()
+	if _, done := stream.finish(t).expectOK(t).chunks(t); !done {
+		t.Error("a ledger that is away must not spoil an answer that is paid for")
+	}
+	w.ledger.resume(t)
+	w.booksAgree()
+	if billed := w.upstream.Billed(upstream.Filter{}); billed.Count != 1 {
+		t.Errorf("the upstream billed %d requests", billed.Count)
+	}
+}
+
+func TestConnectionsToTheUpstreamAreUsedAgain(t *testing.T) {
+	w := begin(t, setup{})
+	for _, body := range []string{asking("", streamed), asking("", ""), asking("status=400", ""), asking("", streamed)} {
+		w.ask(body)
+		w.quiet()
+	}
+	if got := w.connections.Load(); got != 1 {
+		t.Errorf("four requests, one after the other, took %d connections", got)
+	}
+}
+
+func TestWhatIsCountedHasNoLabelFromAClient(t *testing.T) {
+	w := begin(t, setup{})
+	w.ask(pageRequest).expectOK(t)
+	w.do(w.request(t.Context(), "POST", w.url+"/v1/chat/completions", `{"model":"made-up"}`, nil))
+	w.get(w.url+"/made-up", nil)
+	found := w.metrics()
+	for _, want := range []string{
+		`modelroute_proxy_requests_total{namespace="ai-platform",route="mixtral-8x22b-instruct",status_class="2xx"} 1`,
+		`modelroute_proxy_requests_total{namespace="_other",route="_other",status_class="4xx"} 2`,
+		`modelroute_proxy_tokens_total{kind="completion",namespace="ai-platform",route="mixtral-8x22b-instruct"}`,
+		`modelroute_proxy_spend_nano_usd_total{certainty="exact",namespace="ai-platform",route="mixtral-8x22b-instruct"}`,
+	} {
+		if !strings.Contains(found, want) {
+			t.Errorf("not counted: %s", want)
+		}
+	}
+	if strings.Contains(found, "made-up") {
+		t.Error("a label holds what a client sent")
+	}
+}
