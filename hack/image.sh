@@ -128,6 +128,10 @@ main() {
   local command="${1:-}"
   [[ $command =~ ^(build|load|ref|pin)$ && $# -ge 2 ]] || die "usage: hack/image.sh build|load|ref|pin IMAGE..."
   shift
+  # Two runs at once would take each other's images away.
+  mkdir -p "$OUT"
+  exec {lock}>"$OUT/lock"
+  [[ $command != build ]] || flock "$lock"
   local image
   for image in "$@"; do
     "$command" "$image"
