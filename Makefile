@@ -110,6 +110,7 @@ tidy: ## Tidy the go.mod of every module.
 .PHONY: test
 test: envtest ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
+	cd hack/cluster && $(GO_TEST) ./cmd/egress
 
 .PHONY: test-unit
 test-unit: race ## Run the tests that need no API server.
