@@ -23,6 +23,7 @@ build_binaries() {
   build_one kube "-X k8s.io/component-base/version.gitVersion=$version"
   build_one coredns
   build_one pause
+  build_one egress
   for name in "${KUBE_NAMES[@]}"; do
     ln -sfn kube "$BIN/$name"
   done

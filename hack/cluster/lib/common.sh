@@ -17,9 +17,11 @@ POD_CIDR=10.244.0.0/24
 SERVICE_CIDR=10.96.0.0/16
 API_SERVICE_IP=10.96.0.1
 PAUSE_IMAGE=localhost/modelroute-pause:v1
+# The one host outside of the machine that pods may reach, if any.
+EGRESS_HOST="${CLUSTER_EGRESS:-}"
 
-# The order in which the components depend on each other.
-COMPONENTS=(containerd etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns)
+# The order in which the components depend on each other; egress is the only one that is not always wanted.
+COMPONENTS=(containerd etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy coredns egress)
 
 # What is on this machine is never behind a proxy.
 export NO_PROXY="${NO_PROXY:+$NO_PROXY,}$NODE_IP,127.0.0.1" no_proxy="${no_proxy:+$no_proxy,}$NODE_IP,127.0.0.1"
@@ -63,7 +65,7 @@ admin() { "$BIN/kubectl" --kubeconfig "$ADMIN_KUBECONFIG" "$@"; }
 # render TEMPLATE TARGET fills in the @NAMES@ of a template; a target that is already right keeps its time.
 render() {
   local text name script=()
-  for name in STATE RUN ETC PKI NODE NODE_IP BRIDGE POD_CIDR SERVICE_CIDR PAUSE_IMAGE; do
+  for name in STATE RUN ETC PKI NODE NODE_IP BRIDGE POD_CIDR SERVICE_CIDR PAUSE_IMAGE EGRESS_HOST; do
     script+=(-e "s|@$name@|${!name}|g")
   done
   text="$(sed "${script[@]}" "$SOURCE/config/$1")"

@@ -1,5 +1,6 @@
-# shellcheck shell=bash disable=SC2034,SC2054 # COMMAND is used in processes.sh; commas belong to some of the flags.
-# For each component its command line (in COMMAND) and a probe that succeeds once it does its work.
+# shellcheck shell=bash disable=SC2034,SC2054 # COMMAND and ENVIRONMENT are used in processes.sh; commas belong to some of the flags.
+# For each component its command line (in COMMAND), what it needs in its environment (in ENVIRONMENT), and a probe that succeeds
+# once it does its work.
 
 ask() { curl --noproxy '*' -fsS --max-time 2 "$@"; }
 
@@ -61,3 +62,10 @@ command_coredns() {
   COMMAND=("$BIN/coredns" -conf "$ETC/coredns.Corefile")
 }
 probe_coredns() { (exec 3<>"/dev/tcp/$NODE_IP/53"); }
+
+# Only this component leaves the machine, so only it is told of a proxy; by its environment, because the URL may hold a password.
+command_egress() {
+  COMMAND=("$BIN/egress" -listen "$NODE_IP:443" -target "$EGRESS_HOST:443")
+  ENVIRONMENT=("HTTPS_PROXY=${HTTPS_PROXY:-${https_proxy:-}}" "NO_PROXY=$NO_PROXY")
+}
+probe_egress() { (exec 3<>"/dev/tcp/$NODE_IP/443"); }

@@ -25,8 +25,14 @@ pid_of() {
   done
 }
 
-# digest NAME prints a hash of a component's command line and configuration files; it rides along in the process's environment.
-digest() { { printf '%s\0' "${COMMAND[@]}" && cat "$ETC/$1".* 2>/dev/null; } | sha256sum | cut -d' ' -f1; }
+# digest NAME prints a hash of a component's command line, environment and configuration files; it rides along in that environment.
+# Some components have no files.
+digest() {
+  {
+    printf '%s\0' "${COMMAND[@]}" "${ENVIRONMENT[@]}"
+    cat "$ETC/$1".* 2>/dev/null || true
+  } | sha256sum | cut -d' ' -f1
+}
 
 # as_wanted NAME PID tells whether a process was started with today's command line, configuration and binary.
 as_wanted() {
@@ -45,6 +51,7 @@ probe_within() {
 
 # start NAME starts a component unless it runs as it should and answers.
 start() {
+  ENVIRONMENT=()
   "command_${1//-/_}"
   local pid
   pid="$(pid_of "$1")"
@@ -53,12 +60,16 @@ start() {
   fi
   stop "$1"
   say "starting $1"
-  # A clean environment: neither proxies nor Go settings of the caller reach the components. setsid keeps them from the
-  # caller's signals, and the lock is not theirs to hold.
+  # A clean environment: no proxy or Go setting of the caller reaches a component but what it asks for in ENVIRONMENT, which no
+  # argument shows. setsid keeps them from the caller's signals, and the lock is not theirs to hold.
   (
     exec {LOCK_FD}>&- </dev/null >>"$LOGS/$1.log" 2>&1
-    exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
-      MODELROUTE_CLUSTER="$STATE" MODELROUTE_DIGEST="$(digest "$1")" setsid --fork "${COMMAND[@]}"
+    digest="$(digest "$1")"
+    mapfile -t exported < <(compgen -e)
+    export -n "${exported[@]}"
+    export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
+      MODELROUTE_CLUSTER="$STATE" MODELROUTE_DIGEST="$digest" "${ENVIRONMENT[@]}"
+    exec setsid --fork "${COMMAND[@]}"
   )
   # setsid --fork returns before the process has its new name.
   local deadline=$((SECONDS + 10))

@@ -6,6 +6,7 @@ status_local() {
   need_root
   local name state result=0
   for name in "${COMPONENTS[@]}"; do
+    wanted "$name" || continue
     state=up
     if [[ -z $(pid_of "$name") ]]; then
       state=down

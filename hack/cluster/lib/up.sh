@@ -3,6 +3,7 @@
 
 cluster_up() {
   local began="$SECONDS"
+  check_egress
   mkdir -p "$LOGS" "$RUN" "$STATE/pv/ledger"
   chmod 700 "$RUN"
   install_packages
@@ -44,6 +45,7 @@ render_all() {
   render kubelet.yaml "$ETC/kubelet.yaml"
   render kube-proxy.yaml "$ETC/kube-proxy.yaml"
   render Corefile "$ETC/coredns.Corefile"
+  render_egress
   render cluster.yaml "$ETC/cluster.yaml"
 }
 
@@ -77,10 +79,14 @@ start_components() {
   await kube-apiserver
   local name
   for name in "${COMPONENTS[@]:3}"; do
-    start "$name"
+    if wanted "$name"; then
+      start "$name"
+    else
+      stop "$name"
+    fi
   done
   for name in "${COMPONENTS[@]:3}"; do
-    await "$name"
+    ! wanted "$name" || await "$name"
   done
 }
 
