@@ -159,7 +159,9 @@ TEXT
 main() {
   local began=$SECONDS
   hack/ensure.sh curl:curl
-  step "A cluster: a real one-node Kubernetes, unless KUBECONFIG names yours" hack/cluster/cluster up
+  # Pods of the local cluster have no way out of the machine; the real OpenRouter is the one host that they are let through to.
+  step "A cluster: a real one-node Kubernetes, unless KUBECONFIG names yours" \
+    env CLUSTER_EGRESS="${OPENROUTER_API_KEY:+openrouter.ai}" hack/cluster/cluster up
   step "The images" build_and_load_images
   step "Install ModelRoute" hack/deploy.sh up
   step "Apply the sample route and its upstream's key, wait until it is Ready" apply_route
