@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -180,14 +179,8 @@ func (w *world) consumerSecret(routeName, consumer string) *corev1.Secret {
 // acceptedHashes are the hashes of the keys that the proxies accept of a consumer.
 func (w *world) acceptedHashes(route, consumer string) []string {
 	w.t.Helper()
-	secret := &corev1.Secret{}
-	w.get(route+".config", secret)
-	var config routeconfig.Config
-	if err := json.Unmarshal(secret.Data[desired.ConfigKey], &config); err != nil {
-		w.t.Fatal(err)
-	}
 	var hashes []string
-	for _, one := range config.Routes[0].Consumers {
+	for _, one := range w.proxyConfig(route).Routes[0].Consumers {
 		for _, key := range one.Keys {
 			if one.Name == consumer {
 				hashes = append(hashes, key.SHA256)

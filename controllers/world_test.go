@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -71,6 +72,7 @@ func newWorld(t *testing.T) *world {
 // newWorldAt makes a world whose managers go by the given clock, and starts none.
 func newWorldAt(t *testing.T, clock clock.WithTicker) *world {
 	t.Helper()
+	t.Parallel() // Tests wait more than they work.
 	config := apiServerConfig(t)
 	scheme, err := NewScheme()
 	if err != nil {
@@ -132,13 +134,19 @@ func (c countingLedger) PutRoute(ctx context.Context, request *ledgerpb.PutRoute
 // startManager starts a manager, as the leader.
 func (w *world) startManager() {
 	w.t.Helper()
+	w.startManagerWith(func(ctrl.Manager, *ModelRouteReconciler) error { return nil })
+}
+
+// startManagerWith starts a manager after setUp has added to it, or changed its reconciler.
+func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler) error) {
+	w.t.Helper()
 	tokenFile := filepath.Join(w.t.TempDir(), "token")
 	if err := os.WriteFile(tokenFile, []byte(ledgertest.Key+"\n"), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 	cacheOptions := CacheOptions()
 	cacheOptions.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
-	manager, err := ctrl.NewManager(w.config, ctrl.Options{
+	manager, err := ctrl.NewManager(w.managerConfig(), ctrl.Options{
 		Scheme:     w.client.Scheme(),
 		Cache:      cacheOptions,
 		NewClient:  w.countingClient,
@@ -159,7 +167,7 @@ func (w *world) startManager() {
 		Random: rand.Reader,
 		Config: Config{Namespace: w.namespace, LedgerURL: w.ledger.URL, ProxyImage: testImage},
 	}
-	if err := w.reconciler.SetupWithManager(manager); err != nil {
+	if err := errors.Join(setUp(manager, w.reconciler), w.reconciler.SetupWithManager(manager)); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
@@ -173,6 +181,13 @@ func (w *world) startManager() {
 		cancel()
 		running.Wait()
 	}
+}
+
+// managerConfig is how the manager reaches the API server: under the rights of config/rbac and no others.
+func (w *world) managerConfig() *rest.Config {
+	config := rest.CopyConfig(w.config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: managerUser}
+	return config
 }
 
 // stopManager stops the manager that runs, if one does.
@@ -338,4 +353,11 @@ func (w *world) until(name, condition string, status metav1.ConditionStatus, rea
 func (w *world) untilReady(name string) *v1alpha1.ModelRoute {
 	w.t.Helper()
 	return w.until(name, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+}
+
+// testRealClock is the machine's clock.
+var testRealClock = clock.RealClock{}
+
+func keyOfRoute(w *world, name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: w.namespace, Name: name}
 }
