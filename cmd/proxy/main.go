@@ -52,8 +52,10 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.SetOutput(output)
 	set.StringVar(&f.listen, "listen", ":8080", "address for clients")
 	set.StringVar(&f.adminListen, "admin-listen", ":8081", "address for /healthz, /readyz and /metrics")
-	set.StringVar(&f.configDir, "config-dir", "/etc/modelroute/config", "directory with the configuration, "+configsource.Key+"; empty for none")
-	set.StringVar(&f.configSecret, "config-secret", "", "Secret with the configuration, NAMESPACE/NAME, watched at the API server; empty for none")
+	set.StringVar(&f.configDir, "config-dir", "/etc/modelroute/config",
+		"directory with the configuration, "+configsource.Key+"; empty for none")
+	set.StringVar(&f.configSecret, "config-secret", "",
+		"Secret with the configuration, NAMESPACE/NAME, watched at the API server; empty for none")
 	set.StringVar(&f.ledgerTokenFile, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
 	set.StringVar(&f.instance, "instance", "", "name of this proxy, such as the pod's; default the host name")
 	set.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long new requests are still served after SIGTERM")

@@ -31,7 +31,8 @@ func admit(caller *principal, body []byte) (*admission, *openai.Error) {
 		return nil, refusal
 	}
 	if name, forbidden := openai.ForbiddenField(chat); forbidden {
-		return nil, openai.InvalidRequest(name, "%s is not the client's to set here: it could change the model or the price, which belong to the route.", name)
+		return nil, openai.InvalidRequest(name,
+			"%s is not the client's to set here: it could change the model or the price, which belong to the route.", name)
 	}
 	if granted.denies() && chat.UnboundedInput != "" {
 		return nil, openai.InvalidRequest(chat.UnboundedInput,

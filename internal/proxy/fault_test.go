@@ -43,7 +43,8 @@ func (w *world) uncertainlyBooked(t *testing.T, before mark) {
 	t.Helper()
 	got, billed := w.since(before)
 	if got.Settled != 0 || got.Uncertain < billed || got.Uncertain < leastHold || got.Uncertain > mostHold {
-		t.Errorf("booked %+v, while the upstream billed %d: want the hold, between %d and %d, as uncertain", got, billed, leastHold, mostHold)
+		t.Errorf("booked %+v, while the upstream billed %d: want the hold, between %d and %d, as uncertain",
+			got, billed, leastHold, mostHold)
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"testing"
 
@@ -13,8 +14,10 @@ func TestNothingOfTheClientsHeaderGoesUpstream(t *testing.T) {
 	body := asking("", "")
 	request := w.chat(t.Context(), body)
 	for name, value := range map[string]string{
-		"Cookie": "session=1", "X-Api-Key": consumerKey, "X-Forwarded-For": "10.0.0.1", "Openai-Organization": "org", "X-Custom": "1", "Referer": "https://x/",
-		"X-Upstream-Fault": "status=500", "Http-Referer": "https://x/", "X-Openrouter-Cache": "true", "Connection": "X-Custom", "Te": "trailers",
+		"Cookie": "session=1", "X-Api-Key": consumerKey, "X-Forwarded-For": "10.0.0.1", "Openai-Organization": "org",
+		"X-Custom": "1", "Referer": "https://x/",
+		"X-Upstream-Fault": "status=500", "Http-Referer": "https://x/", "X-Openrouter-Cache": "true",
+		"Connection": "X-Custom", "Te": "trailers",
 	} {
 		request.Header.Set(name, value)
 	}
@@ -48,11 +51,10 @@ func TestOnlyWhatClientsNeedOfTheUpstreamsHeaderComesBack(t *testing.T) {
 	}
 	w.received.answerWith(func(answer http.ResponseWriter, _ *http.Request) {
 		header := answer.Header()
-		for name, values := range kept {
-			header[name] = values
-		}
+		maps.Copy(header, kept)
 		for name, value := range map[string]string{
-			"Set-Cookie": "session=1", "Server": "cloudflare", "Authorization": "Bearer " + upstreamKey, "Www-Authenticate": "Bearer", "X-Api-Key": upstreamKey,
+			"Set-Cookie": "session=1", "Server": "cloudflare", "Authorization": "Bearer " + upstreamKey,
+			"Www-Authenticate": "Bearer", "X-Api-Key": upstreamKey,
 			"Openai-Organization": "our-own", "Alt-Svc": "h3", "Via": "1.1 x", "Access-Control-Allow-Origin": "*", "Location": "/elsewhere",
 		} {
 			header.Set(name, value)

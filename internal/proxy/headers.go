@@ -29,7 +29,9 @@ func requestHeader(key string, stream bool) http.Header {
 
 // relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name a request in a
 // bug report. All others stay here, among them Set-Cookie, Server and whatever describes the connection.
-var relayedHeaders = []string{"Retry-After", "Retry-After-Ms", "X-Generation-Id", "X-Request-Id", "X-Should-Retry", "Openai-Processing-Ms", "Openai-Version"}
+var relayedHeaders = []string{
+	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Generation-Id", "X-Request-Id", "Openai-Processing-Ms", "Openai-Version",
+}
 
 const rateLimitPrefix = "X-Ratelimit-"
 

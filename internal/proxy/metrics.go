@@ -36,7 +36,8 @@ type metrics struct {
 func newMetrics() *metrics {
 	const namespace = "modelroute_proxy"
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, append(routeLabels, labels...))
+		options := prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}
+		return prometheus.NewCounterVec(options, append(routeLabels, labels...))
 	}
 	gauge := func(name, help string) prometheus.GaugeOpts {
 		return prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}
@@ -51,13 +52,16 @@ func newMetrics() *metrics {
 			Namespace: namespace, Name: "request_duration_seconds", Help: "Time from a request's header to the last byte of its answer.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
 		}, routeLabels),
-		inFlight:         prometheus.NewGauge(gauge("requests_in_flight", "Requests that are being answered now.")),
-		reloadSuccessful: prometheus.NewGauge(gauge("config_last_reload_successful", "1 if the last configuration that arrived is served, else 0.")),
+		inFlight: prometheus.NewGauge(gauge("requests_in_flight", "Requests that are being answered now.")),
+		reloadSuccessful: prometheus.NewGauge(gauge("config_last_reload_successful",
+			"1 if the last configuration that arrived is served, else 0.")),
 		reloadTime: prometheus.NewGauge(gauge("config_last_reload_success_timestamp_seconds",
 			"When the configuration that is served was taken up, in Unix seconds.")),
-		configHash: prometheus.NewGaugeVec(gauge("config_hash_info", "1 for the SHA-256 of the configuration that is served."), []string{"sha256"}),
+		configHash: prometheus.NewGaugeVec(gauge("config_hash_info",
+			"1 for the SHA-256 of the configuration that is served."), []string{"sha256"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend, m.reloadSuccessful, m.reloadTime, m.configHash,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend,
+		m.reloadSuccessful, m.reloadTime, m.configHash,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func TestTheLastByteComesAfterTheSettlement(t *testing.T) {
 			lines := bufio.NewReader(response.Body)
 			for line := ""; !strings.Contains(line, test.last); {
 				line, err = lines.ReadString('\n')
-				if err != nil && (err != io.EOF || !strings.Contains(line, test.last)) {
+				if err != nil && (!errors.Is(err, io.EOF) || !strings.Contains(line, test.last)) {
 					t.Fatalf("the answer ends before its last line: %v", err)
 				}
 			}

@@ -5,10 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -243,15 +243,6 @@ func (w *world) metrics() string {
 	return w.get(w.adminURL+"/metrics", nil).body
 }
 
-// reply is an answer that was read to its end.
-type reply struct {
-	status int
-	header http.Header
-	body   string
-	// broken is why the body could not be read to its end.
-	broken error
-}
-
 func (w *world) do(request *http.Request) reply {
 	w.t.Helper()
 	response, err := w.client.Do(request)
@@ -270,9 +261,7 @@ func (w *world) request(ctx context.Context, method, url, body string, header ht
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	w.must(err)
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	return request
 }
 
@@ -341,63 +330,6 @@ func (w *world) routeSpend() spend {
 	return w.ledger.spends(w.t)["route"]
 }
 
-// receiver remembers what the upstream got.
-type receiver struct {
-	next http.Handler
-
-	mutex    sync.Mutex
-	requests []received
-	// instead answers in the upstream's place where it is set.
-	instead http.HandlerFunc
-}
-
-type received struct {
-	header http.Header
-	host   string
-	path   string
-	body   string
-}
-
-func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(request.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	request.Body = io.NopCloser(bytes.NewReader(body))
-	r.mutex.Lock()
-	r.requests = append(r.requests, received{header: request.Header.Clone(), host: request.Host, path: request.URL.Path, body: string(body)})
-	instead := r.instead
-	r.mutex.Unlock()
-	if instead != nil {
-		instead(w, request)
-		return
-	}
-	r.next.ServeHTTP(w, request)
-}
-
-func (r *receiver) answerWith(handler http.HandlerFunc) {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	r.instead = handler
-}
-
-func (r *receiver) all() []received {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return append([]received(nil), r.requests...)
-}
-
-// last is the last request that the upstream got.
-func (w *world) last() received {
-	w.t.Helper()
-	all := w.received.all()
-	if len(all) == 0 {
-		w.t.Fatal("the upstream got no request")
-	}
-	return all[len(all)-1]
-}
-
 // logBuffer is the proxy's log.
 type logBuffer struct {
 	mutex  sync.Mutex
@@ -414,54 +346,4 @@ func (b *logBuffer) String() string {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	return b.buffer.String()
-}
-
-// failure is an error in OpenAI's shape, with all of its four members.
-type failure struct {
-	Message string
-	Type    string
-	Param   *string
-	Code    *string
-}
-
-func (r reply) failure(t *testing.T) failure {
-	t.Helper()
-	var shape struct {
-		Error map[string]json.RawMessage `json:"error"`
-	}
-	if err := json.Unmarshal([]byte(r.body), &shape); err != nil {
-		t.Fatalf("the error is no JSON: %v\n%s", err, r.body)
-	}
-	var found failure
-	for name, member := range map[string]any{"message": &found.Message, "type": &found.Type, "param": &found.Param, "code": &found.Code} {
-		raw, present := shape.Error[name]
-		if !present {
-			t.Fatalf("the error lacks the member %s: %s", name, r.body)
-		}
-		if err := json.Unmarshal(raw, member); err != nil {
-			t.Fatalf("the member %s of the error: %v", name, err)
-		}
-	}
-	return found
-}
-
-// expectFailure checks status and code of an error.
-func (r reply) expectFailure(t *testing.T, status int, code string) failure {
-	t.Helper()
-	if r.status != status {
-		t.Fatalf("status %d, want %d: %s", r.status, status, r.body)
-	}
-	found := r.failure(t)
-	if found.Code == nil || *found.Code != code {
-		t.Fatalf("the error's code is not %s: %s", code, r.body)
-	}
-	return found
-}
-
-func (r reply) expectOK(t *testing.T) reply {
-	t.Helper()
-	if r.status != http.StatusOK || r.broken != nil {
-		t.Fatalf("status %d, %v: %s", r.status, r.broken, r.body)
-	}
-	return r
 }

@@ -70,7 +70,8 @@ func (r *receiver) Add(object any) error {
 	}
 	encoded, found := secret.Data[Key]
 	if !found {
-		r.logger.LogAttrs(r.ctx, slog.LevelWarn, "The configuration Secret has no configuration; keeping the last one", slog.String("key", Key))
+		r.logger.LogAttrs(r.ctx, slog.LevelWarn, "The configuration Secret has no configuration; keeping the last one",
+			slog.String("key", Key))
 		return nil
 	}
 	send(r.ctx, r.contents, encoded)

@@ -56,7 +56,7 @@ func withCluster(m *testing.M) int {
 }
 
 func prepare(environment *envtest.Environment, config *rest.Config) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) //nolint:forbidigo // there is no test yet whose context could be used
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) //nolint:forbidigo // No test has begun yet.
 	defer cancel()
 	cluster.admin = config
 	var err error
