@@ -16,9 +16,10 @@ import (
 func TestAnUpstreamsKeyThatIsNotThereIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	w.delete(w.upstreamSecret(""))
-	w.create(w.route("chat"))
+	w.create(w.route())
 	route := w.until("chat", v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound)
-	want := fmt.Sprintf("Secret %q does not exist: create it in namespace %s with the upstream's API key under %q.", upstreamSecret, w.namespace, upstreamKey)
+	want := fmt.Sprintf("Secret %q does not exist: create it in namespace %s with the upstream's API key under %q.",
+		upstreamSecret, w.namespace, upstreamKey)
 	if diff := cmp.Diff(want, conditionOf(route, v1alpha1.ConditionReady).Message); diff != "" {
 		t.Errorf("message (-want +got):\n%s", diff)
 	}
@@ -41,7 +42,7 @@ func TestTheUpstreamsSecretIsNotTouched(t *testing.T) {
 	w := newWorld(t)
 	before := &corev1.Secret{}
 	w.get(upstreamSecret, before)
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 	after := &corev1.Secret{}
 	w.get(upstreamSecret, after)
 	if diff := cmp.Diff(before, after); diff != "" {
@@ -86,7 +87,7 @@ func TestARouteThatTurnsBadGoesOnServingItsLastGoodGeneration(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.serve(w.route("chat"))
+			w.serve(w.route())
 			w.quiet("chat")
 			before := w.versions()
 			delete(before, "ModelRoute chat")
@@ -125,7 +126,7 @@ func TestARouteThatTurnsBadGoesOnServingItsLastGoodGeneration(t *testing.T) {
 
 func TestTheStatusNamesEveryBadField(t *testing.T) {
 	w := newWorld(t)
-	route := w.route("chat")
+	route := w.route()
 	route.Spec.Budgets[0].Window.TimeZone = "Europe/Nowhere"
 	route.Spec.Consumers[0].SecretName = upstreamSecret
 	w.create(route)

@@ -22,8 +22,8 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
 }
 
-// CacheOptions let the cache see only what the operator has made: other people's Secrets never get into its memory. The fields' owners are needed of the children
-// alone.
+// CacheOptions let the cache see only what the operator has made: other people's Secrets never get into its memory. The fields' owners
+// are needed of the children alone.
 func CacheOptions() cache.Options {
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
 	pods := ours

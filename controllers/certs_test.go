@@ -107,7 +107,7 @@ func TestAnAuthorityThatIsGoneIsReplacedAndTheProxiesAreTold(t *testing.T) {
 		issuer := &certs.Issuer{Client: r.Client, Live: r.Live, Namespace: w.namespace, Clock: testRealClock}
 		return issuer.SetupWithManager(manager)
 	})
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 	first := &corev1.Secret{}
 	w.get(certs.AuthoritySecret, first)
 	if w.proxyConfig("chat").Ledger.CA != string(first.Data["ca.crt"]) {

@@ -22,7 +22,7 @@ var errNotDelivered = errors.New("its key is not delivered")
 
 func TestARouteGetsChildrenThatItOwns(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 	route := w.untilReady("chat")
 
 	children := map[string]client.Object{
@@ -68,7 +68,7 @@ func TestARouteGetsChildrenThatItOwns(t *testing.T) {
 
 func TestARouteShowsWhatItServes(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 	route := w.untilReady("chat")
 
 	if want := "http://chat." + w.namespace + ".svc/v1"; route.Status.Endpoint != want {
@@ -95,7 +95,7 @@ func TestARouteShowsWhatItServes(t *testing.T) {
 
 func TestAPassOverAnUnchangedWorldWritesNothing(t *testing.T) {
 	w := newWorld(t)
-	route := w.route("chat")
+	route := w.route()
 	route.Spec.Proxy.Resources = &v1alpha1.Resources{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: quantity("0.5"), corev1.ResourceMemory: quantity("0.125Gi")},
 	}
@@ -131,7 +131,7 @@ func TestAPassOverAnUnchangedWorldWritesNothing(t *testing.T) {
 
 func TestAnEditedOrDeletedChildHeals(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 
 	change(w, "chat-proxy", &appsv1.Deployment{}, func(d *appsv1.Deployment) {
 		d.Spec.Template.Spec.Containers[0].Image = "somebody/else"
@@ -195,7 +195,7 @@ func TestAForeignObjectIsLeftAlone(t *testing.T) {
 			w := newWorld(t)
 			foreign := test.foreign(w.namespace)
 			w.create(foreign)
-			w.create(w.route("chat"))
+			w.create(w.route())
 			route := w.until("chat", v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonChildNotOwned)
 
 			if message := conditionOf(route, v1alpha1.ConditionProgrammed).Message; !strings.Contains(message, test.message) {
@@ -219,15 +219,15 @@ func TestAForeignObjectIsLeftAlone(t *testing.T) {
 
 func TestARouteThatIsMadeAgainWaitsForTheChildrenOfTheEarlierOne(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.route("chat"))
-	w.delete(w.route("chat"))
+	w.serve(w.route())
+	w.delete(w.route())
 	w.eventually("the route is gone", func() error {
 		if w.exists("chat", &v1alpha1.ModelRoute{}) {
 			return errors.New("it is there")
 		}
 		return nil
 	})
-	w.create(w.route("chat"))
+	w.create(w.route())
 	route := w.until("chat", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending)
 	if message := conditionOf(route, v1alpha1.ConditionProgrammed).Message; !strings.Contains(message, "of an earlier route is still being deleted") {
 		t.Errorf("the message is %q", message)

@@ -15,7 +15,8 @@ import (
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
-// verdict is the outcome of one condition. Its message is the same for as long as nothing happens, and says what to do where something can be done.
+// verdict is the outcome of one condition. Its message is the same for as long as nothing happens, and says what to do where something
+// can be done.
 type verdict struct {
 	status          metav1.ConditionStatus
 	reason, message string
@@ -32,7 +33,8 @@ func notObserved() verdict {
 	return unknown(v1alpha1.ReasonNotObserved, "This was not looked at, since something earlier failed.")
 }
 
-// conditions are all conditions of a pass. Ready summarises the first four; WithinBudget is none of them, since a budget that holds is a healthy system.
+// conditions are all conditions of a pass. Ready summarises the first four; WithinBudget is none of them, since a budget that holds is a
+// healthy system.
 func conditions(s *scope, shown figures) []metav1.Condition {
 	summarised := []struct {
 		name string
@@ -58,7 +60,9 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 			ready = each.verdict
 		}
 	}
-	written = append(written, s.condition(v1alpha1.ConditionWithinBudget, withinBudget(s, shown)), s.condition(v1alpha1.ConditionReady, ready))
+	written = append(written,
+		s.condition(v1alpha1.ConditionWithinBudget, withinBudget(s, shown)),
+		s.condition(v1alpha1.ConditionReady, ready))
 	switch {
 	case ready.status == metav1.ConditionTrue:
 	case isStalled(s):
@@ -114,7 +118,8 @@ func resolvedRefs(s *scope) verdict {
 
 const (
 	noReplicas        = "No proxy runs, since spec.proxy.replicas is 0: nobody is served."
-	ledgerUnavailable = "The ledger cannot be reached, so that it is not known which proxies serve this generation. See the Deployment modelroute-ledger."
+	ledgerUnavailable = "The ledger cannot be reached, so that it is not known which proxies serve this generation. " +
+		"See the pods of modelroute-ledger in the operator's namespace."
 )
 
 func programmed(s *scope) verdict {
@@ -176,7 +181,8 @@ func failed(s *scope) verdict {
 		return notObserved()
 	case errors.As(s.err, &write) && write.Reason() != metav1.StatusReasonUnknown:
 		return unknown(v1alpha1.ReasonInternalError, fmt.Sprintf(
-			"The API server refuses to write the %s (%s). This is tried again; the manager's log has the details.", write.Kind, write.Reason()))
+			"The API server refuses to write the %s (%s). This is tried again; the manager's log has the details.",
+			write.Kind, write.Reason()))
 	}
 	return unknown(v1alpha1.ReasonInternalError, "Something failed and is tried again; the manager's log has the details.")
 }

@@ -119,7 +119,8 @@ func TestConditionsSay(t *testing.T) {
 			s.validated, s.resolved = false, false
 			return s
 		}, []string{
-			"Accepted=Unknown/InternalError", "ResolvedRefs=Unknown/InternalError", "Programmed=Unknown/InternalError", "Available=True/Available",
+			"Accepted=Unknown/InternalError", "ResolvedRefs=Unknown/InternalError", "Programmed=Unknown/InternalError",
+			"Available=True/Available",
 			"WithinBudget=True/WithinBudget", "Ready=Unknown/InternalError", "Reconciling=True/InternalError"}},
 		"Pending, while a proxy serves an earlier generation": {func() *scope {
 			s := healthy()

@@ -73,7 +73,7 @@ func exhaustedOf(consumer string, specs []v1alpha1.Budget, statuses []v1alpha1.B
 	var exhausted []exhaustedBudget
 	for _, spec := range specs {
 		for _, status := range statuses {
-			if spec.Name == status.Name && spec.Enforcement == v1alpha1.EnforcementDeny && status.State == v1alpha1.BudgetState(budget.Exhausted) {
+			if spec.Name == status.Name && denies(spec) && status.State == v1alpha1.BudgetState(budget.Exhausted) {
 				exhausted = append(exhausted, exhaustedBudget{consumer: consumer, spec: spec, status: status})
 			}
 		}

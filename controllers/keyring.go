@@ -22,8 +22,8 @@ func newConsumerKey(secret string) consumerKey {
 	return consumerKey{Key: routeconfig.Key{ID: keys.ID(hash), SHA256: hash}, secret: secret}
 }
 
-// keyring holds the keys that are made and not delivered yet: in memory alone, since a key is not to be at rest anywhere but in its consumer's Secret. After a
-// restart such a key is made anew; nobody has seen the old one.
+// keyring holds the keys that are made and not delivered yet: in memory alone, since a key is not to be at rest anywhere but in its
+// consumer's Secret. After a restart such a key is made anew; nobody has seen the old one.
 type keyring struct {
 	mu      sync.Mutex
 	pending map[types.NamespacedName]pendingKeys

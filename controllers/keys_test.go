@@ -36,7 +36,7 @@ func (w *world) untilNewKey(route, consumer, old string) *corev1.Secret {
 
 func TestAKeyIsDeliveredOnlyOnceEveryReadyProxyAcceptsIt(t *testing.T) {
 	w := newWorld(t)
-	w.create(w.route("chat"))
+	w.create(w.route())
 	w.until("chat", v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonPending)
 	if w.exists("chat-search", &corev1.Secret{}) {
 		t.Fatal("the key is delivered though no proxy is ready")
@@ -67,7 +67,7 @@ func TestAKeyIsDeliveredOnlyOnceEveryReadyProxyAcceptsIt(t *testing.T) {
 
 func TestAKeyThatAManagerHadNotDeliveredIsMadeAnewByTheNext(t *testing.T) {
 	w := newWorld(t)
-	w.create(w.route("chat"))
+	w.create(w.route())
 	w.deployment("chat")
 	w.stopManager()
 	lost := w.acceptedHashes("chat", "search")
@@ -97,7 +97,7 @@ func TestAConsumersSecretIsNeverTrusted(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.serve(w.route("chat"))
+			w.serve(w.route())
 			old := keyOf(w.consumerSecret("chat", "search"))
 			test.meddle(w)
 			secret := w.untilNewKey("chat", "search", old)
@@ -111,7 +111,7 @@ func TestAConsumersSecretIsNeverTrusted(t *testing.T) {
 
 func TestTheRestOfAConsumersSecretHealsAndTheKeyStays(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 	old := keyOf(w.consumerSecret("chat", "search"))
 	change(w, "chat-search", &corev1.Secret{}, func(s *corev1.Secret) {
 		s.Data["OPENAI_BASE_URL"] = []byte("http://elsewhere/v1")
@@ -132,7 +132,7 @@ func TestTheRestOfAConsumersSecretHealsAndTheKeyStays(t *testing.T) {
 
 func TestAConsumerThatIsRemovedLosesItsKeyAndSecret(t *testing.T) {
 	w := newWorld(t)
-	route := w.route("chat")
+	route := w.route()
 	route.Spec.Consumers = append(route.Spec.Consumers, v1alpha1.Consumer{Name: "batch", SecretName: "for-batch"})
 	w.serve(route)
 	kept := keyOf(w.consumerSecret("chat", "search"))
@@ -155,7 +155,7 @@ func TestAConsumerThatIsRemovedLosesItsKeyAndSecret(t *testing.T) {
 
 func TestAConsumersSecretThatIsRenamedComesWithANewKey(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 	old := keyOf(w.consumerSecret("chat", "search"))
 	change(w, "chat", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Spec.Consumers[0].SecretName = "for-search" })
 	w.untilNewKey("chat", "search", old)
@@ -166,7 +166,7 @@ func TestAConsumersSecretThatIsRenamedComesWithANewKey(t *testing.T) {
 
 func TestTwoConsumersThatSwapTheirSecretsGetNewKeys(t *testing.T) {
 	w := newWorld(t)
-	route := w.route("chat")
+	route := w.route()
 	route.Spec.Consumers = append(route.Spec.Consumers, v1alpha1.Consumer{Name: "batch"})
 	w.serve(route)
 	first, second := keyOf(w.consumerSecret("chat", "search")), keyOf(w.consumerSecret("chat", "batch"))
@@ -182,7 +182,7 @@ func TestTwoConsumersThatSwapTheirSecretsGetNewKeys(t *testing.T) {
 
 func TestARouteWithoutReplicasIsReadyAndDeliversNoKey(t *testing.T) {
 	w := newWorld(t)
-	route := w.route("chat")
+	route := w.route()
 	*route.Spec.Proxy.Replicas = 0
 	w.create(route)
 	w.rollOut("chat")
@@ -197,7 +197,7 @@ func TestARouteWithoutReplicasIsReadyAndDeliversNoKey(t *testing.T) {
 
 func TestTheKeyIsNotOnTheDeployment(t *testing.T) {
 	w := newWorld(t)
-	w.serve(w.route("chat"))
+	w.serve(w.route())
 	deployment := &appsv1.Deployment{}
 	w.get("chat-proxy", deployment)
 	if encoded := fmt.Sprint(deployment); strings.Contains(encoded, keyOf(w.consumerSecret("chat", "search"))) || strings.Contains(encoded, "the upstream's key") {
@@ -206,15 +206,13 @@ func TestTheKeyIsNotOnTheDeployment(t *testing.T) {
 }
 
 // untilEvent waits for an event with the given reason.
-func (w *world) untilEvent(reason string) string {
+func (w *world) untilEvent(reason string) {
 	w.t.Helper()
-	var found string
 	w.eventually("there is an event "+reason, func() error {
 		for {
 			select {
 			case event := <-w.events:
 				if strings.Contains(event, " "+reason+" ") {
-					found = event
 					return nil
 				}
 			default:
@@ -222,5 +220,4 @@ func (w *world) untilEvent(reason string) string {
 			}
 		}
 	})
-	return found
 }

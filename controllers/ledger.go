@@ -26,7 +26,8 @@ const (
 
 // Ledger is what the manager asks of the ledger.
 type Ledger interface {
-	// PutRoute replaces the budgets of a route and who may serve it. The error is an *InvalidBudgetsError if the ledger finds fault with the request.
+	// PutRoute replaces the budgets of a route and who may serve it. It returns an *InvalidBudgetsError if the ledger finds fault with the
+	// request.
 	PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error
 	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
 	ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, error)

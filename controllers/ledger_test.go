@@ -34,20 +34,20 @@ func (w *world) untilSpent(name, total string) *v1alpha1.ModelRoute {
 }
 
 func TestSpendIsShownAtOnceWhenABudgetIsUsedUpAndElseNowAndThen(t *testing.T) {
-	clock := testclock.NewFakeClock(time.Now()) //nolint:forbidigo // The clock begins now, near the API server's, and stands still.
+	clock := testclock.NewFakeClock(time.Now())
 	w := newWorldAt(t, clock)
 	w.startManager()
-	w.create(w.route("chat"))
+	w.create(w.route())
 	w.runPod("chat", "one")
 	p := w.runProxy("chat", "one")
 	// look lets the manager look at the ledger again, and waits until it has.
 	look := func() {
-		asked := w.reconciler.Usage.Of(keyOfRoute(w, "chat")).asked
+		asked := w.reconciler.Usage.of(keyOfRoute(w, "chat")).asked
 		w.eventually("the ledger is asked again", func() error {
 			if clock.HasWaiters() {
 				clock.Step(usageInterval)
 			}
-			if !w.reconciler.Usage.Of(keyOfRoute(w, "chat")).asked.After(asked) {
+			if !w.reconciler.Usage.of(keyOfRoute(w, "chat")).asked.After(asked) {
 				return errors.New("it was not")
 			}
 			return nil
@@ -115,7 +115,7 @@ func TestSpendIsShownAtOnceWhenABudgetIsUsedUpAndElseNowAndThen(t *testing.T) {
 
 func TestANewLeaderNeverShowsLessSpend(t *testing.T) {
 	w := newWorld(t)
-	p := w.serve(w.route("chat"))
+	p := w.serve(w.route())
 	p.spend(usd)
 	w.untilSpent("chat", "1.00")
 	w.stopManager()
@@ -143,7 +143,7 @@ func TestWithoutTheLedgerNothingIsMadeOrChanged(t *testing.T) {
 	w := newWorldAt(t, testRealClock)
 	w.ledger.Stop()
 	w.startManager()
-	w.create(w.route("chat"))
+	w.create(w.route())
 	route := w.until("chat", v1alpha1.ConditionProgrammed, metav1.ConditionUnknown, v1alpha1.ReasonLedgerUnavailable)
 	if owned := w.ownedBy(route); len(owned) > 0 {
 		t.Errorf("there are children whose budgets the ledger does not know: %v", owned)
@@ -155,7 +155,7 @@ func TestWithoutTheLedgerNothingIsMadeOrChanged(t *testing.T) {
 
 func TestTheLedgerKnowsTheBudgetsBeforeTheProxiesDo(t *testing.T) {
 	w := newWorld(t)
-	w.create(w.route("chat"))
+	w.create(w.route())
 	w.deployment("chat")
 	usage := w.ledger.Usage(w.namespace, "chat")
 	if len(usage.GetBudgets()) != 1 || usage.GetBudgets()[0].GetBudget().GetLimitNanoUsd() != 100*usd {
@@ -185,9 +185,9 @@ func TestNobodySpendsInTheNameOfARouteThatIsGone(t *testing.T) {
 	for name, during := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			p := w.serve(w.route("chat"))
+			p := w.serve(w.route())
 			p.spend(usd / 2)
-			during(w, func() { w.delete(w.route("chat")) })
+			during(w, func() { w.delete(w.route()) })
 
 			token, err := p.token(t.Context())
 			if err != nil {

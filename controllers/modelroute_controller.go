@@ -1,5 +1,5 @@
-// Package controllers makes the cluster and the ledger what ModelRoutes say, and their status what is there. It orders what other packages do: they compile,
-// build and apply; here is when, and what it means for the status.
+// Package controllers makes the cluster and the ledger what ModelRoutes say, and their status what is there. It orders what other
+// packages do: they compile, build and apply; here is when, and what it means for the status.
 package controllers
 
 import (
@@ -26,8 +26,8 @@ import (
 	"github.com/modelroute/modelroute/internal/certs"
 )
 
-// The manager's rights. It must itself hold what it grants to proxies, which is to read and watch their configuration. A right to Secrets cannot be narrowed to
-// those with our label; the manager caches only these and reads others singly, by the name that a route gives.
+// The manager's rights. It must itself hold what it grants to proxies, which is to read and watch their configuration. A right to Secrets
+// cannot be narrowed to those with our label; the manager caches only these and reads others singly, by the name that a route gives.
 //
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/status,verbs=patch
@@ -94,7 +94,8 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 		Complete(r)
 }
 
-// Reconcile takes one route through all phases. They stop at the first that fails; what is there is observed, and the status written, all the same.
+// Reconcile takes one route through all phases. They stop at the first that fails; what is there is observed, and the status written, all
+// the same.
 func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	route := &v1alpha1.ModelRoute{}
 	if err := r.Client.Get(ctx, request.NamespacedName, route); err != nil {

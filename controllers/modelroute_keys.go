@@ -23,8 +23,8 @@ func (r *ModelRouteReconciler) readKeys(ctx context.Context, s *scope) error {
 	return readKeysFrom(ctx, s, r.cachedSecret)
 }
 
-// issueKeys makes a key for each consumer that has none. A consumer's Secret that is gone, or has another key than the one of record, is answered with a new key, and the old one
-// is refused from then on: that is how a key is revoked.
+// issueKeys makes a key for each consumer that has none. A consumer's Secret that is gone, or has another key than the one of record, is
+// answered with a new key, and the old one is refused from then on: that is how a key is revoked.
 func (r *ModelRouteReconciler) issueKeys(ctx context.Context, s *scope) error {
 	names := make([]string, 0, len(s.route.Spec.Consumers))
 	for _, consumer := range s.route.Spec.Consumers {
@@ -51,7 +51,8 @@ func (r *ModelRouteReconciler) issueKeys(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// takePending moves the keys that are made and not delivered into the scope, and returns the consumers that have neither such a key nor a delivered one.
+// takePending moves the keys that are made and not delivered into the scope, and returns the consumers that have neither such a key nor a
+// delivered one.
 func (r *ModelRouteReconciler) takePending(s *scope, consumers []string) (missing []string) {
 	for _, name := range consumers {
 		if key, pending := r.keyring.get(s.name(), s.route.UID, name); pending {
@@ -113,8 +114,8 @@ func readKeysFrom(ctx context.Context, s *scope, read secretReader) error {
 	return nil
 }
 
-// keysOfRecord reads the accepted keys from a config Secret, which may be nil. It is lenient, unlike a proxy: a field that a newer version has added must not cost every
-// consumer its key, and what cannot be read has no keys.
+// keysOfRecord reads the accepted keys from a config Secret, which may be nil. It is lenient, unlike a proxy: a field that a newer
+// version has added must not cost every consumer its key, and what cannot be read has no keys.
 func keysOfRecord(secret *corev1.Secret) map[string][]routeconfig.Key {
 	record := map[string][]routeconfig.Key{}
 	if secret == nil {

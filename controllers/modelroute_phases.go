@@ -92,16 +92,15 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a budget that the ledger
-// does not know.
+// putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a
+// budget that the ledger does not know.
 func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
 	request, err := compile.Budgets(s.route, desired.ProxyIdentity(s.route))
 	if err != nil {
 		return fmt.Errorf("compiling the budgets: %w", err)
 	}
 	err = r.put(ctx, s.name(), request)
-	var refused *InvalidBudgetsError
-	if errors.As(err, &refused) {
+	if refused, isRefused := errors.AsType[*InvalidBudgetsError](err); isRefused {
 		s.invalid = field.ErrorList{field.Forbidden(field.NewPath("spec", "budgets"), "the ledger refuses them: "+refused.Message)}
 		return invalidError{}
 	}
@@ -112,7 +111,7 @@ func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
 }
 
 func (r *ModelRouteReconciler) put(ctx context.Context, route types.NamespacedName, request *ledgerpb.PutRouteRequest) error {
-	if !r.puts.needs(route, request, r.Usage.Of(route)) {
+	if !r.puts.needs(route, request, r.Usage.of(route)) {
 		return nil
 	}
 	if err := r.Ledger.PutRoute(ctx, request); err != nil {
@@ -168,7 +167,7 @@ func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
 		}
 	}
 	r.Usage.EnsureAsked(ctx)
-	s.usage = r.Usage.Of(s.name())
+	s.usage = r.Usage.of(s.name())
 	return nil
 }
 
@@ -178,8 +177,8 @@ func isReady(pod *corev1.Pod) bool {
 	})
 }
 
-// forget is all that is left to do for a route that is gone: nobody may spend in its name any more. What its proxies still hold is settled all the same, and what
-// it has spent stays in the ledger.
+// forget is all that is left to do for a route that is gone: nobody may spend in its name any more. What its proxies still hold is
+// settled all the same, and what it has spent stays in the ledger.
 func (r *ModelRouteReconciler) forget(ctx context.Context, route types.NamespacedName) (reconcile.Result, error) {
 	r.keyring.keep(route)
 	empty := &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name}}

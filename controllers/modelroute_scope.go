@@ -13,13 +13,15 @@ import (
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
-// scope is one pass over one route: what the phases find out and pass on. What a phase did not get to is at its zero value, which the status shows as unknown.
+// scope is one pass over one route: what the phases find out and pass on. What a phase did not get to is at its zero value, which the
+// status shows as unknown.
 type scope struct {
 	// route is as it was read; nobody changes it.
 	route *v1alpha1.ModelRoute
 	now   time.Time
 
-	// validated and resolved are true once the spec, and what it refers to, were looked at; invalid and unresolved are what is wrong with them.
+	// validated and resolved are true once the spec, and what it refers to, were looked at; invalid and unresolved are what is wrong with
+	// them.
 	validated, resolved bool
 	invalid             field.ErrorList
 	unresolved          *unresolvedError

@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -76,15 +75,15 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 		status.Endpoint = compile.Endpoint(s.route)
 	}
 	if s.deployment != nil {
-		status.Replicas = ptr.To(s.deployment.Status.Replicas)
-		status.ReadyReplicas = ptr.To(s.deployment.Status.ReadyReplicas)
+		status.Replicas = new(s.deployment.Status.Replicas)
+		status.ReadyReplicas = new(s.deployment.Status.ReadyReplicas)
 	}
 	return status
 }
 
 // consumerStatuses are in the order of the spec.
 func consumerStatuses(s *scope, shown figures) []v1alpha1.ConsumerStatus {
-	var statuses []v1alpha1.ConsumerStatus
+	statuses := make([]v1alpha1.ConsumerStatus, 0, len(s.route.Spec.Consumers))
 	for _, consumer := range s.route.Spec.Consumers {
 		status := v1alpha1.ConsumerStatus{
 			Name:    consumer.Name,

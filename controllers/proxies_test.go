@@ -25,8 +25,8 @@ import (
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
-// proxy is what a pod's proxy is to the control plane: it reads its configuration, keeps a session with the ledger under its ServiceAccount's token, says which
-// configuration it serves, and spends.
+// proxy is what a pod's proxy is to the control plane: it reads its configuration, keeps a session with the ledger under its
+// ServiceAccount's token, says which configuration it serves, and spends.
 type proxy struct {
 	w      *world
 	route  string
@@ -35,9 +35,9 @@ type proxy struct {
 	stop   func()
 }
 
-// runPod is the kubelet and the Deployment's controller, which the API server of a test lacks: it makes a pod of the Deployment's template that is ready. No
-// proxy runs in it yet. The API server refuses it unless it meets the restricted Pod Security Standard.
-func (w *world) runPod(route, name string) *corev1.Pod {
+// runPod is the kubelet and the Deployment's controller, which the API server of a test lacks: it makes a pod of the Deployment's
+// template that is ready. No proxy runs in it yet. The API server refuses it unless it meets the restricted Pod Security Standard.
+func (w *world) runPod(route, name string) {
 	w.t.Helper()
 	deployment := w.deployment(route)
 	pod := &corev1.Pod{
@@ -50,7 +50,6 @@ func (w *world) runPod(route, name string) *corev1.Pod {
 		w.t.Fatalf("making the pod ready: %v", err)
 	}
 	w.rollOut(route)
-	return pod
 }
 
 // rollOut says in the Deployment's status that all its pods are as wanted.
@@ -60,7 +59,8 @@ func (w *world) rollOut(route string) {
 		deployment := w.deployment(route)
 		replicas := *deployment.Spec.Replicas
 		deployment.Status = appsv1.DeploymentStatus{
-			ObservedGeneration: deployment.Generation, Replicas: replicas, UpdatedReplicas: replicas, ReadyReplicas: replicas, AvailableReplicas: replicas,
+			ObservedGeneration: deployment.Generation,
+			Replicas:           replicas, UpdatedReplicas: replicas, ReadyReplicas: replicas, AvailableReplicas: replicas,
 		}
 		return w.client.Status().Update(w.t.Context(), deployment)
 	})
@@ -205,7 +205,8 @@ func (w *world) children() map[string]client.Object {
 	roles, bindings, deployments := &rbacv1.RoleList{}, &rbacv1.RoleBindingList{}, &appsv1.DeploymentList{}
 	children := map[string]client.Object{}
 	for kind, list := range map[string]client.ObjectList{
-		"Secret": secrets, "Service": services, "ServiceAccount": accounts, "Role": roles, "RoleBinding": bindings, "Deployment": deployments,
+		"Secret": secrets, "Service": services, "ServiceAccount": accounts,
+		"Role": roles, "RoleBinding": bindings, "Deployment": deployments,
 	} {
 		w.list(list)
 		items, err := meta.ExtractList(list)
@@ -266,12 +267,12 @@ func (w *world) quiet(route string) {
 		}
 		return nil
 	})
-	last, since := w.writes.Load(), time.Now() //nolint:forbidigo // A test waits in real time.
+	last, since := w.writes.Load(), time.Now()
 	w.eventually("nothing is written any more", func() error {
 		if now := w.writes.Load(); now != last {
-			last, since = now, time.Now() //nolint:forbidigo // As above.
+			last, since = now, time.Now()
 		}
-		if time.Since(since) < 2*usageInterval+500*time.Millisecond { //nolint:forbidigo // As above.
+		if time.Since(since) < 2*usageInterval+500*time.Millisecond {
 			return errors.New("there were writes")
 		}
 		return nil

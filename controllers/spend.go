@@ -16,8 +16,8 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// spendInterval is how long the figures of a status stay as they are while nothing urgent happens. With the second between two looks at the ledger and the
-// second to which a status rounds its times, they are never older than 30 seconds.
+// spendInterval is how long the figures of a status stay as they are while nothing urgent happens. With the second between two looks at
+// the ledger and the second to which a status rounds its times, they are never older than 30 seconds.
 const spendInterval = 28 * time.Second
 
 // defaultAlertPercents are those of a budget that names none.
@@ -36,9 +36,9 @@ type consumerFigures struct {
 	Budgets []v1alpha1.BudgetStatus
 }
 
-// projectSpend decides which figures the status shows: those of usage, and then due is true, or still those that it has. They are due if they differ and spendInterval is
-// over, and at once when there were none, a budget reaches an alert or its limit or falls below it, a window rolls, or a budget is another one than before.
-// A usage of nil has nothing to say: what the status has stays.
+// projectSpend decides which figures the status shows: those of usage, and then due is true, or still those that it has. They are due if
+// they differ and spendInterval is over, and at once when there were none, a budget reaches an alert or its limit or falls below it, a
+// window rolls, or a budget is another one than before. A usage of nil has nothing to say: what the status has stays.
 func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now time.Time) (shown figures, due bool) {
 	shown = figuresShown(route.Status)
 	if usage == nil {
@@ -50,7 +50,8 @@ func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now ti
 		if equality.Semantic.DeepEqual(shown, current) {
 			return shown, false
 		}
-		if slices.Equal(milestones(route.Spec, shown), milestones(route.Spec, current)) && now.Sub(shown.Spend.UpdateTime.Time) < spendInterval {
+		isUrgent := !slices.Equal(milestones(route.Spec, shown), milestones(route.Spec, current))
+		if !isUrgent && now.Sub(shown.Spend.UpdateTime.Time) < spendInterval {
 			return shown, false
 		}
 	}
@@ -112,7 +113,7 @@ func budgetStatus(spec v1alpha1.Budget, usage *ledgerpb.BudgetUsage) v1alpha1.Bu
 		Uncertain:   uncertain(usage.GetSpend()),
 		Held:        held.String(),
 		Remaining:   limit.Sub(spent).Sub(held).String(),
-		PercentUsed: ptr.To(spent.PercentOf(limit)),
+		PercentUsed: new(spent.PercentOf(limit)),
 		State:       v1alpha1.BudgetState(budget.StateOf(spent, limit, spec.AlertPercents)),
 	}
 	if usage.GetBudget().GetPeriod() != ledgerpb.Period_PERIOD_TOTAL {
@@ -125,7 +126,7 @@ func timeOf(stamp *timestamppb.Timestamp) *metav1.Time {
 	if stamp == nil {
 		return nil
 	}
-	return ptr.To(metav1.NewTime(stamp.AsTime().Truncate(time.Second)))
+	return new(metav1.NewTime(stamp.AsTime().Truncate(time.Second)))
 }
 
 // spent is what counts as spent: what is uncertain does, until it is known better.

@@ -78,7 +78,7 @@ func TestFiguresAreThoseOfTheLedger(t *testing.T) {
 		Spend: &v1alpha1.Spend{Total: "12.345678901", Uncertain: "0.000000001", UpdateTime: metav1.NewTime(noon)},
 		Budgets: []v1alpha1.BudgetStatus{{
 			Name: "monthly", Limit: "100.00", Spent: "12.345678901", Uncertain: "0.000000001", Held: "0.031", Remaining: "87.623321099",
-			PercentUsed: ptr.To[int32](12), WindowStart: ptr.To(metav1.NewTime(monthStart)), ResetTime: ptr.To(metav1.NewTime(monthEnd)),
+			PercentUsed: ptr.To[int32](12), WindowStart: new(metav1.NewTime(monthStart)), ResetTime: new(metav1.NewTime(monthEnd)),
 			State: "WithinBudget",
 		}},
 		Consumers: map[string]consumerFigures{"search": {Spent: "12.345678901", Budgets: []v1alpha1.BudgetStatus{{
@@ -94,7 +94,8 @@ func TestFiguresAreThoseOfTheLedger(t *testing.T) {
 func TestFiguresAreWrittenWhen(t *testing.T) {
 	const usd = 1_000_000_000
 	nextWindow := usageOf(1*usd, 0, 0)
-	nextWindow.Budgets[0].WindowStart, nextWindow.Budgets[0].WindowEnd = timestamppb.New(monthEnd), timestamppb.New(monthEnd.AddDate(0, 1, 0))
+	nextWindow.Budgets[0].WindowStart = timestamppb.New(monthEnd)
+	nextWindow.Budgets[0].WindowEnd = timestamppb.New(monthEnd.AddDate(0, 1, 0))
 	raised := usageOf(1*usd, 0, 0)
 	raised.Budgets[0].Budget.LimitNanoUsd = 200 * usd
 	renamed := usageOf(1*usd, 0, 0)

@@ -18,8 +18,8 @@ import (
 // never is shown where a budget's window has no end.
 const never = "never"
 
-// summarise makes the columns of kubectl get: the spend in the window of the fullest budget of the route, one that denies before one that warns; or in
-// all, where it has no budget.
+// summarise makes the columns of kubectl get: the spend in the window of the fullest budget of the route, one that denies before one that
+// warns; or in all, where it has no budget.
 func summarise(route *v1alpha1.ModelRoute, shown figures) *v1alpha1.Summary {
 	summary := &v1alpha1.Summary{Model: compile.ModelName(route)}
 	if shown.Spend == nil {
@@ -89,8 +89,8 @@ const (
 	columnWholeLimit = money.NanoPerUSD
 )
 
-// columnAmount shortens an amount of a status for a column, rounded up: from one dollar on to cents, below it to a millionth, so that the first small
-// requests show.
+// columnAmount shortens an amount of a status for a column, rounded up: from one dollar on to cents, below it to a millionth, so that the
+// first small requests show.
 func columnAmount(text string) string {
 	amount := parseAmount(text)
 	unit := int64(nanoPerMicro)
@@ -103,8 +103,8 @@ func columnAmount(text string) string {
 	return amount.String()
 }
 
-// parseAmount reads an amount that a status has; it may be negative. What cannot be read counts as nothing, since a status can be edited by anybody
-// who may.
+// parseAmount reads an amount that a status has; it may be negative. What cannot be read counts as nothing, since a status can be edited
+// by anybody who may.
 func parseAmount(text string) money.Amount {
 	magnitude, negative := strings.CutPrefix(text, "-")
 	amount, err := money.ParseUSD(magnitude)

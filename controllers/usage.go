@@ -55,14 +55,15 @@ type snapshot struct {
 	usage *ledgerpb.RouteUsage
 }
 
-// Of returns what the ledger said last of a route.
-func (u *Usage) Of(route types.NamespacedName) snapshot {
+// of returns what the ledger said last of a route.
+func (u *Usage) of(route types.NamespacedName) snapshot {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return snapshot{synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route]}
 }
 
-// EnsureAsked asks the ledger now if it was never asked before, so that the first status after a start does not have to call the spend unknown.
+// EnsureAsked asks the ledger now if it was never asked before, so that the first status after a start does not have to call the spend
+// unknown.
 func (u *Usage) EnsureAsked(ctx context.Context) {
 	if u.state().tried {
 		return
@@ -74,7 +75,8 @@ func (u *Usage) EnsureAsked(ctx context.Context) {
 	}
 }
 
-// Start implements a controller's source: it polls in the background until ctx ends and puts the routes that have to be looked at into the queue.
+// Start implements a controller's source: it polls in the background until ctx ends and puts the routes that have to be looked at into
+// the queue.
 func (u *Usage) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	go u.run(ctx, func(route types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: route}) })
 	return nil
@@ -187,7 +189,8 @@ func (u *Usage) isDue(ctx context.Context, name types.NamespacedName, usage *led
 	return due
 }
 
-// servedHashes returns which configuration each instance serves, by its pod's name. Of several processes in one pod the one heard from last counts.
+// servedHashes returns which configuration each instance serves, by its pod's name. Of several processes in one pod the one heard from
+// last counts.
 func servedHashes(usage *ledgerpb.RouteUsage) map[string]string {
 	latest := map[string]*ledgerpb.ProxyStatus{}
 	for _, proxy := range usage.GetProxies() {

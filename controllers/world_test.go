@@ -44,7 +44,8 @@ const (
 	upstreamSecret, upstreamKey = "openrouter", "apiKey"
 )
 
-// world is what one test works on: a namespace of its own at the shared API server, a real ledger, and a manager that sees this namespace alone.
+// world is what one test works on: a namespace of its own at the shared API server, a real ledger, and a manager that sees this namespace
+// alone.
 type world struct {
 	t         *testing.T
 	namespace string
@@ -151,7 +152,7 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 		Cache:      cacheOptions,
 		NewClient:  w.countingClient,
 		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: new(true)},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -293,10 +294,10 @@ func (w *world) upstreamSecret(key string) *corev1.Secret {
 	}
 }
 
-// route is a route of the world's namespace with one consumer, search, and budgets of 100 USD for the route and 1 USD for the consumer.
-func (w *world) route(name string) *v1alpha1.ModelRoute {
+// route is the route chat of the world's namespace. It has a budget of 100 USD, and one consumer, search, with a budget of 1 USD.
+func (w *world) route() *v1alpha1.ModelRoute {
 	return &v1alpha1.ModelRoute{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "chat"},
 		Spec: v1alpha1.ModelRouteSpec{
 			Model: v1alpha1.Model{ContextLength: 65536},
 			Upstreams: []v1alpha1.Upstream{{
@@ -319,9 +320,9 @@ func (w *world) route(name string) *v1alpha1.ModelRoute {
 // eventually waits until check finds nothing wrong any more.
 func (w *world) eventually(what string, check func() error) {
 	w.t.Helper()
-	deadline := time.Now().Add(patience) //nolint:forbidigo // A test waits in real time.
+	deadline := time.Now().Add(patience)
 	var err error
-	for time.Now().Before(deadline) { //nolint:forbidigo // As above.
+	for time.Now().Before(deadline) {
 		if err = check(); err == nil {
 			return
 		}

@@ -63,7 +63,7 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.SetOutput(output)
 	set.StringVar(&f.namespace, "namespace", "", "namespace of the operator; default the one that its pod runs in")
 	set.StringVar(&f.proxyImage, "proxy-image", "", "image of the proxies; required")
-	set.StringVar(&f.pullPolicy, "proxy-image-pull-policy", "", "Always, IfNotPresent or Never; default what the kubelet takes for the image's tag")
+	set.StringVar(&f.pullPolicy, "proxy-image-pull-policy", "", "Always, IfNotPresent or Never; default as the kubelet decides")
 	set.StringVar(&f.ledgerURL, "ledger-url", "", "base URL of the ledger; default https://modelroute-ledger.NAMESPACE.svc:8443")
 	set.StringVar(&f.ledgerToken, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
 	set.StringVar(&f.metricsAddr, "metrics-bind-address", ":8080", "address for /metrics; 0 for none")

@@ -37,7 +37,8 @@ type Options struct {
 	// ProxyImage is the image of the proxies, and ProxyPullPolicy how it is pulled; empty leaves that to the kubelet.
 	ProxyImage      string
 	ProxyPullPolicy corev1.PullPolicy
-	// LedgerURL is where manager and proxies reach the ledger; https:// unless the ledger runs beside a test. LedgerTokenFile has the manager's token for it.
+	// LedgerURL is where manager and proxies reach the ledger; https:// unless the ledger runs beside a test. LedgerTokenFile has the
+	// manager's token for it.
 	LedgerURL, LedgerTokenFile string
 	// MetricsBindAddress and HealthProbeBindAddress may be "0" for none.
 	MetricsBindAddress, HealthProbeBindAddress string

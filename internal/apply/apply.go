@@ -1,5 +1,5 @@
-// Package apply makes the children of a route what they should be: by server-side apply under one field owner, only where something differs, only on objects
-// that the route controls, and all of them or none.
+// Package apply makes the children of a route what they should be: by server-side apply under one field owner, only where something
+// differs, only on objects that the route controls, and all of them or none.
 package apply
 
 import (
@@ -25,7 +25,8 @@ const ownerKind = "ModelRoute"
 // NotOwnedError says that an object under a name that is needed is not controlled by the route.
 type NotOwnedError struct {
 	Kind, Name string
-	// Leaving is true if the object is on its way out: it is being deleted, or belongs to an earlier route of the same name. Then waiting helps.
+	// Leaving is true if the object is on its way out: it is being deleted, or belongs to an earlier route of the same name. Then waiting
+	// helps.
 	Leaving bool
 }
 
@@ -66,8 +67,9 @@ type child struct {
 	live client.Object
 }
 
-// Apply makes the objects so, where they are not. Before it writes the first it checks all of them, and the reserved ones, whose names are needed later: a
-// *NotOwnedError names the first that exists and is not controlled by owner, and then nothing was written. A *WriteError is the API server's refusal of one.
+// Apply makes the objects so, where they are not. Before it writes the first it checks all of them, and the reserved ones, whose names
+// are needed later: a *NotOwnedError names the first that exists and is not controlled by owner, and then nothing was written. A
+// *WriteError is the API server's refusal of one.
 func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
 	if _, err := a.children(ctx, owner, reserved); err != nil {
 		return err
@@ -110,8 +112,8 @@ func (a *Applier) children(ctx context.Context, owner client.Object, objects []d
 	return children, nil
 }
 
-// find returns the object that exists under the name, or nil. The cache is asked first; what it does not hold is looked up at the API server, by its metadata
-// alone, so that a foreign Secret's values never reach this process.
+// find returns the object that exists under the name, or nil. The cache is asked first; what it does not hold is looked up at the API
+// server, by its metadata alone, so that a foreign Secret's values never reach this process.
 func (a *Applier) find(ctx context.Context, object desired.Object, child *child) (client.Object, error) {
 	kind, known := kinds[object.Kind]
 	if !known {
@@ -143,8 +145,9 @@ func isLeaving(object, owner client.Object) bool {
 	return controller != nil && controller.Kind == ownerKind && controller.Name == owner.GetName() && controller.UID != owner.GetUID()
 }
 
-// write applies a child. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place since it was looked at.
-// Where none exists nothing is forced: an object that has come since then is not overwritten but answered with a conflict.
+// write applies a child. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
+// since it was looked at. Where none exists nothing is forced: an object that has come since then is not overwritten but answered with a
+// conflict.
 func (a *Applier) write(ctx context.Context, child child) error {
 	object := &unstructured.Unstructured{Object: child.want}
 	options := []client.ApplyOption{client.FieldOwner(FieldOwner)}
@@ -171,15 +174,21 @@ func (a *Applier) Prune(ctx context.Context, owner client.Object, labels client.
 			return fmt.Errorf("listing kind %s: %w", gvk.Kind, err)
 		}
 		for _, object := range objects {
-			if kept[key{gvk.Kind, client.ObjectKeyFromObject(object)}] || !metav1.IsControlledBy(object, owner) || !object.GetDeletionTimestamp().IsZero() {
+			isKept := kept[key{gvk.Kind, client.ObjectKeyFromObject(object)}]
+			if isKept || !metav1.IsControlledBy(object, owner) || !object.GetDeletionTimestamp().IsZero() {
 				continue
 			}
-			uid := object.GetUID()
-			err := a.Client.Delete(ctx, object, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-			if client.IgnoreNotFound(err) != nil {
+			if err := a.delete(ctx, object); err != nil {
 				return &WriteError{Kind: gvk.Kind, Err: err}
 			}
 		}
 	}
 	return nil
+}
+
+// delete deletes the object that was looked at, and no other that has taken its name since.
+func (a *Applier) delete(ctx context.Context, object client.Object) error {
+	uid := object.GetUID()
+	err := a.Client.Delete(ctx, object, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+	return client.IgnoreNotFound(err)
 }

@@ -10,8 +10,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// isCurrent reports whether what the API server records as applied by us, with its present values, is just what is wanted. A field that somebody else has
-// changed is no longer recorded as ours, so that a drift shows as well as a new wish, and nothing has to be remembered from one pass, or one leader, to the next.
+// isCurrent reports whether what the API server records as applied by us, with its present values, is just what is wanted. A field that
+// somebody else has changed is no longer recorded as ours, so that a drift shows as well as a new wish, and nothing has to be remembered
+// from one pass, or one leader, to the next.
 func (c child) isCurrent() (bool, error) {
 	if c.live == nil {
 		return false, nil

@@ -11,7 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// kind is what has to be known of a kind of child: how to read one, how to list them, and how to tell what one field owner has applied to it.
+// kind is what has to be known of a kind of child: how to read one, how to list them, and how to tell what one field owner has applied to
+// it.
 type kind struct {
 	newObject func() client.Object
 	newList   func() client.ObjectList

@@ -1,8 +1,9 @@
-// Package certs issues the certificates under which the ledger is reached: an authority of the operator's own, and the ledger's certificate, each in a Secret in
-// the operator's namespace.
+// Package certs issues the certificates under which the ledger is reached: an authority of the operator's own, and the ledger's
+// certificate, each in a Secret in the operator's namespace.
 //
-// The authority lives for ten years and is made anew only when its Secret is gone or broken; the configuration of every proxy has it, so that this reaches
-// them as a configuration does. The ledger's certificate lives for 90 days and is renewed when two thirds of that are over.
+// The authority lives for ten years and is made anew only when its Secret is gone or broken; the configuration of every proxy has it, so
+// that this reaches them as a configuration does. The ledger's certificate lives for 90 days and is renewed when two thirds of that are
+// over.
 package certs
 
 import (

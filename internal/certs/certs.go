@@ -21,7 +21,8 @@ import (
 const (
 	// AuthoritySecret is the name of the Secret with the authority: AuthorityCertificate and its private key.
 	AuthoritySecret = "modelroute-ca"
-	// LedgerSecret is the name of the Secret, of type kubernetes.io/tls, with the ledger's certificate, its private key and AuthorityCertificate.
+	// LedgerSecret is the name of the Secret, of type kubernetes.io/tls, with the ledger's certificate, its private key and
+	// AuthorityCertificate.
 	LedgerSecret = "modelroute-ledger-tls"
 	// AuthorityCertificate is the key, in both Secrets, of the authority's certificate as PEM.
 	AuthorityCertificate = "ca.crt"
@@ -42,7 +43,8 @@ type Issuer struct {
 	Clock     clock.PassiveClock
 }
 
-// Ensure makes or repairs what is missing or broken, and returns after how long to look again, when the ledger's certificate is due for renewal.
+// Ensure makes or repairs what is missing or broken, and returns after how long to look again, when the ledger's certificate is due for
+// renewal.
 func (i *Issuer) Ensure(ctx context.Context) (time.Duration, error) {
 	now := i.Clock.Now()
 	authority, err := i.ensureAuthority(ctx, now)
