@@ -44,7 +44,7 @@ func (c *clientWriter) send(content []byte) {
 	c.gone = c.control.Flush() != nil
 }
 
-// extend gives the client its time for the next write. The next request on the connection clears the deadline.
+// extend gives the client its time for the next write. net/http clears the deadline after the request.
 func (c *clientWriter) extend() {
 	// A connection without deadlines is bounded by the server's own timeouts.
 	_ = c.control.SetWriteDeadline(c.now().Add(clientPatience))

@@ -114,8 +114,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 
-	// The last request on this connection may have left its deadline.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	status := &statusWriter{ResponseWriter: w}
 	record := &record{started: s.now()}
 	defer func() {
