@@ -91,8 +91,12 @@ ask_streamed() {
     "messages": [
       { "role": "user", "content": "Explain quantum entanglement in one sentence." }
     ]
-  }' | tee "$WORK/stream"
-  grep -q '^data: \[DONE\]' "$WORK/stream" || die "the stream did not end with [DONE]"
+  }' >"$WORK/stream"
+  grep '^data: ' "$WORK/stream" >"$WORK/events"
+  head -n 2 "$WORK/events"
+  echo "... $(($(wc -l <"$WORK/events") - 4)) more events ..."
+  tail -n 2 "$WORK/events"
+  [[ $(tail -n 1 "$WORK/events") == "data: [DONE]" ]] || die "the stream did not end with [DONE]"
 }
 
 # spend_until_denied asks as the consumer `trial`, whose budget is one cent, until it is refused.
@@ -106,7 +110,7 @@ spend_until_denied() {
     case "$status" in
       200) ;;
       402)
-        echo "Request $asked is refused with HTTP 402, after $((asked - 1)) answers:"
+        echo "After $((asked - 1)) answers, request $asked is refused with HTTP 402:"
         grep -i '^x-should-retry' "$WORK/headers"
         cat "$WORK/answer"
         echo
@@ -118,26 +122,37 @@ spend_until_denied() {
   die "200 requests, and the budget of one cent still is not spent"
 }
 
-spent() {
-  kubectl -n "$NAMESPACE" get modelroute "$ROUTE" -o jsonpath='{.status.spend.total}'
+# nano turns USD with up to nine decimals into nano-USD.
+nano() {
+  local whole=${1%%.*} fraction=000000000
+  [[ $1 != *.* ]] || fraction=$(printf '%-9s' "${1#*.}" | tr ' ' 0)
+  echo $((10#$whole * 1000000000 + 10#$fraction))
 }
 
-# wait_for_spend waits until the status shows all that was spent: it is at most 30 seconds old.
-wait_for_spend() {
+spent() {
+  local total
+  total=$(kubectl -n "$NAMESPACE" get modelroute "$ROUTE" -o jsonpath='{.status.spend.total}')
+  nano "${total:-0}"
+}
+
+billed() {
+  curl -sS "http://127.0.0.1:$UPSTREAM_PORT/billed" | sed -E 's/.*"total_nano_usd": *([0-9]+).*/\1/'
+}
+
+# compare_with_upstream waits until the status shows all that was spent, since it is at most 30 seconds old, and puts it beside the upstream's books. Both are
+# counted from the beginning of the demo, since a demo may follow another one.
+compare_with_upstream() {
+  local ours theirs
+  theirs=$(($(billed) - BILLED_BEFORE))
   for _ in $(seq 45); do
-    [[ $(spent) == "$1" ]] && return
+    ours=$(($(spent) - SPENT_BEFORE))
+    ((ours == theirs)) && break
     sleep 1
   done
-  die "the status shows $(spent) USD and not $1 USD"
-}
-
-compare_with_upstream() {
-  forward demo-upstream openrouter "$UPSTREAM_PORT"
-  local billed
-  billed=$(curl -sS "http://127.0.0.1:$UPSTREAM_PORT/billed" | sed -E 's/.*"total_usd": *"([^"]*)".*/\1/')
-  wait_for_spend "$billed"
-  echo "The upstream says that it billed  $billed USD"
-  echo "The route's status says           $(spent) USD: equal to the nano-dollar"
+  printf 'The upstream says that it billed  %d.%09d USD\n' $((theirs / 1000000000)) $((theirs % 1000000000))
+  printf 'The status says that we spent     %d.%09d USD\n' $((ours / 1000000000)) $((ours % 1000000000))
+  ((ours == theirs)) || die "these two must be equal"
+  echo "Equal, to the nano-dollar."
 }
 
 go_on() {
@@ -166,6 +181,11 @@ main() {
   step "Install ModelRoute" hack/deploy.sh up
   step "Apply the sample route and its upstream's key, wait until it is Ready" apply_route
   forward "$NAMESPACE" "$ROUTE" "$PORT"
+  if [[ -z ${OPENROUTER_API_KEY:-} ]]; then
+    forward demo-upstream openrouter "$UPSTREAM_PORT"
+    BILLED_BEFORE=$(billed)
+    SPENT_BEFORE=$(spent)
+  fi
   OPENAI_API_KEY=$(key_of search)
   step "The model page's own curl, plain" ask_plain
   step "The same, streamed" ask_streamed
