@@ -99,7 +99,8 @@ func container(in Input) *corev1ac.ContainerApplyConfiguration {
 			"--config-dir="+configDir,
 			"--config-secret="+in.Route.Namespace+"/"+ConfigSecretName(in.Route),
 			"--ledger-token-file="+path.Join(tokenDir, tokenFile),
-			"--instance=$(POD_NAME)").
+			"--instance=$(POD_NAME)",
+			"--drain-timeout="+strconv.FormatInt(longestRequestSeconds(in.Route), 10)+"s").
 		// A reference to a field is one atomic value: what the API server would add to it has to be said, or it would never be as wanted.
 		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").WithValueFrom(corev1ac.EnvVarSource().
 			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).

@@ -74,6 +74,8 @@ func pageRoute(namespace string) *v1alpha1.ModelRoute {
 				BaseURL: "http://openrouter." + namespace + ".svc/api/v1", Model: "mistralai/mixtral-8x22b-instruct",
 				APIKeySecretRef: v1alpha1.SecretKeyReference{Name: "openrouter", Key: "apiKey"},
 				Pricing:         v1alpha1.Pricing{Prompt: "2.00", Completion: "6.00"},
+				// A namespace is deleted only as fast as its pods could at the slowest take to drain.
+				TimeoutSeconds: ptr.To[int32](20),
 			}},
 			Budgets: []v1alpha1.Budget{{
 				Name: "monthly", Amount: "500.00", Enforcement: v1alpha1.EnforcementDeny,
