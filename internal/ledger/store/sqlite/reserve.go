@@ -146,7 +146,12 @@ func (t *tx) hold(claims []claim, amount money.Amount) (bool, error) {
 	for _, c := range claims {
 		arguments = append(arguments, c.key.account, c.key.start)
 	}
-	changed, err := t.exec(holdStatement(len(claims)), arguments...)
+	statement, ok := t.holdStatements[len(claims)]
+	if !ok {
+		statement = holdStatement(len(claims))
+		t.holdStatements[len(claims)] = statement
+	}
+	changed, err := t.exec(statement, arguments...)
 	if err == nil && changed != 0 && changed != int64(len(claims)) {
 		err = fmt.Errorf("held in %d of %d windows", changed, len(claims))
 	}

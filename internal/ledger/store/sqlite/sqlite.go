@@ -65,6 +65,8 @@ type Store struct {
 	routes map[store.RouteKey]*route
 	// present has for an account the start of one window that surely has a row.
 	present map[int64]int64
+	// holdStatements are the texts of holdStatement by the number of claims.
+	holdStatements map[int]string
 }
 
 var _ store.Store = (*Store)(nil)
@@ -86,6 +88,8 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		routes:    map[store.RouteKey]*route{},
 		calendars: map[calendarKey]budget.Calendar{},
 		present:   map[int64]int64{},
+
+		holdStatements: map[int]string{},
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
@@ -120,7 +124,7 @@ func (s *Store) open(ctx context.Context) error {
 
 // openDB opens the file with up to the given number of connections, which stay open.
 func openDB(path string, connections int, parameters ...string) (*sql.DB, error) {
-	parameters = append(parameters, "_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=cache_size(-4096)")
+	parameters = append(parameters, "_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=cache_size(-4096)", "_pragma=temp_store(MEMORY)")
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+strings.Join(parameters, "&"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger's database %s: %w", path, err)

@@ -1,12 +1,28 @@
 package sqlite
 
 import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/ledger/store/storetest"
+	"github.com/modelroute/modelroute/internal/money"
 )
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimDir); dir != "" {
+		victim(dir)
+	}
+	os.Exit(m.Run())
+}
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) func() store.Store {
@@ -19,4 +35,193 @@ func TestStore(t *testing.T) {
 			return opened
 		}
 	})
+}
+
+var chat = store.Route{
+	Namespace: "ai", Name: "chat", Server: "server", Consumers: []string{"alice"},
+	Budgets: []store.Budget{{Name: "total", Limit: money.FromNano(store.MaxLimit), Period: budget.Total, Enforcement: budget.Deny}},
+}
+
+// opened opens the directory and a session for the route.
+func opened(t *testing.T, dir string) (*Store, store.Credential) {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, Now: time.Now})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	credential, err := begin(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, credential
+}
+
+func begin(ctx context.Context, s *Store) (store.Credential, error) {
+	if err := s.PutRoute(ctx, chat); err != nil {
+		return store.Credential{}, err
+	}
+	token := sha256.Sum256([]byte("token"))
+	epoch, err := s.OpenSession(ctx, time.Now(), store.NewSession{
+		ProxyID: "proxy", Instance: "pod", Routes: []store.RouteKey{routeKey(chat)}, Identity: "server", Token: token,
+	})
+	return store.Credential{ProxyID: "proxy", Epoch: epoch, Token: token}, err
+}
+
+func demand(sequence, nano int64) store.Demand {
+	return store.Demand{Sequence: sequence, Route: routeKey(chat), Consumer: "alice", Amount: money.FromNano(nano), Identity: "server"}
+}
+
+func TestOneProcessHasTheBooks(t *testing.T) {
+	dir := t.TempDir()
+	opened(t, dir)
+	if _, err := Open(t.Context(), Options{Dir: dir, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "in use by another ledger") {
+		t.Errorf("opening the books twice: %v, want a refusal", err)
+	}
+}
+
+func TestDamagedBooksAreRefused(t *testing.T) {
+	cases := map[string]struct {
+		damage func(content []byte)
+		want   string
+	}{
+		"a header that is none": {func(content []byte) { copy(content, "this is no database") }, "cannot be read, restore it from a backup"},
+		"pages of zeros":        {func(content []byte) { clear(content[len(content)/2:]) }, "restore it from a backup"},
+	}
+	for damage, test := range cases {
+		t.Run(damage, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := Open(t.Context(), Options{Dir: dir, Now: time.Now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := begin(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, fileName)
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.damage(content)
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(t.Context(), Options{Dir: dir, Now: time.Now}); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Open: %v, want an error with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestBooksOfALaterVersionAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := opened(t, dir)
+	s.onWriter(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, 1)`)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Options{Dir: dir, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "later version") {
+		t.Errorf("Open: %v, want a refusal", err)
+	}
+}
+
+// onWriter runs a statement on the writer's connection.
+func (s *Store) onWriter(t *testing.T, query string) {
+	t.Helper()
+	err := s.submit(&call{ctx: t.Context(), do: func(tx *tx) (error, error) {
+		_, err := tx.conn.ExecContext(tx.ctx, query)
+		return nil, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFullDiskChangesNothingAndPasses(t *testing.T) {
+	s, credential := opened(t, t.TempDir())
+	s.onWriter(t, "PRAGMA max_page_count = 1") // SQLite takes this as: no page more than there are.
+	granted := int64(0)
+	var full error
+	for full == nil {
+		if granted > 10_000 {
+			t.Fatal("the disk does not get full")
+		}
+		if _, full = s.Reserve(t.Context(), time.Now(), credential, demand(granted+1, 1)); full == nil {
+			granted++
+		}
+	}
+	if !errors.Is(full, store.ErrFull) {
+		t.Fatalf("error %v, want ErrFull", full)
+	}
+	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := usage[0].Spend.Held.Nano(); held != granted {
+		t.Errorf("%d are held, want the %d that were granted", held, granted)
+	}
+	s.onWriter(t, "PRAGMA max_page_count = 100000")
+	if denial, err := s.Reserve(t.Context(), time.Now(), credential, demand(granted+1, 1)); err != nil || denial != nil {
+		t.Errorf("with room on the disk: denial %+v, error %v", denial, err)
+	}
+}
+
+func TestACallThatCannotBeWrittenDoesNotTakeOthersWithIt(t *testing.T) {
+	s, credential := opened(t, t.TempDir())
+	entered, release := make(chan struct{}), make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		err := s.submit(&call{ctx: t.Context(), do: func(*tx) (error, error) {
+			close(entered)
+			<-release
+			return nil, nil
+		}})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-entered
+	for sequence := range int64(10) {
+		waiting.Go(func() {
+			if _, err := s.Reserve(t.Context(), time.Now(), credential, demand(sequence+1, 1)); err != nil {
+				t.Errorf("Reserve: %v", err)
+			}
+		})
+	}
+	waiting.Go(func() {
+		err := s.submit(&call{ctx: t.Context(), do: func(tx *tx) (error, error) {
+			_, err := tx.exec(`UPDATE windows SET held = -1`)
+			return nil, err
+		}})
+		if !errors.Is(err, store.ErrFailed) {
+			t.Errorf("error %v, want ErrFailed", err)
+		}
+	})
+	for len(s.queue) < 11 {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	waiting.Wait()
+	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
+	if err != nil || usage[0].Spend.Held.Nano() != 10 || usage[0].Budgets[0].Spend.Held.Nano() != 10 {
+		t.Errorf("usage = %+v, %v, want 10 held", usage, err)
+	}
+}
+
+func TestCallsAfterCloseFail(t *testing.T) {
+	s, credential := opened(t, t.TempDir())
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Reserve(t.Context(), time.Now(), credential, demand(1, 1)); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("error %v, want ErrFailed", err)
+	}
 }
