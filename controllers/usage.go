@@ -104,7 +104,7 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 	before := u.state()
 	u.ask(ctx)
 	after := u.state()
-	if before.routes == nil || before.lost != after.lost {
+	if (before.routes == nil) != (after.routes == nil) || before.lost != after.lost {
 		return u.everyRoute(ctx, after)
 	}
 	var due []types.NamespacedName

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -155,7 +156,11 @@ func (a *Applier) write(ctx context.Context, child child) error {
 		object.SetUID(child.uid)
 		options = append(options, client.ForceOwnership)
 	}
-	return a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
+	if err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...); err != nil {
+		return err
+	}
+	logr.FromContextOrDiscard(ctx).Info("Applied a child", "kind", child.Kind.Kind, "child", child.Name.Name, "existed", child.uid != "")
+	return nil
 }
 
 // Prune deletes the children that owner controls in its namespace, of those that match the labels, and that are not among keep.
@@ -178,7 +183,7 @@ func (a *Applier) Prune(ctx context.Context, owner client.Object, labels client.
 			if isKept || !metav1.IsControlledBy(object, owner) || !object.GetDeletionTimestamp().IsZero() {
 				continue
 			}
-			if err := a.delete(ctx, object); err != nil {
+			if err := a.delete(ctx, gvk.Kind, object); err != nil {
 				return &WriteError{Kind: gvk.Kind, Err: err}
 			}
 		}
@@ -187,8 +192,12 @@ func (a *Applier) Prune(ctx context.Context, owner client.Object, labels client.
 }
 
 // delete deletes the object that was looked at, and no other that has taken its name since.
-func (a *Applier) delete(ctx context.Context, object client.Object) error {
+func (a *Applier) delete(ctx context.Context, kind string, object client.Object) error {
 	uid := object.GetUID()
 	err := a.Client.Delete(ctx, object, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
-	return client.IgnoreNotFound(err)
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	logr.FromContextOrDiscard(ctx).Info("Deleted a child that is no longer wanted", "kind", kind, "child", object.GetName())
+	return nil
 }

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFlagsHaveDefaultsThatFitTheNamespace(t *testing.T) {
+	got, err := parse([]string{"--namespace=models", "--proxy-image=localhost/modelroute:dev"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := flags{
+		namespace:   "models",
+		proxyImage:  "localhost/modelroute:dev",
+		ledgerURL:   "https://modelroute-ledger.models.svc:8443",
+		ledgerToken: "/var/run/secrets/modelroute/token",
+		metricsAddr: ":8080",
+		healthAddr:  ":8081",
+		logLevel:    slog.LevelInfo,
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(flags{})); diff != "" {
+		t.Errorf("flags (-want +got):\n%s", diff)
+	}
+}
+
+func TestFlagsAreRefusedWhen(t *testing.T) {
+	cases := map[string]struct {
+		arguments []string
+		want      string
+	}{
+		"TheImageIsMissing":        {[]string{"--namespace=models"}, "--proxy-image must be set"},
+		"ThePullPolicyIsNone":      {[]string{"--namespace=models", "--proxy-image=x", "--proxy-image-pull-policy=Sometimes"}, "Sometimes"},
+		"SomethingElseIsSaid":      {[]string{"--namespace=models", "--proxy-image=x", "now"}, `unexpected argument "now"`},
+		"TheLevelIsNone":           {[]string{"--log-level=loud"}, "log-level"},
+		"TheNamespaceIsNotTold":    {[]string{"--proxy-image=x"}, "--namespace is not set"},
+		"AFlagDoesNotExistAnyMore": {[]string{"--verbose"}, "verbose"},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(test.arguments, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}

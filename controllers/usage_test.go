@@ -1,0 +1,188 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
+)
+
+// saying is a ledger that says what a test wants, also what a real one says only after a disaster.
+type saying struct {
+	usage []*ledgerpb.RouteUsage
+	err   error
+}
+
+func (s *saying) PutRoute(context.Context, *ledgerpb.PutRouteRequest) error { return s.err }
+
+func (s *saying) ListUsage(context.Context) ([]*ledgerpb.RouteUsage, error) { return s.usage, s.err }
+
+// routesReader reads the given routes.
+func routesReader(t *testing.T, routes ...client.Object) client.Reader {
+	t.Helper()
+	scheme, err := NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(routes...).Build()
+}
+
+func TestARouteIsWokenWhen(t *testing.T) {
+	acknowledging := func(hash string) *ledgerpb.RouteUsage {
+		usage := usageOf(1, 0, 0)
+		usage.Proxies = []*ledgerpb.ProxyStatus{{Instance: "a", ConfigHash: hash, LastHeartbeat: timestamppb.New(noon)}}
+		return usage
+	}
+	failure := errors.New("connection refused")
+	cases := map[string]struct {
+		// first and second are what the ledger says, after the time given.
+		first, second *saying
+		after         time.Duration
+		want          []string
+	}{
+		"AProxyServesSomethingElse":     {&saying{usage: list(acknowledging("x"))}, &saying{usage: list(acknowledging("y"))}, 0, []string{"mixtral"}},
+		"AProxyIsGone":                  {&saying{usage: list(acknowledging("x"))}, &saying{usage: list(usageOf(1, 0, 0))}, 0, []string{"mixtral"}},
+		"ABudgetIsUsedUp":               {&saying{usage: list(usageOf(1, 0, 0))}, &saying{usage: list(usageOf(10*usd, 0, 0))}, 0, []string{"mixtral"}},
+		"TheLedgerHasLostIt":            {&saying{usage: list(usageOf(1, 0, 0))}, &saying{}, 0, []string{"mixtral"}},
+		"TheLedgerIsLost":               {&saying{usage: list(usageOf(1, 0, 0))}, &saying{err: failure}, usageGrace + time.Second, []string{"idle", "mixtral"}},
+		"TheLedgerIsBack":               {&saying{err: failure}, &saying{usage: list(usageOf(1, 0, 0))}, 0, []string{"idle", "mixtral"}},
+		"NotWhenNothingHappens":         {&saying{usage: list(usageOf(1, 0, 0))}, &saying{usage: list(usageOf(1, 0, 0))}, time.Hour, nil},
+		"NotWhenItSpendsALittle":        {&saying{usage: list(usageOf(1, 0, 0))}, &saying{usage: list(usageOf(2, 0, 0))}, time.Second, nil},
+		"NotWhenOneAnswerFailsToCome":   {&saying{usage: list(usageOf(1, 0, 0))}, &saying{err: failure}, time.Second, nil},
+		"NotAgainWhileTheLedgerIsLost":  {&saying{err: failure}, &saying{err: failure}, time.Hour, nil},
+		"NotByProxiesThatServeTheSame":  {&saying{usage: list(acknowledging("x"))}, &saying{usage: list(acknowledging("x"))}, 0, nil},
+		"NotByARouteThatDoesNotExistIn": {&saying{usage: list(usageOf(1, 0, 0), gone(1))}, &saying{usage: list(usageOf(1, 0, 0), gone(usd))}, time.Hour, nil},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			clock := testclock.NewFakeClock(noon)
+			idle := &v1alpha1.ModelRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "idle"}}
+			usage := &Usage{Ledger: test.first, Routes: routesReader(t, showing(limitedRoute(), usageOf(1, 0, 0), noon), idle), Clock: clock}
+			usage.poll(t.Context())
+			usage.Ledger = test.second
+			clock.Step(test.after)
+			var got []string
+			for _, name := range usage.poll(t.Context()) {
+				got = append(got, name.Name)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("woken (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheFirstAnswerWakesEveryRouteAlsoThoseThatAreGone(t *testing.T) {
+	usage := &Usage{
+		Ledger: &saying{usage: list(gone(1))}, Routes: routesReader(t, limitedRoute()), Clock: testclock.NewFakeClock(noon),
+	}
+	got := usage.poll(t.Context())
+	for _, name := range []string{"mixtral", "gone"} {
+		if !slices.Contains(got, types.NamespacedName{Namespace: "ai", Name: name}) {
+			t.Errorf("%s is not among %v", name, got)
+		}
+	}
+}
+
+func TestALostAnswerIsNoAnswer(t *testing.T) {
+	clock := testclock.NewFakeClock(noon)
+	name := client.ObjectKeyFromObject(limitedRoute())
+	usage := &Usage{Ledger: &saying{err: errors.New("refused")}, Routes: routesReader(t), Clock: clock}
+	if said := usage.of(name); said.synced || said.fresh {
+		t.Errorf("before the first answer: %+v", said)
+	}
+	usage.poll(t.Context())
+	if said := usage.of(name); said.synced || said.fresh {
+		t.Errorf("when the first answer fails to come: %+v", said)
+	}
+	usage.Ledger = &saying{usage: list(usageOf(1, 0, 0))}
+	usage.poll(t.Context())
+	if said := usage.of(name); !said.synced || !said.fresh || said.usage == nil {
+		t.Errorf("after the first answer: %+v", said)
+	}
+	usage.Ledger = &saying{err: errors.New("refused")}
+	clock.Step(usageGrace)
+	usage.poll(t.Context())
+	if said := usage.of(name); !said.fresh {
+		t.Errorf("within the grace: %+v", said)
+	}
+	clock.Step(time.Second)
+	usage.poll(t.Context())
+	if said := usage.of(name); said.fresh || said.usage == nil {
+		t.Errorf("after the grace what was said is known, and not fresh: %+v", said)
+	}
+}
+
+func TestBudgetsArePutOnlyWhenTheLedgerNeedsThem(t *testing.T) {
+	name := client.ObjectKeyFromObject(limitedRoute())
+	request := &ledgerpb.PutRouteRequest{Budgets: []*ledgerpb.Budget{usageOf(0, 0, 0).Budgets[0].Budget}}
+	other := &ledgerpb.PutRouteRequest{}
+	known := snapshot{asked: noon.Add(time.Second), usage: usageOf(1, 0, 0)}
+	var puts puts
+	if !puts.needs(name, request, known) {
+		t.Error("what this process has not put has to be put: an earlier one may have put something else")
+	}
+	puts.note(name, request, noon)
+	if puts.needs(name, request, known) {
+		t.Error("what was put, and is known, is put again")
+	}
+	if puts.needs(name, request, snapshot{asked: noon.Add(-time.Second)}) {
+		t.Error("an answer from before it was put counts")
+	}
+	if !puts.needs(name, request, snapshot{asked: noon.Add(time.Second)}) {
+		t.Error("what the ledger has lost is not put again")
+	}
+	if !puts.needs(name, other, known) {
+		t.Error("what has changed is not put")
+	}
+}
+
+func TestTheLedgersRefusalIsToldFromItsAbsence(t *testing.T) {
+	ledger := ledgertest.Start(t)
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	caller := NewLedger(LedgerOptions{URL: ledger.URL, TokenFile: tokenFile})
+	request := &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}}
+	if err := caller.PutRoute(t.Context(), request); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a token: %v", err)
+	}
+	if err := os.WriteFile(tokenFile, []byte(ledgertest.Key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := caller.PutRoute(t.Context(), request); err != nil {
+		t.Errorf("a good request: %v", err)
+	}
+	bad := &ledgerpb.PutRouteRequest{Route: request.GetRoute(), Budgets: []*ledgerpb.Budget{{Ref: &ledgerpb.BudgetRef{Name: "x"}}}}
+	if _, refused := errors.AsType[*InvalidBudgetsError](caller.PutRoute(t.Context(), bad)); !refused {
+		t.Error("a budget without a period is not refused as invalid")
+	}
+	ledger.Stop()
+	err := caller.PutRoute(t.Context(), request)
+	if _, refused := errors.AsType[*InvalidBudgetsError](err); err == nil || refused {
+		t.Errorf("without a ledger: %v", err)
+	}
+}
+
+func list(usage ...*ledgerpb.RouteUsage) []*ledgerpb.RouteUsage { return usage }
+
+// gone is the usage of a route that no longer exists.
+func gone(settled int64) *ledgerpb.RouteUsage {
+	return &ledgerpb.RouteUsage{
+		Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "gone"}, Spend: &ledgerpb.Spend{SettledNanoUsd: settled},
+	}
+}
