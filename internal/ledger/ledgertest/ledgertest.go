@@ -42,6 +42,8 @@ type Options struct {
 	Authenticator auth.Authenticator
 	// Heartbeat and Silence are the ledger's defaults if 0.
 	Heartbeat, Silence time.Duration
+	// Managers may put routes and see the usage; nil is Identity.
+	Managers []auth.Identity
 	// Logger gets what the ledger logs; nil discards it.
 	Logger *slog.Logger
 }
@@ -57,12 +59,12 @@ type Ledger struct {
 	options Options
 	dir     string
 	address string
-	// certificate is set if the ledger speaks TLS.
-	certificate *tls.Certificate
-	roots       *x509.CertPool
 
 	mu   sync.Mutex
 	stop func()
+	// certificate is set if the ledger speaks TLS; roots trust it.
+	certificate *tls.Certificate
+	roots       *x509.CertPool
 }
 
 // Start runs a plain ledger.
@@ -79,6 +81,9 @@ func StartWith(t testing.TB, options Options) *Ledger {
 	}
 	if options.Authenticator == nil {
 		options.Authenticator = auth.NewStatic(Key, Identity)
+	}
+	if options.Managers == nil {
+		options.Managers = []auth.Identity{Identity}
 	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
@@ -112,7 +117,7 @@ func (l *Ledger) Start() {
 	service := ledger.New(ledger.Options{
 		Store:         books,
 		Authenticator: l.options.Authenticator,
-		Managers:      []auth.Identity{Identity},
+		Managers:      l.options.Managers,
 		Now:           l.options.Now,
 		Logger:        l.options.Logger,
 		Metrics:       metrics,
@@ -128,7 +133,8 @@ func (l *Ledger) Start() {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(l.t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() { service.Run(ctx) })
-	running.Go(func() { l.serve(server, listener) })
+	certificate := l.certificate
+	running.Go(func() { l.serve(server, listener, certificate) })
 	l.stop = func() {
 		cancel()
 		_ = server.Close() // What is under way is cut off, as by a crash.
@@ -139,10 +145,10 @@ func (l *Ledger) Start() {
 	}
 }
 
-func (l *Ledger) serve(server *http.Server, listener net.Listener) {
+func (l *Ledger) serve(server *http.Server, listener net.Listener, certificate *tls.Certificate) {
 	var err error
-	if l.certificate != nil {
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*l.certificate}}
+	if certificate != nil {
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*certificate}}
 		err = server.ServeTLS(listener, "", "")
 	} else {
 		err = server.Serve(listener)
@@ -162,9 +168,21 @@ func (l *Ledger) Stop() {
 	}
 }
 
+// Rotate makes a new certificate and stops trusting the old one. The ledger serves it when it is next started.
+func (l *Ledger) Rotate() {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.certificate, l.roots = newCertificate(l.t)
+}
+
 // HTTPClient returns a client that trusts the ledger.
 func (l *Ledger) HTTPClient() *http.Client {
-	return client.NewHTTPClient(func() (*x509.CertPool, error) { return l.roots, nil })
+	return client.NewHTTPClient(func() (*x509.CertPool, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.roots, nil
+	})
 }
 
 // Token is the token source of a client.Options.

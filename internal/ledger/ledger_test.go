@@ -1,0 +1,375 @@
+package ledger_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/modelroute/modelroute/internal/ledger/auth"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
+	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
+)
+
+// world is a ledger over TLS with a clock that stands still, called without any of the client's help.
+type world struct {
+	*ledgertest.Ledger
+	t       *testing.T
+	proxy   ledgerpbconnect.ProxyServiceClient
+	manager ledgerpbconnect.ManagerServiceClient
+	nano    atomic.Int64
+}
+
+var noon = time.Date(2026, time.November, 17, 12, 0, 0, 0, time.UTC)
+
+func newWorld(t *testing.T, options ledgertest.Options) *world {
+	t.Helper()
+	w := &world{t: t}
+	w.nano.Store(noon.UnixNano())
+	options.TLS = true
+	options.Now = func() time.Time { return time.Unix(0, w.nano.Load()).UTC() }
+	w.Ledger = ledgertest.StartWith(t, options)
+	called := connect.NewClient(connecthttp.NewTransport(w.HTTPClient(), w.URL))
+	w.proxy, w.manager = ledgerpbconnect.NewProxyServiceClient(called), ledgerpbconnect.NewManagerServiceClient(called)
+	return w
+}
+
+func (w *world) advance(by time.Duration) { w.nano.Add(int64(by)) }
+
+// as returns a context whose calls bear the token; none if it is empty.
+func (w *world) as(token string) context.Context {
+	ctx, info := connect.NewClientContext(w.t.Context())
+	if token != "" {
+		info.RequestHeader().Set("Authorization", "Bearer "+token)
+	}
+	return ctx
+}
+
+var chat = &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}
+
+// putChat puts the route with a monthly budget of 1000 nano-USD and a warning one for alice.
+func (w *world) putChat() {
+	w.PutRoute(&ledgerpb.PutRouteRequest{Route: chat, Consumers: []string{"alice"}, Budgets: []*ledgerpb.Budget{
+		{
+			Ref: &ledgerpb.BudgetRef{Name: "monthly"}, LimitNanoUsd: 1000,
+			Period: ledgerpb.Period_PERIOD_MONTH, TimeZone: "Europe/Berlin", Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
+		},
+		{
+			Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: "all"}, LimitNanoUsd: 10,
+			Period: ledgerpb.Period_PERIOD_TOTAL, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_WARN,
+		},
+	}})
+}
+
+func (w *world) open() *ledgerpb.Session {
+	w.t.Helper()
+	response, err := w.proxy.OpenSession(w.as(ledgertest.Key), &ledgerpb.OpenSessionRequest{
+		ProxyId: "00112233445566778899aabbccddeeff", Instance: "pod", Routes: []*ledgerpb.RouteRef{chat},
+	})
+	if err != nil {
+		w.t.Fatalf("OpenSession: %v", err)
+	}
+	return response.GetSession()
+}
+
+func reservation(session *ledgerpb.Session, sequence uint64, amount int64) *ledgerpb.ReserveRequest {
+	return &ledgerpb.ReserveRequest{Session: session, Sequence: sequence, Route: chat, Consumer: "alice", AmountNanoUsd: amount}
+}
+
+func settlement(session *ledgerpb.Session, sequence uint64, amount int64) *ledgerpb.SettleRequest {
+	return &ledgerpb.SettleRequest{Session: session, Settlements: []*ledgerpb.Settlement{{
+		Epoch: session.GetEpoch(), Sequence: sequence, AmountNanoUsd: amount,
+		Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Route: chat, Consumer: "alice",
+	}}}
+}
+
+func (w *world) reserve(session *ledgerpb.Session, sequence uint64, amount int64) *ledgerpb.Denial {
+	w.t.Helper()
+	response, err := w.proxy.Reserve(w.as(ledgertest.Key), reservation(session, sequence, amount))
+	if err != nil {
+		w.t.Fatalf("Reserve: %v", err)
+	}
+	return response.GetDenial()
+}
+
+func TestARouteIsSpentFromAndShown(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	session := w.open()
+	for sequence, amount := range []int64{400, 300} {
+		if denial := w.reserve(session, uint64(sequence+1), amount); denial != nil {
+			t.Fatalf("denied: %v", denial)
+		}
+	}
+	if _, err := w.proxy.Settle(t.Context(), settlement(session, 1, 250)); err != nil {
+		t.Fatalf("Settle: %v", err)
+	}
+	if _, err := w.proxy.Heartbeat(t.Context(), &ledgerpb.HeartbeatRequest{Session: session, ConfigHash: "hash"}); err != nil {
+		t.Fatalf("Heartbeat: %v", err)
+	}
+	spend := &ledgerpb.Spend{SettledNanoUsd: 250, HeldNanoUsd: 300}
+	want := &ledgerpb.RouteUsage{
+		Route: chat, Spend: spend,
+		Budgets: []*ledgerpb.BudgetUsage{{
+			Budget: &ledgerpb.Budget{
+				Ref: &ledgerpb.BudgetRef{Name: "monthly"}, LimitNanoUsd: 1000,
+				Period: ledgerpb.Period_PERIOD_MONTH, TimeZone: "Europe/Berlin", Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
+			},
+			Spend:       spend,
+			WindowStart: timestamppb.New(time.Date(2026, time.October, 31, 23, 0, 0, 0, time.UTC)),
+			WindowEnd:   timestamppb.New(time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC)),
+		}},
+		Consumers: []*ledgerpb.ConsumerUsage{{Name: "alice", Spend: spend, Budgets: []*ledgerpb.BudgetUsage{{
+			Budget: &ledgerpb.Budget{
+				Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: "all"}, LimitNanoUsd: 10,
+				Period: ledgerpb.Period_PERIOD_TOTAL, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_WARN,
+			},
+			Spend:       spend,
+			WindowStart: timestamppb.New(time.Unix(0, 0)),
+		}}}},
+		Proxies: []*ledgerpb.ProxyStatus{{
+			ProxyId: session.GetProxyId(), Instance: "pod", ConfigHash: "hash", LastHeartbeat: timestamppb.New(noon),
+		}},
+	}
+	if diff := cmp.Diff(want, w.Usage("ai", "chat"), protocmp.Transform()); diff != "" {
+		t.Errorf("usage (-want +got):\n%s", diff)
+	}
+}
+
+func TestADenialSaysWhatIsLeftAndUntilWhen(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	session := w.open()
+	w.reserve(session, 1, 900)
+	untilDecember := durationpb.New(time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC).Sub(noon))
+	held := &ledgerpb.Denial{
+		Reason: ledgerpb.Denial_REASON_HELD, Budget: &ledgerpb.BudgetRef{Name: "monthly"},
+		LimitNanoUsd: 1000, RemainingNanoUsd: 1000, ResetsIn: untilDecember,
+	}
+	if diff := cmp.Diff(held, w.reserve(session, 2, 101), protocmp.Transform()); diff != "" {
+		t.Errorf("while the money is held (-want +got):\n%s", diff)
+	}
+	if _, err := w.proxy.Settle(t.Context(), settlement(session, 1, 950)); err != nil {
+		t.Fatal(err)
+	}
+	exhausted := &ledgerpb.Denial{
+		Reason: ledgerpb.Denial_REASON_EXHAUSTED, Budget: &ledgerpb.BudgetRef{Name: "monthly"},
+		LimitNanoUsd: 1000, RemainingNanoUsd: 50, ResetsIn: untilDecember,
+	}
+	if diff := cmp.Diff(exhausted, w.reserve(session, 3, 51), protocmp.Transform()); diff != "" {
+		t.Errorf("once the money is spent (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhoMayCallWhat(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{Managers: []auth.Identity{"somebody else"}})
+	owner := ledgertest.StartWith(t, ledgertest.Options{})
+	owner.PutRoute(&ledgerpb.PutRouteRequest{Route: chat, Server: "somebody else", Consumers: []string{"alice"}})
+	atOwner := ledgerpbconnect.NewProxyServiceClient(connect.NewClient(connecthttp.NewTransport(owner.HTTPClient(), owner.URL)))
+	session := &ledgerpb.Session{ProxyId: "proxy", Epoch: 1, Token: make([]byte, 32)}
+	opening := &ledgerpb.OpenSessionRequest{ProxyId: "proxy", Routes: []*ledgerpb.RouteRef{chat}}
+	cases := map[string]struct {
+		call func() error
+		want connect.Code
+	}{
+		"a session without a token": {
+			func() error { _, err := w.proxy.OpenSession(w.as(""), opening); return err }, connect.CodeUnauthenticated,
+		},
+		"a session with a wrong token": {
+			func() error { _, err := w.proxy.OpenSession(w.as("wrong"), opening); return err }, connect.CodeUnauthenticated,
+		},
+		"a session for a route that nobody put": {
+			func() error { _, err := w.proxy.OpenSession(w.as(ledgertest.Key), opening); return err }, connect.CodeFailedPrecondition,
+		},
+		"a session for a route of somebody else": {
+			func() error { _, err := atOwner.OpenSession(w.as(ledgertest.Key), opening); return err }, connect.CodePermissionDenied,
+		},
+		"money without a token": {
+			func() error { _, err := w.proxy.Reserve(w.as(""), reservation(session, 1, 1)); return err }, connect.CodeUnauthenticated,
+		},
+		"money without a session": {
+			func() error { _, err := w.proxy.Reserve(w.as(ledgertest.Key), reservation(session, 1, 1)); return err }, connect.CodeNotFound,
+		},
+		"a heartbeat without a session": {
+			func() error {
+				_, err := w.proxy.Heartbeat(w.as(""), &ledgerpb.HeartbeatRequest{Session: session})
+				return err
+			}, connect.CodeNotFound,
+		},
+		"a settlement without a session": {
+			func() error { _, err := w.proxy.Settle(w.as(""), settlement(session, 1, 1)); return err }, connect.CodeNotFound,
+		},
+		"the usage without a token": {
+			func() error { _, err := w.manager.ListUsage(w.as(""), &ledgerpb.ListUsageRequest{}); return err }, connect.CodeUnauthenticated,
+		},
+		"the usage for one who is no manager": {
+			func() error {
+				_, err := w.manager.ListUsage(w.as(ledgertest.Key), &ledgerpb.ListUsageRequest{})
+				return err
+			},
+			connect.CodePermissionDenied,
+		},
+		"budgets of one who is no manager": {
+			func() error {
+				_, err := w.manager.PutRoute(w.as(ledgertest.Key), &ledgerpb.PutRouteRequest{Route: chat})
+				return err
+			}, connect.CodePermissionDenied,
+		},
+	}
+	for reason, test := range cases {
+		t.Run(reason, func(t *testing.T) {
+			if err := test.call(); connect.CodeOf(err) != test.want {
+				t.Errorf("error %v, want code %s", err, test.want)
+			}
+		})
+	}
+	counted, err := w.Metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0.0
+	for _, family := range counted {
+		if family.GetName() != "modelroute_ledger_calls_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "code" && label.GetValue() == "unauthenticated" {
+					refused += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	if refused != 4 {
+		t.Errorf("%v refused calls are counted, want 4", refused)
+	}
+}
+
+func TestASessionAloneSettlesWhenTheTokenIsGone(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	session := w.open()
+	w.reserve(session, 1, 500)
+	w.PutRoute(&ledgerpb.PutRouteRequest{Route: chat, Server: "nobody"})
+	if _, err := w.proxy.Settle(w.as("gone"), settlement(session, 1, 123)); err != nil {
+		t.Fatalf("Settle: %v", err)
+	}
+	if got := w.Usage("ai", "chat").GetSpend(); got.GetSettledNanoUsd() != 123 || got.GetHeldNanoUsd() != 0 {
+		t.Errorf("spend = %v, want 123 settled and nothing held", got)
+	}
+	_, err := w.proxy.Reserve(w.as(ledgertest.Key), reservation(session, 2, 1))
+	if connect.CodeOf(err) != connect.CodePermissionDenied {
+		t.Errorf("Reserve: %v, want permission denied", err)
+	}
+}
+
+func TestASilentProxysHoldsBecomeUncertain(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	session := w.open()
+	w.reserve(session, 1, 500)
+	w.advance(31 * time.Second)
+	want := &ledgerpb.Spend{UncertainNanoUsd: 500}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		got := w.Usage("ai", "chat").GetSpend()
+		if diff := cmp.Diff(want, got, protocmp.Transform()); diff == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("spend = %v, want 500 uncertain", got)
+		}
+	}
+}
+
+func TestWrongFieldsAreNamed(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	session := w.open()
+	reserve := func(change func(*ledgerpb.ReserveRequest)) func() error {
+		return func() error {
+			request := reservation(session, 1, 1)
+			change(request)
+			_, err := w.proxy.Reserve(w.as(ledgertest.Key), request)
+			return err
+		}
+	}
+	settle := func(change func(*ledgerpb.Settlement)) func() error {
+		return func() error {
+			request := settlement(session, 1, 1)
+			change(request.GetSettlements()[0])
+			_, err := w.proxy.Settle(t.Context(), request)
+			return err
+		}
+	}
+	put := func(change func(*ledgerpb.PutRouteRequest, *ledgerpb.Budget)) func() error {
+		return func() error {
+			one := &ledgerpb.Budget{
+				Ref: &ledgerpb.BudgetRef{Name: "b"}, Period: ledgerpb.Period_PERIOD_DAY, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
+			}
+			request := &ledgerpb.PutRouteRequest{Route: chat, Consumers: []string{"alice"}, Budgets: []*ledgerpb.Budget{one}}
+			change(request, one)
+			_, err := w.manager.PutRoute(w.as(ledgertest.Key), request)
+			return err
+		}
+	}
+	cases := map[string]func() error{
+		"session.token":             reserve(func(r *ledgerpb.ReserveRequest) { r.Session = &ledgerpb.Session{ProxyId: "p", Epoch: 1} }),
+		"session.proxy_id":          reserve(func(r *ledgerpb.ReserveRequest) { r.Session = nil }),
+		"sequence":                  reserve(func(r *ledgerpb.ReserveRequest) { r.Sequence = 0 }),
+		"route.name":                reserve(func(r *ledgerpb.ReserveRequest) { r.Route = &ledgerpb.RouteRef{Namespace: "ai"} }),
+		"consumer":                  reserve(func(r *ledgerpb.ReserveRequest) { r.Consumer = strings.Repeat("a", 254) }),
+		"amount_nano_usd: is -1":    reserve(func(r *ledgerpb.ReserveRequest) { r.AmountNanoUsd = -1 }),
+		"amount_nano_usd: is 2":     reserve(func(r *ledgerpb.ReserveRequest) { r.AmountNanoUsd = 2e18 }),
+		"settlements[0].epoch":      settle(func(s *ledgerpb.Settlement) { s.Epoch = 0 }),
+		"settlements[0].sequence":   settle(func(s *ledgerpb.Settlement) { s.Sequence = 1 << 63 }),
+		"settlements[0].amount":     settle(func(s *ledgerpb.Settlement) { s.AmountNanoUsd = -5 }),
+		"settlements[0].certainty":  settle(func(s *ledgerpb.Settlement) { s.Certainty = 0 }),
+		"settlements[0].route":      settle(func(s *ledgerpb.Settlement) { s.Route = nil }),
+		"route.namespace":           put(func(r *ledgerpb.PutRouteRequest, _ *ledgerpb.Budget) { r.Route = nil }),
+		"consumers[1]":              put(func(r *ledgerpb.PutRouteRequest, _ *ledgerpb.Budget) { r.Consumers = []string{"alice", "alice"} }),
+		"budgets[0].limit_nano_usd": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.LimitNanoUsd = 1e18 }),
+		"budgets[0].period":         put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Period = 0 }),
+		"budgets[0].enforcement":    put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Enforcement = 0 }),
+		"budgets[0].time_zone":      put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.TimeZone = "Europe/Nowhere" }),
+		"budgets[0].ref.name":       put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Ref = nil }),
+		"budgets[0].ref.consumer":   put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Ref.Consumer = "bob" }),
+		"budgets[1].ref.name: b is": put(func(r *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { r.Budgets = append(r.Budgets, b) }),
+		"routes: must be between 1": func() error {
+			_, err := w.proxy.OpenSession(w.as(ledgertest.Key), &ledgerpb.OpenSessionRequest{ProxyId: "p"})
+			return err
+		},
+		"config_hash: is longer than": func() error {
+			_, err := w.proxy.Heartbeat(t.Context(), &ledgerpb.HeartbeatRequest{Session: session, ConfigHash: strings.Repeat("a", 200)})
+			return err
+		},
+	}
+	for field, call := range cases {
+		t.Run(field, func(t *testing.T) {
+			err := call()
+			if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), field) {
+				t.Errorf("error %v, want invalid argument that names %s", err, field)
+			}
+		})
+	}
+}
+
+func TestAnOversizedRequestIsRefused(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	request := settlement(w.open(), 1, 1)
+	for range 1 << 15 {
+		request.Settlements = append(request.Settlements, request.GetSettlements()[0])
+	}
+	if _, err := w.proxy.Settle(t.Context(), request); connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("error %v, want resource exhausted", err)
+	}
+}
