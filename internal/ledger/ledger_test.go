@@ -85,9 +85,10 @@ func reservation(session *ledgerpb.Session, sequence uint64, amount int64) *ledg
 	return &ledgerpb.ReserveRequest{Session: session, Sequence: sequence, Route: chat, Consumer: "alice", AmountNanoUsd: amount}
 }
 
-func settlement(session *ledgerpb.Session, sequence uint64, amount int64) *ledgerpb.SettleRequest {
+// settlement is of the session's first hold.
+func settlement(session *ledgerpb.Session, amount int64) *ledgerpb.SettleRequest {
 	return &ledgerpb.SettleRequest{Session: session, Settlements: []*ledgerpb.Settlement{{
-		Epoch: session.GetEpoch(), Sequence: sequence, AmountNanoUsd: amount,
+		Epoch: session.GetEpoch(), Sequence: 1, AmountNanoUsd: amount,
 		Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Route: chat, Consumer: "alice",
 	}}}
 }
@@ -110,7 +111,7 @@ func TestARouteIsSpentFromAndShown(t *testing.T) {
 			t.Fatalf("denied: %v", denial)
 		}
 	}
-	if _, err := w.proxy.Settle(t.Context(), settlement(session, 1, 250)); err != nil {
+	if _, err := w.proxy.Settle(t.Context(), settlement(session, 250)); err != nil {
 		t.Fatalf("Settle: %v", err)
 	}
 	if _, err := w.proxy.Heartbeat(t.Context(), &ledgerpb.HeartbeatRequest{Session: session, ConfigHash: "hash"}); err != nil {
@@ -158,7 +159,7 @@ func TestADenialSaysWhatIsLeftAndUntilWhen(t *testing.T) {
 	if diff := cmp.Diff(held, w.reserve(session, 2, 101), protocmp.Transform()); diff != "" {
 		t.Errorf("while the money is held (-want +got):\n%s", diff)
 	}
-	if _, err := w.proxy.Settle(t.Context(), settlement(session, 1, 950)); err != nil {
+	if _, err := w.proxy.Settle(t.Context(), settlement(session, 950)); err != nil {
 		t.Fatal(err)
 	}
 	exhausted := &ledgerpb.Denial{
@@ -206,7 +207,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 			}, connect.CodeNotFound,
 		},
 		"a settlement without a session": {
-			func() error { _, err := w.proxy.Settle(w.as(""), settlement(session, 1, 1)); return err }, connect.CodeNotFound,
+			func() error { _, err := w.proxy.Settle(w.as(""), settlement(session, 1)); return err }, connect.CodeNotFound,
 		},
 		"the usage without a token": {
 			func() error { _, err := w.manager.ListUsage(w.as(""), &ledgerpb.ListUsageRequest{}); return err }, connect.CodeUnauthenticated,
@@ -260,7 +261,7 @@ func TestASessionAloneSettlesWhenTheTokenIsGone(t *testing.T) {
 	session := w.open()
 	w.reserve(session, 1, 500)
 	w.PutRoute(&ledgerpb.PutRouteRequest{Route: chat, Server: "nobody"})
-	if _, err := w.proxy.Settle(w.as("gone"), settlement(session, 1, 123)); err != nil {
+	if _, err := w.proxy.Settle(w.as("gone"), settlement(session, 123)); err != nil {
 		t.Fatalf("Settle: %v", err)
 	}
 	if got := w.Usage("ai", "chat").GetSpend(); got.GetSettledNanoUsd() != 123 || got.GetHeldNanoUsd() != 0 {
@@ -304,7 +305,7 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 	}
 	settle := func(change func(*ledgerpb.Settlement)) func() error {
 		return func() error {
-			request := settlement(session, 1, 1)
+			request := settlement(session, 1)
 			change(request.GetSettlements()[0])
 			_, err := w.proxy.Settle(t.Context(), request)
 			return err
@@ -365,7 +366,7 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 func TestAnOversizedRequestIsRefused(t *testing.T) {
 	w := newWorld(t, ledgertest.Options{})
 	w.putChat()
-	request := settlement(w.open(), 1, 1)
+	request := settlement(w.open(), 1)
 	for range 1 << 15 {
 		request.Settlements = append(request.Settlements, request.GetSettlements()[0])
 	}

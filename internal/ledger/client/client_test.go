@@ -380,8 +380,7 @@ func TestManyAtATimeAreBookedToTheNanoDollar(t *testing.T) {
 			c := clients[caller%3]
 			for n := range int64(20) {
 				hold, err := c.Reserve(t.Context(), demand(100))
-				var denied *client.DeniedError
-				if errors.As(err, &denied) {
+				if _, denied := errors.AsType[*client.DeniedError](err); denied {
 					continue
 				}
 				if err != nil {

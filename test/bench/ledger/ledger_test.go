@@ -26,8 +26,8 @@ const server = "server"
 // callers are how many requests are in flight at a time.
 var callers = []int{1, 16, 256}
 
-// BenchmarkStore reserves and settles in the store, for a consumer of a route that both have a monthly budget which denies; on one route, so that every call
-// changes the same accounts, and on 500 routes, which have 1000 accounts.
+// BenchmarkStore reserves and settles in the store, for a consumer of a route that both have a monthly budget which denies; on one
+// route, so that every call changes the same accounts, and on 500 routes, which have 1000 accounts.
 func BenchmarkStore(b *testing.B) {
 	for _, routes := range []int{1, 500} {
 		for _, inFlight := range callers {

