@@ -136,6 +136,7 @@ func budgetUsages(budgets []store.BudgetUsage) []*ledgerpb.BudgetUsage {
 			},
 			Spend:       spendMessage(one.Spend),
 			WindowStart: timestamppb.New(one.Window.Start),
+			Refusing:    one.Refusing,
 		}
 		if !one.Window.End.IsZero() {
 			message.WindowEnd = timestamppb.New(one.Window.End)

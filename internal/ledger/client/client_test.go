@@ -252,12 +252,29 @@ func TestAHoldWhoseAnswersAreAllLostIsGivenBack(t *testing.T) {
 	put(l, 1000)
 	wire := &lossy{RoundTripper: l.HTTPClient().Transport}
 	c := run(t, l, func(o *client.Options) { o.HTTPClient = &http.Client{Transport: wire} })
-	wire.drop.Store(2)
+	wire.drop.Store(1000)
 	if _, err := c.Reserve(t.Context(), demand(600)); !errors.Is(err, client.ErrUnavailable) {
 		t.Fatalf("error %v, want ErrUnavailable", err)
 	}
+	wire.drop.Store(0)
 	wantSpend(t, l, [3]int64{0, 0, 0})
 	reserve(t, c, 1000)
+}
+
+func TestAShortAbsenceOfTheLedgerIsWaitedOut(t *testing.T) {
+	l := ledgertest.Start(t)
+	put(l, 1000)
+	c := l.NewClient("pod", route)
+	reserve(t, c, 100)
+	l.Stop()
+	var starting sync.WaitGroup
+	starting.Go(func() {
+		time.Sleep(200 * time.Millisecond)
+		l.Start()
+	})
+	reserve(t, c, 100)
+	starting.Wait()
+	wantSpend(t, l, [3]int64{0, 0, 200})
 }
 
 func TestARequestThatWentAwayGivesItsHoldBack(t *testing.T) {

@@ -17,8 +17,13 @@ const (
 	// heldPause is the first pause between two tries; it doubles up to heldPauseMax.
 	heldPause    = 20 * time.Millisecond
 	heldPauseMax = 320 * time.Millisecond
-	// reserveTries is how often one reservation is sent when its answer is lost. The sequence makes it count once.
-	reserveTries = 2
+	// lostPatience is for how long a reservation is sent again when its answer is lost, as while the ledger restarts. The sequence
+	// makes it count once.
+	lostPatience = 2 * time.Second
+	// lostPause is the first pause between two such tries; it doubles.
+	lostPause = 20 * time.Millisecond
+	// sessionTries is in how many sessions a reservation is tried.
+	sessionTries = 2
 )
 
 // maxAmount is the most that one hold or settlement can be, in nano-USD: one more than any limit that a manifest can have, so that
@@ -57,43 +62,51 @@ func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
 
 // reserve asks once. A session that the ledger no longer knows held nothing, so it asks again in the next one.
 func (c *Client) reserve(ctx context.Context, demand Demand) (*Hold, *DeniedError, error) {
-	ctx, cancel := context.WithTimeout(ctx, reserveTries*callTimeout)
-	defer cancel()
 	for tries := 1; ; tries++ {
-		current, err := c.awaitSession(ctx)
+		waiting, cancel := context.WithTimeout(ctx, callTimeout)
+		current, err := c.awaitSession(waiting)
+		cancel()
 		if err != nil {
 			return nil, nil, err
 		}
 		hold, denied, err := c.reserveIn(ctx, current, demand)
-		if connect.CodeOf(err) != connect.CodeNotFound || tries == reserveTries {
+		if connect.CodeOf(err) != connect.CodeNotFound || tries == sessionTries {
 			return hold, denied, err
 		}
 	}
 }
 
-// reserveIn asks within one session, and once more under the same number if the answer was lost. When it ends without the hold, but
-// a call may have arrived or may still arrive, the hold is given back in the background.
+// reserveIn asks within one session, and again under the same number while answers are lost. When it ends without the hold, but a
+// call may have arrived or may still arrive, the hold is given back in the background.
 func (c *Client) reserveIn(ctx context.Context, current *session, demand Demand) (*Hold, *DeniedError, error) {
 	hold := c.newHold(current, demand)
-	var denied *DeniedError
-	var err error
-	lost := false
-	for range reserveTries {
-		denied, err = c.send(ctx, current, hold)
+	patience, cancel := context.WithTimeout(ctx, lostPatience)
+	defer cancel()
+	anyLost := false
+	for pause := lostPause; ; pause *= 2 {
+		denied, err := c.send(ctx, current, hold)
 		if err == nil && denied == nil {
 			return hold, nil, nil
 		}
-		if err == nil || !answerLost(err) || ctx.Err() != nil {
-			break
+		lost := err != nil && answerLost(err)
+		anyLost = anyLost || lost
+		if lost {
+			waitFor(patience, nil, pause)
 		}
-		lost = true
+		if !lost || patience.Err() != nil {
+			c.giveUp(hold, anyLost)
+			return nil, denied, err
+		}
 	}
-	if lost || (err != nil && answerLost(err)) {
+}
+
+// giveUp ends a hold that nobody uses. If an answer was lost, the ledger may have made it, or may yet, and is told that it is over.
+func (c *Client) giveUp(hold *Hold, lost bool) {
+	if lost {
 		c.enqueue(hold, money.Amount{}, Exact)
-	} else {
-		c.forget(hold)
+		return
 	}
-	return nil, denied, err
+	c.forget(hold)
 }
 
 // send makes one call.

@@ -1331,7 +1331,9 @@ type BudgetUsage struct {
 	Spend       *Spend                 `protobuf:"bytes,2,opt,name=spend,proto3" json:"spend,omitempty"`
 	WindowStart *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=window_start,json=windowStart,proto3" json:"window_start,omitempty"`
 	// window_end is absent for a Total budget.
-	WindowEnd     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`
+	WindowEnd *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`
+	// refusing is true if the last request under this budget was refused because what is spent leaves too little, though the whole limit would have covered it.
+	Refusing      bool `protobuf:"varint,5,opt,name=refusing,proto3" json:"refusing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1392,6 +1394,13 @@ func (x *BudgetUsage) GetWindowEnd() *timestamppb.Timestamp {
 		return x.WindowEnd
 	}
 	return nil
+}
+
+func (x *BudgetUsage) GetRefusing() bool {
+	if x != nil {
+		return x.Refusing
+	}
+	return false
 }
 
 type ConsumerUsage struct {
@@ -1679,13 +1688,14 @@ const file_ledger_proto_rawDesc = "" +
 	"\x05Spend\x12(\n" +
 	"\x10settled_nano_usd\x18\x01 \x01(\x03R\x0esettledNanoUsd\x12,\n" +
 	"\x12uncertain_nano_usd\x18\x02 \x01(\x03R\x10uncertainNanoUsd\x12\"\n" +
-	"\rheld_nano_usd\x18\x03 \x01(\x03R\vheldNanoUsd\"\xf0\x01\n" +
+	"\rheld_nano_usd\x18\x03 \x01(\x03R\vheldNanoUsd\"\x8c\x02\n" +
 	"\vBudgetUsage\x124\n" +
 	"\x06budget\x18\x01 \x01(\v2\x1c.modelroute.ledger.v1.BudgetR\x06budget\x121\n" +
 	"\x05spend\x18\x02 \x01(\v2\x1b.modelroute.ledger.v1.SpendR\x05spend\x12=\n" +
 	"\fwindow_start\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vwindowStart\x129\n" +
 	"\n" +
-	"window_end\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\twindowEnd\"\x93\x01\n" +
+	"window_end\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\twindowEnd\x12\x1a\n" +
+	"\brefusing\x18\x05 \x01(\bR\brefusing\"\x93\x01\n" +
 	"\rConsumerUsage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x05spend\x18\x02 \x01(\v2\x1b.modelroute.ledger.v1.SpendR\x05spend\x12;\n" +

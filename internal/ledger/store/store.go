@@ -207,6 +207,9 @@ type BudgetUsage struct {
 	Budget Budget
 	Window budget.Window
 	Spend  Spend
+	// Refusing is true if the last demand was refused because what is spent leaves too little, though the whole limit would have
+	// covered it: the budget is used up for the requests that come. A demand that is granted, or an edit, ends it.
+	Refusing bool
 }
 
 // Proxy is a proxy that was heard from.

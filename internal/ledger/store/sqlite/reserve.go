@@ -166,7 +166,7 @@ func holdStatement(claims int) string {
 		pairs[i] = fmt.Sprintf("(?%d, ?%d)", 2*i+2, 2*i+3)
 	}
 	return `WITH claims (account_id, start) AS (VALUES ` + strings.Join(pairs, ", ") + `)
-		UPDATE windows SET held = held + ?1
+		UPDATE windows SET held = held + ?1, refusing = 0
 		WHERE (account_id, start) IN (SELECT account_id, start FROM claims) AND NOT EXISTS (
 			SELECT 1 FROM claims JOIN windows AS w USING (account_id, start) JOIN accounts ON accounts.id = account_id
 			WHERE w.held + ?1 > 2000000000000000000
@@ -174,9 +174,10 @@ func holdStatement(claims int) string {
 }
 
 // denial finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last
-// to have money again. It returns nil if none denies.
+// to have money again. It returns nil if none denies. A budget that is spent is marked as refusing.
 func (t *tx) denial(claims []claim, amount money.Amount) (*store.Denial, error) {
 	var worst *store.Denial
+	var blamed claim
 	for _, c := range claims {
 		if c.account.budget.Enforcement != budget.Deny {
 			continue
@@ -200,10 +201,14 @@ func (t *tx) denial(claims []claim, amount money.Amount) (*store.Denial, error) 
 			WindowEnd: c.window.End,
 		}
 		if worst == nil || worse(this, worst) {
-			worst = this
+			worst, blamed = this, c
 		}
 	}
-	return worst, nil
+	if worst == nil || !worst.Exhausted || amount.Cmp(worst.Limit) > 0 {
+		return worst, nil
+	}
+	_, err := t.exec(`UPDATE windows SET refusing = 1 WHERE account_id = ? AND start = ? AND refusing = 0`, blamed.key.account, blamed.key.start)
+	return worst, err
 }
 
 // worse reports whether a keeps money away for longer than b.

@@ -155,6 +155,10 @@ func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 			return err
 		}
 	}
+	if _, err := t.exec(`UPDATE windows SET refusing = 0 WHERE account_id IN (
+		SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?)`, routeID); err != nil {
+		return err
+	}
 	var gone []int64
 	err := t.rows(`SELECT accounts.id, consumer, name FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?`, []any{routeID},
 		func(rows *sql.Rows) error {

@@ -19,7 +19,13 @@ type snapshot struct {
 	// routes, scopes and windows are whole tables; the scopes also have what their open holds sum up to.
 	routes  map[store.RouteKey]*route
 	scopes  map[int64]store.Spend
-	windows map[windowKey]store.Spend
+	windows map[windowKey]windowRow
+}
+
+// windowRow is what a row of windows says.
+type windowRow struct {
+	spend    store.Spend
+	refusing bool
 }
 
 func (r *snapshot) row(query string, arguments []any, into ...any) error {
@@ -55,7 +61,7 @@ func (s *Store) usage(ctx context.Context, now time.Time) ([]store.RouteUsage, e
 	defer func() { _ = tx.Rollback() }() // It only reads.
 	r := &snapshot{
 		ctx: ctx, tx: tx,
-		routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]store.Spend{},
+		routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]windowRow{},
 	}
 	if err := r.load(s); err != nil {
 		return nil, err
@@ -101,11 +107,15 @@ func (r *snapshot) load(s *Store) error {
 	}); err != nil {
 		return err
 	}
-	return r.rows(`SELECT account_id, start, settled, uncertain, held FROM windows`, func(rows *sql.Rows) error {
+	return r.rows(`SELECT account_id, start, settled, uncertain, held, refusing FROM windows`, func(rows *sql.Rows) error {
 		var key windowKey
 		var settled, uncertain, held int64
-		err := rows.Scan(&key.account, &key.start, &settled, &uncertain, &held)
-		r.windows[key] = store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Held: money.FromNano(held)}
+		var refusing bool
+		err := rows.Scan(&key.account, &key.start, &settled, &uncertain, &held, &refusing)
+		r.windows[key] = windowRow{
+			spend:    store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Held: money.FromNano(held)},
+			refusing: refusing,
+		}
 		return err
 	})
 }
@@ -131,14 +141,14 @@ func (r *snapshot) budgetUsage(now time.Time, owner *route, spender *scope) ([]s
 	var usage []store.BudgetUsage
 	for _, a := range spender.accounts {
 		window := a.windowAt(now)
-		spend, ok := r.windows[windowKey{account: a.id, start: window.Start.UnixMilli()}]
+		row, ok := r.windows[windowKey{account: a.id, start: window.Start.UnixMilli()}]
 		if !ok {
 			var err error
-			if spend, err = sumWindow(r, owner, spender, window); err != nil {
+			if row.spend, err = sumWindow(r, owner, spender, window); err != nil {
 				return nil, fmt.Errorf("budget %s: %w", a.budget.Name, err)
 			}
 		}
-		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: window, Spend: spend})
+		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: window, Spend: row.spend, Refusing: row.refusing})
 	}
 	return usage, nil
 }

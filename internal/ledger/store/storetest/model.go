@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/modelroute/modelroute/internal/budget"
@@ -374,7 +375,8 @@ func (m *model) compare(rt *rapid.T) {
 		wantBudgets = append(wantBudgets, store.BudgetUsage{Budget: b, Window: window, Spend: spendOf(sum)})
 	}
 	slices.SortStableFunc(wantBudgets, func(a, b store.BudgetUsage) int { return strings.Compare(a.Budget.Consumer, b.Budget.Consumer) })
-	if diff := cmp.Diff(wantBudgets, budgets, amounts); diff != "" {
+	// Refusing is a memory of the last demand, which is lost where a window is summed anew; TestReserve has its cases.
+	if diff := cmp.Diff(wantBudgets, budgets, amounts, cmpopts.IgnoreFields(store.BudgetUsage{}, "Refusing")); diff != "" {
 		rt.Fatalf("budgets at %s (-want +got):\n%s", m.clock.now(), diff)
 	}
 }

@@ -84,9 +84,38 @@ func runReserve(t *testing.T, open Open) {
 		}
 		b.wantSpend("", "total", spend(t, "0", "0", "0.5"))
 	})
+	t.Run("a spent budget is refusing until a demand fits or it is edited", func(t *testing.T) { runRefusing(t, open) })
 	t.Run("who may not spend gets nothing", func(t *testing.T) { runStrangers(t, open) })
 	t.Run("the denial names the budget that is last to have money", func(t *testing.T) { runDenials(t, open) })
 	t.Run("absurd sums saturate and are never granted", func(t *testing.T) { runAbsurd(t, open) })
+}
+
+func runRefusing(t *testing.T, open Open) {
+	total := denies(t, "", "total", "1", budget.Total)
+	b := newBooks(t, open, total)
+	want := func(refusing bool, reason string) {
+		t.Helper()
+		if got := b.usage().Budgets[0].Refusing; got != refusing {
+			t.Errorf("refusing = %t, want %t: %s", got, refusing, reason)
+		}
+	}
+	b.reserve(b.demand("alice", "1.5"))
+	want(false, "even an unspent budget would not have covered the demand")
+	held := b.hold("alice", "0.7")
+	b.reserve(b.demand("alice", "0.5"))
+	want(false, "the money is only held")
+	b.settle(b.settlement(held, "0.7"))
+	b.reserve(b.demand("bob", "0.5"))
+	want(true, "what is spent leaves too little")
+	b.restart()
+	want(true, "a restart changes nothing")
+	b.hold("alice", "0.1")
+	want(false, "a smaller demand was granted")
+	b.reserve(b.demand("alice", "0.5"))
+	want(true, "what is spent still leaves too little")
+	total.Limit = dollars(t, "2")
+	b.put(total)
+	want(false, "the limit was raised")
 }
 
 func runStrangers(t *testing.T, open Open) {

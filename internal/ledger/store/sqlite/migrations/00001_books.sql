@@ -52,6 +52,8 @@ CREATE TABLE windows (
   settled    INTEGER NOT NULL CHECK (settled >= 0),
   uncertain  INTEGER NOT NULL CHECK (uncertain >= 0),
   held       INTEGER NOT NULL CHECK (held >= 0),
+  -- 1 if the last demand on the account was refused because what is spent leaves too little, though the whole limit would have covered it.
+  refusing   INTEGER NOT NULL DEFAULT 0 CHECK (refusing IN (0, 1)),
   PRIMARY KEY (account_id, start)
 ) STRICT, WITHOUT ROWID;
 
