@@ -37,7 +37,7 @@ type consumerFigures struct {
 }
 
 // projectSpend decides which figures the status shows: those of usage, and then due is true, or still those that it has. They are due if
-// they differ and spendInterval is over, and at once when there were none, a budget reaches an alert or its limit or falls below it, a
+// they differ and spendInterval is over, and at once when there were none, a budget reaches an alert or is used up, a
 // window rolls, or a budget is another one than before. A usage of nil has nothing to say: what the status has stays.
 func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now time.Time) (shown figures, due bool) {
 	shown = figuresShown(route.Status)
@@ -50,7 +50,7 @@ func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now ti
 		if equality.Semantic.DeepEqual(shown, current) {
 			return shown, false
 		}
-		isUrgent := !slices.Equal(milestones(route.Spec, shown), milestones(route.Spec, current))
+		isUrgent := !slices.EqualFunc(milestones(route.Spec, shown), milestones(route.Spec, current), milestone.canWait)
 		if !isUrgent && now.Sub(shown.Spend.UpdateTime.Time) < spendInterval {
 			return shown, false
 		}
@@ -116,6 +116,9 @@ func budgetStatus(spec v1alpha1.Budget, usage *ledgerpb.BudgetUsage) v1alpha1.Bu
 		PercentUsed: new(spent.PercentOf(limit)),
 		State:       v1alpha1.BudgetState(budget.StateOf(spent, limit, spec.AlertPercents)),
 	}
+	if usage.GetRefusing() {
+		status.State = v1alpha1.BudgetState(budget.Exhausted) // what is left is too little for the requests that come
+	}
 	if usage.GetBudget().GetPeriod() != ledgerpb.Period_PERIOD_TOTAL {
 		status.WindowStart, status.ResetTime = timeOf(usage.GetWindowStart()), timeOf(usage.GetWindowEnd())
 	}
@@ -148,6 +151,17 @@ type milestone struct {
 	// alerts is how many of the budget's alert percentages are reached.
 	alerts int
 	state  v1alpha1.BudgetState
+	// full is true if the whole limit is spent; without that, a budget is used up for requests of some sizes only.
+	full bool
+}
+
+// canWait reports whether the step to the next milestone needs no status at once: if there is none, or if a budget that was used up for a
+// large request had money for a smaller one. Otherwise requests of many sizes would have the status written at every turn.
+func (m milestone) canWait(next milestone) bool {
+	if m.state == v1alpha1.BudgetState(budget.Exhausted) && !m.full {
+		m.state = next.state
+	}
+	return m == next
 }
 
 // milestones are sorted by consumer, and as the budgets are in the figures.
@@ -164,6 +178,7 @@ func budgetMilestones(consumer string, specs []v1alpha1.Budget, statuses []v1alp
 	all := make([]milestone, 0, len(statuses))
 	for _, status := range statuses {
 		reached := milestone{consumer: consumer, budget: status.Name, limit: status.Limit, state: status.State}
+		reached.full = ptr.Deref(status.PercentUsed, 0) >= 100
 		if status.WindowStart != nil {
 			reached.windowStart = status.WindowStart.Unix()
 		}

@@ -101,11 +101,17 @@ func TestFiguresAreWrittenWhen(t *testing.T) {
 	renamed := usageOf(1*usd, 0, 0)
 	renamed.Budgets[0].Budget.Ref.Name = "yearly"
 
+	refusing := usageOf(7*usd, 0, 0)
+	refusing.Consumers[0].Budgets[0].Refusing = true
+
 	cases := map[string]struct {
 		before, now *ledgerpb.RouteUsage
 		after       time.Duration
 		want        bool
 	}{
+		"Refusing: a request that no longer fits, at once":       {usageOf(7*usd, 0, 0), refusing, time.Second, true},
+		"SmallerFits: that a smaller request fitted can wait":    {refusing, usageOf(7*usd, 0, 0), time.Second, false},
+		"SmallerFitted: it is told with the next figures":        {refusing, usageOf(7*usd, 0, 0), spendInterval, true},
 		"NothingChanged: an idle route is never written":         {usageOf(1*usd, 0, 0), usageOf(1*usd, 0, 0), time.Hour, false},
 		"SpentALittleSoon: the last figures are too young":       {usageOf(1*usd, 0, 0), usageOf(2*usd, 0, 0), spendInterval - time.Second, false},
 		"SpentALittleLater: the last figures are old enough":     {usageOf(1*usd, 0, 0), usageOf(2*usd, 0, 0), spendInterval, true},

@@ -145,7 +145,7 @@ type BudgetStatus struct {
 	// +optional
 	ResetTime *metav1.Time `json:"resetTime,omitempty"`
 
-	// state is WithinBudget, Warning (an alert percentage is reached) or Exhausted (the limit is spent).
+	// state is WithinBudget, Warning (an alert percentage is reached) or Exhausted (what is left is too little for the requests that come).
 	// +optional
 	State BudgetState `json:"state,omitempty"`
 }

@@ -62,6 +62,10 @@ func TestABudgetIsDeniedBeforeItIsOverspentAndOthersGoOn(t *testing.T) {
 		t.Errorf("another consumer got HTTP %d: %s", other.status, other.body)
 	}
 	s.statusShows(s.billed())
+	eventually(t, "the status saying that the budget is used up", func() (bool, string) {
+		state := s.live().Status.Consumers[1].Budgets[0].State
+		return state == "Exhausted", string(state)
+	})
 }
 
 func TestSpendIsKeptWhenAnyPodIsKilled(t *testing.T) {

@@ -180,9 +180,6 @@ type Spend struct {
 	Settled, Uncertain, Held money.Amount
 }
 
-// Spent is what counts as gone: settled and uncertain.
-func (s Spend) Spent() money.Amount { return s.Settled.Add(s.Uncertain) }
-
 // RouteUsage is what became of a route.
 type RouteUsage struct {
 	Route RouteKey

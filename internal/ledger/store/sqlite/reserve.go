@@ -41,44 +41,34 @@ type claim struct {
 	key     windowKey
 }
 
-const (
-	insertHold = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state)
-		VALUES (?, ?, ?, ?, ?, ?, 'Open') ON CONFLICT DO NOTHING`
-	deleteHold = `DELETE FROM holds WHERE session_id = ? AND sequence = ?`
-)
+const insertHold = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state)
+	VALUES (?, ?, ?, ?, ?, ?, 'Open')`
 
 func (t *tx) reserve(now time.Time, from *session, demand store.Demand) (denial *store.Denial, refused, err error) {
 	owner, spender, refused := t.spender(from, demand)
 	if refused != nil {
 		return nil, refused, nil
 	}
+	known, refused, err := t.repeated(from, demand, spender)
+	if known || err != nil {
+		return nil, refused, err
+	}
 	claims, err := t.claims(now, owner, spender)
 	if err != nil {
 		return nil, nil, err
-	}
-	inserted, err := t.exec(insertHold, from.id, demand.Sequence, owner.scopes[""].id, spender.id, demand.Amount.Nano(), now.UnixMilli())
-	if err != nil {
-		return nil, nil, err
-	}
-	if inserted == 0 {
-		refused, err = t.repeated(from, demand, spender)
-		return nil, refused, err
 	}
 	if err := t.flush(); err != nil {
 		return nil, nil, err
 	}
 	held, err := t.hold(claims, demand.Amount)
-	if err != nil || held {
+	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := t.exec(deleteHold, from.id, demand.Sequence); err != nil {
-		return nil, nil, err
+	if !held {
+		return t.denial(claims, demand.Amount)
 	}
-	denial, err = t.denial(claims, demand.Amount)
-	if err == nil && denial == nil {
-		refused = store.ErrTooMuch
-	}
-	return denial, refused, err
+	_, err = t.exec(insertHold, from.id, demand.Sequence, owner.scopes[""].id, spender.id, demand.Amount.Nano(), now.UnixMilli())
+	return nil, nil, err
 }
 
 // spender finds who pays for the demand, and checks that the caller may spend it.
@@ -119,20 +109,23 @@ func (t *tx) claims(now time.Time, owner *route, spender *scope) ([]claim, error
 	return claims, nil
 }
 
-// repeated answers a call whose number is taken: by the same demand, or by something that must not be answered with money.
-func (t *tx) repeated(from *session, demand store.Demand, spender *scope) (refused, err error) {
+// repeated reports whether the call's number is known. Then it stands for the same demand, or for something that must not be answered
+// with money.
+func (t *tx) repeated(from *session, demand store.Demand, spender *scope) (known bool, refused, err error) {
 	var amount int64
 	var consumer sql.NullInt64
 	var state string
 	err = t.row(`SELECT amount, consumer_scope, state FROM holds WHERE session_id = ? AND sequence = ?`, []any{from.id, demand.Sequence},
 		&amount, &consumer, &state)
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil, nil
+	case err != nil:
+		return false, nil, err
+	case state == settled || amount != demand.Amount.Nano() || consumer.Int64 != spender.id:
+		return true, store.ErrClosedHold, nil
 	}
-	if state == settled || amount != demand.Amount.Nano() || consumer.Int64 != spender.id {
-		return store.ErrClosedHold, nil
-	}
-	return nil, nil
+	return true, nil, nil
 }
 
 // hold adds the amount to all of the windows, or to none if one that denies would go over its limit: the invariant of the books, in
@@ -173,11 +166,9 @@ func holdStatement(claims int) string {
 			OR enforcement = 'Deny' AND w.settled + w.uncertain + w.held + ?1 > limit_nano)`
 }
 
-// denial finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last
-// to have money again. It returns nil if none denies. A budget that is spent is marked as refusing.
-func (t *tx) denial(claims []claim, amount money.Amount) (*store.Denial, error) {
-	var worst *store.Denial
-	var blamed claim
+// denial finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last to
+// have money again. If none denies, the books cannot count more. Nothing is written, so that denying costs no disk.
+func (t *tx) denial(claims []claim, amount money.Amount) (worst *store.Denial, refused, err error) {
 	for _, c := range claims {
 		if c.account.budget.Enforcement != budget.Deny {
 			continue
@@ -186,7 +177,7 @@ func (t *tx) denial(claims []claim, amount money.Amount) (*store.Denial, error) 
 		err := t.row(`SELECT settled, uncertain, held FROM windows WHERE account_id = ? AND start = ?`, []any{c.key.account, c.key.start},
 			&settled, &uncertain, &held)
 		if err != nil {
-			return nil, errors.Join(errors.New("reading the budget that refused"), err)
+			return nil, nil, fmt.Errorf("reading the budget that refused: %w", err)
 		}
 		remaining := c.account.budget.Limit.Sub(money.FromNano(settled + uncertain))
 		if remaining.Sub(money.FromNano(held)).Cmp(amount) >= 0 {
@@ -201,14 +192,13 @@ func (t *tx) denial(claims []claim, amount money.Amount) (*store.Denial, error) 
 			WindowEnd: c.window.End,
 		}
 		if worst == nil || worse(this, worst) {
-			worst, blamed = this, c
+			worst = this
 		}
 	}
-	if worst == nil || !worst.Exhausted || amount.Cmp(worst.Limit) > 0 {
-		return worst, nil
+	if worst == nil {
+		return nil, store.ErrTooMuch, nil
 	}
-	_, err := t.exec(`UPDATE windows SET refusing = 1 WHERE account_id = ? AND start = ? AND refusing = 0`, blamed.key.account, blamed.key.start)
-	return worst, err
+	return worst, nil, nil
 }
 
 // worse reports whether a keeps money away for longer than b.

@@ -32,7 +32,7 @@ type BudgetStatusApplyConfiguration struct {
 	WindowStart *v1.Time `json:"windowStart,omitempty"`
 	// resetTime is when the window ends and spent starts again at nothing; absent for the period Total.
 	ResetTime *v1.Time `json:"resetTime,omitempty"`
-	// state is WithinBudget, Warning (an alert percentage is reached) or Exhausted (the limit is spent).
+	// state is WithinBudget, Warning (an alert percentage is reached) or Exhausted (what is left is too little for the requests that come).
 	State *apiv1alpha1.BudgetState `json:"state,omitempty"`
 }
 
