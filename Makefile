@@ -150,10 +150,11 @@ envtest: race
 
 ##@ Check
 
-# Not hack/cluster and hack/tools: a few lines of main each, for which all of Kubernetes and of the linters would be compiled once more.
+# Of hack/cluster only what is more than a few lines of main around Kubernetes, for which all of that would be compiled once more.
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## Lint the Go code.
 	$(BIN)/golangci-lint run ./...
+	cd hack/cluster && $(BIN)/golangci-lint run --config ../../.golangci.yml ./cmd/egress ./cmd/pause
 
 .PHONY: lint-api
 lint-api: $(BIN)/golangci-lint ## Check the API types against the Kubernetes API conventions.
