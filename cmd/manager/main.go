@@ -50,6 +50,7 @@ func run(ctx context.Context, f flags, logger *slog.Logger) error {
 // flags are what the command line says.
 type flags struct {
 	namespace               string
+	pod                     string
 	proxyImage, pullPolicy  string
 	ledgerURL, ledgerToken  string
 	metricsAddr, healthAddr string
@@ -62,7 +63,8 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set := flag.NewFlagSet("manager", flag.ContinueOnError)
 	set.SetOutput(output)
 	set.StringVar(&f.namespace, "namespace", "", "namespace of the operator; default the one that its pod runs in")
-	set.StringVar(&f.proxyImage, "proxy-image", "", "image of the proxies; required")
+	set.StringVar(&f.pod, "pod", "", "name of the manager's own pod")
+	set.StringVar(&f.proxyImage, "proxy-image", "", "image of the proxies; default that of the manager's own pod")
 	set.StringVar(&f.pullPolicy, "proxy-image-pull-policy", "", "Always, IfNotPresent or Never; default as the kubelet decides")
 	set.StringVar(&f.ledgerURL, "ledger-url", "", "base URL of the ledger; default https://modelroute-ledger.NAMESPACE.svc:8443")
 	set.StringVar(&f.ledgerToken, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
@@ -76,8 +78,8 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	if set.NArg() > 0 {
 		return flags{}, fmt.Errorf("unexpected argument %q", set.Arg(0))
 	}
-	if f.proxyImage == "" {
-		return flags{}, errors.New("--proxy-image must be set")
+	if f.proxyImage == "" && f.pod == "" {
+		return flags{}, errors.New("--proxy-image or --pod must be set")
 	}
 	switch corev1.PullPolicy(f.pullPolicy) {
 	case "", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever:
@@ -105,6 +107,7 @@ func (f *flags) complete() error {
 func (f *flags) options(logger *slog.Logger) Options {
 	return Options{
 		Namespace:              f.namespace,
+		Pod:                    f.pod,
 		ProxyImage:             f.proxyImage,
 		ProxyPullPolicy:        corev1.PullPolicy(f.pullPolicy),
 		LedgerURL:              f.ledgerURL,

@@ -33,7 +33,7 @@ func TestFlagsAreRefusedWhen(t *testing.T) {
 		arguments []string
 		want      string
 	}{
-		"TheImageIsMissing":        {[]string{"--namespace=models"}, "--proxy-image must be set"},
+		"TheImageIsMissing":        {[]string{"--namespace=models"}, "--proxy-image or --pod must be set"},
 		"ThePullPolicyIsNone":      {[]string{"--namespace=models", "--proxy-image=x", "--proxy-image-pull-policy=Sometimes"}, "Sometimes"},
 		"SomethingElseIsSaid":      {[]string{"--namespace=models", "--proxy-image=x", "now"}, `unexpected argument "now"`},
 		"TheLevelIsNone":           {[]string{"--log-level=loud"}, "log-level"},

@@ -34,7 +34,9 @@ const (
 type Options struct {
 	// Namespace is the operator's own: where the certificates and the lease are.
 	Namespace string
-	// ProxyImage is the image of the proxies, and ProxyPullPolicy how it is pulled; empty leaves that to the kubelet.
+	// Pod is the name of the manager's own pod.
+	Pod string
+	// ProxyImage is the image of the proxies; empty: that of Pod. ProxyPullPolicy is how it is pulled; empty leaves that to the kubelet.
 	ProxyImage      string
 	ProxyPullPolicy corev1.PullPolicy
 	// LedgerURL is where manager and proxies reach the ledger; https:// unless the ledger runs beside a test. LedgerTokenFile has the
@@ -57,6 +59,11 @@ func Run(ctx context.Context, config *rest.Config, options Options) error {
 	manager, err := newManager(config, options, logger)
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
+	}
+	if options.ProxyImage == "" {
+		if options.ProxyImage, err = ownImage(ctx, manager.GetAPIReader(), options.Namespace, options.Pod); err != nil {
+			return err
+		}
 	}
 	if err := addControllers(ctx, manager, options); err != nil {
 		return err
