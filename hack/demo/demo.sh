@@ -114,6 +114,7 @@ spend_until_denied() {
         grep -i '^x-should-retry' "$WORK/headers"
         cat "$WORK/answer"
         echo
+        kubectl -n "$NAMESPACE" wait modelroute/"$ROUTE" --for=condition=WithinBudget=False --timeout=30s
         return
         ;;
       *) die "request $asked got HTTP $status: $(cat "$WORK/answer")" ;;
