@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
@@ -100,6 +101,7 @@ func TestTheLedgerWaitsForItsCertificateServesAndEnds(t *testing.T) {
 	if _, err := manager.PutRoute(called, &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}}); err != nil {
 		t.Errorf("PutRoute: %v", err)
 	}
+	wantHTTP2(t, httpClient, "https://"+options.Listen)
 	_, metrics := get(t, health+"/metrics")
 	for _, part := range []string{
 		`modelroute_ledger_calls_total{code="ok",method="PutRoute"} 1`, "modelroute_ledger_store_commit_seconds_count", "process_resident_memory_bytes",
@@ -111,6 +113,23 @@ func TestTheLedgerWaitsForItsCertificateServesAndEnds(t *testing.T) {
 	end()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// wantHTTP2 expects that calls share a connection.
+func wantHTTP2(t *testing.T, httpClient *http.Client, url string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := httpClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.ProtoMajor != 2 || response.TLS.Version != tls.VersionTLS13 {
+		t.Errorf("the ledger speaks %s over %s, want HTTP/2 over TLS 1.3", response.Proto, tls.VersionName(response.TLS.Version))
 	}
 }
 

@@ -41,8 +41,11 @@ type claim struct {
 	key     windowKey
 }
 
-const insertHold = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state)
-	VALUES (?, ?, ?, ?, ?, ?, 'Open')`
+const (
+	insertHold = `INSERT INTO holds (session_id, sequence, route_scope, consumer_scope, amount, opened_at, state)
+		VALUES (?, ?, ?, ?, ?, ?, 'Open')`
+	markRefusing = `UPDATE windows SET refusing = 1 WHERE account_id = ? AND start = ? AND refusing = 0`
+)
 
 func (t *tx) reserve(now time.Time, from *session, demand store.Demand) (denial *store.Denial, refused, err error) {
 	owner, spender, refused := t.spender(from, demand)
@@ -167,8 +170,10 @@ func holdStatement(claims int) string {
 }
 
 // denial finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last to
-// have money again. If none denies, the books cannot count more. Nothing is written, so that denying costs no disk.
+// have money again. If none denies, the books cannot count more. A budget that is spent is marked as refusing; besides the first such
+// mark nothing is written, so that denying costs no disk.
 func (t *tx) denial(claims []claim, amount money.Amount) (worst *store.Denial, refused, err error) {
+	var blamed claim
 	for _, c := range claims {
 		if c.account.budget.Enforcement != budget.Deny {
 			continue
@@ -192,13 +197,16 @@ func (t *tx) denial(claims []claim, amount money.Amount) (worst *store.Denial, r
 			WindowEnd: c.window.End,
 		}
 		if worst == nil || worse(this, worst) {
-			worst = this
+			worst, blamed = this, c
 		}
 	}
 	if worst == nil {
 		return nil, store.ErrTooMuch, nil
 	}
-	return worst, nil, nil
+	if worst.Exhausted && amount.Cmp(worst.Limit) <= 0 {
+		_, err = t.exec(markRefusing, blamed.key.account, blamed.key.start)
+	}
+	return worst, nil, err
 }
 
 // worse reports whether a keeps money away for longer than b.
