@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"math"
 	"sync"
@@ -294,4 +295,26 @@ func runRace(t *testing.T, open Open) {
 	if denial := b.reserve(left); denial != nil {
 		t.Errorf("what is left was denied: %+v", denial)
 	}
+}
+
+// runGone lets callers go while their calls are under way. Whatever became of their calls, giving everything back leaves nothing held.
+func runGone(t *testing.T, open Open) {
+	b := newBooks(t, open, denies(t, "", "total", "1", budget.Total))
+	const callers = 300
+	var calling sync.WaitGroup
+	for n := range int64(callers) {
+		calling.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(n)*10*time.Microsecond)
+			defer cancel()
+			demand := store.Demand{Sequence: n + 1, Route: chat, Consumer: "alice", Amount: money.FromNano(1), Identity: server}
+			if _, err := b.Reserve(ctx, b.now(), b.session, demand); err != nil && ctx.Err() == nil {
+				t.Errorf("Reserve: %v", err)
+			}
+		})
+	}
+	calling.Wait()
+	for n := range int64(callers) {
+		b.settle(b.settlement(n+1, "0"))
+	}
+	b.wantSpend("", "total", spend(t, "0", "0", "0"))
 }

@@ -27,6 +27,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("Windows", func(t *testing.T) { runWindows(t, open) })
 	t.Run("Sessions", func(t *testing.T) { runSessions(t, open) })
 	t.Run("Race", func(t *testing.T) { runRace(t, open) })
+	t.Run("Gone", func(t *testing.T) { runGone(t, open) })
 	t.Run("Model", func(t *testing.T) { runModel(t, open) })
 }
 
