@@ -15,12 +15,22 @@ import (
 	"github.com/modelroute/modelroute/internal/ledger/store"
 )
 
-// identityKey is where authenticate leaves the caller in a context.
-type identityKey struct{}
+// callerKey is where observe puts a place for the caller's identity, which authenticate fills, so that both can name the caller.
+type callerKey struct{}
 
+// identityOf returns who calls; empty if that is not known.
 func identityOf(ctx context.Context) string {
-	identity, _ := ctx.Value(identityKey{}).(auth.Identity)
-	return string(identity)
+	if caller, ok := ctx.Value(callerKey{}).(*auth.Identity); ok {
+		return string(*caller)
+	}
+	return ""
+}
+
+// setIdentity notes who calls.
+func setIdentity(ctx context.Context, identity auth.Identity) {
+	if caller, ok := ctx.Value(callerKey{}).(*auth.Identity); ok {
+		*caller = identity
+	}
 }
 
 func isManagerProcedure(procedure string) bool {
@@ -39,6 +49,7 @@ func (l *Ledger) authenticate(next connect.ServerFunc) connect.ServerFunc {
 			return next(ctx, spec, stream)
 		}
 		identity, err := l.Authenticator.Authenticate(ctx, bearer(ctx))
+		setIdentity(ctx, identity)
 		switch {
 		case errors.Is(err, auth.ErrUnauthenticated):
 			return connect.NewError(connect.CodeUnauthenticated, "the bearer token is not accepted").WithCause(err)
@@ -47,7 +58,7 @@ func (l *Ledger) authenticate(next connect.ServerFunc) connect.ServerFunc {
 		case isManagerProcedure(spec.Procedure) && !slices.Contains(l.Managers, identity):
 			return connect.Errorf(connect.CodePermissionDenied, "%s is no manager", identity)
 		}
-		return next(context.WithValue(ctx, identityKey{}, identity), spec, stream)
+		return next(ctx, spec, stream)
 	}
 }
 
@@ -66,6 +77,7 @@ func bearer(ctx context.Context) string {
 // observe counts every call, logs those that somebody should know of, and turns a panic into an error of one call.
 func (l *Ledger) observe(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
+		ctx = context.WithValue(ctx, callerKey{}, new(auth.Identity))
 		defer func() {
 			if problem := recover(); problem != nil {
 				l.Logger.Error("a call panicked", slog.String("procedure", spec.Procedure), slog.Any("panic", problem),

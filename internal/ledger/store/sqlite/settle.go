@@ -32,7 +32,7 @@ func (s *Store) Settle(
 		}
 	}
 	var outcome store.Settled
-	err = s.submit(&call{ctx: ctx, do: func(t *tx) (refused, err error) {
+	err = s.submit(&call{ctx: ctx, rank: givesBack, do: func(t *tx) (refused, err error) {
 		outcome = store.Settled{}
 		for _, one := range settlements {
 			if err := t.settle(now, from, one, &outcome); err != nil {

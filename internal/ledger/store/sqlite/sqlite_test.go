@@ -174,14 +174,14 @@ func TestAFullDiskChangesNothingAndPasses(t *testing.T) {
 	}
 }
 
-func TestACallThatCannotBeWrittenDoesNotTakeOthersWithIt(t *testing.T) {
-	s, credential := opened(t, t.TempDir())
-	entered, release := make(chan struct{}), make(chan struct{})
-	var waiting sync.WaitGroup
+// blocked keeps the writer busy until it is released, so that the calls that are made meanwhile become one group.
+func (s *Store) blocked(t *testing.T, waiting *sync.WaitGroup) (release func()) {
+	t.Helper()
+	entered, released := make(chan struct{}), make(chan struct{})
 	waiting.Go(func() {
 		err := s.submit(&call{ctx: t.Context(), do: func(*tx) (error, error) {
 			close(entered)
-			<-release
+			<-released
 			return nil, nil
 		}})
 		if err != nil {
@@ -189,6 +189,64 @@ func TestACallThatCannotBeWrittenDoesNotTakeOthersWithIt(t *testing.T) {
 		}
 	})
 	<-entered
+	return func() { close(released) }
+}
+
+// queued waits until so many calls wait for the writer.
+func (s *Store) queued(calls int) {
+	for len(s.queue) < calls {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestWhatIsGivenBackCanBeHeldInTheSameGroup(t *testing.T) {
+	for window, name := range map[string]string{"in a window that is there": "total", "in a window that is opened": "new"} {
+		t.Run(window, func(t *testing.T) { giveBackAndHold(t, name) })
+	}
+}
+
+// giveBackAndHold settles and reserves in one group, under a budget of the name that was put after the first hold.
+func giveBackAndHold(t *testing.T, name string) {
+	s, credential := opened(t, t.TempDir())
+	if denial, err := s.Reserve(t.Context(), time.Now(), credential, demand(1, 90)); denial != nil || err != nil {
+		t.Fatalf("denial %+v, error %v", denial, err)
+	}
+	small := chat
+	small.Budgets = []store.Budget{{Name: name, Limit: money.FromNano(100), Period: budget.Total, Enforcement: budget.Deny}}
+	if err := s.PutRoute(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	var waiting sync.WaitGroup
+	release := s.blocked(t, &waiting)
+	waiting.Go(func() {
+		if denial, err := s.Reserve(t.Context(), time.Now(), credential, demand(2, 60)); denial != nil || err != nil {
+			t.Errorf("denial %+v, error %v", denial, err)
+		}
+	})
+	s.queued(1)
+	waiting.Go(func() {
+		one := store.Settlement{Epoch: credential.Epoch, Sequence: 1, Amount: money.FromNano(40), Route: routeKey(chat), Consumer: "alice"}
+		if _, err := s.Settle(t.Context(), time.Now(), credential, []store.Settlement{one}); err != nil {
+			t.Error(err)
+		}
+	})
+	s.queued(2)
+	release()
+	waiting.Wait()
+	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := store.Spend{Settled: money.FromNano(40), Held: money.FromNano(60)}
+	if got := usage[0].Budgets[0].Spend; got != want || usage[0].Spend != want {
+		t.Errorf("the budget has %+v, the route %+v, want %+v", got, usage[0].Spend, want)
+	}
+}
+
+func TestACallThatCannotBeWrittenDoesNotTakeOthersWithIt(t *testing.T) {
+	s, credential := opened(t, t.TempDir())
+	var waiting sync.WaitGroup
+	release := s.blocked(t, &waiting)
 	for sequence := range int64(10) {
 		waiting.Go(func() {
 			if _, err := s.Reserve(t.Context(), time.Now(), credential, demand(sequence+1, 1)); err != nil {
@@ -205,10 +263,8 @@ func TestACallThatCannotBeWrittenDoesNotTakeOthersWithIt(t *testing.T) {
 			t.Errorf("error %v, want ErrFailed", err)
 		}
 	})
-	for len(s.queue) < 11 {
-		time.Sleep(time.Millisecond)
-	}
-	close(release)
+	s.queued(11)
+	release()
 	waiting.Wait()
 	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
 	if err != nil || usage[0].Spend.Held.Nano() != 10 || usage[0].Budgets[0].Spend.Held.Nano() != 10 {

@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -15,6 +17,15 @@ import (
 // maxGroup is how many calls share one transaction at most.
 const maxGroup = 512
 
+// rank is the place of a call in its group.
+type rank int
+
+const (
+	// givesBack goes first, so that what it gives back can be held by others, and what it books is written together.
+	givesBack rank = iota - 1
+	ordinary
+)
+
 // call is one write that waits for its turn.
 type call struct {
 	ctx context.Context
@@ -23,6 +34,8 @@ type call struct {
 	do func(*tx) (refused error, err error)
 	// committed runs after the commit, in the writer's goroutine; nil for nothing.
 	committed func()
+	// rank orders the calls of a group, which came at the same time, so that any order is right.
+	rank rank
 	// alone is true if the call needs a transaction of its own, because later ones rely on what committed does.
 	alone bool
 	// done gets the outcome.
@@ -188,6 +201,7 @@ func (w *writer) transact(group []*call) error {
 
 func (w *writer) runAll(ctx context.Context, group []*call) error {
 	t := &tx{Store: w.store, writer: w, ctx: ctx}
+	slices.SortStableFunc(group, func(a, b *call) int { return cmp.Compare(a.rank, b.rank) })
 	for _, c := range group {
 		if c.refused = c.ctx.Err(); c.refused != nil {
 			continue // The caller has gone before anything was done.
