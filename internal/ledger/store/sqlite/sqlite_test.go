@@ -281,3 +281,16 @@ func TestCallsAfterCloseFail(t *testing.T) {
 		t.Errorf("error %v, want ErrFailed", err)
 	}
 }
+
+func TestEveryCommitIsSyncedToDisk(t *testing.T) {
+	s, _ := opened(t, t.TempDir())
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1"} {
+		var got string
+		err := s.submit(&call{ctx: t.Context(), do: func(tx *tx) (error, error) {
+			return nil, tx.conn.QueryRowContext(tx.ctx, "PRAGMA "+pragma).Scan(&got)
+		}})
+		if err != nil || got != want {
+			t.Errorf("%s is %s, %v, want %s", pragma, got, err, want)
+		}
+	}
+}
