@@ -104,7 +104,7 @@ func TestARouteThatTurnsBadGoesOnServingItsLastGoodGeneration(t *testing.T) {
 				t.Errorf("it is %t that the route is stalled", got)
 			}
 			for range 3 {
-				w.reconcile("chat")
+				w.reconcile()
 			}
 			after := w.versions()
 			delete(after, "ModelRoute chat")

@@ -108,7 +108,7 @@ func TestAPassOverAnUnchangedWorldWritesNothing(t *testing.T) {
 
 	writes, puts := w.writes.Load(), w.puts.Load()
 	for range 10 {
-		w.reconcile("chat")
+		w.reconcile()
 	}
 	if got := w.writes.Load() - writes; got != 0 {
 		t.Errorf("ten passes wrote %d times", got)
@@ -239,4 +239,22 @@ func TestARouteThatIsMadeAgainWaitsForTheChildrenOfTheEarlierOne(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestOfARouteThatIsBeingDeletedNothingIsMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	route := w.route()
+	route.Finalizers = []string{"example.com/held"}
+	w.serve(route)
+	w.stopManager()
+	w.delete(w.route())
+	w.deleteChildren() // as the garbage collector does when the deletion is in the foreground
+
+	writes := w.writes.Load()
+	w.startManager()
+	w.reconcile()
+	if got := w.writes.Load() - writes; got != 0 {
+		t.Errorf("it wrote %d times", got)
+	}
+	change(w, "chat", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Finalizers = nil })
 }

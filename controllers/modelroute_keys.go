@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/keys"
@@ -103,7 +102,7 @@ func readKeysFrom(ctx context.Context, s *scope, read secretReader) error {
 		if err != nil {
 			return err
 		}
-		if secret == nil || secret.Labels[v1alpha1.LabelConsumer] != consumer.Name {
+		if secret == nil {
 			continue
 		}
 		key := newConsumerKey(string(secret.Data[desired.ConsumerKeyAPIKey]))

@@ -1,0 +1,128 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/apply"
+	"github.com/modelroute/modelroute/internal/desired"
+)
+
+// behind is a client whose reads of Secrets are answered by stale, as a cache does that is behind.
+func (w *world) behind(stale func(name string, secret *corev1.Secret) error) client.Client {
+	return interceptor.NewClient(w.client, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			if secret, isSecret := object.(*corev1.Secret); isSecret {
+				return stale(key.Name, secret)
+			}
+			return c.Get(ctx, key, object, options...)
+		},
+	})
+}
+
+func notFound(name string, _ *corev1.Secret) error {
+	return apierrors.NewNotFound(corev1.Resource("secrets"), name)
+}
+
+func TestACacheThatIsBehindCostsNoConsumerItsKey(t *testing.T) {
+	w := newWorld(t)
+	w.serve(w.route())
+	key, accepted := keyOf(w.consumerSecret("chat", "search")), w.acceptedHashes("chat", "search")
+	w.stopManager()
+
+	w.reconciler.Client = w.behind(notFound)
+	w.reconcile()
+	if got := w.acceptedHashes("chat", "search"); !slices.Equal(got, accepted) {
+		t.Error("the consumer's key is no longer accepted")
+	}
+	if keyOf(w.consumerSecret("chat", "search")) != key {
+		t.Error("the consumer has another key")
+	}
+}
+
+func TestAnObjectThatHasTakenTheNameSinceIsNotOverwritten(t *testing.T) {
+	w := newWorld(t)
+	w.serve(w.route())
+	w.stopManager()
+	route, ours := &v1alpha1.ModelRoute{}, w.consumerSecret("chat", "search")
+	w.get("chat", route)
+	w.delete(ours)
+	foreign := &corev1.Secret{Data: map[string][]byte{"a": []byte("b")}}
+	foreign.Namespace, foreign.Name = w.namespace, ours.Name
+	w.create(foreign)
+
+	applier := &apply.Applier{Live: w.client, Client: w.behind(func(_ string, secret *corev1.Secret) error {
+		ours.DeepCopyInto(secret)
+		return nil
+	})}
+	wanted := []desired.Object{desired.ConsumerSecret(route, route.Spec.Consumers[0], "a new key")}
+	if _, refused := errors.AsType[*apply.WriteError](applier.Apply(t.Context(), route, wanted, nil)); !refused {
+		t.Error("the API server does not refuse it")
+	}
+	after := &corev1.Secret{}
+	w.get(foreign.Name, after)
+	if diff := cmp.Diff(foreign.Data, after.Data); diff != "" || len(after.OwnerReferences) > 0 {
+		t.Errorf("the foreign Secret was written to: %v, owners %v", diff, after.OwnerReferences)
+	}
+}
+
+// recorder notes which Secrets are read with their values.
+type recorder struct {
+	client.Reader
+	mu   sync.Mutex
+	read []string
+}
+
+func (r *recorder) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if _, isSecret := object.(*corev1.Secret); isSecret {
+		r.mu.Lock()
+		r.read = append(r.read, key.Name)
+		r.mu.Unlock()
+	}
+	return r.Reader.Get(ctx, key, object, options...)
+}
+
+func TestAForeignSecretsValuesAreNeverRead(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"chat-search", "unrelated"} {
+		w.create(&corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{"a": []byte("b")},
+		})
+	}
+	w.create(w.route())
+	w.until("chat", v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonChildNotOwned)
+	w.stopManager()
+
+	live := &recorder{Reader: w.reconciler.Live}
+	w.reconciler.Live = live
+	w.reconciler.keyring = keyring{} // as after a restart, when all keys are looked for
+	w.reconciler.Client = w.behind(notFound)
+	w.reconcile()
+	if diff := cmp.Diff([]string{upstreamSecret}, live.read); diff != "" {
+		t.Errorf("Secrets that were read with their values (-want +got):\n%s", diff)
+	}
+}
+
+func TestAKeyIsNotDeliveredOnTheWordOfALedgerThatIsSilentSince(t *testing.T) {
+	s := healthy()
+	s.pending["search"] = newConsumerKey("a key")
+	s.usage.fresh = false
+	r := &ModelRouteReconciler{} // which has nothing to write with
+	if err := r.deliverKeys(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.pending) != 1 {
+		t.Error("the key is delivered")
+	}
+}
