@@ -17,13 +17,13 @@ type Budget struct {
 	// +required
 	Window Window `json:"window,omitzero"`
 
-	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a Deny budget not
-	// one nano-dollar more than the amount is ever given out to requests.
+	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a
+	// Deny budget not one nano-dollar more than the amount is ever given out to requests.
 	// +required
 	Enforcement Enforcement `json:"enforcement,omitempty"`
 
-	// alertPercents are the percentages of the amount at which the status is written at once; from the lowest on the budget's state is Warning.
-	// Absent: 80.
+	// alertPercents are the percentages of the amount at which the status is written at once; from the lowest on the budget's
+	// state is Warning. Absent: 80.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

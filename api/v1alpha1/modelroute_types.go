@@ -5,9 +5,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// ModelRoute makes one model available to consumers under budgets. It names the model, the upstream that serves it and its price, the default
-// parameters, the budgets, and who may use it. The operator runs an OpenAI-compatible proxy for it in the same namespace, gives each consumer an API key
-// in a Secret, never lets a Deny budget be overspent, and shows the spend in the status.
+// ModelRoute makes one model available to consumers under budgets. It names the model, the upstream that serves it and its price,
+// the default parameters, the budgets, and who may use it. The operator runs an OpenAI-compatible proxy for it in the same
+// namespace, gives each consumer an API key in a Secret, never lets a Deny budget be overspent, and shows the spend in the
+// status.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -132,7 +133,7 @@ type Model struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
-	MaxCompletionTokens *int64 `json:"maxCompletionTokens,omitempty"`
+	MaxCompletionTokens int64 `json:"maxCompletionTokens,omitempty"`
 
 	// inputModalities are what the model reads. Absent: text.
 	// +optional
@@ -190,8 +191,8 @@ type Upstream struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
-	// provider is the upstream's dialect and billing rules: OpenRouter reports the cost of each request, which is then what is booked; OpenAI and
-	// OpenAICompatible report tokens, which are multiplied by pricing.
+	// provider is the upstream's dialect and billing rules: OpenRouter reports the cost of each request, which is then what is
+	// booked; OpenAI and OpenAICompatible report tokens, which are multiplied by pricing.
 	// +required
 	Provider Provider `json:"provider,omitempty"`
 
@@ -220,7 +221,7 @@ type Upstream struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
-	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
 }
 
 // SecretKeyReference names one key of a Secret in the same namespace.
@@ -267,8 +268,8 @@ type Consumer struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
-	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready for envFrom.
-	// Absent: ROUTE-CONSUMER.
+	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready
+	// for envFrom. Absent: ROUTE-CONSUMER.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

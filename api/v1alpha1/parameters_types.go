@@ -2,8 +2,8 @@ package v1alpha1
 
 import apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
-// DefaultParameters are values of request parameters under the names of OpenAI's chat completions API. Each is sent to the upstream exactly as it
-// stands here. The numbers are kept as JSON text, not as floats, so that 0.7 stays 0.7.
+// DefaultParameters are values of request parameters under the names of OpenAI's chat completions API. Each is sent to the
+// upstream exactly as it stands here. The numbers are kept as JSON text, not as floats, so that 0.7 stays 0.7.
 type DefaultParameters struct {
 	// frequency_penalty penalises tokens by how often they have appeared, from -2 to 2; positive values reduce repetition.
 	// +optional
@@ -13,11 +13,12 @@ type DefaultParameters struct {
 	// +kubebuilder:validation:Maximum=2
 	FrequencyPenalty *apiextensionsv1.JSON `json:"frequency_penalty,omitempty"`
 
-	// max_completion_tokens bounds how many tokens an answer has, reasoning included. It is not set where the client sent max_tokens, its older name.
+	// max_completion_tokens bounds how many tokens an answer has, reasoning included. It is not set where the client sent
+	// max_tokens, its older name.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
-	MaxCompletionTokens *int64 `json:"max_completion_tokens,omitempty"`
+	MaxCompletionTokens int64 `json:"max_completion_tokens,omitempty"`
 
 	// presence_penalty penalises tokens that have appeared at all, from -2 to 2.
 	// +optional

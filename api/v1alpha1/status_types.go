@@ -10,8 +10,8 @@ type ModelRouteStatus struct {
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; and, only while they are True, Reconciling and Stalled.
-	// WithinBudget is not part of Ready: a budget that holds is a healthy system.
+	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; and, only while they are True,
+	// Reconciling and Stalled. WithinBudget is not part of Ready: a budget that holds is a healthy system.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -19,7 +19,8 @@ func pod(name, containerName, image string) *corev1.Pod {
 
 func TestTheProxiesRunFromTheManagersOwnImage(t *testing.T) {
 	live := fake.NewClientBuilder().
-		WithObjects(pod("manager-1", container, "modelroute:1"), pod("manager-2", container, "modelroute:2"), pod("other", "other", "other:1")).
+		WithObjects(
+			pod("manager-1", container, "modelroute:1"), pod("manager-2", container, "modelroute:2"), pod("other", "other", "other:1")).
 		WithIndex(&corev1.Pod{}, "metadata.name", func(object client.Object) []string { return []string{object.GetName()} }).
 		Build()
 

@@ -74,6 +74,7 @@ func (c Calendar) WindowAt(t time.Time) Window {
 		return Window{Start: time.Unix(0, 0).UTC()}
 	case Hour:
 		return c.hourAt(t)
+	default: // The others begin at midnight.
 	}
 	first := c.firstMidnight(c.clock(t))
 	window := Window{Start: c.whenReached(first)}
@@ -110,8 +111,9 @@ func (c Calendar) firstMidnight(clock time.Time) time.Time {
 		return date(year, month, 1)
 	case Year:
 		return date(year, time.January, 1)
+	default:
+		return date(year, month, day)
 	}
-	return date(year, month, day)
 }
 
 // nextMidnight returns the midnight with which the period ends that begins with first.
@@ -123,8 +125,9 @@ func (c Calendar) nextMidnight(first time.Time) time.Time {
 		return first.AddDate(0, 1, 0)
 	case Year:
 		return first.AddDate(1, 0, 0)
+	default:
+		return first.AddDate(0, 0, 1)
 	}
-	return first.AddDate(0, 0, 1)
 }
 
 func date(year int, month time.Month, day int) time.Time {

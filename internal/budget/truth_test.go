@@ -50,8 +50,9 @@ func periodOf(r reading, period budget.Period) [3]int {
 	case budget.Week:
 		year, week := time.Date(r.year, time.Month(r.month), r.day, 0, 0, 0, 0, time.UTC).ISOWeek()
 		return [3]int{year, week}
+	default:
+		return [3]int{r.year, r.month, r.day}
 	}
-	return [3]int{r.year, r.month, r.day}
 }
 
 // boundaries returns the minutes in [from, to) at which a window begins.

@@ -1,5 +1,5 @@
-// Package compile turns a ModelRoute and what it refers to into what the proxies and the ledger are told. It is pure and deterministic: equal routes
-// give equal bytes. The schema has no defaults, so they are applied here.
+// Package compile turns a ModelRoute and what it refers to into what the proxies and the ledger are told. It is pure and
+// deterministic: equal routes give equal bytes. The schema has no defaults, so they are applied here.
 package compile
 
 import (
@@ -73,29 +73,23 @@ func SecretName(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) string {
 
 // TimeoutSeconds bounds one request to the upstream.
 func TimeoutSeconds(upstream v1alpha1.Upstream) int64 {
-	if upstream.TimeoutSeconds == nil {
-		return defaultTimeoutSeconds
-	}
-	return int64(*upstream.TimeoutSeconds)
+	return int64(cmp.Or(upstream.TimeoutSeconds, defaultTimeoutSeconds))
 }
 
 func model(route *v1alpha1.ModelRoute) routeconfig.Model {
 	spec := route.Spec.Model
-	compiled := routeconfig.Model{
+	return routeconfig.Model{
 		Name:                ModelName(route),
 		Aliases:             slices.Sorted(slices.Values(spec.Aliases)),
 		DisplayName:         spec.DisplayName,
 		Description:         spec.Description,
 		ContextLength:       spec.ContextLength,
+		MaxCompletionTokens: spec.MaxCompletionTokens,
 		InputModalities:     modalities(spec.InputModalities),
 		OutputModalities:    modalities(spec.OutputModalities),
 		SupportedParameters: slices.Sorted(slices.Values(spec.SupportedParameters)),
 		Created:             max(route.CreationTimestamp.Unix(), 0),
 	}
-	if spec.MaxCompletionTokens != nil {
-		compiled.MaxCompletionTokens = *spec.MaxCompletionTokens
-	}
-	return compiled
 }
 
 // modalities returns the names sorted; a model reads and writes text where the route does not say.
@@ -135,8 +129,8 @@ func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
 	return compiled, nil
 }
 
-// defaultParameters returns the parameters that are set, sorted by name. They go through JSON, since the field names of the API type are the names of
-// the parameters, and a parameter added there is then not forgotten here.
+// defaultParameters returns the parameters that are set, sorted by name. They go through JSON, since the field names of the API
+// type are the names of the parameters, and a parameter added there is then not forgotten here.
 func defaultParameters(parameters *v1alpha1.Parameters) ([]routeconfig.Parameter, error) {
 	if parameters == nil || parameters.Defaults == nil {
 		return nil, nil

@@ -14,8 +14,9 @@ import (
 // ConfigSecretSuffix ends the name of the Secret with a route's compiled configuration; no consumer's Secret may have such a name.
 const ConfigSecretSuffix = ".config"
 
-// Validate returns what is wrong with a route. The API server has refused most of it already, by schema and CEL; what it cannot check, such as the names of
-// time zones, is checked here, and the rest once more, for routes that an older schema let in. Every message says what to do.
+// Validate returns what is wrong with a route. The API server has refused most of it already, by schema and CEL; what it cannot
+// check, such as the names of time zones, is checked here, and the rest once more, for routes that an older schema let in. Every
+// message says what to do.
 func Validate(route *v1alpha1.ModelRoute) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := validateUpstreams(route.Spec.Upstreams, spec.Child("upstreams"))
@@ -41,7 +42,8 @@ func validateModel(route *v1alpha1.ModelRoute, spec *field.Path) field.ErrorList
 	}
 	for _, parameter := range parameters {
 		if !json.Valid(parameter.Value) {
-			errs = append(errs, field.Invalid(spec.Child("parameters", "defaults", parameter.Name), string(parameter.Value), "is no JSON"))
+			path := spec.Child("parameters", "defaults", parameter.Name)
+			errs = append(errs, field.Invalid(path, string(parameter.Value), "is no JSON"))
 		}
 	}
 	return errs
@@ -80,7 +82,8 @@ func validateBudgets(budgets []v1alpha1.Budget, path *field.Path) field.ErrorLis
 			errs = append(errs, field.Invalid(path.Child("amount"), spec.Amount, `must be USD as a quoted decimal, such as "500.00"`))
 		}
 		if _, err := budget.NewCalendar(budget.Period(spec.Window.Period), spec.Window.TimeZone); err != nil {
-			errs = append(errs, field.Invalid(path.Child("window"), fmt.Sprintf("%s %s", spec.Window.Period, spec.Window.TimeZone), err.Error()))
+			window := fmt.Sprintf("%s %s", spec.Window.Period, spec.Window.TimeZone)
+			errs = append(errs, field.Invalid(path.Child("window"), window, err.Error()))
 		}
 		if _, known := enforcements[spec.Enforcement]; !known {
 			errs = append(errs, field.NotSupported(path.Child("enforcement"), spec.Enforcement,
@@ -106,11 +109,13 @@ func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.Error
 		}
 		secrets[secret] = consumer.Name
 		if secret == route.Name+ConfigSecretSuffix {
-			errs = append(errs, field.Invalid(path.Child("secretName"), secret, "is the Secret with the proxies' configuration: choose another name"))
+			errs = append(errs, field.Invalid(path.Child("secretName"), secret,
+				"is the Secret with the proxies' configuration: choose another name"))
 		}
 		for _, upstream := range route.Spec.Upstreams {
 			if secret == upstream.APIKeySecretRef.Name {
-				errs = append(errs, field.Invalid(path.Child("secretName"), secret, "is the Secret with the upstream's API key: choose another name"))
+				errs = append(errs, field.Invalid(path.Child("secretName"), secret,
+					"is the Secret with the upstream's API key: choose another name"))
 			}
 		}
 		errs = append(errs, validateBudgets(consumer.Budgets, path.Child("budgets"))...)

@@ -51,7 +51,7 @@ func deployment(in Input) Object {
 				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
 					WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))).
 			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(podLabels).WithSpec(podSpec(in))))
-	return object("apps", "v1", "Deployment", in.Route, name, deployment)
+	return object("apps", "Deployment", in.Route, name, deployment)
 }
 
 func replicas(route *v1alpha1.ModelRoute) int32 {
@@ -129,14 +129,15 @@ func portName(name string) intstr.IntOrString { return intstr.FromString(name) }
 
 // volumes are the configuration, the token for the ledger, and one directory for each upstream's API key.
 func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
-	all := []*corev1ac.VolumeApplyConfiguration{
+	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 2+len(route.Spec.Upstreams))
+	all = append(all,
 		corev1ac.Volume().WithName("config").WithSecret(corev1ac.SecretVolumeSource().
 			WithSecretName(ConfigSecretName(route)).WithDefaultMode(0o440)),
 		corev1ac.Volume().WithName("ledger-token").WithProjected(corev1ac.ProjectedVolumeSource().
 			WithDefaultMode(0o440).
 			WithSources(corev1ac.VolumeProjection().WithServiceAccountToken(corev1ac.ServiceAccountTokenProjection().
 				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))),
-	}
+	)
 	for i, upstream := range route.Spec.Upstreams {
 		all = append(all, corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
 			WithSecretName(upstream.APIKeySecretRef.Name).WithDefaultMode(0o440).
@@ -146,10 +147,11 @@ func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
 }
 
 func mounts(route *v1alpha1.ModelRoute) []*corev1ac.VolumeMountApplyConfiguration {
-	all := []*corev1ac.VolumeMountApplyConfiguration{
+	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, 2+len(route.Spec.Upstreams))
+	all = append(all,
 		corev1ac.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
 		corev1ac.VolumeMount().WithName("ledger-token").WithMountPath(tokenDir).WithReadOnly(true),
-	}
+	)
 	for i, upstream := range route.Spec.Upstreams {
 		all = append(all, corev1ac.VolumeMount().WithName(upstreamVolume(i)).
 			WithMountPath(path.Join(compile.UpstreamKeyDir, upstream.Name)).WithReadOnly(true))

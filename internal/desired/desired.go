@@ -1,5 +1,6 @@
-// Package desired turns a route and its compiled configuration into the Kubernetes objects that should exist for it. Its functions are pure: no client, no clock,
-// no randomness. They set only the fields that they mean, so that server-side apply leaves the rest to others.
+// Package desired turns a route and its compiled configuration into the Kubernetes objects that should exist for it. Its
+// functions are pure: no client, no clock, no randomness. They set only the fields that they mean, so that server-side apply
+// leaves the rest to others.
 package desired
 
 import (
@@ -64,7 +65,8 @@ func ProxyLabels(route *v1alpha1.ModelRoute) map[string]string {
 	return map[string]string{"app.kubernetes.io/name": "modelroute-proxy", v1alpha1.LabelRoute: route.Name}
 }
 
-// Objects returns the objects of a route in the order in which they are to be applied: the proxies come last, when all that they need is there.
+// Objects returns the objects of a route in the order in which they are to be applied: the proxies come last, when all that they
+// need is there.
 func Objects(in Input) []Object {
 	return []Object{
 		serviceAccount(in.Route),
@@ -88,7 +90,7 @@ func ConsumerSecret(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer, key 
 			ConsumerKeyBaseURL: []byte(compile.Endpoint(route)),
 			ConsumerKeyModel:   []byte(compile.ModelName(route)),
 		})
-	return object("", "v1", "Secret", route, name, secret)
+	return object("", "Secret", route, name, secret)
 }
 
 func configSecret(route *v1alpha1.ModelRoute, config []byte) Object {
@@ -98,7 +100,7 @@ func configSecret(route *v1alpha1.ModelRoute, config []byte) Object {
 		WithOwnerReferences(ownerReference(route)).
 		WithType(corev1.SecretTypeOpaque).
 		WithData(map[string][]byte{ConfigKey: config})
-	return object("", "v1", "Secret", route, name, secret)
+	return object("", "Secret", route, name, secret)
 }
 
 func serviceAccount(route *v1alpha1.ModelRoute) Object {
@@ -106,7 +108,7 @@ func serviceAccount(route *v1alpha1.ModelRoute) Object {
 	account := corev1ac.ServiceAccount(name, route.Namespace).
 		WithLabels(labels(route)).
 		WithOwnerReferences(ownerReference(route))
-	return object("", "v1", "ServiceAccount", route, name, account)
+	return object("", "ServiceAccount", route, name, account)
 }
 
 // role lets the proxies watch the one Secret with their configuration, and nothing else.
@@ -118,7 +120,7 @@ func role(route *v1alpha1.ModelRoute) Object {
 		WithRules(rbacv1ac.PolicyRule().
 			WithAPIGroups("").WithResources("secrets").WithResourceNames(ConfigSecretName(route)).
 			WithVerbs("get", "list", "watch"))
-	return object("rbac.authorization.k8s.io", "v1", "Role", route, name, role)
+	return object("rbac.authorization.k8s.io", "Role", route, name, role)
 }
 
 func roleBinding(route *v1alpha1.ModelRoute) Object {
@@ -128,7 +130,7 @@ func roleBinding(route *v1alpha1.ModelRoute) Object {
 		WithOwnerReferences(ownerReference(route)).
 		WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup("rbac.authorization.k8s.io").WithKind("Role").WithName(name)).
 		WithSubjects(rbacv1ac.Subject().WithKind("ServiceAccount").WithNamespace(route.Namespace).WithName(name))
-	return object("rbac.authorization.k8s.io", "v1", "RoleBinding", route, name, binding)
+	return object("rbac.authorization.k8s.io", "RoleBinding", route, name, binding)
 }
 
 func service(route *v1alpha1.ModelRoute) Object {
@@ -142,7 +144,7 @@ func service(route *v1alpha1.ModelRoute) Object {
 			WithPorts(corev1ac.ServicePort().
 				WithName("http").WithProtocol(corev1.ProtocolTCP).WithAppProtocol("http").
 				WithPort(80).WithTargetPort(portName("http"))))
-	return object("", "v1", "Service", route, name, service)
+	return object("", "Service", route, name, service)
 }
 
 // labels are on every object of a route: by them the operator finds what it made.
@@ -158,9 +160,9 @@ func ownerReference(route *v1alpha1.ModelRoute) *metav1ac.OwnerReferenceApplyCon
 		WithController(true).WithBlockOwnerDeletion(true)
 }
 
-func object(group, version, kind string, route *v1alpha1.ModelRoute, name string, config runtime.ApplyConfiguration) Object {
+func object(group, kind string, route *v1alpha1.ModelRoute, name string, config runtime.ApplyConfiguration) Object {
 	return Object{
-		Kind:   schema.GroupVersionKind{Group: group, Version: version, Kind: kind},
+		Kind:   schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind},
 		Name:   types.NamespacedName{Namespace: route.Namespace, Name: name},
 		Config: config,
 	}

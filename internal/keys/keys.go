@@ -1,5 +1,5 @@
-// Package keys makes the API keys of consumers and the names and hashes by which the rest of the system knows them. Only a consumer's own Secret ever has
-// the key itself.
+// Package keys makes the API keys of consumers and the names and hashes by which the rest of the system knows them. Only a
+// consumer's own Secret ever has the key itself.
 package keys
 
 import (
@@ -24,8 +24,8 @@ const (
 	idLength = 12
 )
 
-// New makes a key: Prefix, 43 characters of randomness, and 6 of checksum, which lets a scanner tell a key from a look-alike without asking anybody. The
-// alphabet is 0-9, a-z, A-Z, so that a double click selects all of it. The error is random's.
+// New makes a key: Prefix, 43 characters of randomness, and 6 of checksum, which lets a scanner tell a key from a look-alike
+// without asking anybody. The alphabet is 0-9, a-z, A-Z, so that a double click selects all of it. The error is random's.
 func New(random io.Reader) (string, error) {
 	var seed [randomBytes]byte
 	if _, err := io.ReadFull(random, seed[:]); err != nil {

@@ -109,7 +109,7 @@ func nanoRoundedUp(usd *big.Rat) (Amount, error) {
 // String returns the amount in USD with at least two and at most nine decimals and no unit, such as "12.345678" or "500.00": what status
 // fields show. ParseUSD reads it back unless it is negative or has more than nine whole digits.
 func (a Amount) String() string {
-	sign, magnitude := "", uint64(a.nano)
+	sign, magnitude := "", uint64(a.nano) //nolint:gosec // A negative amount is negated below, in two's complement.
 	if a.nano < 0 {
 		sign, magnitude = "-", -magnitude
 	}

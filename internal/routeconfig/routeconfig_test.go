@@ -2,6 +2,7 @@ package routeconfig_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -181,9 +182,7 @@ func TestDecodeRefusesAnUnknownFieldAnywhere(t *testing.T) {
 func objectsIn(path string, value any) map[string]map[string]any {
 	found := map[string]map[string]any{}
 	add := func(path string, value any) {
-		for path, object := range objectsIn(path, value) {
-			found[path] = object
-		}
+		maps.Copy(found, objectsIn(path, value))
 	}
 	switch value := value.(type) {
 	case map[string]any:

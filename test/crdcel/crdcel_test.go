@@ -1,5 +1,5 @@
-// Package crdcel holds the schema and the CEL rules of the API to one file per rule, on a real API server: what is accepted, what is refused, and
-// with which words.
+// Package crdcel holds the schema and the CEL rules of the API to one file per rule, on a real API server: what is accepted, what
+// is refused, and with which words.
 package crdcel
 
 import (

@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Package e2e holds ModelRoute to its promises on a real cluster, with the operator deployed: real API server, kubelet, containers and proxies. Only
-// the upstream is our own, since it keeps books to compare with.
+// Package e2e holds ModelRoute to its promises on a real cluster, with the operator deployed: real API server, kubelet,
+// containers and proxies. Only the upstream is our own, since it keeps books to compare with.
 package e2e
 
 import (

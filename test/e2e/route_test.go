@@ -75,7 +75,7 @@ func pageRoute(namespace string) *v1alpha1.ModelRoute {
 				APIKeySecretRef: v1alpha1.SecretKeyReference{Name: "openrouter", Key: "apiKey"},
 				Pricing:         v1alpha1.Pricing{Prompt: "2.00", Completion: "6.00"},
 				// A namespace is deleted only as fast as its pods could at the slowest take to drain.
-				TimeoutSeconds: ptr.To[int32](20),
+				TimeoutSeconds: 20,
 			}},
 			Budgets: []v1alpha1.Budget{{
 				Name: "monthly", Amount: "500.00", Enforcement: v1alpha1.EnforcementDeny,
@@ -112,7 +112,7 @@ func (s *scene) startUpstream() {
 				Spec: corev1.PodSpec{
 					TerminationGracePeriodSeconds: ptr.To[int64](2),
 					SecurityContext: &corev1.PodSecurityContext{
-						RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To[int64](65532),
+						RunAsNonRoot: new(true), RunAsUser: ptr.To[int64](65532),
 						SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 					},
 					Containers: []corev1.Container{{
@@ -122,7 +122,7 @@ func (s *scene) startUpstream() {
 							HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)},
 						}},
 						SecurityContext: &corev1.SecurityContext{
-							AllowPrivilegeEscalation: ptr.To(false),
+							AllowPrivilegeEscalation: new(false),
 							Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 						},
 					}},

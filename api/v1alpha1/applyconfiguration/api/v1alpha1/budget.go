@@ -19,11 +19,11 @@ type BudgetApplyConfiguration struct {
 	Amount *apiv1alpha1.USD `json:"amount,omitempty"`
 	// window is the calendar window in which spend is counted.
 	Window *WindowApplyConfiguration `json:"window,omitempty"`
-	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a Deny budget not
-	// one nano-dollar more than the amount is ever given out to requests.
+	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a
+	// Deny budget not one nano-dollar more than the amount is ever given out to requests.
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
-	// alertPercents are the percentages of the amount at which the status is written at once; from the lowest on the budget's state is Warning.
-	// Absent: 80.
+	// alertPercents are the percentages of the amount at which the status is written at once; from the lowest on the budget's
+	// state is Warning. Absent: 80.
 	AlertPercents []int32 `json:"alertPercents,omitempty"`
 }
 

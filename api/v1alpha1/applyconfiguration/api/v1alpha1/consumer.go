@@ -11,8 +11,8 @@ package v1alpha1
 type ConsumerApplyConfiguration struct {
 	// name is the consumer's name, unique within the route. What it spent belongs to this name.
 	Name *string `json:"name,omitempty"`
-	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready for envFrom.
-	// Absent: ROUTE-CONSUMER.
+	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready
+	// for envFrom. Absent: ROUTE-CONSUMER.
 	SecretName *string `json:"secretName,omitempty"`
 	// budgets limit what this consumer spends, within the budgets of the route, which hold as well.
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`

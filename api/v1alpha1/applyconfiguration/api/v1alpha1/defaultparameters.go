@@ -11,12 +11,13 @@ import (
 // DefaultParametersApplyConfiguration represents a declarative configuration of the DefaultParameters type for use
 // with apply.
 //
-// DefaultParameters are values of request parameters under the names of OpenAI's chat completions API. Each is sent to the upstream exactly as it
-// stands here. The numbers are kept as JSON text, not as floats, so that 0.7 stays 0.7.
+// DefaultParameters are values of request parameters under the names of OpenAI's chat completions API. Each is sent to the
+// upstream exactly as it stands here. The numbers are kept as JSON text, not as floats, so that 0.7 stays 0.7.
 type DefaultParametersApplyConfiguration struct {
 	// frequency_penalty penalises tokens by how often they have appeared, from -2 to 2; positive values reduce repetition.
 	FrequencyPenalty *v1.JSON `json:"frequency_penalty,omitempty"`
-	// max_completion_tokens bounds how many tokens an answer has, reasoning included. It is not set where the client sent max_tokens, its older name.
+	// max_completion_tokens bounds how many tokens an answer has, reasoning included. It is not set where the client sent
+	// max_tokens, its older name.
 	MaxCompletionTokens *int64 `json:"max_completion_tokens,omitempty"`
 	// presence_penalty penalises tokens that have appeared at all, from -2 to 2.
 	PresencePenalty *v1.JSON `json:"presence_penalty,omitempty"`

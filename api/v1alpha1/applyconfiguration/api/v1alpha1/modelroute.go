@@ -16,9 +16,10 @@ import (
 // ModelRouteApplyConfiguration represents a declarative configuration of the ModelRoute type for use
 // with apply.
 //
-// ModelRoute makes one model available to consumers under budgets. It names the model, the upstream that serves it and its price, the default
-// parameters, the budgets, and who may use it. The operator runs an OpenAI-compatible proxy for it in the same namespace, gives each consumer an API key
-// in a Secret, never lets a Deny budget be overspent, and shows the spend in the status.
+// ModelRoute makes one model available to consumers under budgets. It names the model, the upstream that serves it and its price,
+// the default parameters, the budgets, and who may use it. The operator runs an OpenAI-compatible proxy for it in the same
+// namespace, gives each consumer an API key in a Secret, never lets a Deny budget be overspent, and shows the spend in the
+// status.
 type ModelRouteApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata. The name is a DNS label of at most 50 characters, because a Service is named after it.

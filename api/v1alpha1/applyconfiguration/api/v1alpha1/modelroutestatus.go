@@ -16,8 +16,8 @@ import (
 type ModelRouteStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; and, only while they are True, Reconciling and Stalled.
-	// WithinBudget is not part of Ready: a budget that holds is a healthy system.
+	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; and, only while they are True,
+	// Reconciling and Stalled. WithinBudget is not part of Ready: a budget that holds is a healthy system.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// summary has the columns of kubectl get, as text.
 	Summary *SummaryApplyConfiguration `json:"summary,omitempty"`
