@@ -70,7 +70,7 @@ func connect(ctx context.Context, connection net.Conn, user *url.Userinfo, targe
 		return err
 	}
 	answer := bufio.NewReader(io.LimitReader(connection, 64<<10))
-	response, err := http.ReadResponse(answer, request)
+	response, err := http.ReadResponse(answer, request) //nolint:bodyclose // An answer to CONNECT has no body: the tunnel follows.
 	if err != nil {
 		return err
 	}

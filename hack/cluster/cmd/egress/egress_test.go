@@ -70,7 +70,7 @@ func tlsServer(t *testing.T) (*httptest.Server, <-chan string) {
 	t.Helper()
 	names := make(chan string, 16)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, r.URL.Path)
+		_, _ = io.WriteString(w, r.URL.Path)
 	}))
 	server.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		names <- hello.ServerName
@@ -160,9 +160,9 @@ func tunnel(w http.ResponseWriter, address string) {
 		return
 	}
 	defer client.Close()
-	io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
-	go io.Copy(target, client)
-	io.Copy(client, target)
+	_, _ = io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
+	go func() { _, _ = io.Copy(target, client) }()
+	_, _ = io.Copy(client, target)
 }
 
 func TestProxyErrorsSayWhyWithoutThePassword(t *testing.T) {
@@ -207,7 +207,7 @@ func TestEndOfOneWayLeavesTheOtherOpen(t *testing.T) {
 		}
 		defer connection.Close()
 		question, _ := io.ReadAll(connection)
-		connection.Write(bytes.ToUpper(question))
+		_, _ = connection.Write(bytes.ToUpper(question))
 	}()
 
 	client := dial(t, start(t, &relay{dial: dialer(target.Addr().String(), direct)}))

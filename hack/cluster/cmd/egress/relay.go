@@ -68,7 +68,7 @@ func (r *relay) pass(ctx context.Context, client net.Conn) error {
 		client.Close()
 		target.Close()
 	}
-	<-ends
+	_ = <-ends
 	return nil
 }
 
