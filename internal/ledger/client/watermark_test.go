@@ -31,3 +31,12 @@ func TestOnlyWhatNobodyAsksForAgainMayBeForgotten(t *testing.T) {
 	c.acknowledge(c.batch())
 	want(third.sequence + 1)
 }
+
+func TestAHoldHasOneSettlement(t *testing.T) {
+	c := New(Options{HTTPClient: http.DefaultClient, Logger: slog.New(slog.DiscardHandler)})
+	hold := c.newHold(&session{pb: &ledgerpb.Session{Epoch: 1}}, Demand{})
+	first := c.enqueue(hold, money.FromNano(5), Exact)
+	if second := c.enqueue(hold, money.FromNano(7), Uncertain); second != first || c.owed() != 1 || first.pb.GetAmountNanoUsd() != 5 {
+		t.Errorf("settled twice: %d settlements are owed, the first is %v", c.owed(), first.pb)
+	}
+}

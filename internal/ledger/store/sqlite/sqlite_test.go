@@ -294,3 +294,31 @@ func TestEveryCommitIsSyncedToDisk(t *testing.T) {
 		}
 	}
 }
+
+func TestAProxyThatIsHeardJustInTimeKeepsItsHolds(t *testing.T) {
+	s, credential := opened(t, t.TempDir())
+	began := time.Now()
+	if denial, err := s.Reserve(t.Context(), began, credential, demand(1, 90)); denial != nil || err != nil {
+		t.Fatalf("denial %+v, error %v", denial, err)
+	}
+	var waiting sync.WaitGroup
+	release := s.blocked(t, &waiting)
+	waiting.Go(func() {
+		if lapsed, err := s.ExpireSilent(t.Context(), began); lapsed != 0 || err != nil {
+			t.Errorf("%d holds lapsed, error %v", lapsed, err)
+		}
+	})
+	s.queued(1) // The proxy was found silent.
+	waiting.Go(func() {
+		if err := s.Heartbeat(t.Context(), began.Add(time.Second), credential, store.Beat{}); err != nil {
+			t.Error(err)
+		}
+	})
+	s.queued(2)
+	release()
+	waiting.Wait()
+	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
+	if err != nil || usage[0].Spend.Held.Nano() != 90 {
+		t.Errorf("usage = %+v, %v, want 90 held", usage, err)
+	}
+}
