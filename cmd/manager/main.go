@@ -21,6 +21,9 @@ import (
 // namespaceFile is where a pod finds the namespace that it runs in.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
+// version is what the build says that this is; the linker sets it.
+var version = "unknown"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -28,7 +31,7 @@ func main() {
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.logLevel}))
+	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.logLevel})).With(slog.String("version", version))
 	if err == nil {
 		err = run(ctx, f, logger)
 	}

@@ -22,10 +22,13 @@ import (
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 )
 
+// version is what the build says that this is; the linker sets it.
+var version = "unknown"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With(slog.String("version", version))
 	err := run(ctx, os.Args[1:], os.Stderr, logger)
 	if errors.Is(err, flag.ErrHelp) {
 		return
