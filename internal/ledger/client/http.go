@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	dialTimeout = 2 * time.Second
+	// dialTimeout covers the TLS handshake as well, for which a busy machine takes its time.
+	dialTimeout = 5 * time.Second
 	// pingAfter and pingTimeout find a connection whose other end is gone, so that one dead node does not cost every call its whole
 	// timeout.
 	pingAfter   = 5 * time.Second

@@ -17,11 +17,13 @@ const (
 	// heldPause is the first pause between two tries; it doubles up to heldPauseMax.
 	heldPause    = 20 * time.Millisecond
 	heldPauseMax = 320 * time.Millisecond
-	// lostPatience is for how long a reservation is sent again when its answer is lost, as while the ledger restarts. The sequence
-	// makes it count once.
+	// lostPatience is for how long a reservation is sent again after its answer was lost, as while the ledger restarts. The sequence
+	// makes it count once. All calls for one reservation together take callTimeout at most.
 	lostPatience = 2 * time.Second
 	// lostPause is the first pause between two such tries; it doubles.
 	lostPause = 20 * time.Millisecond
+	// sessionPatience is how long a reservation waits for a session to be opened.
+	sessionPatience = 5 * time.Second
 	// sessionTries is in how many sessions a reservation is tried.
 	sessionTries = 2
 )
@@ -63,7 +65,7 @@ func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
 // reserve asks once. A session that the ledger no longer knows held nothing, so it asks again in the next one.
 func (c *Client) reserve(ctx context.Context, demand Demand) (*Hold, *DeniedError, error) {
 	for tries := 1; ; tries++ {
-		waiting, cancel := context.WithTimeout(ctx, callTimeout)
+		waiting, cancel := context.WithTimeout(ctx, sessionPatience)
 		current, err := c.awaitSession(waiting)
 		cancel()
 		if err != nil {
@@ -78,10 +80,15 @@ func (c *Client) reserve(ctx context.Context, demand Demand) (*Hold, *DeniedErro
 
 // reserveIn asks within one session, and again under the same number while answers are lost. When it ends without the hold, but a
 // call may have arrived or may still arrive, the hold is given back in the background.
+//
+// Only what is lost is sent again: a ledger that is slow is waited for, since another call would make it slower. So the patience begins
+// with the first loss, however long that took to show.
 func (c *Client) reserveIn(ctx context.Context, current *session, demand Demand) (*Hold, *DeniedError, error) {
 	hold := c.newHold(current, demand)
-	patience, cancel := context.WithTimeout(ctx, lostPatience)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	patience, end := context.WithCancel(ctx)
+	defer end()
 	anyLost := false
 	for pause := lostPause; ; pause *= 2 {
 		denied, err := c.send(ctx, current, hold)
@@ -89,7 +96,10 @@ func (c *Client) reserveIn(ctx context.Context, current *session, demand Demand)
 			return hold, nil, nil
 		}
 		lost := err != nil && answerLost(err)
-		anyLost = anyLost || lost
+		if lost && !anyLost {
+			anyLost = true
+			defer time.AfterFunc(lostPatience, end).Stop()
+		}
 		if lost {
 			waitFor(patience, nil, pause)
 		}
@@ -111,8 +121,6 @@ func (c *Client) giveUp(hold *Hold, lost bool) {
 
 // send makes one call.
 func (c *Client) send(ctx context.Context, current *session, hold *Hold) (*DeniedError, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	authorized, err := c.authorized(ctx)
 	if err != nil {
 		return nil, err

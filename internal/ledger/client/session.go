@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// callTimeout bounds one call to the ledger.
-	callTimeout = 2 * time.Second
+	// callTimeout bounds one call to the ledger. It is for a ledger that is there and hangs. One that is away shows much sooner, by a
+	// refused or a dead connection (see NewHTTPClient), and one that is slow, since the disk or the processor is busy, gives its answers
+	// in the end; giving those up early would turn load into refusals and into more load.
+	callTimeout = 20 * time.Second
 	// idlePause is how often Run looks for routes to open a session for.
 	idlePause = 200 * time.Millisecond
 	// retryPause is how long Run waits after a failed opening or heartbeat.
