@@ -28,8 +28,10 @@ const (
 	pause = time.Second
 	// maxAnswers bounds the memory of answers.
 	maxAnswers = 10_000
-	// reviewTimeout bounds one question.
+	// reviewTimeout bounds one question; renewTimeout bounds one that an older answer can stand in for, so that an API server that hangs
+	// does not hold up every proxy again and again.
 	reviewTimeout = 5 * time.Second
+	renewTimeout  = 500 * time.Millisecond
 )
 
 // Reviewer asks the API server: it returns the review with its status filled in.
@@ -124,9 +126,14 @@ func (a *Authenticator) ask(ctx context.Context, bearer string, into *answer) er
 }
 
 func (a *Authenticator) review(ctx context.Context, bearer string, into *answer) error {
-	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
-	defer cancel()
 	asked := a.now()
+	timeout := reviewTimeout
+	if into.within(asked.Sub(into.at), stale, 0) {
+		timeout = renewTimeout
+	}
+	// Others wait for the same answer, so that it is not this caller's to break off.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
 	review, err := a.reviewer.Review(ctx, &authenticationv1.TokenReview{
 		Spec: authenticationv1.TokenReviewSpec{Token: bearer, Audiences: []string{a.audience}},
 	})

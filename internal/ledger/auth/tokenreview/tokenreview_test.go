@@ -1,14 +1,18 @@
 package tokenreview
 
 import (
+	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -179,6 +183,45 @@ func TestAFailingAPIServerIsLeftAloneForASecond(t *testing.T) {
 		w.want("good", "", auth.ErrUnavailable)
 	}
 	w.wantAsked(asked)
+}
+
+// hanging is an API server that takes questions and gives no answers.
+type hanging struct{ limits []time.Duration }
+
+func (h *hanging) Review(ctx context.Context, _ *authenticationv1.TokenReview) (*authenticationv1.TokenReview, error) {
+	asked := time.Now()
+	<-ctx.Done()
+	h.limits = append(h.limits, time.Since(asked))
+	return nil, ctx.Err()
+}
+
+func TestAnAPIServerThatHangsIsNotWaitedForWhereAnOlderAnswerWillDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := &hanging{}
+		a := New(silent, audience, time.Now)
+		*a.answerFor(sha256.Sum256([]byte("good"))) = answer{at: time.Now(), identity: chat}
+		time.Sleep(2 * time.Minute)
+		if got, err := a.Authenticate(t.Context(), "good"); got != chat || err != nil {
+			t.Errorf("a token that was good two minutes ago is %q, %v", got, err)
+		}
+		if got, err := a.Authenticate(t.Context(), "unknown so far"); got != "" || !errors.Is(err, auth.ErrUnavailable) {
+			t.Errorf("a token that was never seen is %q, %v", got, err)
+		}
+		if want := []time.Duration{renewTimeout, reviewTimeout}; !slices.Equal(silent.limits, want) {
+			t.Errorf("the API server was waited for %v, want %v", silent.limits, want)
+		}
+	})
+}
+
+func TestACallerThatGoesAwaySpoilsNoAnswer(t *testing.T) {
+	w := newWorld(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := w.Authenticate(gone, "good"); got != chat || err != nil {
+		t.Errorf("the answer for a caller that has gone is %q, %v", got, err)
+	}
+	w.want("good", chat, nil)
+	w.wantAsked(1)
 }
 
 func TestManyCallsWithANewTokenAskOnce(t *testing.T) {
