@@ -37,12 +37,33 @@ type Options struct {
 	Logger        *slog.Logger
 }
 
-// Run serves the ledger until ctx ends. It serves health and metrics from the start, and RPCs as soon as there is a certificate.
-func Run(ctx context.Context, options Options) (err error) {
+// Run serves the ledger until ctx ends. It serves health and metrics from the start, so that nobody ends it while it checks large books,
+// and RPCs as soon as there is a certificate.
+func Run(ctx context.Context, options Options) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	metrics := ledger.NewMetrics(registry)
+	var state atomic.Value
+	state.Store(openingBooks)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serveHealth(ctx, options, registry, &state) })
+	group.Go(func() error { return keepBooks(ctx, options, ledger.NewMetrics(registry), &state) })
+	return group.Wait()
+}
+
+// The states of the ledger, as /readyz tells them.
+const (
+	openingBooks  = "opening the books"
+	noCertificate = "waiting for a certificate"
+	serving       = "ok"
+	ending        = "ending"
+)
+
+// keepBooks opens the books and serves the RPCs on them until ctx ends.
+func keepBooks(ctx context.Context, options Options, metrics *ledger.Metrics, state *atomic.Value) (err error) {
 	books, err := sqlite.Open(ctx, sqlite.Options{Dir: options.DataDir, Now: options.Now, OnCommit: metrics.ObserveCommit})
+	if err != nil && ctx.Err() != nil {
+		return nil // It was told to end before the books were open.
+	}
 	if err != nil {
 		return err
 	}
@@ -56,9 +77,8 @@ func Run(ctx context.Context, options Options) (err error) {
 		Metrics:       metrics,
 	})
 	files := tlsfiles.New(options.TLSDir, options.Logger)
-	var ready atomic.Bool
+	state.Store(noCertificate)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveHealth(ctx, options, registry, &ready) })
 	group.Go(func() error {
 		service.Run(ctx)
 		return nil
@@ -71,13 +91,15 @@ func Run(ctx context.Context, options Options) (err error) {
 			files.Watch(ctx)
 			return nil
 		})
-		return serveCalls(ctx, options, service, files, &ready)
+		return serveCalls(ctx, options, service, files, state)
 	})
 	return group.Wait()
 }
 
 // serveCalls serves the RPCs over TLS.
-func serveCalls(ctx context.Context, options Options, service *ledger.Ledger, files *tlsfiles.Files, ready *atomic.Bool) error {
+func serveCalls(
+	ctx context.Context, options Options, service *ledger.Ledger, files *tlsfiles.Files, state *atomic.Value,
+) error {
 	listener, err := listen(ctx, options.Listen)
 	if err != nil {
 		return fmt.Errorf("listening for calls: %w", err)
@@ -85,13 +107,13 @@ func serveCalls(ctx context.Context, options Options, service *ledger.Ledger, fi
 	server := ledger.NewServer(service.Handler(), options.Logger)
 	server.TLSConfig = files.Config()
 	options.Logger.Info("serving", slog.String("address", listener.Addr().String()))
-	ready.Store(true)
-	defer ready.Store(false)
+	state.Store(serving)
+	defer state.Store(ending)
 	return serve(ctx, server, func() error { return server.ServeTLS(listener, "", "") })
 }
 
 // serveHealth serves /healthz, /readyz and /metrics.
-func serveHealth(ctx context.Context, options Options, registry *prometheus.Registry, ready *atomic.Bool) error {
+func serveHealth(ctx context.Context, options Options, registry *prometheus.Registry, state *atomic.Value) error {
 	listener, err := listen(ctx, options.MetricsListen)
 	if err != nil {
 		return fmt.Errorf("listening for health and metrics: %w", err)
@@ -100,11 +122,11 @@ func serveHealth(ctx context.Context, options Options, registry *prometheus.Regi
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !ready.Load() {
-			http.Error(w, "waiting for a certificate", http.StatusServiceUnavailable)
-			return
+		now := state.Load()
+		if now != serving {
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		fmt.Fprintln(w, "ok")
+		fmt.Fprintln(w, now)
 	})
 	server := ledger.NewServer(mux, options.Logger)
 	return serve(ctx, server, func() error { return server.Serve(listener) })

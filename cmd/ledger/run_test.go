@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -130,6 +131,51 @@ func wantHTTP2(t *testing.T, httpClient *http.Client, url string) {
 	defer response.Body.Close()
 	if response.ProtoMajor != 2 || response.TLS.Version != tls.VersionTLS13 {
 		t.Errorf("the ledger speaks %s over %s, want HTTP/2 over TLS 1.3", response.Proto, tls.VersionName(response.TLS.Version))
+	}
+}
+
+func TestTheLedgerLivesWhileItOpensItsBooks(t *testing.T) {
+	options := Options{
+		Listen: freeAddress(t), MetricsListen: freeAddress(t), DataDir: t.TempDir(), TLSDir: t.TempDir(),
+		Authenticator: auth.NewStatic("key", "manager"), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	}
+	// A lock keeps the books from being read, as their size would.
+	books, err := sql.Open("sqlite", "file:"+filepath.Join(options.DataDir, "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	books.SetMaxOpenConns(1)
+	if _, err := books.ExecContext(t.Context(), "BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, options) }()
+	health := "http://" + options.MetricsListen
+	wantStatus(t, health+"/healthz", http.StatusOK)
+	if status, body := get(t, health+"/readyz"); status != http.StatusServiceUnavailable || body != openingBooks+"\n" {
+		t.Errorf("readiness %d %q", status, body)
+	}
+	if err := books.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantBody(t, health+"/readyz", noCertificate+"\n")
+	end()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func wantBody(t *testing.T, url, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		_, got := get(t, url)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %q, want %q", url, got, want)
+		}
 	}
 }
 
