@@ -115,7 +115,9 @@ func TestADeletedRouteLeavesNothingBehindButItsSpend(t *testing.T) {
 
 func TestAStreamInFlightWhenItsRouteIsDeletedIsFinishedAndBooked(t *testing.T) {
 	s := newScene(t, nil)
-	body := `{"model":"mixtral-8x22b-instruct","stream":true,"messages":[{"role":"user","content":"Say something. [[fault: chunk-delay=200ms]]"}]}`
+	// It takes eight seconds: far longer than the deletion, and well within the route's timeout.
+	body := `{"model":"mixtral-8x22b-instruct","stream":true,` +
+		`"messages":[{"role":"user","content":"Say something. [[fault: answer=40,chunk-delay=200ms]]"}]}`
 	response := s.begin(s.proxy(), s.key("search"), body)
 	defer response.Body.Close()
 	if _, err := io.ReadFull(response.Body, make([]byte, 1)); err != nil {
