@@ -54,7 +54,7 @@ func (g *generator) choice(index int) choice {
 	random := g.random(index)
 	function := g.req.chosenTool()
 	if function != nil {
-		schema, _ := parseSchema(function.Parameters) // It was part of a valid body, so it is valid JSON.
+		schema, _ := parseSchema(function.Parameters) // readTools has refused one that is wrong.
 		id := "call_" + strconv.FormatUint(random.Uint64(), 36)
 		c.call = &toolCall{ID: id, Type: "function", Function: toolCallFunction{Name: function.Name}}
 		c.cut(slices.Collect(tokens(arguments(schema, argumentWord(g.prompt)))), g.limit, nil)
@@ -123,7 +123,8 @@ func (g *generator) text(random *rand.Rand) string {
 	case g.req.format.kind == formatJSONObject:
 		return string(marshal(members{{"answer", w.sentences(1)}, {"subject", w.subject}}))
 	case g.req.format.kind == formatJSONSchema:
-		return instance(g.req.format.schema, w.subject)
+		text, _ := instance(g.req.format.schema, w.subject) // readFormat has refused a schema without instance.
+		return text
 	case g.exact > 0:
 		return strings.Join(slices.Collect(tokens(w.tokens(g.exact)))[:g.exact], "")
 	}
@@ -161,7 +162,8 @@ func arguments(schema any, word string) string {
 	if s == nil || (s["type"] == nil && s["properties"] == nil && s["$ref"] == nil) {
 		return "{}"
 	}
-	return instance(schema, word)
+	text, _ := instance(schema, word) // readTools has refused a schema without instance.
+	return text
 }
 
 // argumentWord is what a call's free strings say: the first name (a capital inside a sentence) or the subject.

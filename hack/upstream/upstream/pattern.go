@@ -30,10 +30,10 @@ func (in *instantiator) text(s map[string]any) string {
 		return matching(pattern, in.word)
 	}
 	value := []rune(in.word)
-	for len(value) < int(min(numberAt(s, "minLength", 0), 1<<16)) {
+	for shortest := in.size(s, "minLength", 0); len(value) < shortest; {
 		value = append(value, 'a')
 	}
-	return string(value[:min(len(value), int(numberAt(s, "maxLength", 1<<16)))])
+	return string(value[:min(len(value), in.size(s, "maxLength", schemaSize))])
 }
 
 // matching is a string that the pattern matches: the word if it does, else one read off the expression itself.

@@ -1,7 +1,10 @@
 package upstream
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -47,19 +50,33 @@ func readFormat(f fields, req *chatRequest) error {
 	req.format = responseFormat{kind: given.Type, schemaText: compact(given.JSONSchema.Schema)}
 	var err error
 	if req.format.schema, err = parseSchema(given.JSONSchema.Schema); err != nil {
-		return badRequest(`Invalid input for "response_format.json_schema.schema": expected a JSON schema`)
+		return badRequest(`Invalid input for "response_format.json_schema.schema": %v`, err)
 	}
 	return nil
 }
 
+// parseSchema reads a schema and refuses one that no answer can be made for. None at all, or null, allows everything.
 func parseSchema(raw json.RawMessage) (any, error) {
-	if len(raw) == 0 {
+	if len(raw) == 0 || bytes.Equal(raw, jsonNull) {
 		return map[string]any{}, nil
 	}
 	var schema any
-	err := json.Unmarshal(raw, &schema)
+	if err := json.Unmarshal(raw, &schema); err != nil {
+		return nil, errNoSchema
+	}
+	switch schema.(type) {
+	case map[string]any, bool:
+	default:
+		return nil, errNoSchema
+	}
+	_, err := instance(schema, "")
 	return schema, err
 }
+
+var (
+	errNoSchema = errors.New("expected a JSON schema")
+	errEndless  = errors.New("its smallest instance is endless, or too large")
+)
 
 // The types of JSON schema that are more than one name for a string.
 const (
@@ -70,22 +87,45 @@ const (
 	kindNull    = "null"
 )
 
-// schemaDepth is where an instance takes the shortest way out of a recursive schema.
-const schemaDepth = 6
+const (
+	// schemaDepth is where an instance takes the shortest way out of a recursive schema.
+	schemaDepth = 6
+	// schemaSteps bounds the work for one instance: a schema that has no small instance must not take the program with it.
+	schemaSteps = 1 << 13
+	// schemaSize is the longest string or array that a schema may ask for.
+	schemaSize = 1 << 14
+)
 
 // instantiator makes a small JSON value that is valid for a schema: what a provider's constrained decoding would produce.
 type instantiator struct {
-	root any
-	word string // what strings say where the schema leaves them free
+	root  any
+	word  string // what strings say where the schema leaves them free
+	steps int    // done so far
+	err   error  // why there is no instance, once that is known
 }
 
 // instance writes a value for schema as compact JSON, its required members in the schema's order.
-func instance(schema any, word string) string {
+func instance(schema any, word string) (string, error) {
 	in := instantiator{root: schema, word: word}
-	return string(marshal(in.value(schema, 0)))
+	value := in.value(schema, 0)
+	if in.err != nil {
+		return "", in.err
+	}
+	return string(marshal(value)), nil
+}
+
+// step counts one step, and is false once there is no use in another.
+func (in *instantiator) step() bool {
+	if in.steps++; in.steps > schemaSteps && in.err == nil {
+		in.err = errEndless
+	}
+	return in.err == nil
 }
 
 func (in *instantiator) value(schema any, depth int) any {
+	if !in.step() {
+		return nil
+	}
 	s, ok := schema.(map[string]any)
 	if !ok { // true, or nothing: any value will do
 		return in.word
@@ -105,7 +145,7 @@ func (in *instantiator) value(schema any, depth int) any {
 	case kindArray:
 		return in.array(s, depth)
 	case kindInteger, kindNumber:
-		return number(s)
+		return in.number(s)
 	case "boolean":
 		return true
 	case kindNull:
@@ -128,7 +168,7 @@ func prescribed(s map[string]any) (any, bool) {
 
 // resolve follows $ref and folds allOf into one schema. A loop of references ends after 32 steps.
 func (in *instantiator) resolve(s map[string]any, steps int) map[string]any {
-	if steps > 32 {
+	if steps > 32 || !in.step() {
 		return s
 	}
 	if ref, ok := s["$ref"].(string); ok {
@@ -271,13 +311,13 @@ func (in *instantiator) object(s map[string]any, depth int) any {
 
 func (in *instantiator) array(s map[string]any, depth int) any {
 	prefix, _ := s["prefixItems"].([]any)
-	count := max(len(prefix), int(numberAt(s, "minItems", 1)))
+	count := max(len(prefix), in.size(s, "minItems", 1))
 	if depth >= schemaDepth {
-		count = int(numberAt(s, "minItems", 0))
+		count = in.size(s, "minItems", 0)
 	}
-	count = min(count, int(numberAt(s, "maxItems", 1024)), 1024)
+	count = min(count, in.size(s, "maxItems", schemaSize))
 	out := make([]any, 0, count)
-	for i := range count {
+	for i := 0; i < count && in.err == nil; i++ {
 		item := s["items"]
 		if i < len(prefix) {
 			item = prefix[i]
@@ -294,9 +334,28 @@ func numberAt(s map[string]any, name string, otherwise float64) float64 {
 	return otherwise
 }
 
+// size is a bound of a length. One that is negative makes the schema invalid, and a very high one the instance too large.
+func (in *instantiator) size(s map[string]any, name string, otherwise int) int {
+	value := numberAt(s, name, float64(otherwise))
+	switch {
+	case value < 0:
+		in.err = fmt.Errorf("%s must not be negative", name)
+		return 0
+	case value <= schemaSize:
+		return int(value)
+	case strings.HasPrefix(name, "min"):
+		in.err = errEndless
+	}
+	return schemaSize
+}
+
 // number is the smallest value at or above zero that the bounds allow, else the largest below it.
-func number(s map[string]any) any {
+func (in *instantiator) number(s map[string]any) any {
 	step := numberAt(s, "multipleOf", 1)
+	if step <= 0 {
+		in.err = errors.New("multipleOf must be above 0")
+		return nil
+	}
 	low := math.Ceil(numberAt(s, "minimum", math.Inf(-1))/step) * step
 	if above, ok := s["exclusiveMinimum"].(float64); ok {
 		low = max(low, (math.Floor(above/step)+1)*step)
@@ -310,7 +369,11 @@ func number(s map[string]any) any {
 		from := numberAt(s, "minimum", numberAt(s, "exclusiveMinimum", 0))
 		value = (from + numberAt(s, "maximum", numberAt(s, "exclusiveMaximum", 0))) / 2
 	}
-	if s["type"] == kindInteger {
+	if math.IsInf(value, 0) || value < numberAt(s, "minimum", value) || value > numberAt(s, "maximum", value) {
+		in.err = errors.New("its bounds leave no number")
+		return nil
+	}
+	if s["type"] == kindInteger && math.Abs(value) < 1<<53 {
 		return int64(value)
 	}
 	return value

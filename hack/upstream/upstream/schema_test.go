@@ -54,6 +54,7 @@ func TestInstancesAreValid(t *testing.T) {
 			`"next":{"anyOf":[{"$ref":"#/$defs/t"},{"type":"null"}]}},"required":["v","next"]}},"$ref":"#/$defs/t"}`},
 		"RecursiveList": {"a tree of lists that must end",
 			`{"type":"object","properties":{"kids":{"type":"array","items":{"$ref":"#"}}},"required":["kids"]}`},
+		"Huge":   {"an integer beyond 64 bits", `{"type":"integer","minimum":1e300}`},
 		"True":   {"anything", `true`},
 		"NoType": {"a schema that says little", `{}`},
 	}
@@ -63,7 +64,10 @@ func TestInstancesAreValid(t *testing.T) {
 			if err := json.Unmarshal([]byte(tc.schema), &schema); err != nil {
 				t.Fatal(err)
 			}
-			text := instance(schema, "Some word")
+			text, err := instance(schema, "Some word")
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := json.Unmarshal([]byte(text), &value); err != nil {
 				t.Fatalf("%s: %q is no JSON: %v", tc.reason, text, err)
 			}
@@ -74,10 +78,46 @@ func TestInstancesAreValid(t *testing.T) {
 	}
 }
 
+func TestSchemasWithoutInstanceAreRefused(t *testing.T) {
+	const list = `{"type":"array","minItems":500,"items":`
+	cases := map[string]struct{ reason, schema, message string }{
+		"NoSchema":     {"a number is no schema", `5`, "expected a JSON schema"},
+		"Required":     {"an object that must hold itself", `{"required":["a"],"properties":{"a":{"$ref":"#"}}}`, "endless"},
+		"Loop":         {"a choice of itself", `{"anyOf":[{"$ref":"#"}]}`, "endless"},
+		"Bush":         {"ten of itself at once", `{"allOf":[` + strings.Repeat(`{"$ref":"#"},`, 9) + `{"$ref":"#"}]}`, "endless"},
+		"Lists":        {"lists of lists", list + list + list + `{}}}}`, "too large"},
+		"LongString":   {"a string of a gigabyte", `{"type":"string","minLength":1000000000}`, "too large"},
+		"LongList":     {"a list beyond any integer", `{"type":"array","minItems":1e300}`, "too large"},
+		"NegativeList": {"fewer than no items", `{"type":"array","maxItems":-1}`, "maxItems must not be negative"},
+		"NegativeText": {"shorter than empty", `{"type":"string","maxLength":-1}`, "maxLength must not be negative"},
+		"Zero":         {"a multiple of nothing", `{"type":"number","multipleOf":0}`, "multipleOf must be above 0"},
+		"Empty":        {"no number is both", `{"type":"number","minimum":5,"maximum":3}`, "its bounds leave no number"},
+		"Overflow":     {"no such number", `{"type":"number","minimum":1e308,"maximum":1e308,"multipleOf":1e-300}`, "no number"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, Options{})
+			format := `"response_format":{"type":"json_schema","json_schema":{"name":"s","schema":` + tc.schema + `}}`
+			tool := `"tools":[{"type":"function","function":{"name":"f","parameters":` + tc.schema + `}}],"tool_choice":"required"`
+			for _, members := range []string{format, tool} {
+				a := w.chat(t, body("a", members))
+				wantError(400, "invalid_request", 400.0)(t, a)
+				if !strings.Contains(string(a.raw), tc.message) {
+					t.Errorf("%s: got %s, want %q", tc.reason, a.raw, tc.message)
+				}
+			}
+			if n := w.Billed(Filter{}).Count; n != 0 {
+				t.Errorf("%s: a refusal was billed", tc.reason)
+			}
+		})
+	}
+}
+
 func TestFormatsAreNamed(t *testing.T) {
 	for _, format := range []string{"date-time", "date", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid"} {
-		if got := instance(map[string]any{"type": "string", "format": format}, "word"); got == `"word"` {
-			t.Errorf("format %q is not honoured", format)
+		got, err := instance(map[string]any{"type": "string", "format": format}, "word")
+		if err != nil || got == `"word"` {
+			t.Errorf("format %q is not honoured: %s, %v", format, got, err)
 		}
 	}
 }

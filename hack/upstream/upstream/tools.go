@@ -73,6 +73,9 @@ func readTools(f fields, req *chatRequest) error {
 		if t.Type != "function" || t.Function.Name == "" {
 			return badRequest("Invalid input for tools[%d]: expected a function with a name", i)
 		}
+		if _, err := parseSchema(t.Function.Parameters); err != nil {
+			return badRequest("Invalid input for tools[%d].function.parameters: %v", i, err)
+		}
 	}
 	req.toolChoice = toolChoice{mode: choiceAuto}
 	if len(req.tools) == 0 {
