@@ -94,10 +94,14 @@ func (s *server) reserve(ctx context.Context, admitted *admission, record *recor
 	if err == nil {
 		return &holding{server: s, hold: hold, record: record}, nil
 	}
+	record.clientGone = ctx.Err() != nil
 	denied, isDenied := errors.AsType[*client.DeniedError](err)
 	if !isDenied {
 		record.problem = err.Error()
-		s.metrics.denied(granted, "unavailable")
+		// A client that hangs up says nothing of the ledger.
+		if !record.clientGone {
+			s.metrics.denied(granted, "unavailable")
+		}
 		return nil, openai.LedgerUnavailable()
 	}
 	denial := openai.Denial{

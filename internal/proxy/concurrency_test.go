@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
@@ -40,5 +41,40 @@ func TestManyRequestsAtOnceNeverOverspendABudget(t *testing.T) {
 	}
 	if got := len(w.received.all()); got != served {
 		t.Errorf("the upstream got %d requests, of which %d were served", got, served)
+	}
+}
+
+func TestALedgerThatRestartsInMidLoadLosesNothing(t *testing.T) {
+	const clients, each, restarts = 8, 30, 3
+	w := begin(t, setup{budgets: []*ledgerpb.Budget{monthly("", 100_000_000_000), monthly(consumerName, 100_000_000_000)}})
+	var group sync.WaitGroup
+	var served, refused atomic.Int64
+	for range clients {
+		group.Go(func() {
+			for i := range each {
+				members := `,"max_tokens":20`
+				if i%2 == 1 {
+					members += streamed
+				}
+				switch answer := w.ask(asking("", members)); answer.status {
+				case http.StatusOK:
+					served.Add(1)
+				case http.StatusServiceUnavailable:
+					refused.Add(1)
+				default:
+					t.Errorf("status %d: %s", answer.status, answer.body)
+				}
+			}
+		})
+	}
+	for restart := range restarts {
+		w.eventually("there is load", func() bool { return served.Load()+refused.Load() >= int64(restart+1)*clients*each/(restarts+2) })
+		w.ledger.stop()
+		w.ledger.resume(t)
+	}
+	group.Wait()
+	w.booksAgree()
+	if billed := w.upstream.Billed(upstream.Filter{}); served.Load() == 0 || served.Load() != billed.Count {
+		t.Errorf("%d requests were served and %d refused, and the upstream billed %d", served.Load(), refused.Load(), billed.Count)
 	}
 }

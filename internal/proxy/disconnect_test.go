@@ -109,4 +109,7 @@ func TestAClientThatLeavesWhileItWaitsForMoneyHoldsNone(t *testing.T) {
 	if got := len(w.received.all()); got != 1 {
 		t.Errorf("the upstream got %d requests", got)
 	}
+	if strings.Contains(w.metrics(), `reason="unavailable"`) {
+		t.Error("a client that hung up counts as a ledger that is away")
+	}
 }
