@@ -65,7 +65,7 @@ func (g *generator) choice(index int) choice {
 		c.keepWithin(g.limit)
 		return c
 	}
-	c.cut(slices.Collect(tokens(g.prefix+g.text(random))), g.limit, g.req.stop)
+	c.cut(slices.Collect(tokens(g.text(random))), g.limit, g.req.stop)
 	return c
 }
 
@@ -126,12 +126,12 @@ func (g *generator) text(random *rand.Rand) string {
 		text, _ := instance(g.req.format.schema, w.subject) // readFormat has refused a schema without instance.
 		return text
 	case g.exact > 0:
-		return strings.Join(slices.Collect(tokens(w.tokens(g.exact)))[:g.exact], "")
+		return strings.Join(slices.Collect(tokens(g.prefix + w.tokens(g.exact)))[:g.exact], "")
 	}
 	if last := g.req.messages[len(g.req.messages)-1]; last.Role == roleTool {
-		return "The tool says: " + clip(strings.TrimSpace(last.text), 256)
+		return g.prefix + "The tool says: " + clip(strings.TrimSpace(last.text), 256)
 	}
-	return w.answer(g.usual)
+	return g.prefix + w.answer(g.usual)
 }
 
 // random is the source of chance of one choice: the prompt with the seed, or with fresh entropy where none is given and

@@ -153,9 +153,9 @@ func (s *Server) book(g *generation, how ending) {
 	price := g.bill(r.CompletionTokens)
 	switch {
 	case how == failed:
-		r.FinishReason, price = finishError, bill{}
+		r.FinishReason, price = finishError, price.insured()
 	case r.CompletionTokens == 0 && r.FinishReason == "":
-		price = bill{} // Nothing came of it: OpenRouter's zero-completion insurance.
+		price = price.insured()
 	}
 	r.CostNanoUSD, r.CostUSD, r.IsBYOK = price.total(), FormatUSD(price.total()), price.byok
 	if price.byok {

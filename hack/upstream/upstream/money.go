@@ -96,6 +96,9 @@ func newBill(price Price, promptTokens, completionTokens int, surcharge int64, b
 
 func (b bill) inference() int64 { return b.prompt + b.completion }
 
+// insured is the bill when nothing came of the prompt, by OpenRouter's zero-completion insurance: no tokens, but what tools did.
+func (b bill) insured() bill { return bill{surcharge: b.surcharge} }
+
 // cost is what OpenRouter charges to the account, the figure of usage.cost.
 func (b bill) cost() int64 {
 	if b.byok {

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,20 +52,16 @@ func (p providerPreferences) admits(way route, asked []string) error {
 	return nil
 }
 
-// webSearch reports whether the request asks for OpenRouter's web search, which costs money of its own.
-func webSearch(f fields) bool {
-	if !f.absent("web_search_options") {
-		return true
+type plugin struct {
+	ID string `json:"id"`
+}
+
+// readWebSearch notes whether the request asks for OpenRouter's web search, which costs money of its own.
+func readWebSearch(f fields, req *chatRequest) error {
+	var plugins []plugin
+	if err := read(f, "plugins", &plugins); err != nil {
+		return err
 	}
-	var plugins []struct {
-		ID string `json:"id"`
-	}
-	if json.Unmarshal(f["plugins"], &plugins) != nil {
-		return false
-	}
-	return slices.ContainsFunc(plugins, func(p struct {
-		ID string `json:"id"`
-	}) bool {
-		return p.ID == "web"
-	})
+	req.webSearch = !f.absent("web_search_options") || slices.ContainsFunc(plugins, func(p plugin) bool { return p.ID == "web" })
+	return nil
 }

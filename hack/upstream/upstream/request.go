@@ -79,7 +79,7 @@ func typeName(v any) string {
 		return "integer"
 	case *bool:
 		return "boolean"
-	case *[]string, *[]message, *[]tool:
+	case *[]string, *[]message, *[]tool, *[]plugin:
 		return kindArray
 	default:
 		return kindObject
@@ -122,7 +122,7 @@ func checkNumbers(f fields) error {
 			return badRequest("Invalid input for %q: expected integer", name)
 		}
 		if value < limit.low || value > limit.high {
-			return badRequest("Invalid input for %q: %v is not between %v and %v", name, value, limit.low, limit.high)
+			return badRequest("Invalid input for %q: %s is not between %.0f and %.0f", name, f[name], limit.low, limit.high)
 		}
 	}
 	return nil
@@ -150,7 +150,6 @@ func parseChat(body []byte) (*chatRequest, error) {
 		// Which limit wins when both are sent is documented nowhere, so this upstream takes the larger.
 		maxTokens: max(f.integer("max_tokens"), f.integer("max_completion_tokens")),
 		n:         max(1, f.integer("n")),
-		webSearch: webSearch(f),
 	}
 	steps := []func() error{
 		func() error { return read(f, "model", &req.model) },
@@ -161,6 +160,7 @@ func parseChat(body []byte) (*chatRequest, error) {
 		func() error { return read(f, "seed", &req.seed) },
 		func() error { return read(f, "temperature", &req.temperature) },
 		func() error { return read(f, "provider", &req.provider) },
+		func() error { return readWebSearch(f, req) },
 		func() error { return readStop(f, req) },
 		func() error { return readMessages(f, req) },
 		func() error { return readTools(f, req) },
@@ -258,7 +258,10 @@ func (m *message) readContent(index int) error {
 		return badRequest("Invalid input for messages[%d].content: expected string or array", index)
 	}
 	var text strings.Builder
-	for _, part := range parts {
+	for i, part := range parts {
+		if part.Type == "" {
+			return badRequest("Invalid input for messages[%d].content[%d]: expected an object with a type", index, i)
+		}
 		if part.Type != modalityText {
 			return unavailable(http.StatusNotFound, "no_endpoints",
 				"No endpoints found that support "+part.Type+" input", nil, "input_modalities")

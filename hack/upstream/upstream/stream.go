@@ -59,10 +59,13 @@ func (s *Server) sendParts(ctx context.Context, events *eventStream, g *generati
 		if !wait(ctx, g.faults.chunkDelay) || (i > 0 && p.tokens > 0 && !wait(ctx, s.TokenDelay)) {
 			return errHungUp
 		}
-		if err := events.send(ctx, g.partChunk(p)); err != nil {
+		if err := events.event(ctx, g.partChunk(p)); err != nil {
 			return err
 		}
-		g.delivered += p.tokens
+		g.delivered += p.tokens // These are with the caller now, even if nothing more can be sent.
+		if err := events.pause(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -145,8 +148,16 @@ func (e *eventStream) preamble() error {
 	return e.write(text)
 }
 
-// send writes one data event, unless the stream is to break before it.
+// send writes one data event and what comes after it.
 func (e *eventStream) send(ctx context.Context, chunk streamChunk) error {
+	if err := e.event(ctx, chunk); err != nil {
+		return err
+	}
+	return e.pause()
+}
+
+// event writes one data event, unless the stream is to break before it.
+func (e *eventStream) event(ctx context.Context, chunk streamChunk) error {
 	if err := e.breaksHere(); err != nil {
 		return err
 	}
@@ -160,6 +171,11 @@ func (e *eventStream) send(ctx context.Context, chunk streamChunk) error {
 		return err
 	}
 	e.sent++
+	return nil
+}
+
+// pause writes what stands between two data events.
+func (e *eventStream) pause() error {
 	between := ""
 	if e.faults.retryLines {
 		between = retryBlock

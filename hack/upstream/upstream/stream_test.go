@@ -5,10 +5,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -169,6 +174,37 @@ func TestHangingUpBeforeTheFirstToken(t *testing.T) {
 	}
 }
 
+// deaf takes a stream until the first comment after a data event, as a caller that hangs up between the two.
+type deaf struct {
+	*httptest.ResponseRecorder
+}
+
+func (d deaf) Write(raw []byte) (int, error) {
+	if d.Body.Len() > len(keepAlive) && string(raw) == keepAlive {
+		return 0, syscall.EPIPE
+	}
+	return d.ResponseRecorder.Write(raw)
+}
+
+func TestHangingUpAfterAnEventPaysForIt(t *testing.T) {
+	w := start(t, Options{CommentEvery: 4})
+	r := w.request(t, http.MethodPost, "/v1/chat/completions", body(entanglement, streaming, `"user":"fault:cancellable"`))
+	caller := deaf{httptest.NewRecorder()}
+	w.ServeHTTP(caller, r)
+	got := answer{raw: caller.Body.Bytes(), header: caller.Header()}.events(t)
+	if r := w.onlyRecord(t); r.CompletionTokens != 3 || CountTokens(got.text(0)) != 3 || !r.Cancelled {
+		t.Errorf("%q was sent, booked %+v", got.text(0), r)
+	}
+}
+
+func TestInsuranceDoesNotCoverAWebSearch(t *testing.T) {
+	w := start(t, Options{})
+	w.chat(t, body("a", streaming, `"web_search_options":{},"user":"fault:error-chunk=3"`))
+	if r := w.onlyRecord(t); r.CostNanoUSD != webSearchNano || r.FinishReason != finishError {
+		t.Errorf("booked %+v", r)
+	}
+}
+
 // send writes a chat request on a connection of its own and does not wait for the answer.
 func (w world) send(t *testing.T, text string) net.Conn {
 	t.Helper()
@@ -212,5 +248,41 @@ func TestHangingUpWhileTokensTakeTheirTime(t *testing.T) {
 				t.Errorf("%s: %+v", tc.reason, r)
 			}
 		})
+	}
+}
+
+// TestSplitTearsWrites looks at the chunks of the transfer encoding, which a client's reader would join again.
+func TestSplitTearsWrites(t *testing.T) {
+	w := start(t, Options{})
+	conn := bufio.NewReader(w.send(t, body("What is a teapot?", `"stream":true,"max_tokens":9,"user":"fault:split"`)))
+	for {
+		line, err := conn.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == "\r\n" {
+			break
+		}
+	}
+	sizes := map[int64]int{}
+	for {
+		line, err := conn.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, err := strconv.ParseInt(strings.TrimSpace(line), 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size == 0 {
+			break
+		}
+		sizes[size]++
+		if _, err := conn.Discard(int(size) + 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := slices.Sorted(maps.Keys(sizes)); !cmp.Equal(got, []int64{1, 2, 3}) {
+		t.Errorf("writes had sizes %v, want 1, 2 and 3 bytes", got)
 	}
 }
