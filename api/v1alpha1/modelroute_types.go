@@ -293,7 +293,7 @@ type Proxy struct {
 	// +kubebuilder:validation:Maximum=100
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// resources are the compute resources of one proxy. Absent: requests of 20m CPU and 48Mi memory.
+	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
 
@@ -313,15 +313,17 @@ type Proxy struct {
 
 // Resources are the compute resources of one proxy.
 type Resources struct {
-	// requests are what the scheduler sets aside for it.
+	// requests are what the scheduler sets aside for it, as quantities: cpu in CPUs, such as 100m, memory in bytes, such as 48Mi.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, type(self[name]) == int || isQuantity(self[name]))",message="each resource must be a quantity that Kubernetes can read, such as 100m for cpu or 128Mi for memory"
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 
-	// limits are the most that it may use.
+	// limits are the most that it may use, in the same units as requests.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, type(self[name]) == int || isQuantity(self[name]))",message="each resource must be a quantity that Kubernetes can read, such as 100m for cpu or 128Mi for memory"
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 }

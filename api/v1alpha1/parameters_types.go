@@ -74,7 +74,7 @@ type DefaultParameters struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Tools []apiextensionsv1.JSON `json:"tools,omitempty"`
 
-	// top_p is nucleus sampling, above 0 up to 1: only the tokens within this cumulative probability are considered.
+	// top_p is nucleus sampling, from 0 to 1: only the tokens within this cumulative probability are considered.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=number

@@ -71,7 +71,7 @@ type Summary struct {
 	// +kubebuilder:validation:MaxLength=32
 	Budget string `json:"budget,omitempty"`
 
-	// used is how much of it is used, such as 2%.
+	// used is how much of it is used, in percent, such as 2%.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Used string `json:"used,omitempty"`
@@ -107,27 +107,27 @@ type BudgetStatus struct {
 	// +kubebuilder:validation:MaxLength=40
 	Name string `json:"name,omitempty"`
 
-	// limit is how much may be spent in this window.
+	// limit is how much may be spent in this window, in USD.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Limit string `json:"limit,omitempty"`
 
-	// spent is what was spent in this window, what is uncertain included.
+	// spent is what was spent in this window, in USD, what is uncertain included.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Spent string `json:"spent,omitempty"`
 
-	// uncertain is the part of spent that is not known exactly yet; absent when there is none.
+	// uncertain is the part of spent that is not known exactly yet, in USD; absent when there is none.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Uncertain string `json:"uncertain,omitempty"`
 
-	// held is the worst case of the requests in flight.
+	// held is the worst case of the requests in flight, in USD.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Held string `json:"held,omitempty"`
 
-	// remaining is limit less spent less held; negative if more was spent than the limit now allows.
+	// remaining is limit less spent less held, in USD; negative if more was spent than the limit now allows.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Remaining string `json:"remaining,omitempty"`

@@ -1,10 +1,15 @@
 package crdcel
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,6 +30,11 @@ func walk(path string, schema apiextensionsv1.JSONSchemaProps, visit func(string
 
 func readSchema(t *testing.T) apiextensionsv1.JSONSchemaProps {
 	t.Helper()
+	return *readVersion(t).Schema.OpenAPIV3Schema
+}
+
+func readVersion(t *testing.T) apiextensionsv1.CustomResourceDefinitionVersion {
+	t.Helper()
 	content, err := os.ReadFile("../../config/crd/bases/modelroute.dev_modelroutes.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +43,7 @@ func readSchema(t *testing.T) apiextensionsv1.JSONSchemaProps {
 	if err := yaml.UnmarshalStrict(content, &crd); err != nil {
 		t.Fatal(err)
 	}
-	return *crd.Spec.Versions[0].Schema.OpenAPIV3Schema
+	return crd.Spec.Versions[0]
 }
 
 func TestEveryFieldIsDocumentedForKubectlExplain(t *testing.T) {
@@ -47,6 +57,76 @@ func TestEveryFieldIsDocumentedForKubectlExplain(t *testing.T) {
 	if fields < 50 {
 		t.Errorf("only %d fields were looked at", fields)
 	}
+}
+
+func TestEveryAmountAndSpanSaysItsUnit(t *testing.T) {
+	amount := regexp.MustCompile(`\.(amount|prompt|completion|limit|spent?|uncertain|held|remaining|total|summary\.budget)$`)
+	units := 0
+	walk("", readSchema(t), func(path string, property apiextensionsv1.JSONSchemaProps) {
+		unit := ""
+		switch {
+		case property.Type == "string" && amount.MatchString(path):
+			unit = "USD"
+		case strings.HasSuffix(path, "timeoutSeconds"):
+			unit = "seconds"
+		case strings.HasSuffix(strings.ToLower(path), "percents"), strings.HasSuffix(path, "percentUsed"):
+			unit = "percent"
+		case strings.HasSuffix(path, "contextLength"), strings.HasSuffix(strings.ToLower(path), "tokens"):
+			unit = "tokens"
+		default:
+			return
+		}
+		units++
+		if !strings.Contains(property.Description, unit) {
+			t.Errorf("%s does not say that it is in %s: %q", path, unit, property.Description)
+		}
+	})
+	if units < 20 {
+		t.Errorf("only %d fields have a unit", units)
+	}
+}
+
+func TestKubectlGetShowsTheColumns(t *testing.T) {
+	var narrow, wide []string
+	for _, column := range readVersion(t).AdditionalPrinterColumns {
+		if column.Priority == 0 {
+			narrow = append(narrow, strings.ToUpper(column.Name))
+		} else {
+			wide = append(wide, strings.ToUpper(column.Name))
+		}
+	}
+	if diff := cmp.Diff([]string{"MODEL", "READY", "SPEND", "BUDGET", "USED", "RESETS", "AGE"}, narrow); diff != "" {
+		t.Errorf("columns (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"ENDPOINT", "REASON"}, wide); diff != "" {
+		t.Errorf("columns of -o wide (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryRuleOfTheSchemaHasACaseThatItRefuses(t *testing.T) {
+	files, err := filepath.Glob("testdata/rule-*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused []string
+	for _, file := range files {
+		var rule ruleFile
+		if err := json.Unmarshal(readYAML(t, filepath.Base(file)), &rule); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		for _, rejected := range rule.Reject {
+			refused = append(refused, rejected.Message)
+		}
+	}
+	check := func(path string, schema apiextensionsv1.JSONSchemaProps) {
+		for _, validation := range schema.XValidations {
+			if !slices.ContainsFunc(refused, func(message string) bool { return strings.Contains(validation.Message, message) }) {
+				t.Errorf("no case is refused with the message of the rule on %s: %s", path, validation.Message)
+			}
+		}
+	}
+	check("modelroute", readSchema(t))
+	walk("modelroute", readSchema(t), check)
 }
 
 func TestTheSpecHasNoSchemaDefaultsBecauseGitOpsToolsWouldSeeThemAsDrift(t *testing.T) {

@@ -16,15 +16,15 @@ import (
 type BudgetStatusApplyConfiguration struct {
 	// name is the budget's name.
 	Name *string `json:"name,omitempty"`
-	// limit is how much may be spent in this window.
+	// limit is how much may be spent in this window, in USD.
 	Limit *string `json:"limit,omitempty"`
-	// spent is what was spent in this window, what is uncertain included.
+	// spent is what was spent in this window, in USD, what is uncertain included.
 	Spent *string `json:"spent,omitempty"`
-	// uncertain is the part of spent that is not known exactly yet; absent when there is none.
+	// uncertain is the part of spent that is not known exactly yet, in USD; absent when there is none.
 	Uncertain *string `json:"uncertain,omitempty"`
-	// held is the worst case of the requests in flight.
+	// held is the worst case of the requests in flight, in USD.
 	Held *string `json:"held,omitempty"`
-	// remaining is limit less spent less held; negative if more was spent than the limit now allows.
+	// remaining is limit less spent less held, in USD; negative if more was spent than the limit now allows.
 	Remaining *string `json:"remaining,omitempty"`
 	// percentUsed is spent in percent of limit, rounded down.
 	PercentUsed *int32 `json:"percentUsed,omitempty"`

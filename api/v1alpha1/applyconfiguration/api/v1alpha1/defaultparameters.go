@@ -35,7 +35,7 @@ type DefaultParametersApplyConfiguration struct {
 	ToolChoice *v1.JSON `json:"tool_choice,omitempty"`
 	// tools are the tools (functions) that the model may call.
 	Tools []v1.JSON `json:"tools,omitempty"`
-	// top_p is nucleus sampling, above 0 up to 1: only the tokens within this cumulative probability are considered.
+	// top_p is nucleus sampling, from 0 to 1: only the tokens within this cumulative probability are considered.
 	TopP *v1.JSON `json:"top_p,omitempty"`
 }
 

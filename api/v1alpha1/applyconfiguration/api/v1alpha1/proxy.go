@@ -15,7 +15,7 @@ import (
 type ProxyApplyConfiguration struct {
 	// replicas is how many proxies run. Absent: 2.
 	Replicas *int32 `json:"replicas,omitempty"`
-	// resources are the compute resources of one proxy. Absent: requests of 20m CPU and 48Mi memory.
+	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
 	// nodeSelector restricts the nodes on which proxies run.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`

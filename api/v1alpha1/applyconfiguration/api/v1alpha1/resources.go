@@ -13,9 +13,9 @@ import (
 //
 // Resources are the compute resources of one proxy.
 type ResourcesApplyConfiguration struct {
-	// requests are what the scheduler sets aside for it.
+	// requests are what the scheduler sets aside for it, as quantities: cpu in CPUs, such as 100m, memory in bytes, such as 48Mi.
 	Requests *v1.ResourceList `json:"requests,omitempty"`
-	// limits are the most that it may use.
+	// limits are the most that it may use, in the same units as requests.
 	Limits *v1.ResourceList `json:"limits,omitempty"`
 }
 

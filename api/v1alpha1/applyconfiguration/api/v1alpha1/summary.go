@@ -15,7 +15,7 @@ type SummaryApplyConfiguration struct {
 	Spend *string `json:"spend,omitempty"`
 	// budget is the amount of the fullest budget, in USD.
 	Budget *string `json:"budget,omitempty"`
-	// used is how much of it is used, such as 2%.
+	// used is how much of it is used, in percent, such as 2%.
 	Used *string `json:"used,omitempty"`
 	// resets is when its window ends, in its time zone.
 	Resets *string `json:"resets,omitempty"`
