@@ -76,6 +76,9 @@ func parseFlags(args []string, output io.Writer) (listen string, options upstrea
 	var keyErr error
 	flags.Func("api-key", "accept `label=key`, or label=key:limit-usd; may be repeated", func(text string) error {
 		key, err := upstream.ParseKey(text)
+		if err == nil {
+			err = unlike(key, options.Keys)
+		}
 		keyErr = errors.Join(keyErr, err)
 		options.Keys = append(options.Keys, key)
 		return nil
@@ -84,7 +87,7 @@ func parseFlags(args []string, output io.Writer) (listen string, options upstrea
 	flags.IntVar(&options.TokensPerChunk, "tokens-per-chunk", 0, "`tokens` in one event of a stream (0 is 1)")
 	flags.DurationVar(&options.FirstTokenDelay, "first-token-delay", 0, "`time` before the first token")
 	flags.DurationVar(&options.TokenDelay, "token-delay", 0, "`time` for each token after the first")
-	flags.DurationVar(&options.GenerationDelay, "generation-delay", 0, "`time` until GET /generation knows a generation (0 is 500ms)")
+	flags.DurationVar(&options.GenerationDelay, "generation-delay", 0, "`time` until GET /generation knows a generation (0 is 500ms, negative is none)")
 	flags.IntVar(&options.KeepRecords, "keep-records", 0, "`records` kept in the books (0 is 100000); totals count all")
 	if err := flags.Parse(args); err != nil {
 		return "", options, fmt.Errorf("reading the flags: %w", err)
@@ -92,5 +95,36 @@ func parseFlags(args []string, output io.Writer) (listen string, options upstrea
 	if flags.NArg() > 0 {
 		return "", options, fmt.Errorf("reading the flags: unexpected argument %q", flags.Arg(0))
 	}
-	return listen, options, keyErr
+	return listen, options, errors.Join(keyErr, notNegative(options))
+}
+
+// unlike refuses a key whose label or secret another one has: the books could not tell the two apart.
+func unlike(key upstream.Key, others []upstream.Key) error {
+	for _, other := range others {
+		if key.Label == other.Label {
+			return fmt.Errorf("reading the API key %q: there is another one with this label", key.Label)
+		}
+		if key.Secret == other.Secret {
+			return fmt.Errorf("reading the API key %q: it is the same key as %q", key.Label, other.Label)
+		}
+	}
+	return nil
+}
+
+func notNegative(o upstream.Options) error {
+	for _, flag := range []struct {
+		name  string
+		value int64
+	}{
+		{"answer-tokens", int64(o.AnswerTokens)},
+		{"tokens-per-chunk", int64(o.TokensPerChunk)},
+		{"first-token-delay", int64(o.FirstTokenDelay)},
+		{"token-delay", int64(o.TokenDelay)},
+		{"keep-records", int64(o.KeepRecords)},
+	} {
+		if flag.value < 0 {
+			return fmt.Errorf("reading the flags: --%s must not be negative", flag.name)
+		}
+	}
+	return nil
 }

@@ -108,6 +108,10 @@ func TestFlagsThatAreWrong(t *testing.T) {
 		"an argument":         {"serve"},
 		"a key without label": {"--api-key", "sk-or-secret"},
 		"a limit of no money": {"--api-key", "app=sk-or-secret:much"},
+		"a label twice":       {"--api-key", "app=sk-or-secret", "--api-key", "app=sk-or-secret2"},
+		"a key twice":         {"--api-key", "app=sk-or-secret", "--api-key", "search=sk-or-secret"},
+		"tokens below zero":   {"--answer-tokens", "-1"},
+		"a delay below zero":  {"--token-delay", "-1s"},
 		"no address":          {"--listen", "nowhere:-1"},
 	}
 	for name, args := range cases {

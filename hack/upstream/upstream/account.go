@@ -32,6 +32,9 @@ type keyData struct {
 	UsageWeekly        json.Number  `json:"usage_weekly"`
 	UsageMonthly       json.Number  `json:"usage_monthly"`
 	BYOKUsage          json.Number  `json:"byok_usage"`
+	BYOKUsageDaily     json.Number  `json:"byok_usage_daily"`
+	BYOKUsageWeekly    json.Number  `json:"byok_usage_weekly"`
+	BYOKUsageMonthly   json.Number  `json:"byok_usage_monthly"`
 	IsFreeTier         bool         `json:"is_free_tier"`
 	IsManagementKey    bool         `json:"is_management_key"`
 	ExpiresAt          *string      `json:"expires_at"`
@@ -53,18 +56,21 @@ func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	spent := s.books.spent(payer.label)
 	now := s.Now().UTC()
-	monday := now.AddDate(0, 0, -(int(now.Weekday())+6)%7)
-	first := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
+	today, monday := dayOf(now), dayOf(now.AddDate(0, 0, -(int(now.Weekday())+6)%7))
+	first := dayOf(time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC))
 	data := keyData{
-		Label:         payer.label,
-		Limit:         optionalUSD(payer.limit),
-		Usage:         usd(spent.credits()),
-		UsageDaily:    usd(spent.since(dayOf(now))),
-		UsageWeekly:   usd(spent.since(dayOf(monday))),
-		UsageMonthly:  usd(spent.since(dayOf(first))),
-		BYOKUsage:     usd(spent.byok),
-		CreatorUserID: "user_upstream",
-		RateLimit:     rateLimit{Requests: -1, Interval: "10s", Note: "This field is deprecated and safe to ignore."},
+		Label:            payer.label,
+		Limit:            optionalUSD(payer.limit),
+		Usage:            usd(spent.credits()),
+		UsageDaily:       usd(spent.days.since(today)),
+		UsageWeekly:      usd(spent.days.since(monday)),
+		UsageMonthly:     usd(spent.days.since(first)),
+		BYOKUsage:        usd(spent.byok),
+		BYOKUsageDaily:   usd(spent.byoks.since(today)),
+		BYOKUsageWeekly:  usd(spent.byoks.since(monday)),
+		BYOKUsageMonthly: usd(spent.byoks.since(first)),
+		CreatorUserID:    "user_upstream",
+		RateLimit:        rateLimit{Requests: -1, Interval: "10s", Note: "This field is deprecated and safe to ignore."},
 	}
 	if payer.limit >= 0 {
 		data.LimitRemaining = optionalUSD(max(0, payer.limit-spent.credits()))
@@ -87,6 +93,7 @@ type generationData struct {
 	CreatedAt              string      `json:"created_at"`
 	Model                  string      `json:"model"`
 	ProviderName           string      `json:"provider_name"`
+	ProviderResponses      []attempt   `json:"provider_responses"`
 	TotalCost              json.Number `json:"total_cost"`
 	Usage                  json.Number `json:"usage"`
 	IsBYOK                 bool        `json:"is_byok"`
@@ -110,6 +117,15 @@ type generationData struct {
 	SessionID              *string     `json:"session_id"`
 }
 
+// attempt is what one provider answered to OpenRouter.
+type attempt struct {
+	ProviderName   string `json:"provider_name"`
+	Status         int    `json:"status"`
+	Latency        int64  `json:"latency"`
+	IsBYOK         bool   `json:"is_byok"`
+	ModelPermaslug string `json:"model_permaslug"`
+}
+
 // serveGeneration answers GET /generation?id=, which knows a generation only a while after it was booked.
 func (s *Server) serveGeneration(w http.ResponseWriter, r *http.Request) error {
 	payer, err := s.keys.authenticate(r)
@@ -129,8 +145,13 @@ func (s *Server) serveGeneration(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (r Record) generation() generationData {
+	status := http.StatusOK
+	if r.FinishReason == finishError {
+		status = http.StatusBadGateway
+	}
 	data := generationData{
-		ID: r.ID, CreatedAt: r.Time.UTC().Format(time.RFC3339Nano), Model: r.Model, ProviderName: r.Provider,
+		ProviderResponses: []attempt{{r.Provider, status, r.LatencyMillis, r.IsBYOK, r.Model}},
+		ID:                r.ID, CreatedAt: r.Time.UTC().Format(time.RFC3339Nano), Model: r.Model, ProviderName: r.Provider,
 		TotalCost: usd(r.CostNanoUSD - r.BYOKNanoUSD), Usage: usd(r.CostNanoUSD - r.BYOKNanoUSD),
 		IsBYOK: r.IsBYOK, UpstreamInferenceCost: usd(r.BYOKNanoUSD),
 		TokensPrompt: r.PromptTokens, TokensCompletion: r.CompletionTokens,

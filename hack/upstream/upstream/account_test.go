@@ -41,6 +41,7 @@ func TestBooksAreFiltered(t *testing.T) {
 			t.Errorf("%q: total %d, %s of %d requests, want %d", query, s.TotalNanoUSD, s.TotalUSD, s.Count, total)
 		}
 	}
+	wantError(400, "invalid_request", 400.0)(t, w.get(t, "/billed?label=a"))
 	if a := w.do(t, http.MethodDelete, "/billed", ""); a.status != http.StatusNoContent {
 		t.Errorf("clearing answered %d", a.status)
 	}
@@ -205,6 +206,26 @@ func TestKeyUsageByWindow(t *testing.T) {
 	}
 }
 
+func TestOwnProviderKeyIsShownApart(t *testing.T) {
+	now := &clock{}
+	w := start(t, Options{Now: now.Now})
+	for _, day := range []time.Time{time.Date(2026, 9, 30, 12, 0, 0, 0, time.UTC), time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)} {
+		now.set(day)
+		w.chat(t, body("a", `"max_tokens":4,"user":"fault:byok"`)).completion(t)
+	}
+	r := w.Billed(Filter{}).Requests[0]
+	fee := r.CostNanoUSD - r.BYOKNanoUSD
+	got := decode[struct{ Data map[string]json.RawMessage }](t, w.get(t, "/v1/key").raw).Data
+	for name, want := range map[string]int64{
+		"usage": 2 * fee, "usage_daily": fee, "usage_weekly": 2 * fee, "usage_monthly": fee, "byok_usage": 2 * r.BYOKNanoUSD,
+		"byok_usage_daily": r.BYOKNanoUSD, "byok_usage_weekly": 2 * r.BYOKNanoUSD, "byok_usage_monthly": r.BYOKNanoUSD,
+	} {
+		if string(got[name]) != FormatUSD(want) || want == 0 {
+			t.Errorf("%s is %s, want %s", name, got[name], FormatUSD(want))
+		}
+	}
+}
+
 func TestGenerationIsKnownAfterAWhile(t *testing.T) {
 	now := &clock{now: time.Unix(1_800_000_000, 0)}
 	w := start(t, Options{Now: now.Now})
@@ -225,8 +246,16 @@ func TestGenerationIsKnownAfterAWhile(t *testing.T) {
 		Provider   string      `json:"provider_name"`
 		Cancelled  bool
 		Streamed   bool
+		Attempts   []struct {
+			Provider string `json:"provider_name"`
+			Status   int
+		} `json:"provider_responses"`
 	}
 	want := generation{ID: c.ID, Total: c.Usage.Cost, Prompt: c.Usage.Prompt, Completion: 5, Finish: "length", Provider: "Mistral"}
+	want.Attempts = append(want.Attempts, struct {
+		Provider string `json:"provider_name"`
+		Status   int
+	}{"Mistral", 200})
 	if diff := cmp.Diff(want, decode[struct{ Data generation }](t, a.raw).Data); diff != "" {
 		t.Error(diff)
 	}

@@ -53,16 +53,20 @@ type tally struct {
 	count int64
 	nano  int64
 	byok  int64
-	days  map[int64]int64 // credits by day since 1970 in UTC, without what provider keys paid
+	days  byDay // credits, without what provider keys paid
+	byoks byDay // what provider keys paid
 }
+
+// byDay is nano-USD by day since 1970 in UTC.
+type byDay map[int64]int64
 
 // credits is what the key itself was charged.
 func (t *tally) credits() int64 { return t.nano - t.byok }
 
-// since sums the credits from a day on.
-func (t *tally) since(day int64) int64 {
+// since sums from a day on.
+func (b byDay) since(day int64) int64 {
 	var sum int64
-	for d, nano := range t.days {
+	for d, nano := range b {
 		if d >= day {
 			sum += nano
 		}
@@ -90,13 +94,14 @@ func (b *books) add(r Record) {
 	defer b.mu.Unlock()
 	t := b.keys[r.Key]
 	if t == nil {
-		t = &tally{days: map[int64]int64{}}
+		t = &tally{days: byDay{}, byoks: byDay{}}
 		b.keys[r.Key] = t
 	}
 	t.count++
 	t.nano += r.CostNanoUSD
 	t.byok += r.BYOKNanoUSD
 	t.days[dayOf(r.Time)] += r.CostNanoUSD - r.BYOKNanoUSD
+	t.byoks[dayOf(r.Time)] += r.BYOKNanoUSD
 	if len(b.records) >= b.keep {
 		// Dropping a tenth at once keeps the cost of a record constant.
 		n := max(1, b.keep/10)
@@ -120,7 +125,7 @@ func (b *books) spent(label string) tally {
 	if t == nil {
 		return tally{}
 	}
-	return tally{count: t.count, nano: t.nano, byok: t.byok, days: maps.Clone(t.days)}
+	return tally{count: t.count, nano: t.nano, byok: t.byok, days: maps.Clone(t.days), byoks: maps.Clone(t.byoks)}
 }
 
 // credits is what one key was charged so far, in nano-USD.

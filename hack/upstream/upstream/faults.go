@@ -48,6 +48,8 @@ type faults struct {
 	noNewline      bool
 	retryLines     bool
 	crlf           bool
+	cr             bool
+	multiLine      bool
 	split          bool
 }
 
@@ -138,6 +140,10 @@ var faultTable = []fault{
 		apply: flag(func(f *faults) *bool { return &f.retryLines })},
 	{name: "crlf", effect: "lines end with CR LF", bills: "all",
 		apply: flag(func(f *faults) *bool { return &f.crlf })},
+	{name: "cr", effect: "lines end with CR alone", bills: "all",
+		apply: flag(func(f *faults) *bool { return &f.cr })},
+	{name: "multi-line", effect: "each event has its JSON on several `data:` lines", bills: "all",
+		apply: flag(func(f *faults) *bool { return &f.multiLine })},
 	{name: "split", effect: "writes of one to three bytes, so that `data:` and characters of several bytes are torn", bills: "all",
 		apply: flag(func(f *faults) *bool { return &f.split })},
 }
@@ -232,7 +238,23 @@ func parseFaults(text string) (faults, error) {
 		names = append(names, part)
 	}
 	f.text = strings.Join(names, ",")
-	return f, nil
+	return f, f.idle()
+}
+
+// idle refuses a fault that does nothing without another one.
+func (f *faults) idle() error {
+	switch {
+	case f.retryAfter > 0 && f.status == 0:
+		return badRequest(`fault "retry-after" needs "status"`)
+	case f.stringCode && f.status == 0 && f.error200 == "" && f.errorChunk < 0:
+		return badRequest(`fault "string-code" needs "status", "error-200" or "error-chunk"`)
+	case f.emptyChoices && f.errorChunk < 0:
+		return badRequest(`fault "empty-choices" needs "error-chunk"`)
+	case f.crlf && f.cr:
+		return badRequest(`fault "crlf" and fault "cr" exclude each other`)
+	default:
+		return nil
+	}
 }
 
 func findFault(name string) *fault {

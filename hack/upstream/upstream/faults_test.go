@@ -260,6 +260,17 @@ var streamFaultCases = map[string]faultCase{
 			t.Errorf("got %q", a.raw)
 		}
 	}, whole},
+	"CR": {"the line end of another age", "cr", false, func(t *testing.T, a answer) {
+		wantStream(t, a)
+		if strings.Contains(string(a.raw), "\n") || !strings.HasSuffix(string(a.raw), "\rdata: [DONE]\r\r") {
+			t.Errorf("got %q", a.raw)
+		}
+	}, whole},
+	"MultiLine": {"an event on several lines", "multi-line", false, func(t *testing.T, a answer) {
+		if e := wantStream(t, a); strings.Count(string(a.raw), "\ndata: ") < 5*len(e.chunks) {
+			t.Errorf("got %s", a.raw)
+		}
+	}, whole},
 	"Split": {"torn characters", "split", false, func(t *testing.T, a answer) {
 		if text := wantStream(t, a).text(0); !strings.HasPrefix(text, "∀ naïve 🙂") {
 			t.Errorf("got %q", text)
@@ -326,6 +337,7 @@ func TestFaultsAreChosenInThreeWays(t *testing.T) {
 func TestFaultsThatAreWrong(t *testing.T) {
 	for _, text := range []string{
 		"nothing", "status", "status=99", "status=x", "delay=fast", "delay=-1s", "usage=odd", "usage", "reset=1", "cut=-1", "big=0",
+		"retry-after=1", "string-code", "empty-choices", "empty-choices,status=500", "cr,crlf",
 	} {
 		if _, err := parseFaults(text); err == nil {
 			t.Errorf("%q is taken", text)

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"io"
@@ -191,16 +190,23 @@ func (a answer) events(t *testing.T) events {
 		t.Fatalf("Content-Type %q with %s", got, a.raw)
 	}
 	var out events
-	for line := range bytes.SplitSeq(bytes.ReplaceAll(a.raw, []byte("\r\n"), []byte("\n")), []byte("\n")) {
-		payload, isData := bytes.CutPrefix(line, []byte("data: "))
-		switch {
-		case bytes.HasPrefix(line, []byte(":")):
-			out.comments++
-		case isData && string(payload) == "[DONE]":
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(a.raw))
+	for block := range strings.SplitSeq(text, "\n\n") {
+		var data []string
+		for line := range strings.SplitSeq(block, "\n") {
+			if payload, ok := strings.CutPrefix(line, "data: "); ok {
+				data = append(data, payload)
+			} else if strings.HasPrefix(line, ":") {
+				out.comments++
+			}
+		}
+		switch payload := strings.Join(data, "\n"); payload {
+		case "":
+		case "[DONE]":
 			out.done = true
-		case isData:
-			out.payloads = append(out.payloads, string(payload))
-			out.chunks = append(out.chunks, decode[wireCompletion](t, payload))
+		default:
+			out.payloads = append(out.payloads, payload)
+			out.chunks = append(out.chunks, decode[wireCompletion](t, []byte(payload)))
 		}
 	}
 	return out

@@ -127,6 +127,12 @@ func (s *Server) ClearBooks() { s.books.clear() }
 
 func (s *Server) serveBilled(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	for name := range q {
+		if name != "key" && name != "tag" && name != "since_id" { // A slip of the pen must not choose all records.
+			badRequest("Unknown parameter %q: expected key, tag or since_id", name).write(w)
+			return
+		}
+	}
 	writeJSON(w, http.StatusOK, s.Billed(Filter{Key: q.Get("key"), Tag: q.Get("tag"), SinceID: q.Get("since_id")}))
 }
 

@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -198,6 +199,12 @@ func (e *eventStream) breaksHere() error {
 }
 
 func (e *eventStream) data(payload []byte) error {
+	if e.faults.multiLine {
+		var lines bytes.Buffer
+		if json.Indent(&lines, payload, "data: ", " ") == nil { // [DONE] is no JSON and stays as it is.
+			payload = lines.Bytes()
+		}
+	}
 	return e.write("data: " + string(payload) + "\n\n")
 }
 
@@ -216,8 +223,11 @@ func (e *eventStream) done() error {
 
 func (e *eventStream) write(text string) error {
 	raw := []byte(text)
-	if e.faults.crlf {
+	switch {
+	case e.faults.crlf:
 		raw = bytes.ReplaceAll(raw, []byte("\n"), []byte("\r\n"))
+	case e.faults.cr:
+		raw = bytes.ReplaceAll(raw, []byte("\n"), []byte("\r"))
 	}
 	size := len(raw)
 	if e.faults.split {
