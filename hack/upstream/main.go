@@ -87,7 +87,8 @@ func parseFlags(args []string, output io.Writer) (listen string, options upstrea
 	flags.IntVar(&options.TokensPerChunk, "tokens-per-chunk", 0, "`tokens` in one event of a stream (0 is 1)")
 	flags.DurationVar(&options.FirstTokenDelay, "first-token-delay", 0, "`time` before the first token")
 	flags.DurationVar(&options.TokenDelay, "token-delay", 0, "`time` for each token after the first")
-	flags.DurationVar(&options.GenerationDelay, "generation-delay", 0, "`time` until GET /generation knows a generation (0 is 500ms, negative is none)")
+	flags.DurationVar(&options.GenerationDelay, "generation-delay", 0,
+		"`time` until GET /generation knows a generation (0 is 500ms, negative is none)")
 	flags.IntVar(&options.KeepRecords, "keep-records", 0, "`records` kept in the books (0 is 100000); totals count all")
 	if err := flags.Parse(args); err != nil {
 		return "", options, fmt.Errorf("reading the flags: %w", err)

@@ -308,3 +308,26 @@ func TestModels(t *testing.T) {
 		t.Errorf("endpoints %+v", ends)
 	}
 }
+
+func TestModelsComeInPagesWhenAsked(t *testing.T) {
+	w := start(t, Options{})
+	type list struct {
+		Data  []struct{ ID string }
+		Count int                    `json:"total_count"`
+		Links struct{ Next *string } `json:"links"`
+	}
+	first := decode[list](t, w.get(t, "/api/v1/models?limit=1").raw)
+	if len(first.Data) != 1 || first.Data[0].ID != mixtral || first.Count != 2 || first.Links.Next == nil {
+		t.Fatalf("the first page: %+v", first)
+	}
+	last := decode[list](t, w.get(t, *first.Links.Next).raw)
+	if len(last.Data) != 1 || last.Data[0].ID != gpt || last.Count != 2 || last.Links.Next != nil {
+		t.Errorf("the last page: %+v", last)
+	}
+	if beyond := decode[list](t, w.get(t, "/v1/models?offset=9").raw); beyond.Data == nil || len(beyond.Data) != 0 {
+		t.Errorf("beyond the last page: %+v", beyond)
+	}
+	for _, query := range []string{"limit=0", "limit=1001", "limit=all", "offset=-1"} {
+		wantError(400, "invalid_request", 400.0)(t, w.get(t, "/v1/models?"+query))
+	}
+}

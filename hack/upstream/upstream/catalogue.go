@@ -2,7 +2,11 @@ package upstream
 
 import (
 	"encoding/json"
+	"fmt"
+	"math"
 	"net/http"
+	"net/url"
+	"strconv"
 )
 
 // catalogueModel is a model in the shape of GET /models. Prices are strings in USD per token.
@@ -89,14 +93,50 @@ func (m Model) catalogue() catalogueModel {
 	return out
 }
 
-// serveModels answers GET /models, which needs no key.
-func (s *Server) serveModels(w http.ResponseWriter, _ *http.Request) error {
-	data := make([]catalogueModel, 0, len(s.Models))
-	for _, m := range s.Models {
+// maxPageSize and pageSize are how many models a page may have, and has where only an offset is given.
+const (
+	maxPageSize = 1000
+	pageSize    = 500
+)
+
+// page reads which models are asked for: limit and offset, or all of them where neither is given.
+func page(q url.Values, count int) (from, to int, err error) {
+	if !q.Has("limit") && !q.Has("offset") {
+		return 0, count, nil
+	}
+	read := func(name string, otherwise, low, high int) int {
+		value := otherwise
+		if text := q.Get(name); text != "" {
+			n, bad := strconv.Atoi(text)
+			if bad != nil || n < low || n > high {
+				err = badRequest("Invalid input for %q: expected an integer between %d and %d", name, low, high)
+			}
+			value = n
+		}
+		return value
+	}
+	limit, offset := read("limit", pageSize, 1, maxPageSize), read("offset", 0, 0, math.MaxInt32)
+	from = min(offset, count)
+	return from, min(from+limit, count), err
+}
+
+// serveModels answers GET /models, which needs no key. Pages are opt-in.
+func (s *Server) serveModels(w http.ResponseWriter, r *http.Request) error {
+	from, to, err := page(r.URL.Query(), len(s.Models))
+	if err != nil {
+		return err
+	}
+	data := make([]catalogueModel, 0, to-from)
+	for _, m := range s.Models[from:to] {
 		data = append(data, m.catalogue())
 	}
+	var next *string
+	if to < len(s.Models) {
+		link := fmt.Sprintf("%s?limit=%d&offset=%d", r.URL.Path, to-from, to)
+		next = &link
+	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"data": data, "total_count": len(data), "links": map[string]any{"next": nil},
+		"data": data, "total_count": len(s.Models), "links": map[string]*string{"next": next},
 	})
 	return nil
 }
