@@ -83,11 +83,34 @@ func TestARouteThatTurnsBadGoesOnServingItsLastGoodGeneration(t *testing.T) {
 			},
 			v1alpha1.ConditionResolvedRefs, v1alpha1.ReasonSecretNotFound, false,
 		},
+		"ItsUpstreamsSecretIsDeleted": {
+			func(w *world) {
+				w.delete(w.upstreamSecret(""))
+				w.reconcile() // as it is after idleInterval, since nobody tells of somebody else's Secret
+			},
+			func(w *world) {
+				w.create(w.upstreamSecret("another"))
+				change(w, "chat", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Spec.Consumers = nil })
+			},
+			v1alpha1.ConditionResolvedRefs, v1alpha1.ReasonSecretNotFound, false,
+		},
+		"APlaceForTheProxiesThatTheAPIServerRefuses": {
+			func(w *world) {
+				change(w, "chat", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) {
+					r.Spec.Proxy.NodeSelector = map[string]string{"no label": "x"}
+					r.Spec.Consumers = nil
+				})
+			},
+			func(w *world) {
+				change(w, "chat", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Spec.Proxy.NodeSelector = nil })
+			},
+			v1alpha1.ConditionAccepted, v1alpha1.ReasonInvalid, true,
+		},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.serve(w.route())
+			p := w.serve(w.route())
 			w.quiet("chat")
 			before := w.versions()
 			delete(before, "ModelRoute chat")
@@ -111,6 +134,7 @@ func TestARouteThatTurnsBadGoesOnServingItsLastGoodGeneration(t *testing.T) {
 			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("the children have changed:\n%s", diff)
 			}
+			p.spend(1) // for the consumer that the bad generation no longer has
 
 			test.mend(w)
 			w.until("chat", test.condition, metav1.ConditionTrue, test.condition)
@@ -138,4 +162,84 @@ func TestTheStatusNamesEveryBadField(t *testing.T) {
 		}
 	}
 	w.untilEvent(v1alpha1.ReasonInvalid)
+}
+
+func TestChildrenThatTheAPIServerRefusesAreNotHalfMade(t *testing.T) {
+	cases := map[string]struct {
+		spoil func(*v1alpha1.Proxy)
+		want  string
+	}{
+		"ASelectorThatIsNoLabel": {
+			func(p *v1alpha1.Proxy) { p.NodeSelector = map[string]string{"no label": "x"} }, "spec.template.spec.nodeSelector",
+		},
+		"ATolerationThatIsNone": {
+			func(p *v1alpha1.Proxy) { p.Tolerations = []corev1.Toleration{{Operator: "Perhaps"}} }, "spec.template.spec.tolerations[0].operator",
+		},
+		"ALimitBelowTheRequest": {
+			func(p *v1alpha1.Proxy) {
+				p.Resources = &v1alpha1.Resources{
+					Requests: corev1.ResourceList{corev1.ResourceMemory: quantity("64Mi")},
+					Limits:   corev1.ResourceList{corev1.ResourceMemory: quantity("32Mi")},
+				}
+			}, "must be less than or equal to memory limit",
+		},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			route := w.route()
+			test.spoil(route.Spec.Proxy)
+			w.create(route)
+			stalled := w.until("chat", v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalid)
+			message := conditionOf(stalled, v1alpha1.ConditionReady).Message
+			for _, part := range []string{"spec.proxy", "the API server refuses the Deployment", test.want} {
+				if !strings.Contains(message, part) {
+					t.Errorf("%q is not in %q", part, message)
+				}
+			}
+			if owned := w.ownedBy(stalled); len(owned) > 0 {
+				t.Errorf("a half-made set of children: %v", owned)
+			}
+			if usage := w.ledger.Usage(w.namespace, "chat"); usage != nil {
+				t.Errorf("the ledger was told of it: %v", usage)
+			}
+		})
+	}
+}
+
+func TestATakenNameDoesNotStopWhatIsServed(t *testing.T) {
+	w := newWorld(t)
+	p := w.serve(w.route())
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "taken"}})
+	change(w, "chat", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) {
+		r.Spec.Consumers = []v1alpha1.Consumer{{Name: "batch", SecretName: "taken"}}
+	})
+	route := w.until("chat", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonChildNotOwned)
+	for _, part := range []string{`Secret "taken" belongs to somebody else`, "secretName", servingLastGood} {
+		if message := conditionOf(route, v1alpha1.ConditionReady).Message; !strings.Contains(message, part) {
+			t.Errorf("%q is not in %q", part, message)
+		}
+	}
+	p.spend(1) // for the consumer that the generation before had
+}
+
+func TestARouteWithHundredsOfProblemsHasAStatusAllTheSame(t *testing.T) {
+	w := newWorld(t)
+	route := w.route()
+	route.Spec.Consumers = nil
+	for consumer := range 64 {
+		var budgets []v1alpha1.Budget
+		for budget := range 8 {
+			budgets = append(budgets, v1alpha1.Budget{
+				Name: fmt.Sprint("b", budget), Amount: "1", Enforcement: v1alpha1.EnforcementDeny,
+				Window: v1alpha1.Window{Period: "Month", TimeZone: "Europe/" + strings.Repeat("Nowhere", 8)},
+			})
+		}
+		route.Spec.Consumers = append(route.Spec.Consumers, v1alpha1.Consumer{Name: fmt.Sprint("c", consumer), Budgets: budgets})
+	}
+	w.create(route)
+	stalled := w.until("chat", v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalid)
+	if message := conditionOf(stalled, v1alpha1.ConditionAccepted).Message; !strings.Contains(message, "(502 more)") {
+		t.Errorf("the message is %q", message)
+	}
 }

@@ -80,7 +80,7 @@ func (s *scope) condition(name string, v verdict) metav1.Condition {
 		transition = before.LastTransitionTime
 	}
 	return metav1.Condition{
-		Type: name, Status: v.status, Reason: v.reason, Message: v.message,
+		Type: name, Status: v.status, Reason: v.reason, Message: clip(v.message, maxMessage),
 		ObservedGeneration: s.route.Generation, LastTransitionTime: transition,
 	}
 }
@@ -101,7 +101,7 @@ func accepted(s *scope) verdict {
 			problems = append(problems, problem.Error())
 		}
 		slices.Sort(problems)
-		return no(v1alpha1.ReasonInvalid, strings.Join(problems, "; ")+".")
+		return no(v1alpha1.ReasonInvalid, listed(problems, "; ")+".")
 	}
 	return yes(v1alpha1.ReasonAccepted, "The spec is valid.")
 }
@@ -117,6 +117,7 @@ func resolvedRefs(s *scope) verdict {
 }
 
 const (
+	servingLastGood   = "The proxies go on serving the last generation that could be served."
 	noReplicas        = "No proxy runs, since spec.proxy.replicas is 0: nobody is served."
 	ledgerUnavailable = "The ledger cannot be reached, so that it is not known which proxies serve this generation. " +
 		"See the pods of modelroute-ledger in the operator's namespace."
@@ -152,13 +153,17 @@ func notProgrammed(s *scope) verdict {
 	switch {
 	case errors.Is(s.err, invalidError{}), errors.As(s.err, &unresolved):
 		if s.deployment != nil {
-			return no(v1alpha1.ReasonLastGood, "The proxies go on serving the last generation that could be served.")
+			return no(v1alpha1.ReasonLastGood, servingLastGood)
 		}
 		return no(v1alpha1.ReasonPending, "Nothing is served until the spec is valid and all that it refers to is there.")
 	case errors.As(s.err, &notOwned) && notOwned.Leaving:
 		return no(v1alpha1.ReasonPending, fmt.Sprintf("%s %q of an earlier route is still being deleted.", notOwned.Kind, notOwned.Name))
 	case errors.As(s.err, &notOwned):
-		return no(v1alpha1.ReasonChildNotOwned, childNotOwned(notOwned))
+		message := childNotOwned(notOwned)
+		if s.deployment != nil {
+			message += " " + servingLastGood
+		}
+		return no(v1alpha1.ReasonChildNotOwned, message)
 	case errors.As(s.err, &ledger):
 		return unknown(v1alpha1.ReasonLedgerUnavailable, ledgerUnavailable)
 	}
@@ -235,7 +240,32 @@ func withinBudget(s *scope, shown figures) verdict {
 	for _, budget := range exhausted {
 		problems = append(problems, budget.describe())
 	}
-	return no(v1alpha1.ReasonBudgetExhausted, strings.Join(problems, " "))
+	return no(v1alpha1.ReasonBudgetExhausted, listed(problems, " "))
+}
+
+const (
+	// maxMessage is how many bytes the API server takes as the message of a condition. It would refuse the whole status for one that is
+	// longer.
+	maxMessage = 32 << 10
+	// maxListed is how many problems one message names: a route can have hundreds of budgets.
+	maxListed = 10
+)
+
+// listed joins what a message names, and counts what it leaves out.
+func listed(problems []string, separator string) string {
+	if more := len(problems) - maxListed; more > 0 {
+		problems = append(slices.Clone(problems[:maxListed]), fmt.Sprintf("(%d more)", more))
+	}
+	return strings.Join(problems, separator)
+}
+
+// clip shortens a text that is too long to so many bytes.
+func clip(text string, limit int) string {
+	const ellipsis = "..."
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit-len(ellipsis)], "") + ellipsis
 }
 
 // isLimited reports whether any budget of the route or of a consumer denies.

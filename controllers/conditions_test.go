@@ -215,9 +215,9 @@ func TestMessagesSayWhatToDo(t *testing.T) {
 				"Consumer search's budget all of 10.00 USD is used up: requests are denied until its amount is raised."},
 		"OfAnInvalidSpec": {invalid, v1alpha1.ConditionAccepted, "spec.a: Required value: first; spec.z: Required value: last."},
 		"OfATakenSecret": {failing(&apply.NotOwnedError{Kind: "Secret", Name: "x"}), v1alpha1.ConditionProgrammed,
-			`Secret "x" belongs to somebody else and is left alone: delete it, or name another one in the consumer's secretName.`},
+			`Secret "x" belongs to somebody else and is left alone: delete it, or name another one in the consumer's secretName. ` + servingLastGood},
 		"OfATakenService": {failing(&apply.NotOwnedError{Kind: "Service", Name: "x"}), v1alpha1.ConditionProgrammed,
-			`Service "x" belongs to somebody else and is left alone: delete it, or give the route another name.`},
+			`Service "x" belongs to somebody else and is left alone: delete it, or give the route another name. ` + servingLastGood},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -31,9 +31,12 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 	}
 	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionStalled)
 	if stalled != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionStalled) {
-		r.Events.Eventf(before, nil, corev1.EventTypeWarning, stalled.Reason, actionReconcile, "%s", stalled.Message)
+		r.Events.Eventf(before, nil, corev1.EventTypeWarning, stalled.Reason, actionReconcile, "%s", clip(stalled.Message, maxNote))
 	}
 }
+
+// maxNote is how many bytes the API server takes as the note of an event.
+const maxNote = 1024
 
 // exhaustedBudget is a budget that denies and is used up.
 type exhaustedBudget struct {

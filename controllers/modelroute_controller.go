@@ -113,6 +113,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 		r.resolve,
 		r.issueKeys,
 		r.compile,
+		r.buildChildren,
 		r.putBudgets,
 		r.applyChildren,
 		r.pruneChildren)
@@ -162,8 +163,9 @@ func (r *ModelRouteReconciler) applier() *apply.Applier {
 }
 
 const (
-	// idleInterval is how often a route is looked at when nothing happens, since nobody tells us when a Secret that is not ours goes.
-	idleInterval = 5 * time.Minute
+	// idleInterval is how often a route is looked at when nothing happens, since nobody tells us when a Secret that is not ours goes: the
+	// right to watch Secrets is not used for those of others. A look costs the API server one read.
+	idleInterval = time.Minute
 	// pendingInterval is how often a route is looked at that waits for its proxies; what they do wakes it sooner.
 	pendingInterval = 10 * time.Second
 	// retryInterval is how soon it is tried again when a Secret is missing or the ledger does not answer.

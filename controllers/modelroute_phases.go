@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
@@ -121,8 +122,10 @@ func (r *ModelRouteReconciler) put(ctx context.Context, route types.NamespacedNa
 	return nil
 }
 
-// applyChildren makes the children what they should be; either all of them or, if one belongs to somebody else, none.
-func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) error {
+// buildChildren makes up the children as they should be, and finds out whether they can be so: that none of them belongs to somebody
+// else, and that the API server takes them. Until that is known neither the ledger nor the cluster is told anything, so that a route that
+// turns bad goes on as it was.
+func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) error {
 	s.objects = desired.Objects(desired.Input{
 		Route: s.route, Config: s.config, Image: r.Config.ProxyImage, PullPolicy: r.Config.ProxyPullPolicy,
 	})
@@ -133,6 +136,25 @@ func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) erro
 			s.objects = append(s.objects, desired.ConsumerSecret(s.route, consumer, key.secret))
 		}
 	}
+	err := r.applier().Check(ctx, s.route, s.objects, s.reserved)
+	if refused, isRefused := errors.AsType[*apply.WriteError](err); isRefused && refused.Reason() == metav1.StatusReasonInvalid {
+		s.invalid = field.ErrorList{refusedChild(refused)}
+		return invalidError{}
+	}
+	return err
+}
+
+// refusedChild says what the API server finds wrong with a child, beside the field of the route that is to blame.
+func refusedChild(refused *apply.WriteError) *field.Error {
+	path := field.NewPath("spec")
+	if refused.Kind == "Deployment" {
+		path = path.Child("proxy")
+	}
+	return field.Forbidden(path, fmt.Sprintf("the API server refuses the %s: %s", refused.Kind, listed(refused.Causes(), ", ")))
+}
+
+// applyChildren makes the children what they should be.
+func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) error {
 	if err := r.applier().Apply(ctx, s.route, s.objects, s.reserved); err != nil {
 		return err
 	}

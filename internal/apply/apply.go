@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -51,6 +52,20 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // Reason is the API server's word for why, such as Forbidden; "" if it never answered. Unlike the error's text it is the same each time.
 func (e *WriteError) Reason() metav1.StatusReason { return apierrors.ReasonForError(e.Err) }
 
+// Causes are the API server's words on what is wrong with which field, sorted; nil if it did not say.
+func (e *WriteError) Causes() []string {
+	status, answered := errors.AsType[*apierrors.StatusError](e.Err)
+	if !answered || status.ErrStatus.Details == nil {
+		return nil
+	}
+	causes := make([]string, 0, len(status.ErrStatus.Details.Causes))
+	for _, cause := range status.ErrStatus.Details.Causes {
+		causes = append(causes, cause.Field+": "+cause.Message)
+	}
+	slices.Sort(causes)
+	return causes
+}
+
 // Applier writes children.
 type Applier struct {
 	// Client writes, and reads from a cache that holds only objects with our label.
@@ -88,6 +103,33 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reser
 			continue
 		}
 		if err := a.write(ctx, child); err != nil {
+			return &WriteError{Kind: child.Kind.Kind, Err: err}
+		}
+		logr.FromContextOrDiscard(ctx).Info("Applied a child", "kind", child.Kind.Kind, "child", child.Name.Name, "existed", child.uid != "")
+	}
+	return nil
+}
+
+// Check finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it lets
+// the API server try without keeping it, so that an object that is refused leaves no half-made set behind.
+func (a *Applier) Check(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
+	if _, err := a.children(ctx, owner, reserved); err != nil {
+		return err
+	}
+	children, err := a.children(ctx, owner, objects)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		current, err := child.isCurrent()
+		if err != nil {
+			return err
+		}
+		// A binding is refused while its Role is not there, and nothing in it can be wrong.
+		if current || child.Kind.Kind == "RoleBinding" {
+			continue
+		}
+		if err := a.write(ctx, child, client.DryRunAll); err != nil {
 			return &WriteError{Kind: child.Kind.Kind, Err: err}
 		}
 	}
@@ -149,18 +191,14 @@ func isLeaving(object, owner client.Object) bool {
 // write applies a child. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
 // since it was looked at. Where none exists nothing is forced: an object that has come since then is not overwritten but answered with a
 // conflict.
-func (a *Applier) write(ctx context.Context, child child) error {
+func (a *Applier) write(ctx context.Context, child child, options ...client.ApplyOption) error {
 	object := &unstructured.Unstructured{Object: child.want}
-	options := []client.ApplyOption{client.FieldOwner(FieldOwner)}
+	options = append(options, client.FieldOwner(FieldOwner))
 	if child.uid != "" {
 		object.SetUID(child.uid)
 		options = append(options, client.ForceOwnership)
 	}
-	if err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...); err != nil {
-		return err
-	}
-	logr.FromContextOrDiscard(ctx).Info("Applied a child", "kind", child.Kind.Kind, "child", child.Name.Name, "existed", child.uid != "")
-	return nil
+	return a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
 }
 
 // Prune deletes the children that owner controls in its namespace, of those that match the labels, and that are not among keep.
