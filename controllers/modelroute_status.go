@@ -61,7 +61,10 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 
 // computeStatus is the status that a pass leads to. It is pure: what the pass did not observe is unknown, or stays as it was.
 func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
-	shown, _ := projectSpend(s.route, s.usage.usage, s.now)
+	shown := figuresShown(s.route.Status)
+	if !s.usage.waits {
+		shown, _ = projectSpend(s.route, s.usage.usage, s.now)
+	}
 	status := v1alpha1.ModelRouteStatus{
 		ObservedGeneration: s.route.Generation,
 		Conditions:         conditions(s, shown),

@@ -50,13 +50,17 @@ func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now ti
 		if equality.Semantic.DeepEqual(shown, current) {
 			return shown, false
 		}
-		isUrgent := !slices.EqualFunc(milestones(route.Spec, shown), milestones(route.Spec, current), milestone.canWait)
-		if !isUrgent && now.Sub(shown.Spend.UpdateTime.Time) < spendInterval {
+		if !isUrgent(route.Spec, shown, current) && now.Sub(shown.Spend.UpdateTime.Time) < spendInterval {
 			return shown, false
 		}
 	}
 	current.Spend.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
 	return current, true
+}
+
+// isUrgent reports whether a milestone lies between the figures that are shown and the next ones.
+func isUrgent(spec v1alpha1.ModelRouteSpec, shown, next figures) bool {
+	return !slices.EqualFunc(milestones(spec, shown), milestones(spec, next), milestone.canWait)
 }
 
 // figuresShown are the figures that a status has.

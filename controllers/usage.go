@@ -1,8 +1,10 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +22,9 @@ import (
 const (
 	// usageInterval is how often the ledger is asked for the spend of all routes.
 	usageInterval = time.Second
+	// turnsPerLook is how many routes may have new figures in their status after one look at the ledger, so that however many spend, the
+	// API server is not flooded.
+	turnsPerLook = 20
 	// usageGrace is how long the ledger may fail to answer before what it said last counts as not observed.
 	usageGrace = 10 * time.Second
 )
@@ -43,6 +48,8 @@ type Usage struct {
 	tried bool
 	// lost is true when the ledger has not answered for longer than usageGrace, or never.
 	lost bool
+	// waiting are the routes whose figures are due and that have to wait for another look.
+	waiting map[types.NamespacedName]bool
 }
 
 // snapshot is what is known of one route's usage.
@@ -53,13 +60,17 @@ type snapshot struct {
 	asked time.Time
 	// usage is nil if the ledger does not know the route.
 	usage *ledgerpb.RouteUsage
+	// waits is true if the status has to keep the figures that it has until it is the route's turn.
+	waits bool
 }
 
 // of returns what the ledger said last of a route.
 func (u *Usage) of(route types.NamespacedName) snapshot {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return snapshot{synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route]}
+	return snapshot{
+		synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route], waits: u.waiting[route],
+	}
 }
 
 // EnsureAsked asks the ledger now if it was never asked before, so that the first status after a start does not have to call the spend
@@ -104,12 +115,12 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 	before := u.state()
 	u.ask(ctx)
 	after := u.state()
+	due := u.takeTurns(ctx, after.routes)
 	if (before.routes == nil) != (after.routes == nil) || before.lost != after.lost {
 		return u.everyRoute(ctx, after)
 	}
-	var due []types.NamespacedName
 	for name, usage := range after.routes {
-		if !maps.Equal(servedHashes(before.routes[name]), servedHashes(usage)) || u.isDue(ctx, name, usage) {
+		if !maps.Equal(servedHashes(before.routes[name]), servedHashes(usage)) {
 			due = append(due, name)
 		}
 	}
@@ -119,6 +130,63 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 		}
 	}
 	return due
+}
+
+// turn is that a route's figures have to be written.
+type turn struct {
+	name types.NamespacedName
+	// rank is 0 if a milestone is to be shown, else 1.
+	rank int
+	// shown is when those were written that the status has.
+	shown time.Time
+}
+
+// takeTurns returns the routes whose figures are to be written now, at most turnsPerLook: the urgent ones first, then those that have
+// waited longest. The others wait.
+func (u *Usage) takeTurns(ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage) []types.NamespacedName {
+	var turns []turn
+	for name, usage := range routes {
+		if turn, isDue := u.turnOf(ctx, name, usage); isDue {
+			turns = append(turns, turn)
+		}
+	}
+	slices.SortFunc(turns, func(a, b turn) int {
+		return cmp.Or(a.rank-b.rank, a.shown.Compare(b.shown), cmp.Compare(a.name.String(), b.name.String()))
+	})
+	var due []types.NamespacedName
+	waiting := map[types.NamespacedName]bool{}
+	for i, turn := range turns {
+		if i < turnsPerLook {
+			due = append(due, turn.name)
+		} else {
+			waiting[turn.name] = true
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.waiting = waiting
+	return due
+}
+
+// turnOf reports whether the figures in the route's status have to be written, and how urgent that is.
+func (u *Usage) turnOf(ctx context.Context, name types.NamespacedName, usage *ledgerpb.RouteUsage) (turn, bool) {
+	route := &v1alpha1.ModelRoute{}
+	if err := u.Routes.Get(ctx, name, route); err != nil {
+		return turn{}, false // a route that is gone has no status
+	}
+	next, due := projectSpend(route, usage, u.Clock.Now())
+	if !due {
+		return turn{}, false
+	}
+	before := figuresShown(route.Status)
+	its := turn{name: name, rank: 1}
+	if isUrgent(route.Spec, before, next) {
+		its.rank = 0
+	}
+	if before.Spend != nil {
+		its.shown = before.Spend.UpdateTime.Time
+	}
+	return its, true
 }
 
 type usageState struct {
@@ -177,16 +245,6 @@ func (u *Usage) everyRoute(ctx context.Context, state usageState) []types.Namesp
 		every = append(every, name)
 	}
 	return every
-}
-
-// isDue reports whether the figures in the route's status have to be written now.
-func (u *Usage) isDue(ctx context.Context, name types.NamespacedName, usage *ledgerpb.RouteUsage) bool {
-	route := &v1alpha1.ModelRoute{}
-	if err := u.Routes.Get(ctx, name, route); err != nil {
-		return false // a route that is gone has no status
-	}
-	_, due := projectSpend(route, usage, u.Clock.Now())
-	return due
 }
 
 // servedHashes returns which configuration each instance serves, by its pod's name. Of several processes in one pod the one heard from

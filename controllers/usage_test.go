@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,6 +86,55 @@ func TestARouteIsWokenWhen(t *testing.T) {
 				t.Errorf("woken (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestOfManyRoutesThatSpendOnlySomeAreWrittenInOneSecondTheUrgentOnesFirst(t *testing.T) {
+	clock := testclock.NewFakeClock(noon)
+	const many = turnsPerLook + 2
+	of := func(name string, settled int64) *ledgerpb.RouteUsage {
+		usage := usageOf(settled, 0, 0)
+		usage.Route.Name = name
+		return usage
+	}
+	var before, after []*ledgerpb.RouteUsage
+	var routes []client.Object
+	for i := range many {
+		name := fmt.Sprintf("route-%02d", i)
+		before, after = append(before, of(name, 1)), append(after, of(name, 2))
+		route := limitedRoute()
+		route.Name = name
+		routes = append(routes, showing(route, before[i], noon.Add(-time.Duration(i)*time.Second)))
+	}
+	after[0] = of("route-00", 10*usd) // used up
+	usage := &Usage{Ledger: &saying{usage: before}, Routes: routesReader(t, routes...), Clock: clock}
+	usage.poll(t.Context())
+
+	usage.Ledger = &saying{usage: after}
+	clock.Step(spendInterval)
+	got := usage.poll(t.Context())
+	if len(got) != turnsPerLook || got[0].Name != "route-00" || got[1].Name != "route-21" {
+		t.Errorf("woken are %d, beginning with %v: want first the one that is used up, then the one shown longest ago", len(got), got[:min(2, len(got))])
+	}
+	for i := range many {
+		name := types.NamespacedName{Namespace: "ai", Name: fmt.Sprintf("route-%02d", i)}
+		if waits := usage.of(name).waits; waits == slices.Contains(got, name) {
+			t.Errorf("it is %t that %s waits", waits, name.Name)
+		}
+	}
+}
+
+func TestARouteThatWaitsForItsTurnKeepsItsFigures(t *testing.T) {
+	s := healthy()
+	s.route = showing(s.route, usageOf(1, 0, 0), noon.Add(-time.Hour))
+	s.usage.usage.Consumers[0].Budgets[0].Spend = &ledgerpb.Spend{SettledNanoUsd: 10 * usd}
+	s.usage.waits = true
+	if got := computeStatus(s); got.Consumers[0].Budgets[0].State != "WithinBudget" {
+		t.Errorf("the budget is shown as %s", got.Consumers[0].Budgets[0].State)
+	}
+	s.usage.waits = false
+	if got := computeStatus(s); got.Consumers[0].Budgets[0].State != "Exhausted" {
+		t.Errorf("when it is its turn, the budget is shown as %s", got.Consumers[0].Budgets[0].State)
 	}
 }
 
