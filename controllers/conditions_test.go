@@ -2,8 +2,10 @@ package controllers
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -226,6 +228,18 @@ func TestMessagesSayWhatToDo(t *testing.T) {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAMessageThatIsTooLongForTheAPIServerIsCut(t *testing.T) {
+	s := failing(invalidError{})
+	s.invalid = field.ErrorList{field.Invalid(field.NewPath("spec", "x"), strings.Repeat("ä", maxMessage), "is too long")}
+	message := meta.FindStatusCondition(computeStatus(s).Conditions, v1alpha1.ConditionAccepted).Message
+	if len(message) > maxMessage || !utf8.ValidString(message) || !strings.HasSuffix(message, "...") {
+		t.Errorf("the message has %d bytes and ends with %q", len(message), message[len(message)-10:])
+	}
+	if got := clip("short", maxNote); got != "short" {
+		t.Errorf("a short text is %q", got)
 	}
 }
 
