@@ -6,9 +6,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/compile"
 )
 
 // The reasons of events, and what the operator was doing.
@@ -21,12 +24,19 @@ const (
 	actionReconcile = "Reconcile"
 )
 
+// secretOf is the Secret of a consumer, as what an event is related to. Events of one object that are alike in everything but their note
+// are taken for the same one again, and only the first note is kept: so those about several consumers must differ in something else.
+func secretOf(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: route.Namespace, Name: compile.SecretName(route, consumer)}}
+}
+
 // tell records what the new status says and the one before did not: a budget that is used up, a route that got stuck.
 func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.ModelRouteStatus) {
 	earlier := exhaustedBudgets(before, figuresShown(before.Status))
 	for _, budget := range exhaustedBudgets(before, figuresShown(after)) {
 		if !slices.ContainsFunc(earlier, budget.isSame) {
-			r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventBudgetExhausted, actionCount, "%s", budget.describe())
+			r.Events.Eventf(before, budget.related(before), corev1.EventTypeWarning, eventBudgetExhausted, actionCount+"/"+budget.spec.Name,
+				"%s", budget.describe())
 		}
 	}
 	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionStalled)
@@ -44,6 +54,16 @@ type exhaustedBudget struct {
 	consumer string
 	spec     v1alpha1.Budget
 	status   v1alpha1.BudgetStatus
+}
+
+// related tells the events of several consumers' budgets apart; their actions tell apart those of several budgets.
+func (e exhaustedBudget) related(route *v1alpha1.ModelRoute) runtime.Object {
+	for _, consumer := range route.Spec.Consumers {
+		if consumer.Name == e.consumer {
+			return secretOf(route, consumer)
+		}
+	}
+	return nil
 }
 
 // describe says so, with no figure that moves.

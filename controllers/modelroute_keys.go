@@ -80,7 +80,7 @@ func (r *ModelRouteReconciler) deliverKeys(ctx context.Context, s *scope) error 
 		}
 		r.keyring.delivered(s.name(), consumer.Name)
 		s.delivered[consumer.Name] = key
-		r.Events.Eventf(s.route, nil, corev1.EventTypeNormal, eventKeyIssued, actionDeliver,
+		r.Events.Eventf(s.route, secretOf(s.route, consumer), corev1.EventTypeNormal, eventKeyIssued, actionDeliver,
 			"Secret %s has the new key %s for consumer %s.", compile.SecretName(s.route, consumer), key.ID, consumer.Name)
 	}
 	clear(s.pending)

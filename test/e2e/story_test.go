@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -36,7 +38,28 @@ func TestARouteAnswersTheModelPagesRequestAndShowsItsSpend(t *testing.T) {
 	if billed.IsZero() {
 		t.Fatal("the upstream billed nothing")
 	}
+	s.eventsTellOfKeys()
 	s.statusShows(billed)
+}
+
+// eventsTellOfKeys waits until there is an event for each consumer's key.
+func (s *scene) eventsTellOfKeys() {
+	s.t.Helper()
+	eventually(s.t, "an event for each consumer's key", func() (bool, string) {
+		var events eventsv1.EventList
+		if err := s.List(s.t.Context(), &events, client.InNamespace(s.namespace)); err != nil {
+			s.t.Fatalf("listing events: %v", err)
+		}
+		told := map[string]bool{}
+		for _, event := range events.Items {
+			for _, consumer := range s.route.Spec.Consumers {
+				if event.Reason == "KeyIssued" && strings.Contains(event.Note, "for consumer "+consumer.Name+".") {
+					told[consumer.Name] = true
+				}
+			}
+		}
+		return len(told) == len(s.route.Spec.Consumers), fmt.Sprintf("%v", told)
+	})
 }
 
 func TestABudgetIsDeniedBeforeItIsOverspentAndOthersGoOn(t *testing.T) {
