@@ -107,7 +107,7 @@ func readKeysFrom(ctx context.Context, s *scope, read secretReader) error {
 		}
 		key := newConsumerKey(string(secret.Data[desired.ConsumerKeyAPIKey]))
 		if slices.Contains(s.record[consumer.Name], key.Key) {
-			s.delivered[consumer.Name] = key
+			s.delivered[consumer.Name], s.seen[consumer.Name] = key, secret.ResourceVersion
 		}
 	}
 	return nil

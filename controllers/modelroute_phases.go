@@ -133,7 +133,10 @@ func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) erro
 		if key, pending := s.pending[consumer.Name]; pending {
 			s.reserved = append(s.reserved, desired.ConsumerSecret(s.route, consumer, key.secret))
 		} else if key, delivered := s.delivered[consumer.Name]; delivered {
-			s.objects = append(s.objects, desired.ConsumerSecret(s.route, consumer, key.secret))
+			delivered := desired.ConsumerSecret(s.route, consumer, key.secret)
+			// Whoever edits or deletes the Secret meanwhile wants another key, and must not get the old one back.
+			delivered.Seen = s.seen[consumer.Name]
+			s.objects = append(s.objects, delivered)
 		}
 	}
 	err := r.applier().Check(ctx, s.route, s.objects, s.reserved)

@@ -30,6 +30,8 @@ type scope struct {
 	record map[string][]routeconfig.Key
 	// delivered are the keys that are in their consumers' Secrets and of record; pending are those that have still to be delivered.
 	delivered, pending map[string]consumerKey
+	// seen are the resourceVersions of the Secrets that the delivered keys were read from, by consumer.
+	seen map[string]string
 
 	// config is what the proxies are to be told, encoded, and hash its name.
 	config []byte
@@ -55,6 +57,7 @@ func newScope(route *v1alpha1.ModelRoute, now time.Time) *scope {
 		record:    map[string][]routeconfig.Key{},
 		delivered: map[string]consumerKey{},
 		pending:   map[string]consumerKey{},
+		seen:      map[string]string{},
 	}
 }
 

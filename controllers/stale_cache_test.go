@@ -17,6 +17,7 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/desired"
+	"github.com/modelroute/modelroute/internal/keys"
 )
 
 // behind is a client whose reads of Secrets are answered by stale, as a cache does that is behind.
@@ -48,6 +49,46 @@ func TestACacheThatIsBehindCostsNoConsumerItsKey(t *testing.T) {
 	}
 	if keyOf(w.consumerSecret("chat", "search")) != key {
 		t.Error("the consumer has another key")
+	}
+}
+
+func TestAKeyThatIsRevokedInMidPassStaysRevoked(t *testing.T) {
+	cases := map[string]func(w *world, secret *corev1.Secret){
+		"The Secret is deleted": func(w *world, secret *corev1.Secret) { w.delete(secret) },
+		"The key is replaced": func(w *world, _ *corev1.Secret) {
+			change(w, "chat-search", &corev1.Secret{}, func(s *corev1.Secret) { s.Data["OPENAI_API_KEY"] = []byte("mine") })
+		},
+	}
+	for name, revoke := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.serve(w.route())
+			secret := w.consumerSecret("chat", "search")
+			old := keyOf(secret)
+			w.stopManager()
+
+			// The pass reads the Secret, and then somebody revokes the key.
+			reads := 0
+			w.reconciler.Client = w.behind(func(name string, into *corev1.Secret) error {
+				err := w.client.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, into)
+				if name == secret.Name {
+					if reads++; reads == 1 {
+						revoke(w, secret)
+					}
+				}
+				return err
+			})
+			w.reconcile()
+			after := &corev1.Secret{}
+			err := w.client.Get(t.Context(), client.ObjectKeyFromObject(secret), after)
+			if err == nil && keyOf(after) == old {
+				t.Error("the Secret has the revoked key again")
+			}
+			w.reconcile()
+			if slices.Contains(w.acceptedHashes("chat", "search"), keys.Hash(old)) {
+				t.Error("the revoked key is still accepted")
+			}
+		})
 	}
 }
 

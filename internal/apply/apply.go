@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -188,8 +190,14 @@ func isLeaving(object, owner client.Object) bool {
 	return controller != nil && controller.Kind == ownerKind && controller.Name == owner.GetName() && controller.UID != owner.GetUID()
 }
 
+// changed is the conflict of a child that is not any more what it was made from.
+func (c child) changed() error {
+	resource := schema.GroupResource{Group: c.Kind.Group, Resource: strings.ToLower(c.Kind.Kind) + "s"}
+	return apierrors.NewConflict(resource, c.Name.Name, errors.New("it was deleted since it was looked at"))
+}
+
 // write applies a child. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
-// since it was looked at. Where none exists nothing is forced: an object that has come since then is not overwritten but answered with a
+// since it was looked at, and so does the version where the child was made from one. Where none exists nothing is forced: an object that has come since then is not overwritten but answered with a
 // conflict.
 func (a *Applier) write(ctx context.Context, child child, options ...client.ApplyOption) error {
 	object := &unstructured.Unstructured{Object: child.want}
@@ -197,6 +205,12 @@ func (a *Applier) write(ctx context.Context, child child, options ...client.Appl
 	if child.uid != "" {
 		object.SetUID(child.uid)
 		options = append(options, client.ForceOwnership)
+	}
+	if child.Seen != "" {
+		if child.uid == "" {
+			return child.changed()
+		}
+		object.SetResourceVersion(child.Seen)
 	}
 	return a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
 }

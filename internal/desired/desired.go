@@ -42,6 +42,9 @@ type Object struct {
 	Name types.NamespacedName
 	// Config is a generated apply configuration.
 	Config runtime.ApplyConfiguration
+	// Seen is the resourceVersion of the object that Config was made from, where it was: it must not be written over what the object has
+	// become since. Empty means that Config stands whatever there is.
+	Seen string
 }
 
 // ServiceName is the name of the route's Service: the host in its endpoint.
