@@ -114,7 +114,8 @@ func TestOfManyRoutesThatSpendOnlySomeAreWrittenInOneSecondTheUrgentOnesFirst(t 
 	clock.Step(spendInterval)
 	got := usage.poll(t.Context())
 	if len(got) != turnsPerLook || got[0].Name != "route-00" || got[1].Name != "route-21" {
-		t.Errorf("woken are %d, beginning with %v: want first the one that is used up, then the one shown longest ago", len(got), got[:min(2, len(got))])
+		t.Errorf("woken are %d, beginning with %v: want first the one that is used up, then the one shown longest ago",
+			len(got), got[:min(2, len(got))])
 	}
 	for i := range many {
 		name := types.NamespacedName{Namespace: "ai", Name: fmt.Sprintf("route-%02d", i)}

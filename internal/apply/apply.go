@@ -112,8 +112,8 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reser
 	return nil
 }
 
-// Check finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it lets
-// the API server try without keeping it, so that an object that is refused leaves no half-made set behind.
+// Check finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it
+// lets the API server try without keeping it, so that an object that is refused leaves no half-made set behind.
 func (a *Applier) Check(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
 	if _, err := a.children(ctx, owner, reserved); err != nil {
 		return err
@@ -197,8 +197,8 @@ func (c child) changed() error {
 }
 
 // write applies a child. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
-// since it was looked at, and so does the version where the child was made from one. Where none exists nothing is forced: an object that has come since then is not overwritten but answered with a
-// conflict.
+// since it was looked at, and so does the version where the child was made from one. Where none exists nothing is forced: an object that
+// has come since then is not overwritten but answered with a conflict.
 func (a *Applier) write(ctx context.Context, child child, options ...client.ApplyOption) error {
 	object := &unstructured.Unstructured{Object: child.want}
 	options = append(options, client.FieldOwner(FieldOwner))

@@ -101,7 +101,8 @@ func (e *Error) Write(w http.ResponseWriter) {
 type Denial struct {
 	// Budget is the budget's name.
 	Budget string
-	// Limit is the budget's amount, Remaining what is not spent of it (though others may hold it), Needed the most that the request can cost.
+	// Limit is the budget's amount, Remaining what is not spent of it (though others may hold it), Needed the most that the request can
+	// cost.
 	Limit, Remaining, Needed money.Amount
 	// ResetsIn is the time to the end of the window; 0 if it never ends.
 	ResetsIn time.Duration
