@@ -107,7 +107,8 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reser
 		if err := a.write(ctx, child); err != nil {
 			return &WriteError{Kind: child.Kind.Kind, Err: err}
 		}
-		logr.FromContextOrDiscard(ctx).Info("Applied a child", "kind", child.Kind.Kind, "child", child.Name.Name, "existed", child.uid != "")
+		logr.FromContextOrDiscard(ctx).Info("Applied a child",
+			"kind", child.Kind.Kind, "child", child.Name.Name, "existed", child.uid != "")
 	}
 	return nil
 }
