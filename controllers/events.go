@@ -17,6 +17,7 @@ import (
 // The reasons of events, and what the operator was doing.
 const (
 	eventKeyIssued       = "KeyIssued"
+	eventBudgetAlert     = "BudgetAlert"
 	eventBudgetExhausted = "BudgetExhausted"
 
 	actionDeliver   = "DeliverKey"
@@ -30,8 +31,12 @@ func secretOf(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) *corev1.Se
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: route.Namespace, Name: compile.SecretName(route, consumer)}}
 }
 
-// tell records what the new status says and the one before did not: a budget that is used up, a route that got stuck.
+// tell records what the new status says and the one before did not: an alert, a budget that is used up, a route that got stuck.
 func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.ModelRouteStatus) {
+	for _, alert := range newAlerts(before, figuresShown(before.Status), figuresShown(after)) {
+		alert.count(before)
+		r.Events.Eventf(before, alert.related(before), corev1.EventTypeWarning, eventBudgetAlert, alert.action(), "%s", alert.describe())
+	}
 	earlier := exhaustedBudgets(before, figuresShown(before.Status))
 	for _, budget := range exhaustedBudgets(before, figuresShown(after)) {
 		if !slices.ContainsFunc(earlier, budget.isSame) {
@@ -48,8 +53,8 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 // maxNote is how many bytes the API server takes as the note of an event.
 const maxNote = 1024
 
-// exhaustedBudget is a budget that denies and is used up.
-type exhaustedBudget struct {
+// ownedBudget is a budget of a route or of a consumer, in its window.
+type ownedBudget struct {
 	// consumer is empty if it is a budget of the route.
 	consumer string
 	spec     v1alpha1.Budget
@@ -57,7 +62,7 @@ type exhaustedBudget struct {
 }
 
 // related tells the events of several consumers' budgets apart; their actions tell apart those of several budgets.
-func (e exhaustedBudget) related(route *v1alpha1.ModelRoute) runtime.Object {
+func (e ownedBudget) related(route *v1alpha1.ModelRoute) runtime.Object {
 	for _, consumer := range route.Spec.Consumers {
 		if consumer.Name == e.consumer {
 			return secretOf(route, consumer)
@@ -66,25 +71,29 @@ func (e exhaustedBudget) related(route *v1alpha1.ModelRoute) runtime.Object {
 	return nil
 }
 
-// describe says so, with no figure that moves.
-func (e exhaustedBudget) describe() string {
-	whose := "The budget"
+// whose says what kind of budget it is, at the beginning of a sentence.
+func (e ownedBudget) whose() string {
 	if e.consumer != "" {
-		whose = "Consumer " + e.consumer + "'s budget"
+		return "Consumer " + e.consumer + "'s budget"
 	}
+	return "The budget"
+}
+
+// describe says so, with no figure that moves.
+func (e ownedBudget) describe() string {
 	until := "until its amount is raised"
 	if at := resets(e.spec.Window, &e.status); at != never {
 		until = "until " + at + ", or until its amount is raised"
 	}
-	return fmt.Sprintf("%s %s of %s USD is used up: requests are denied %s.", whose, e.spec.Name, e.status.Limit, until)
+	return fmt.Sprintf("%s %s of %s USD is used up: requests are denied %s.", e.whose(), e.spec.Name, e.status.Limit, until)
 }
 
-func (e exhaustedBudget) isSame(other exhaustedBudget) bool {
+func (e ownedBudget) isSame(other ownedBudget) bool {
 	return e.consumer == other.consumer && e.spec.Name == other.spec.Name && e.status.WindowStart.Equal(other.status.WindowStart)
 }
 
 // exhaustedBudgets are in the order of the spec, those of the route first.
-func exhaustedBudgets(route *v1alpha1.ModelRoute, shown figures) []exhaustedBudget {
+func exhaustedBudgets(route *v1alpha1.ModelRoute, shown figures) []ownedBudget {
 	all := exhaustedOf("", route.Spec.Budgets, shown.Budgets)
 	for _, consumer := range route.Spec.Consumers {
 		all = append(all, exhaustedOf(consumer.Name, consumer.Budgets, shown.Consumers[consumer.Name].Budgets)...)
@@ -92,12 +101,12 @@ func exhaustedBudgets(route *v1alpha1.ModelRoute, shown figures) []exhaustedBudg
 	return all
 }
 
-func exhaustedOf(consumer string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) []exhaustedBudget {
-	var exhausted []exhaustedBudget
+func exhaustedOf(consumer string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) []ownedBudget {
+	var exhausted []ownedBudget
 	for _, spec := range specs {
 		for _, status := range statuses {
 			if spec.Name == status.Name && denies(spec) && status.State == v1alpha1.BudgetState(budget.Exhausted) {
-				exhausted = append(exhausted, exhaustedBudget{consumer: consumer, spec: spec, status: status})
+				exhausted = append(exhausted, ownedBudget{consumer: consumer, spec: spec, status: status})
 			}
 		}
 	}

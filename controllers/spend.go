@@ -45,6 +45,7 @@ func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now ti
 		return shown, false
 	}
 	current := figuresOf(route.Spec, usage)
+	noteAlerts(route.Spec, shown, current)
 	if shown.Spend != nil {
 		current.Spend.UpdateTime = shown.Spend.UpdateTime
 		if equality.Semantic.DeepEqual(shown, current) {
@@ -92,6 +93,38 @@ func figuresOf(spec v1alpha1.ModelRouteSpec, usage *ledgerpb.RouteUsage) figures
 		}
 	}
 	return current
+}
+
+// noteAlerts notes in the current figures the highest alert of each budget that was reached in its window, now or before.
+func noteAlerts(spec v1alpha1.ModelRouteSpec, shown, current figures) {
+	noteBudgetAlerts(spec.Budgets, shown.Budgets, current.Budgets)
+	for _, consumer := range spec.Consumers {
+		noteBudgetAlerts(consumer.Budgets, shown.Consumers[consumer.Name].Budgets, current.Consumers[consumer.Name].Budgets)
+	}
+}
+
+func noteBudgetAlerts(specs []v1alpha1.Budget, shown, current []v1alpha1.BudgetStatus) {
+	for i := range current {
+		status := &current[i]
+		for _, percent := range alertPercents(specs, status.Name) {
+			if ptr.Deref(status.PercentUsed, 0) >= percent {
+				status.AlertedPercent = max(status.AlertedPercent, percent)
+			}
+		}
+		if earlier := sameWindow(shown, status); earlier != nil {
+			status.AlertedPercent = max(status.AlertedPercent, earlier.AlertedPercent)
+		}
+	}
+}
+
+// sameWindow returns the status of the same budget in the same window among the statuses; nil if there is none.
+func sameWindow(statuses []v1alpha1.BudgetStatus, of *v1alpha1.BudgetStatus) *v1alpha1.BudgetStatus {
+	for i := range statuses {
+		if statuses[i].Name == of.Name && statuses[i].WindowStart.Equal(of.WindowStart) {
+			return &statuses[i]
+		}
+	}
+	return nil
 }
 
 // budgetStatuses are in the order of the spec.

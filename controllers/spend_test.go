@@ -83,7 +83,7 @@ func TestFiguresAreThoseOfTheLedger(t *testing.T) {
 		}},
 		Consumers: map[string]consumerFigures{"search": {Spent: "12.345678901", Budgets: []v1alpha1.BudgetStatus{{
 			Name: "all", Limit: "10.00", Spent: "12.345678901", Uncertain: "0.000000001", Held: "0.031", Remaining: "-2.376678901",
-			PercentUsed: ptr.To[int32](123), State: "Exhausted",
+			PercentUsed: ptr.To[int32](123), AlertedPercent: 80, State: "Exhausted",
 		}}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

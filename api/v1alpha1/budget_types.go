@@ -22,8 +22,8 @@ type Budget struct {
 	// +required
 	Enforcement Enforcement `json:"enforcement,omitempty"`
 
-	// alertPercents are the percentages of the amount at which the status is written at once; from the lowest on the budget's
-	// state is Warning. Absent: 80.
+	// alertPercents are the percentages of the amount at which an event is recorded, once in a window, and the status is written at once;
+	// from the lowest on the budget's state is Warning. Absent: 80.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

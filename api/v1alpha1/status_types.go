@@ -137,6 +137,13 @@ type BudgetStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	PercentUsed *int32 `json:"percentUsed,omitempty"`
 
+	// alertedPercent is the highest of the alert percentages that was reached in this window, and announced by an event; absent before the
+	// first. It stays when the amount is raised, so that each is announced once in a window.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	AlertedPercent int32 `json:"alertedPercent,omitempty"`
+
 	// windowStart is when the window began; absent for the period Total.
 	// +optional
 	WindowStart *metav1.Time `json:"windowStart,omitempty"`

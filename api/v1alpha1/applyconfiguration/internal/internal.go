@@ -51,6 +51,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.modelroute.modelroute.api.v1alpha1.BudgetStatus
   map:
     fields:
+    - name: alertedPercent
+      type:
+        scalar: numeric
     - name: held
       type:
         scalar: string

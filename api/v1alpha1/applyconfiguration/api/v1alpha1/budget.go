@@ -22,8 +22,8 @@ type BudgetApplyConfiguration struct {
 	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a
 	// Deny budget not one nano-dollar more than the amount is ever given out to requests.
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
-	// alertPercents are the percentages of the amount at which the status is written at once; from the lowest on the budget's
-	// state is Warning. Absent: 80.
+	// alertPercents are the percentages of the amount at which an event is recorded, once in a window, and the status is written at once;
+	// from the lowest on the budget's state is Warning. Absent: 80.
 	AlertPercents []int32 `json:"alertPercents,omitempty"`
 }
 

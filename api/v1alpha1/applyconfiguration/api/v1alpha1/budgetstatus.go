@@ -28,6 +28,9 @@ type BudgetStatusApplyConfiguration struct {
 	Remaining *string `json:"remaining,omitempty"`
 	// percentUsed is spent in percent of limit, rounded down.
 	PercentUsed *int32 `json:"percentUsed,omitempty"`
+	// alertedPercent is the highest of the alert percentages that was reached in this window, and announced by an event; absent before the
+	// first. It stays when the amount is raised, so that each is announced once in a window.
+	AlertedPercent *int32 `json:"alertedPercent,omitempty"`
 	// windowStart is when the window began; absent for the period Total.
 	WindowStart *v1.Time `json:"windowStart,omitempty"`
 	// resetTime is when the window ends and spent starts again at nothing; absent for the period Total.
@@ -95,6 +98,14 @@ func (b *BudgetStatusApplyConfiguration) WithRemaining(value string) *BudgetStat
 // If called multiple times, the PercentUsed field is set to the value of the last call.
 func (b *BudgetStatusApplyConfiguration) WithPercentUsed(value int32) *BudgetStatusApplyConfiguration {
 	b.PercentUsed = &value
+	return b
+}
+
+// WithAlertedPercent sets the AlertedPercent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AlertedPercent field is set to the value of the last call.
+func (b *BudgetStatusApplyConfiguration) WithAlertedPercent(value int32) *BudgetStatusApplyConfiguration {
+	b.AlertedPercent = &value
 	return b
 }
 
