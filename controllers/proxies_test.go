@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/desired"
+	"github.com/modelroute/modelroute/internal/journal"
 	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/routeconfig"
@@ -79,13 +81,19 @@ func (w *world) deployment(route string) *appsv1.Deployment {
 // runProxy runs a proxy in a pod.
 func (w *world) runProxy(route, pod string) *proxy {
 	w.t.Helper()
+	kept, replay, err := journal.Open(journal.Options{Directory: w.t.TempDir()})
+	if err != nil {
+		w.t.Fatalf("opening a journal: %v", err)
+	}
 	p := &proxy{w: w, route: route}
 	p.served.Store(new(string))
 	p.ledger = ledgerclient.New(ledgerclient.Options{
 		URL:        w.ledger.URL,
 		HTTPClient: w.ledger.HTTPClient(),
 		Token:      p.token,
-		ProxyID:    ledgerclient.NewProxyID(),
+		Journal:    kept,
+		Replay:     replay,
+		Now:        time.Now,
 		Instance:   pod,
 		Routes:     func() []ledgerclient.Route { return []ledgerclient.Route{{Namespace: w.namespace, Name: route}} },
 		ConfigHash: func() string { return *p.served.Load() },
@@ -131,7 +139,7 @@ func (p *proxy) token(ctx context.Context) (string, error) {
 	return request.Status.Token, nil
 }
 
-// spend holds and settles an amount in nano-USD for consumer search.
+// spend holds and settles an amount in nano-USD for consumer search, and returns when the ledger has it.
 func (p *proxy) spend(nano int64) {
 	p.w.t.Helper()
 	var hold *ledgerclient.Hold
@@ -141,9 +149,15 @@ func (p *proxy) spend(nano int64) {
 		})
 		return err
 	})
-	if err := hold.Settle(p.w.t.Context(), money.FromNano(nano), ledgerclient.Exact); err != nil {
+	if err := hold.Settle(money.FromNano(nano), ledgerclient.Exact); err != nil {
 		p.w.t.Fatalf("settling: %v", err)
 	}
+	p.w.eventually("the ledger has the settlement", func() error {
+		if owed := p.ledger.Owed(); owed > 0 {
+			return fmt.Errorf("%d records are owed", owed)
+		}
+		return nil
+	})
 }
 
 // serve makes a route that is ready: one pod with one proxy.

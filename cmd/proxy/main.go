@@ -44,6 +44,7 @@ func main() {
 type flags struct {
 	listen, adminListen      string
 	configDir, configSecret  string
+	journalDir               string
 	ledgerTokenFile          string
 	instance                 string
 	drainDelay, drainTimeout time.Duration
@@ -59,6 +60,8 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 		"directory with the configuration, "+configsource.Key+"; empty for none")
 	set.StringVar(&f.configSecret, "config-secret", "",
 		"Secret with the configuration, NAMESPACE/NAME, watched at the API server; empty for none")
+	set.StringVar(&f.journalDir, "journal-dir", "/var/lib/modelroute/journal",
+		"directory for what must survive this process: what was held and what it cost; one proxy at a time has it")
 	set.StringVar(&f.ledgerTokenFile, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
 	set.StringVar(&f.instance, "instance", "", "name of this proxy, such as the pod's; default the host name")
 	set.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long new requests are still served after SIGTERM")
@@ -98,6 +101,7 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 func (f flags) options(logger *slog.Logger) (proxy.Options, error) {
 	options := proxy.Options{
 		ConfigDir:    f.configDir,
+		JournalDir:   f.journalDir,
 		LedgerToken:  proxy.TokenFile(f.ledgerTokenFile),
 		Instance:     f.instance,
 		DrainDelay:   f.drainDelay,

@@ -27,12 +27,16 @@ const (
 	drainSeconds = 30
 	// ledgerAudience is the audience of the token that a proxy shows to the ledger; the API server does not accept it for itself.
 	ledgerAudience = "modelroute-ledger"
+	// journalSize is what a proxy's journal may take of the node's disk. It keeps 64 MiB of what the ledger has; the rest is for what the
+	// ledger could not be told while it was away.
+	journalSize = "1Gi"
 	// tokenSeconds is how long such a token is valid; the kubelet replaces it in time.
 	tokenSeconds = 3600
 
-	configDir = "/etc/modelroute/config"
-	tokenDir  = "/var/run/secrets/modelroute"
-	tokenFile = "token"
+	configDir  = "/etc/modelroute/config"
+	tokenDir   = "/var/run/secrets/modelroute"
+	tokenFile  = "token"
+	journalDir = "/var/lib/modelroute"
 )
 
 func deployment(in Input) Object {
@@ -99,6 +103,7 @@ func container(in Input) *corev1ac.ContainerApplyConfiguration {
 			"--config-dir="+configDir,
 			"--config-secret="+in.Route.Namespace+"/"+ConfigSecretName(in.Route),
 			"--ledger-token-file="+path.Join(tokenDir, tokenFile),
+			"--journal-dir="+path.Join(journalDir, "journal"),
 			"--instance=$(POD_NAME)",
 			"--drain-timeout="+strconv.FormatInt(longestRequestSeconds(in.Route), 10)+"s").
 		// A reference to a field is one atomic value: what the API server would add to it has to be said, or it would never be as wanted.
@@ -127,9 +132,10 @@ func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
 
 func portName(name string) intstr.IntOrString { return intstr.FromString(name) }
 
-// volumes are the configuration, the token for the ledger, and one directory for each upstream's API key.
+// volumes are the configuration, the token for the ledger, the journal, which outlives the container and not the pod, and one directory for
+// each upstream's API key.
 func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
-	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 2+len(route.Spec.Upstreams))
+	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 3+len(route.Spec.Upstreams))
 	all = append(all,
 		corev1ac.Volume().WithName("config").WithSecret(corev1ac.SecretVolumeSource().
 			WithSecretName(ConfigSecretName(route)).WithDefaultMode(0o440)),
@@ -137,6 +143,7 @@ func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
 			WithDefaultMode(0o440).
 			WithSources(corev1ac.VolumeProjection().WithServiceAccountToken(corev1ac.ServiceAccountTokenProjection().
 				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))),
+		corev1ac.Volume().WithName("journal").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(journalSize))),
 	)
 	for i, upstream := range route.Spec.Upstreams {
 		all = append(all, corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
@@ -147,10 +154,11 @@ func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
 }
 
 func mounts(route *v1alpha1.ModelRoute) []*corev1ac.VolumeMountApplyConfiguration {
-	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, 2+len(route.Spec.Upstreams))
+	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, 3+len(route.Spec.Upstreams))
 	all = append(all,
 		corev1ac.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
 		corev1ac.VolumeMount().WithName("ledger-token").WithMountPath(tokenDir).WithReadOnly(true),
+		corev1ac.VolumeMount().WithName("journal").WithMountPath(journalDir),
 	)
 	for i, upstream := range route.Spec.Upstreams {
 		all = append(all, corev1ac.VolumeMount().WithName(upstreamVolume(i)).

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"math"
 
 	"connectrpc.com/connect/v2"
 
@@ -13,14 +12,17 @@ import (
 
 // What a request may hold. Kubernetes' own names are shorter.
 const (
-	maxName        = 253
-	maxIdentity    = 512
-	maxHash        = 128
-	maxProxyID     = 64
-	maxRoutes      = 1000
-	maxConsumers   = 10_000
-	maxBudgets     = 20_000
-	maxSettlements = 1000
+	maxName      = 253
+	maxIdentity  = 512
+	maxHash      = 128
+	maxProxyID   = 64
+	maxRoutes    = 1000
+	maxConsumers = 10_000
+	maxBudgets   = 20_000
+	maxInFlight  = 20_000
+	maxDemands   = 1000
+	maxRecords   = 1000
+	maxReason    = 1000
 	// maxBudgetsEach bounds the budgets of one route or consumer: all of them are checked in one statement.
 	maxBudgetsEach = 32
 )
@@ -49,11 +51,6 @@ func (c *checker) amount(field string, nano, most int64) {
 	c.must(nano >= 0 && nano <= most, "%s: is %d, must be between 0 and %d", field, nano, most)
 }
 
-func (c *checker) hold(prefix string, epoch int64, sequence uint64) {
-	c.must(epoch > 0, "%sepoch: must be positive", prefix)
-	c.must(sequence > 0 && sequence <= math.MaxInt64, "%ssequence: must be between 1 and %d", prefix, math.MaxInt64)
-}
-
 func (c *checker) session(session *ledgerpb.Session) {
 	c.name("session.proxy_id", session.GetProxyId(), maxProxyID)
 	c.must(session.GetEpoch() > 0, "session.epoch: must be positive")
@@ -75,34 +72,83 @@ func checkHeartbeat(request *ledgerpb.HeartbeatRequest) error {
 	var c checker
 	c.session(request.GetSession())
 	c.must(len(request.GetConfigHash()) <= maxHash, "config_hash: is longer than %d bytes", maxHash)
-	c.must(request.GetSettledBelow() <= math.MaxInt64, "settled_below: must be at most %d", math.MaxInt64)
-	return c.err
-}
-
-func checkReserve(request *ledgerpb.ReserveRequest) error {
-	var c checker
-	c.session(request.GetSession())
-	c.hold("", 1, request.GetSequence())
-	c.route("route", request.GetRoute())
-	c.name("consumer", request.GetConsumer(), maxName)
-	c.amount("amount_nano_usd", request.GetAmountNanoUsd(), store.MaxAmount)
-	return c.err
-}
-
-func checkSettle(request *ledgerpb.SettleRequest) error {
-	var c checker
-	c.session(request.GetSession())
-	c.must(len(request.GetSettlements()) <= maxSettlements, "settlements: more than %d", maxSettlements)
-	for i, one := range request.GetSettlements() {
-		prefix := fmt.Sprintf("settlements[%d].", i)
-		c.hold(prefix, one.GetEpoch(), one.GetSequence())
-		c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
+	c.must(len(request.GetInFlight()) <= maxInFlight, "in_flight: more than %d", maxInFlight)
+	for i, one := range request.GetInFlight() {
+		prefix := fmt.Sprintf("in_flight[%d].", i)
 		c.route(prefix+"route", one.GetRoute())
 		c.name(prefix+"consumer", one.GetConsumer(), maxName)
-		certainty := one.GetCertainty()
-		known := certainty == ledgerpb.Settlement_CERTAINTY_EXACT || certainty == ledgerpb.Settlement_CERTAINTY_UNCERTAIN
-		c.must(known, "%scertainty: must be exact or uncertain", prefix)
+		c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxSum)
 	}
+	return c.err
+}
+
+func checkDraw(request *ledgerpb.DrawRequest) error {
+	var c checker
+	c.session(request.GetSession())
+	c.must(request.GetSequence() > 0, "sequence: must be positive")
+	c.must(request.GetAfter() >= 0, "after: must not be negative")
+	c.must(len(request.GetDemands()) > 0 && len(request.GetDemands()) <= maxDemands, "demands: must be between 1 and %d", maxDemands)
+	for i, one := range request.GetDemands() {
+		prefix := fmt.Sprintf("demands[%d].", i)
+		c.route(prefix+"route", one.GetRoute())
+		c.name(prefix+"consumer", one.GetConsumer(), maxName)
+		c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
+		c.amount(prefix+"want_nano_usd", one.GetWantNanoUsd(), store.MaxAmount)
+		c.charges(prefix+"have", one.GetHave())
+	}
+	return c.err
+}
+
+func (c *checker) charges(field string, charges []*ledgerpb.Charge) {
+	c.must(len(charges) <= 2*maxBudgetsEach, "%s: more than %d", field, 2*maxBudgetsEach)
+	for i, one := range charges {
+		c.charge(fmt.Sprintf("%s[%d].", field, i), one)
+	}
+}
+
+func (c *checker) charge(prefix string, one *ledgerpb.Charge) {
+	c.must(one.GetLease() > 0, "%slease: must be positive", prefix)
+	c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxSum)
+}
+
+func checkAppend(request *ledgerpb.AppendRequest) error {
+	var c checker
+	c.session(request.GetSession())
+	c.must(request.GetFirst() > 0, "first: must be positive")
+	c.must(len(request.GetRecords()) <= maxRecords, "records: more than %d", maxRecords)
+	for i, one := range request.GetRecords() {
+		c.record(fmt.Sprintf("records[%d].", i), one)
+	}
+	return c.err
+}
+
+func (c *checker) record(prefix string, one *ledgerpb.Record) {
+	switch kind := one.GetKind().(type) {
+	case *ledgerpb.Record_Settlement:
+		c.settlement(prefix+"settlement.", kind.Settlement)
+	case *ledgerpb.Record_Returned:
+		c.charge(prefix+"returned.", kind.Returned)
+	case *ledgerpb.Record_ReleaseAll:
+		c.must(kind.ReleaseAll, "%srelease_all: must be true", prefix)
+	default:
+		c.must(false, "%skind: must be set", prefix)
+	}
+}
+
+func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
+	c.route(prefix+"route", one.GetRoute())
+	c.name(prefix+"consumer", one.GetConsumer(), maxName)
+	c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
+	c.charges(prefix+"charges", one.GetCharges())
+	certainty := one.GetCertainty()
+	known := certainty == ledgerpb.Settlement_CERTAINTY_EXACT || certainty == ledgerpb.Settlement_CERTAINTY_UNCERTAIN
+	c.must(known, "%scertainty: must be exact or uncertain", prefix)
+}
+
+func checkReleaseProxy(request *ledgerpb.ReleaseProxyRequest) error {
+	var c checker
+	c.name("proxy_id", request.GetProxyId(), maxProxyID)
+	c.name("reason", request.GetReason(), maxReason)
 	return c.err
 }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -48,25 +49,108 @@ func credential(session *ledgerpb.Session) store.Credential {
 	return store.Credential{ProxyID: session.GetProxyId(), Epoch: session.GetEpoch(), Token: sha256.Sum256(session.GetToken())}
 }
 
-func demand(ctx context.Context, request *ledgerpb.ReserveRequest) store.Demand {
-	return store.Demand{
-		Sequence: int64(request.GetSequence()), //nolint:gosec // The request was checked.
-		Route:    routeKey(request.GetRoute()),
-		Consumer: request.GetConsumer(),
-		Amount:   money.FromNano(request.GetAmountNanoUsd()),
-		Identity: identityOf(ctx),
+func drawOf(ctx context.Context, request *ledgerpb.DrawRequest) store.Draw {
+	draw := store.Draw{Sequence: request.GetSequence(), After: request.GetAfter(), Identity: identityOf(ctx)}
+	for _, one := range request.GetDemands() {
+		demand := store.Demand{
+			Route:    routeKey(one.GetRoute()),
+			Consumer: one.GetConsumer(),
+			Amount:   money.FromNano(one.GetAmountNanoUsd()),
+			Have:     make(map[int64]money.Amount, len(one.GetHave())),
+			Want:     money.FromNano(one.GetWantNanoUsd()),
+		}
+		for _, have := range one.GetHave() {
+			demand.Have[have.GetLease()] = money.FromNano(have.GetAmountNanoUsd())
+		}
+		draw.Demands = append(draw.Demands, demand)
 	}
+	return draw
 }
 
-func settlement(one *ledgerpb.Settlement) store.Settlement {
-	return store.Settlement{
-		Epoch:     one.GetEpoch(),
-		Sequence:  int64(one.GetSequence()), //nolint:gosec // The request was checked.
-		Amount:    money.FromNano(one.GetAmountNanoUsd()),
-		Uncertain: one.GetCertainty() == ledgerpb.Settlement_CERTAINTY_UNCERTAIN,
+func inFlight(request *ledgerpb.HeartbeatRequest) []store.InFlight {
+	inFlight := make([]store.InFlight, 0, len(request.GetInFlight()))
+	for _, one := range request.GetInFlight() {
+		inFlight = append(inFlight, store.InFlight{
+			Route: routeKey(one.GetRoute()), Consumer: one.GetConsumer(), Amount: money.FromNano(one.GetAmountNanoUsd()),
+		})
+	}
+	return inFlight
+}
+
+func records(request *ledgerpb.AppendRequest) []store.Record {
+	records := make([]store.Record, 0, len(request.GetRecords()))
+	for _, one := range request.GetRecords() {
+		records = append(records, record(one))
+	}
+	return records
+}
+
+func record(one *ledgerpb.Record) store.Record {
+	switch {
+	case one.GetSettlement() != nil:
+		return store.Record{Settlement: settlement(one.GetSettlement())}
+	case one.GetReturned() != nil:
+		returned := charge(one.GetReturned())
+		return store.Record{Return: &returned}
+	}
+	return store.Record{ReleaseAll: one.GetReleaseAll()}
+}
+
+func charge(one *ledgerpb.Charge) store.Charge {
+	return store.Charge{Lease: one.GetLease(), Amount: money.FromNano(one.GetAmountNanoUsd())}
+}
+
+func settlement(one *ledgerpb.Settlement) *store.Settlement {
+	settlement := &store.Settlement{
 		Route:     routeKey(one.GetRoute()),
 		Consumer:  one.GetConsumer(),
+		Amount:    money.FromNano(one.GetAmountNanoUsd()),
+		Uncertain: one.GetCertainty() == ledgerpb.Settlement_CERTAINTY_UNCERTAIN,
 	}
+	if one.GetOpenedAt() != nil {
+		settlement.OpenedAt = one.GetOpenedAt().AsTime()
+	}
+	for _, each := range one.GetCharges() {
+		settlement.Charges = append(settlement.Charges, charge(each))
+	}
+	return settlement
+}
+
+func pulseMessage(pulse store.Pulse, now time.Time) *ledgerpb.HeartbeatResponse {
+	message := &ledgerpb.HeartbeatResponse{Recall: pulse.Recall, Now: timestamppb.New(now)}
+	for key, version := range pulse.Versions {
+		message.Versions = append(message.Versions, &ledgerpb.RouteVersion{
+			Route: &ledgerpb.RouteRef{Namespace: key.Namespace, Name: key.Name}, Version: version,
+		})
+	}
+	return message
+}
+
+func answerMessage(answer store.Answer, now time.Time) *ledgerpb.Answer {
+	message := &ledgerpb.Answer{Denial: denialMessage(answer.Denial, now), Version: answer.Version}
+	if answer.Err != nil {
+		message.Problem = answer.Err.Error()
+	}
+	for i := range answer.Leases {
+		message.Leases = append(message.Leases, leaseMessage(&answer.Leases[i], now))
+	}
+	return message
+}
+
+func leaseMessage(lease *store.Lease, now time.Time) *ledgerpb.Lease {
+	message := &ledgerpb.Lease{
+		Id:               lease.ID,
+		GrantedNanoUsd:   lease.Granted.Nano(),
+		Budget:           &ledgerpb.BudgetRef{Consumer: lease.Consumer, Name: lease.Budget},
+		LimitNanoUsd:     lease.Limit.Nano(),
+		RemainingNanoUsd: lease.Remaining.Nano(),
+		FreeNanoUsd:      lease.Free.Nano(),
+		Sharers:          int32(min(lease.Sharers, math.MaxInt32)), //nolint:gosec // It was bounded.
+	}
+	if !lease.WindowEnd.IsZero() {
+		message.ValidFor = durationpb.New(lease.WindowEnd.Sub(now))
+	}
+	return message
 }
 
 func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
@@ -149,5 +233,6 @@ func budgetUsages(budgets []store.BudgetUsage) []*ledgerpb.BudgetUsage {
 func spendMessage(spend store.Spend) *ledgerpb.Spend {
 	return &ledgerpb.Spend{
 		SettledNanoUsd: spend.Settled.Nano(), UncertainNanoUsd: spend.Uncertain.Nano(), HeldNanoUsd: spend.Held.Nano(),
+		LeasedNanoUsd: spend.Leased.Nano(),
 	}
 }

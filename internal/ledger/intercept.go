@@ -39,7 +39,7 @@ func isManagerProcedure(procedure string) bool {
 
 // onSessionAlone reports whether the session proves enough: a proxy whose ServiceAccount is gone still settles while it drains.
 func onSessionAlone(procedure string) bool {
-	return procedure == ledgerpbconnect.ProxyServiceHeartbeatProcedure || procedure == ledgerpbconnect.ProxyServiceSettleProcedure
+	return procedure == ledgerpbconnect.ProxyServiceHeartbeatProcedure || procedure == ledgerpbconnect.ProxyServiceAppendProcedure
 }
 
 // authenticate finds out who calls before anything of the request is read.
@@ -131,11 +131,11 @@ func callError(err error) error {
 	}{
 		{store.ErrUnknownSession, connect.CodeNotFound},
 		{store.ErrUnknownRoute, connect.CodeFailedPrecondition},
-		{store.ErrUnknownConsumer, connect.CodeFailedPrecondition},
-		{store.ErrClosedHold, connect.CodeFailedPrecondition},
 		{store.ErrNotServer, connect.CodePermissionDenied},
-		{store.ErrForeignRoute, connect.CodePermissionDenied},
-		{store.ErrTooMuch, connect.CodeResourceExhausted},
+		{store.ErrReleased, connect.CodeAborted},
+		{store.ErrLate, connect.CodeFailedPrecondition},
+		{store.ErrUnknownProxy, connect.CodeNotFound},
+		{store.ErrStillAlive, connect.CodeFailedPrecondition},
 	}
 	for _, known := range codes {
 		if errors.Is(err, known.of) {

@@ -1,4 +1,5 @@
-// Package ledger is the service that keeps the books: it says who may spend, holds and settles money in a store, and shows what was spent.
+// Package ledger is the service that keeps the books: it says who may spend, leases money to proxies, books what they spent of it, and
+// shows it.
 package ledger
 
 import (
@@ -17,15 +18,13 @@ import (
 
 const (
 	// DefaultHeartbeat is how often the ledger wants to hear from a proxy.
-	DefaultHeartbeat = 2 * time.Second
-	// DefaultSilence is how long a proxy is silent before what it holds becomes uncertain.
+	DefaultHeartbeat = time.Second
+	// DefaultSilence is how long a proxy is silent before what is out with it becomes uncertain.
 	DefaultSilence = 30 * time.Second
 
-	// retention is how long a proxy is gone before its session is closed, if it owes nothing.
-	retention = 24 * time.Hour
-	// sweepInterval and compactInterval are how often silent proxies are looked for, and how often what is done with is forgotten.
+	// sweepInterval and compactInterval are how often silent proxies are looked for, and how often leases that are used up are forgotten.
 	sweepInterval   = time.Second
-	compactInterval = 10 * time.Second
+	compactInterval = time.Minute
 
 	// maxProxyRequest and maxManagerRequest bound what a call may send, in bytes.
 	maxProxyRequest   = 256 << 10
@@ -78,7 +77,7 @@ func (l *Ledger) Handler() http.Handler {
 	return mux
 }
 
-// Run turns the holds of silent proxies uncertain and forgets what is done with, until ctx ends.
+// Run turns what is out with silent proxies uncertain and forgets what is done with, until ctx ends.
 func (l *Ledger) Run(ctx context.Context) {
 	sweep, compact := time.NewTicker(sweepInterval), time.NewTicker(compactInterval)
 	defer sweep.Stop()
@@ -90,8 +89,8 @@ func (l *Ledger) Run(ctx context.Context) {
 		case <-sweep.C:
 			l.expireSilent(ctx)
 		case <-compact.C:
-			if err := l.Store.Compact(ctx, l.Now().Add(-retention)); err != nil && ctx.Err() == nil {
-				l.Logger.Error("forgetting what is settled", slog.Any("error", err))
+			if err := l.Store.Compact(ctx, l.Now()); err != nil && ctx.Err() == nil {
+				l.Logger.Error("forgetting leases that are used up", slog.Any("error", err))
 			}
 		}
 	}
@@ -99,9 +98,10 @@ func (l *Ledger) Run(ctx context.Context) {
 
 func (l *Ledger) expireSilent(ctx context.Context) {
 	lapsed, err := l.Store.ExpireSilent(ctx, l.Now().Add(-l.Silence))
-	if lapsed > 0 {
-		l.Metrics.lapsed.Add(float64(lapsed))
-		l.Logger.Warn("a proxy is silent: what it held counts as spent until it is settled", slog.Int("holds", lapsed))
+	if !lapsed.Amount.IsZero() {
+		l.Metrics.lapsed.Add(float64(lapsed.Proxies))
+		l.Logger.Warn("proxies are silent: what is out with them counts as spent until they report",
+			slog.Int("proxies", lapsed.Proxies), slog.String("usd", lapsed.Amount.String()))
 	}
 	if err != nil && ctx.Err() == nil {
 		l.Logger.Error("looking after silent proxies", slog.Any("error", err))

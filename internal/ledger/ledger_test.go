@@ -81,43 +81,67 @@ func (w *world) open() *ledgerpb.Session {
 	return response.GetSession()
 }
 
-func reservation(session *ledgerpb.Session, sequence uint64, amount int64) *ledgerpb.ReserveRequest {
-	return &ledgerpb.ReserveRequest{Session: session, Sequence: sequence, Route: chat, Consumer: "alice", AmountNanoUsd: amount}
+func demand(session *ledgerpb.Session, sequence, amount int64) *ledgerpb.DrawRequest {
+	return &ledgerpb.DrawRequest{Session: session, Sequence: sequence, Demands: []*ledgerpb.Demand{
+		{Route: chat, Consumer: "alice", AmountNanoUsd: amount},
+	}}
 }
 
-// settlement is of the session's first hold.
-func settlement(session *ledgerpb.Session, amount int64) *ledgerpb.SettleRequest {
-	return &ledgerpb.SettleRequest{Session: session, Settlements: []*ledgerpb.Settlement{{
-		Epoch: session.GetEpoch(), Sequence: 1, AmountNanoUsd: amount,
-		Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Route: chat, Consumer: "alice",
+// settlement is the first record of the proxy's log; it takes what it cost off the lease.
+func settlement(session *ledgerpb.Session, amount, lease int64) *ledgerpb.AppendRequest {
+	return &ledgerpb.AppendRequest{Session: session, First: 1, Records: []*ledgerpb.Record{{
+		Kind: &ledgerpb.Record_Settlement{Settlement: &ledgerpb.Settlement{
+			Route: chat, Consumer: "alice", AmountNanoUsd: amount, Certainty: ledgerpb.Settlement_CERTAINTY_EXACT,
+			Charges: []*ledgerpb.Charge{{Lease: lease, AmountNanoUsd: amount}},
+		}},
 	}}}
 }
 
-func (w *world) reserve(session *ledgerpb.Session, sequence uint64, amount int64) *ledgerpb.Denial {
+// draw returns the proxy's lease of the route's money, or why it gets none.
+func (w *world) draw(session *ledgerpb.Session, sequence, amount int64) (*ledgerpb.Lease, *ledgerpb.Denial) {
 	w.t.Helper()
-	response, err := w.proxy.Reserve(w.as(ledgertest.Key), reservation(session, sequence, amount))
+	response, err := w.proxy.Draw(w.as(ledgertest.Key), demand(session, sequence, amount))
 	if err != nil {
-		w.t.Fatalf("Reserve: %v", err)
+		w.t.Fatalf("Draw: %v", err)
 	}
-	return response.GetDenial()
+	answer := response.GetAnswers()[0]
+	if answer.GetDenial() != nil {
+		return nil, answer.GetDenial()
+	}
+	return answer.GetLeases()[0], nil
+}
+
+func (w *world) append(request *ledgerpb.AppendRequest) {
+	w.t.Helper()
+	if _, err := w.proxy.Append(w.t.Context(), request); err != nil {
+		w.t.Fatalf("Append: %v", err)
+	}
 }
 
 func TestARouteIsSpentFromAndShown(t *testing.T) {
 	w := newWorld(t, ledgertest.Options{})
 	w.putChat()
 	session := w.open()
-	for sequence, amount := range []int64{400, 300} {
-		if denial := w.reserve(session, uint64(sequence+1), amount); denial != nil {
-			t.Fatalf("denied: %v", denial)
-		}
+	lease, denial := w.draw(session, 1, 700)
+	if denial != nil {
+		t.Fatalf("denied: %v", denial)
 	}
-	if _, err := w.proxy.Settle(t.Context(), settlement(session, 250)); err != nil {
-		t.Fatalf("Settle: %v", err)
-	}
-	if _, err := w.proxy.Heartbeat(t.Context(), &ledgerpb.HeartbeatRequest{Session: session, ConfigHash: "hash"}); err != nil {
+	w.append(settlement(session, 250, lease.GetId()))
+	beat := &ledgerpb.HeartbeatRequest{Session: session, ConfigHash: "hash", InFlight: []*ledgerpb.InFlight{
+		{Route: chat, Consumer: "alice", AmountNanoUsd: 300},
+	}}
+	pulse, err := w.proxy.Heartbeat(t.Context(), beat)
+	if err != nil {
 		t.Fatalf("Heartbeat: %v", err)
 	}
+	wantPulse := &ledgerpb.HeartbeatResponse{
+		Versions: []*ledgerpb.RouteVersion{{Route: chat, Version: 1}}, Now: timestamppb.New(noon),
+	}
+	if diff := cmp.Diff(wantPulse, pulse, protocmp.Transform()); diff != "" {
+		t.Errorf("pulse (-want +got):\n%s", diff)
+	}
 	spend := &ledgerpb.Spend{SettledNanoUsd: 250, HeldNanoUsd: 300}
+	leased := &ledgerpb.Spend{SettledNanoUsd: 250, HeldNanoUsd: 300, LeasedNanoUsd: 450}
 	want := &ledgerpb.RouteUsage{
 		Route: chat, Spend: spend,
 		Budgets: []*ledgerpb.BudgetUsage{{
@@ -125,7 +149,7 @@ func TestARouteIsSpentFromAndShown(t *testing.T) {
 				Ref: &ledgerpb.BudgetRef{Name: "monthly"}, LimitNanoUsd: 1000,
 				Period: ledgerpb.Period_PERIOD_MONTH, TimeZone: "Europe/Berlin", Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 			},
-			Spend:       spend,
+			Spend:       leased,
 			WindowStart: timestamppb.New(time.Date(2026, time.October, 31, 23, 0, 0, 0, time.UTC)),
 			WindowEnd:   timestamppb.New(time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC)),
 		}},
@@ -150,23 +174,23 @@ func TestADenialSaysWhatIsLeftAndUntilWhen(t *testing.T) {
 	w := newWorld(t, ledgertest.Options{})
 	w.putChat()
 	session := w.open()
-	w.reserve(session, 1, 900)
+	lease, _ := w.draw(session, 1, 900)
 	untilDecember := durationpb.New(time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC).Sub(noon))
 	held := &ledgerpb.Denial{
 		Reason: ledgerpb.Denial_REASON_HELD, Budget: &ledgerpb.BudgetRef{Name: "monthly"},
 		LimitNanoUsd: 1000, RemainingNanoUsd: 1000, ResetsIn: untilDecember,
 	}
-	if diff := cmp.Diff(held, w.reserve(session, 2, 101), protocmp.Transform()); diff != "" {
+	_, denial := w.draw(session, 2, 101)
+	if diff := cmp.Diff(held, denial, protocmp.Transform()); diff != "" {
 		t.Errorf("while the money is held (-want +got):\n%s", diff)
 	}
-	if _, err := w.proxy.Settle(t.Context(), settlement(session, 950)); err != nil {
-		t.Fatal(err)
-	}
+	w.append(settlement(session, 950, lease.GetId()))
 	exhausted := &ledgerpb.Denial{
 		Reason: ledgerpb.Denial_REASON_EXHAUSTED, Budget: &ledgerpb.BudgetRef{Name: "monthly"},
 		LimitNanoUsd: 1000, RemainingNanoUsd: 50, ResetsIn: untilDecember,
 	}
-	if diff := cmp.Diff(exhausted, w.reserve(session, 3, 51), protocmp.Transform()); diff != "" {
+	_, denial = w.draw(session, 3, 51)
+	if diff := cmp.Diff(exhausted, denial, protocmp.Transform()); diff != "" {
 		t.Errorf("once the money is spent (-want +got):\n%s", diff)
 	}
 }
@@ -195,10 +219,10 @@ func TestWhoMayCallWhat(t *testing.T) {
 			func() error { _, err := atOwner.OpenSession(w.as(ledgertest.Key), opening); return err }, connect.CodePermissionDenied,
 		},
 		"money without a token": {
-			func() error { _, err := w.proxy.Reserve(w.as(""), reservation(session, 1, 1)); return err }, connect.CodeUnauthenticated,
+			func() error { _, err := w.proxy.Draw(w.as(""), demand(session, 1, 1)); return err }, connect.CodeUnauthenticated,
 		},
 		"money without a session": {
-			func() error { _, err := w.proxy.Reserve(w.as(ledgertest.Key), reservation(session, 1, 1)); return err }, connect.CodeNotFound,
+			func() error { _, err := w.proxy.Draw(w.as(ledgertest.Key), demand(session, 1, 1)); return err }, connect.CodeNotFound,
 		},
 		"a heartbeat without a session": {
 			func() error {
@@ -207,7 +231,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 			}, connect.CodeNotFound,
 		},
 		"a settlement without a session": {
-			func() error { _, err := w.proxy.Settle(w.as(""), settlement(session, 1)); return err }, connect.CodeNotFound,
+			func() error { _, err := w.proxy.Append(w.as(""), settlement(session, 1, 1)); return err }, connect.CodeNotFound,
 		},
 		"the usage without a token": {
 			func() error { _, err := w.manager.ListUsage(w.as(""), &ledgerpb.ListUsageRequest{}); return err }, connect.CodeUnauthenticated,
@@ -222,6 +246,12 @@ func TestWhoMayCallWhat(t *testing.T) {
 		"budgets of one who is no manager": {
 			func() error {
 				_, err := w.manager.PutRoute(w.as(ledgertest.Key), &ledgerpb.PutRouteRequest{Route: chat})
+				return err
+			}, connect.CodePermissionDenied,
+		},
+		"the release of a proxy for one who is no manager": {
+			func() error {
+				_, err := w.manager.ReleaseProxy(w.as(ledgertest.Key), &ledgerpb.ReleaseProxyRequest{ProxyId: "proxy", Reason: "gone"})
 				return err
 			}, connect.CodePermissionDenied,
 		},
@@ -259,35 +289,52 @@ func TestASessionAloneSettlesWhenTheTokenIsGone(t *testing.T) {
 	w := newWorld(t, ledgertest.Options{})
 	w.putChat()
 	session := w.open()
-	w.reserve(session, 1, 500)
+	lease, _ := w.draw(session, 1, 500)
 	w.PutRoute(&ledgerpb.PutRouteRequest{Route: chat, Server: "nobody"})
-	if _, err := w.proxy.Settle(w.as("gone"), settlement(session, 123)); err != nil {
-		t.Fatalf("Settle: %v", err)
+	if _, err := w.proxy.Append(w.as("gone"), settlement(session, 123, lease.GetId())); err != nil {
+		t.Fatalf("Append: %v", err)
 	}
-	if got := w.Usage("ai", "chat").GetSpend(); got.GetSettledNanoUsd() != 123 || got.GetHeldNanoUsd() != 0 {
-		t.Errorf("spend = %v, want 123 settled and nothing held", got)
+	if got := w.Usage("ai", "chat").GetSpend(); got.GetSettledNanoUsd() != 123 {
+		t.Errorf("spend = %v, want 123 settled", got)
 	}
-	_, err := w.proxy.Reserve(w.as(ledgertest.Key), reservation(session, 2, 1))
-	if connect.CodeOf(err) != connect.CodePermissionDenied {
-		t.Errorf("Reserve: %v, want permission denied", err)
+	response, err := w.proxy.Draw(w.as(ledgertest.Key), demand(session, 2, 1))
+	if err != nil || response.GetAnswers()[0].GetProblem() == "" {
+		t.Errorf("Draw: %v, %v, want a problem", response, err)
 	}
 }
 
-func TestASilentProxysHoldsBecomeUncertain(t *testing.T) {
-	w := newWorld(t, ledgertest.Options{})
-	w.putChat()
-	session := w.open()
-	w.reserve(session, 1, 500)
-	w.advance(31 * time.Second)
-	want := &ledgerpb.Spend{UncertainNanoUsd: 500}
+// untilMonthly waits until the route's monthly budget shows the spend.
+func (w *world) untilMonthly(want *ledgerpb.Spend) {
+	w.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		got := w.Usage("ai", "chat").GetSpend()
+		got := w.Usage("ai", "chat").GetBudgets()[0].GetSpend()
 		if diff := cmp.Diff(want, got, protocmp.Transform()); diff == "" {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("spend = %v, want 500 uncertain", got)
+			w.t.Fatalf("spend = %v, want %v", got, want)
 		}
+	}
+}
+
+func TestWhatIsOutWithASilentProxyIsUncertainUntilItIsReleased(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	session := w.open()
+	w.draw(session, 1, 500)
+	release := &ledgerpb.ReleaseProxyRequest{ProxyId: session.GetProxyId(), Reason: "its node burnt down"}
+	if _, err := w.manager.ReleaseProxy(w.as(ledgertest.Key), release); connect.CodeOf(err) != connect.CodeFailedPrecondition {
+		t.Errorf("releasing a proxy that lives: %v, want failed precondition", err)
+	}
+	w.advance(31 * time.Second)
+	w.untilMonthly(&ledgerpb.Spend{UncertainNanoUsd: 500})
+	freed, err := w.manager.ReleaseProxy(w.as(ledgertest.Key), release)
+	if err != nil || freed.GetFreedNanoUsd() != 500 {
+		t.Errorf("ReleaseProxy = %v, %v, want 500 freed", freed, err)
+	}
+	w.untilMonthly(&ledgerpb.Spend{})
+	if _, err := w.proxy.Draw(w.as(ledgertest.Key), demand(session, 2, 1)); connect.CodeOf(err) != connect.CodeAborted {
+		t.Errorf("a draw of the released proxy: %v, want aborted", err)
 	}
 }
 
@@ -295,19 +342,25 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 	w := newWorld(t, ledgertest.Options{})
 	w.putChat()
 	session := w.open()
-	reserve := func(change func(*ledgerpb.ReserveRequest)) func() error {
+	draw := func(change func(*ledgerpb.DrawRequest, *ledgerpb.Demand)) func() error {
 		return func() error {
-			request := reservation(session, 1, 1)
-			change(request)
-			_, err := w.proxy.Reserve(w.as(ledgertest.Key), request)
+			request := demand(session, 1, 1)
+			change(request, request.GetDemands()[0])
+			_, err := w.proxy.Draw(w.as(ledgertest.Key), request)
 			return err
 		}
 	}
 	settle := func(change func(*ledgerpb.Settlement)) func() error {
 		return func() error {
-			request := settlement(session, 1)
-			change(request.GetSettlements()[0])
-			_, err := w.proxy.Settle(t.Context(), request)
+			request := settlement(session, 1, 1)
+			change(request.GetRecords()[0].GetSettlement())
+			_, err := w.proxy.Append(t.Context(), request)
+			return err
+		}
+	}
+	log := func(first int64, records ...*ledgerpb.Record) func() error {
+		return func() error {
+			_, err := w.proxy.Append(t.Context(), &ledgerpb.AppendRequest{Session: session, First: first, Records: records})
 			return err
 		}
 	}
@@ -323,18 +376,44 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		}
 	}
 	cases := map[string]func() error{
-		"session.token":             reserve(func(r *ledgerpb.ReserveRequest) { r.Session = &ledgerpb.Session{ProxyId: "p", Epoch: 1} }),
-		"session.proxy_id":          reserve(func(r *ledgerpb.ReserveRequest) { r.Session = nil }),
-		"sequence":                  reserve(func(r *ledgerpb.ReserveRequest) { r.Sequence = 0 }),
-		"route.name":                reserve(func(r *ledgerpb.ReserveRequest) { r.Route = &ledgerpb.RouteRef{Namespace: "ai"} }),
-		"consumer":                  reserve(func(r *ledgerpb.ReserveRequest) { r.Consumer = strings.Repeat("a", 254) }),
-		"amount_nano_usd: is -1":    reserve(func(r *ledgerpb.ReserveRequest) { r.AmountNanoUsd = -1 }),
-		"amount_nano_usd: is 2":     reserve(func(r *ledgerpb.ReserveRequest) { r.AmountNanoUsd = 2e18 }),
-		"settlements[0].epoch":      settle(func(s *ledgerpb.Settlement) { s.Epoch = 0 }),
-		"settlements[0].sequence":   settle(func(s *ledgerpb.Settlement) { s.Sequence = 1 << 63 }),
-		"settlements[0].amount":     settle(func(s *ledgerpb.Settlement) { s.AmountNanoUsd = -5 }),
-		"settlements[0].certainty":  settle(func(s *ledgerpb.Settlement) { s.Certainty = 0 }),
-		"settlements[0].route":      settle(func(s *ledgerpb.Settlement) { s.Route = nil }),
+		"session.token": draw(func(r *ledgerpb.DrawRequest, _ *ledgerpb.Demand) {
+			r.Session = &ledgerpb.Session{ProxyId: "p", Epoch: 1}
+		}),
+		"session.proxy_id":           draw(func(r *ledgerpb.DrawRequest, _ *ledgerpb.Demand) { r.Session = nil }),
+		"sequence":                   draw(func(r *ledgerpb.DrawRequest, _ *ledgerpb.Demand) { r.Sequence = 0 }),
+		"demands: must be between 1": draw(func(r *ledgerpb.DrawRequest, _ *ledgerpb.Demand) { r.Demands = nil }),
+		"demands[0].route.name": draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) {
+			d.Route = &ledgerpb.RouteRef{Namespace: "ai"}
+		}),
+		"demands[0].consumer":               draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.Consumer = strings.Repeat("a", 254) }),
+		"demands[0].amount_nano_usd: is -1": draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.AmountNanoUsd = -1 }),
+		"demands[0].amount_nano_usd: is 2":  draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.AmountNanoUsd = 2e18 }),
+		"demands[0].want_nano_usd":          draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.WantNanoUsd = -1 }),
+		"demands[0].have[0].lease": draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) {
+			d.Have = []*ledgerpb.Charge{{AmountNanoUsd: 1}}
+		}),
+		"first":                               log(0),
+		"records[0].kind":                     log(1, &ledgerpb.Record{}),
+		"records[0].release_all":              log(1, &ledgerpb.Record{Kind: &ledgerpb.Record_ReleaseAll{}}),
+		"records[0].returned.lease":           log(1, &ledgerpb.Record{Kind: &ledgerpb.Record_Returned{Returned: &ledgerpb.Charge{}}}),
+		"records[0].settlement.amount":        settle(func(s *ledgerpb.Settlement) { s.AmountNanoUsd = -5 }),
+		"records[0].settlement.certainty":     settle(func(s *ledgerpb.Settlement) { s.Certainty = 0 }),
+		"records[0].settlement.route":         settle(func(s *ledgerpb.Settlement) { s.Route = nil }),
+		"records[0].settlement.charges[0].am": settle(func(s *ledgerpb.Settlement) { s.Charges[0].AmountNanoUsd = -1 }),
+		"in_flight[0].consumer": func() error {
+			_, err := w.proxy.Heartbeat(t.Context(), &ledgerpb.HeartbeatRequest{
+				Session: session, InFlight: []*ledgerpb.InFlight{{Route: chat}},
+			})
+			return err
+		},
+		"proxy_id: must be set": func() error {
+			_, err := w.manager.ReleaseProxy(w.as(ledgertest.Key), &ledgerpb.ReleaseProxyRequest{Reason: "gone"})
+			return err
+		},
+		"reason: must be set": func() error {
+			_, err := w.manager.ReleaseProxy(w.as(ledgertest.Key), &ledgerpb.ReleaseProxyRequest{ProxyId: "p"})
+			return err
+		},
 		"route.namespace":           put(func(r *ledgerpb.PutRouteRequest, _ *ledgerpb.Budget) { r.Route = nil }),
 		"consumers[1]":              put(func(r *ledgerpb.PutRouteRequest, _ *ledgerpb.Budget) { r.Consumers = []string{"alice", "alice"} }),
 		"budgets[0].limit_nano_usd": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.LimitNanoUsd = 1e18 }),
@@ -366,11 +445,11 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 func TestAnOversizedRequestIsRefused(t *testing.T) {
 	w := newWorld(t, ledgertest.Options{})
 	w.putChat()
-	request := settlement(w.open(), 1)
+	request := settlement(w.open(), 1, 1)
 	for range 1 << 15 {
-		request.Settlements = append(request.Settlements, request.GetSettlements()[0])
+		request.Records = append(request.Records, request.GetRecords()[0])
 	}
-	if _, err := w.proxy.Settle(t.Context(), request); connect.CodeOf(err) != connect.CodeResourceExhausted {
+	if _, err := w.proxy.Append(t.Context(), request); connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Errorf("error %v, want resource exhausted", err)
 	}
 }

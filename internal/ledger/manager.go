@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/store"
 )
 
 // managerService is what the manager calls.
@@ -38,4 +39,22 @@ func (s *managerService) ListUsage(ctx context.Context, _ *ledgerpb.ListUsageReq
 		response.Routes = append(response.Routes, routeUsage(one))
 	}
 	return response, nil
+}
+
+// ReleaseProxy implements the RPC.
+func (s *managerService) ReleaseProxy(
+	ctx context.Context, request *ledgerpb.ReleaseProxyRequest,
+) (*ledgerpb.ReleaseProxyResponse, error) {
+	if err := checkReleaseProxy(request); err != nil {
+		return nil, err
+	}
+	now := s.Now()
+	release := store.Release{ProxyID: request.GetProxyId(), By: identityOf(ctx), Reason: request.GetReason()}
+	freed, err := s.Store.ReleaseProxy(ctx, now, now.Add(-s.Options.Silence), release)
+	if err != nil {
+		return nil, callError(err)
+	}
+	s.Logger.Warn("proxy released", slog.String("proxy", release.ProxyID), slog.String("by", release.By),
+		slog.String("reason", release.Reason), slog.String("freed_usd", freed.String()))
+	return &ledgerpb.ReleaseProxyResponse{FreedNanoUsd: freed.Nano()}, nil
 }

@@ -11,12 +11,12 @@ import (
 
 // Metrics are what the ledger counts.
 type Metrics struct {
-	calls        *prometheus.CounterVec
-	reservations *prometheus.CounterVec
-	settlements  *prometheus.CounterVec
-	lapsed       prometheus.Counter
-	batch        prometheus.Histogram
-	commit       prometheus.Histogram
+	calls       *prometheus.CounterVec
+	demands     *prometheus.CounterVec
+	settlements *prometheus.CounterVec
+	lapsed      prometheus.Counter
+	batch       prometheus.Histogram
+	commit      prometheus.Histogram
 }
 
 // NewMetrics registers the ledger's metrics.
@@ -26,16 +26,17 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		calls: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "modelroute_ledger_calls_total", Help: "Calls of the ledger, by method and by how they ended.",
 		}, []string{"method", "code"}),
-		reservations: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "modelroute_ledger_reservations_total",
-			Help: "Reservations that were answered: granted, or denied because the money is exhausted or held by others.",
+		demands: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "modelroute_ledger_demands_total",
+			Help: "Demands of proxies for money: met, denied because the money is exhausted or held by others, or refused.",
 		}, []string{"result"}),
 		settlements: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "modelroute_ledger_settlements_total",
-			Help: "Settlements, exact and uncertain. Of these, the repeated had counted before, and the unmatched have no known hold.",
+			Help: "Settlements, exact and uncertain. The foreign were passed over, because their route was never the proxy's to serve.",
 		}, []string{"kind"}),
 		lapsed: factory.NewCounter(prometheus.CounterOpts{
-			Name: "modelroute_ledger_lapsed_holds_total", Help: "Holds that became uncertain because their proxy fell silent.",
+			Name: "modelroute_ledger_lapsed_proxies_total",
+			Help: "Proxies that fell silent while money was out with them, so that it counts as uncertain until they report.",
 		}),
 		batch: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "modelroute_ledger_store_batch_size", Help: "Calls that were written in one transaction.",
@@ -54,26 +55,34 @@ func (m *Metrics) ObserveCommit(calls int, took time.Duration) {
 	m.commit.Observe(took.Seconds())
 }
 
-func (m *Metrics) countReservation(denial *store.Denial) {
-	switch {
-	case denial == nil:
-		m.reservations.WithLabelValues("granted").Inc()
-	case denial.Exhausted:
-		m.reservations.WithLabelValues("exhausted").Inc()
-	default:
-		m.reservations.WithLabelValues("held").Inc()
+func (m *Metrics) countDemands(answers []store.Answer) {
+	for _, answer := range answers {
+		m.demands.WithLabelValues(resultOf(answer)).Inc()
 	}
 }
 
-func (m *Metrics) countSettlements(settlements []store.Settlement, outcome store.Settled) {
-	uncertain := 0
-	for _, one := range settlements {
-		if one.Uncertain {
-			uncertain++
+func resultOf(answer store.Answer) string {
+	switch {
+	case answer.Err != nil:
+		return "refused"
+	case answer.Denial == nil:
+		return "met"
+	case answer.Denial.Exhausted:
+		return "exhausted"
+	}
+	return "held"
+}
+
+// countRecords counts what was booked, which is what had not been booked before.
+func (m *Metrics) countRecords(records []store.Record, outcome store.Appended) {
+	for _, one := range records[min(outcome.Repeated, len(records)):] {
+		switch {
+		case one.Settlement == nil:
+		case one.Settlement.Uncertain:
+			m.settlements.WithLabelValues("uncertain").Inc()
+		default:
+			m.settlements.WithLabelValues("exact").Inc()
 		}
 	}
-	m.settlements.WithLabelValues("uncertain").Add(float64(uncertain))
-	m.settlements.WithLabelValues("exact").Add(float64(len(settlements) - uncertain))
-	m.settlements.WithLabelValues("repeated").Add(float64(outcome.Repeated))
-	m.settlements.WithLabelValues("unmatched").Add(float64(outcome.Unmatched))
+	m.settlements.WithLabelValues("foreign").Add(float64(outcome.Foreign))
 }

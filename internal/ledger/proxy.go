@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"log/slog"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/store"
@@ -36,15 +38,18 @@ func (s *proxyService) OpenSession(ctx context.Context, request *ledgerpb.OpenSe
 	for _, route := range request.GetRoutes() {
 		opening.Routes = append(opening.Routes, routeKey(route))
 	}
-	epoch, err := s.Store.OpenSession(ctx, s.Now(), opening)
+	now := s.Now()
+	opened, err := s.Store.OpenSession(ctx, now, opening)
 	if err != nil {
 		return nil, callError(err)
 	}
 	s.Logger.Info("session opened",
-		slog.String("instance", opening.Instance), slog.String("caller", opening.Identity), slog.Int64("epoch", epoch))
+		slog.String("instance", opening.Instance), slog.String("caller", opening.Identity), slog.Int64("epoch", opened.Epoch))
 	return &ledgerpb.OpenSessionResponse{
-		Session:           &ledgerpb.Session{ProxyId: opening.ProxyID, Epoch: epoch, Token: token},
+		Session:           &ledgerpb.Session{ProxyId: opening.ProxyID, Epoch: opened.Epoch, Token: token},
 		HeartbeatInterval: durationpb.New(s.Options.Heartbeat),
+		Applied:           opened.Applied,
+		Now:               timestamppb.New(now),
 	}, nil
 }
 
@@ -53,47 +58,50 @@ func (s *proxyService) Heartbeat(ctx context.Context, request *ledgerpb.Heartbea
 	if err := checkHeartbeat(request); err != nil {
 		return nil, err
 	}
-	beat := store.Beat{
-		ConfigHash:   request.GetConfigHash(),
-		SettledBelow: int64(request.GetSettledBelow()), //nolint:gosec // The request was checked.
-	}
-	if err := s.Store.Heartbeat(ctx, s.Now(), credential(request.GetSession()), beat); err != nil {
+	now := s.Now()
+	beat := store.Beat{ConfigHash: request.GetConfigHash(), InFlight: inFlight(request)}
+	pulse, err := s.Store.Heartbeat(ctx, now, credential(request.GetSession()), beat)
+	if err != nil {
 		return nil, callError(err)
 	}
-	return &ledgerpb.HeartbeatResponse{}, nil
+	return pulseMessage(pulse, now), nil
 }
 
-// Reserve implements the RPC.
-func (s *proxyService) Reserve(ctx context.Context, request *ledgerpb.ReserveRequest) (*ledgerpb.ReserveResponse, error) {
-	if err := checkReserve(request); err != nil {
+// Draw implements the RPC.
+func (s *proxyService) Draw(ctx context.Context, request *ledgerpb.DrawRequest) (*ledgerpb.DrawResponse, error) {
+	if err := checkDraw(request); err != nil {
 		return nil, err
 	}
 	now := s.Now()
-	denial, err := s.Store.Reserve(ctx, now, credential(request.GetSession()), demand(ctx, request))
+	answers, err := s.Store.Draw(ctx, now, credential(request.GetSession()), drawOf(ctx, request))
 	if err != nil {
 		return nil, callError(err)
 	}
-	s.Metrics.countReservation(denial)
-	return &ledgerpb.ReserveResponse{Denial: denialMessage(denial, now)}, nil
+	s.Metrics.countDemands(answers)
+	response := &ledgerpb.DrawResponse{}
+	for _, answer := range answers {
+		response.Answers = append(response.Answers, answerMessage(answer, now))
+	}
+	return response, nil
 }
 
-// Settle implements the RPC.
-func (s *proxyService) Settle(ctx context.Context, request *ledgerpb.SettleRequest) (*ledgerpb.SettleResponse, error) {
-	if err := checkSettle(request); err != nil {
+// Append implements the RPC.
+func (s *proxyService) Append(ctx context.Context, request *ledgerpb.AppendRequest) (*ledgerpb.AppendResponse, error) {
+	if err := checkAppend(request); err != nil {
 		return nil, err
 	}
-	settlements := make([]store.Settlement, 0, len(request.GetSettlements()))
-	for _, one := range request.GetSettlements() {
-		settlements = append(settlements, settlement(one))
+	records := records(request)
+	outcome, err := s.Store.Append(ctx, s.Now(), credential(request.GetSession()), request.GetFirst(), records)
+	if errors.Is(err, store.ErrGap) {
+		return &ledgerpb.AppendResponse{Applied: outcome.Applied}, nil
 	}
-	outcome, err := s.Store.Settle(ctx, s.Now(), credential(request.GetSession()), settlements)
 	if err != nil {
 		return nil, callError(err)
 	}
-	s.Metrics.countSettlements(settlements, outcome)
-	if outcome.Unmatched > 0 {
-		s.Logger.Warn("settlements were booked whose holds are not known", slog.String("proxy", request.GetSession().GetProxyId()),
-			slog.Int("settlements", outcome.Unmatched))
+	s.Metrics.countRecords(records, outcome)
+	if outcome.Foreign > 0 {
+		s.Logger.Warn("settlements were passed over because the proxy never served their route",
+			slog.String("proxy", request.GetSession().GetProxyId()), slog.Int("settlements", outcome.Foreign))
 	}
-	return &ledgerpb.SettleResponse{}, nil
+	return &ledgerpb.AppendResponse{Applied: outcome.Applied}, nil
 }

@@ -17,6 +17,7 @@ func (w *world) over() {
 		if err != nil {
 			w.t.Fatalf("the proxy ends with %v", err)
 		}
+		w.isOver = true
 	case <-time.After(patience):
 		w.t.Fatal("the proxy does not end")
 	}

@@ -49,6 +49,7 @@ func (x *exchange) run(ctx context.Context) {
 	}
 	defer x.server.requests.Go(func() { recycle(response.Body, cancel) })
 	x.record.generation = response.Header.Get("X-Generation-Id")
+	x.held.hold.Sent(x.record.generation)
 	relayHeaders(x.client.header(), response.Header)
 	switch {
 	case response.StatusCode/100 != 2:

@@ -1,17 +1,11 @@
 package proxy
 
 import (
-	"context"
 	"log/slog"
-	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
 )
-
-// settlePatience is how long the end of an answer waits for the ledger to acknowledge what it cost. After that the client of the ledger
-// goes on trying.
-const settlePatience = 2 * time.Second
 
 // holding is the money that is held for one attempt at an upstream. The first settlement counts, and there always is one: abandon is
 // deferred where the attempt begins.
@@ -57,10 +51,7 @@ func (h *holding) settle(amount money.Amount, certainty client.Certainty) {
 	h.settled = true
 	h.record.cost, h.record.certainty = amount, certainty
 	h.server.metrics.settled(h.record.grant, amount, certainty)
-	// Neither a client that has gone nor the end of the proxy is a reason not to book what was spent.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.server.lifetime), settlePatience)
-	defer cancel()
-	if err := h.hold.Settle(ctx, amount, certainty); err != nil {
-		h.server.logger.LogAttrs(ctx, slog.LevelWarn, "The ledger has not acknowledged a settlement yet", slog.Any("error", err))
+	if err := h.hold.Settle(amount, certainty); err != nil {
+		h.server.logger.LogAttrs(h.server.lifetime, slog.LevelError, "A settlement is not in the journal yet", slog.Any("error", err))
 	}
 }

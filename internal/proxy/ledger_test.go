@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
@@ -22,7 +23,7 @@ type ledger struct {
 
 func startLedger(t *testing.T) *ledger {
 	t.Helper()
-	running := ledgertest.Start(t)
+	running := ledgertest.StartWith(t, ledgertest.Options{Heartbeat: 20 * time.Millisecond})
 	return &ledger{running: running, config: routeconfig.Ledger{URL: running.URL}, token: running.Token}
 }
 

@@ -66,6 +66,14 @@ func newMetrics() *metrics {
 	return m
 }
 
+// watchLedger shows how much of what was done the ledger does not know yet.
+func (m *metrics) watchLedger(owed func() int) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "modelroute_proxy", Name: "ledger_owed_records",
+		Help: "Settlements and returns that are in the journal and that the ledger has not acknowledged yet.",
+	}, func() float64 { return float64(owed()) }))
+}
+
 // routeValues are the values of routeLabels for a grant; nil is a request that reached no route.
 func routeValues(granted *grant) []string {
 	if granted == nil {

@@ -6,9 +6,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/utils/clock"
 
+	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
 	"github.com/modelroute/modelroute/internal/routeconfig"
@@ -19,7 +21,12 @@ func panicking(t *testing.T, transport http.RoundTripper) (*server, *ledgertest.
 	t.Helper()
 	books := ledgertest.Start(t)
 	books.PutRoute(&ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}, Consumers: []string{"search"}})
-	s := newServer(t.Context(), Options{Logger: slog.New(slog.DiscardHandler), Clock: clock.RealClock{}, LedgerToken: books.Token})
+	kept, replay, err := journal.Open(journal.Options{Directory: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := Options{Logger: slog.New(slog.DiscardHandler), Clock: clock.RealClock{}, LedgerToken: books.Token}
+	s := newServer(t.Context(), options, kept, replay)
 	s.transport = transport
 	encoded, err := routeconfig.Encode(routeconfig.Config{
 		Version: routeconfig.Version,
@@ -53,6 +60,9 @@ func TestAPanicInMidFlightIsSettledAsUncertain(t *testing.T) {
 	s.ServeHTTP(answer, request)
 	if answer.Code != http.StatusInternalServerError || !strings.Contains(answer.Body.String(), `"internal_error"`) {
 		t.Errorf("the client got %d: %s", answer.Code, answer.Body)
+	}
+	for deadline := time.Now().Add(20 * time.Second); s.ledger.Owed() > 0 && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
 	}
 	spend := books.Usage("ai", "chat").GetSpend()
 	if spend.GetUncertainNanoUsd() == 0 || spend.GetHeldNanoUsd() != 0 || spend.GetSettledNanoUsd() != 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/utils/clock"
 
+	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 )
 
@@ -23,6 +24,8 @@ const (
 	// so that they close it and do not send into a connection that closes.
 	clientIdleTime = 5 * time.Minute
 	maxHeaderBytes = 64 << 10
+	// retainBytes is how much of the journal is kept although the ledger has it, in case the ledger is restored from a backup.
+	retainBytes = 64 << 20
 	// flushTime is how long the end waits for the ledger to acknowledge the last settlements.
 	flushTime = 15 * time.Second
 )
@@ -34,6 +37,8 @@ type Options struct {
 	// ConfigDir is the directory that holds the configuration; empty for none. Secret is the Secret to watch for it; nil for none.
 	ConfigDir string
 	Secret    *configsource.Secret
+	// JournalDir is the directory for what must survive the process: what was held and what it cost. It belongs to one proxy at a time.
+	JournalDir string
 	// LedgerToken returns the token by which the ledger authenticates the proxy.
 	LedgerToken func(context.Context) (string, error)
 	// Instance is what the ledger calls this proxy: the pod's name.
@@ -48,8 +53,13 @@ type Options struct {
 
 // Run serves until ctx ends and then drains: not ready at once, no new connections after the delay, no end before the requests have ended
 // and the ledger has acknowledged what they cost, or the timeouts are over. The error says what kept it from serving.
-func Run(ctx context.Context, options Options) error {
-	server := newServer(ctx, options)
+func Run(ctx context.Context, options Options) (err error) {
+	kept, replay, err := journal.Open(journal.Options{Directory: options.JournalDir, RetainBytes: retainBytes})
+	if err != nil {
+		return fmt.Errorf("--journal-dir: %w", err)
+	}
+	defer func() { err = errors.Join(err, kept.Close()) }()
+	server := newServer(ctx, options, kept, replay)
 	defer server.abort()
 
 	// What serves requests outlives ctx: requests still run while the proxy drains, and must be settled.

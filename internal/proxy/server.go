@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/routeconfig"
@@ -32,7 +33,7 @@ type server struct {
 	requests sync.WaitGroup
 }
 
-func newServer(ctx context.Context, options Options) *server {
+func newServer(ctx context.Context, options Options, kept *journal.Journal, replay *journal.Replay) *server {
 	s := &server{
 		logger:    options.Logger,
 		now:       options.Clock.Now,
@@ -48,12 +49,15 @@ func newServer(ctx context.Context, options Options) *server {
 		URL:        symbolicLedger,
 		HTTPClient: httpClient,
 		Token:      options.LedgerToken,
-		ProxyID:    client.NewProxyID(),
+		Journal:    kept,
+		Replay:     replay,
+		Now:        options.Clock.Now,
 		Instance:   options.Instance,
 		Routes:     s.routes,
 		ConfigHash: s.configHash,
 		Logger:     options.Logger,
 	})
+	s.metrics.watchLedger(s.ledger.Owed)
 	return s
 }
 

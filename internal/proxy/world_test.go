@@ -52,7 +52,9 @@ type world struct {
 	config   routeconfig.Config
 	dir      string
 	keyFile  string
-	logs     *logBuffer
+	// journalDir has the proxy's journal.
+	journalDir string
+	logs       *logBuffer
 	// connections counts those that the upstream has accepted.
 	connections atomic.Int64
 
@@ -61,6 +63,8 @@ type world struct {
 	// terminate asks the proxy to end, as SIGTERM does; ended gets what Run returned.
 	terminate context.CancelFunc
 	ended     chan error
+	// isOver is set once the proxy has ended.
+	isOver bool
 }
 
 // setup is what a test changes about its world before it begins.
@@ -85,7 +89,7 @@ func begin(t *testing.T, s setup) *world {
 // prepare makes everything but the proxy.
 func prepare(t *testing.T, s setup) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), keyFile: filepath.Join(t.TempDir(), "key"), logs: &logBuffer{}, ended: make(chan error, 1)}
+	w := &world{t: t, dir: t.TempDir(), journalDir: t.TempDir(), keyFile: filepath.Join(t.TempDir(), "key"), logs: &logBuffer{}, ended: make(chan error, 1)}
 	s.upstream.Keys = append(s.upstream.Keys, upstream.Key{Label: "route", Secret: upstreamKey, LimitNano: upstream.NoLimit})
 	w.upstream = upstream.New(s.upstream)
 	w.received = &receiver{next: w.upstream}
@@ -178,7 +182,8 @@ func (w *world) start(s setup) {
 	go func() {
 		defer close(done)
 		w.ended <- proxy.Run(ctx, proxy.Options{
-			Listener: listener, AdminListener: admin, ConfigDir: w.dir, LedgerToken: w.ledger.token, Instance: "proxy-0",
+			Listener: listener, AdminListener: admin, ConfigDir: w.dir, JournalDir: w.journalDir,
+			LedgerToken: w.ledger.token, Instance: "proxy-0",
 			DrainDelay: s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
 		})
 	}()
@@ -310,9 +315,17 @@ func (w *world) booksAgree() {
 	}
 }
 
-// settled waits until no money is held.
+// settled waits until the ledger knows all that was done, and no money is held.
 func (w *world) settled() {
 	w.t.Helper()
+	w.eventually("the ledger knows all that was done", func() bool {
+		if w.isOver {
+			return true // It reported everything before it ended.
+		}
+		metrics := w.metrics()
+		return strings.Contains(metrics, "\nmodelroute_proxy_requests_in_flight 0\n") &&
+			strings.Contains(metrics, "\nmodelroute_proxy_ledger_owed_records 0\n")
+	})
 	w.eventually("no money is held", func() bool {
 		for _, found := range w.ledger.spends(w.t) {
 			if found.Held != 0 {

@@ -1,12 +1,14 @@
-// Package client is how a proxy spends: it keeps a session with the ledger, holds money for every attempt at an upstream and
-// settles what the attempt cost. It is the seam at which leased slices and a journal can be put between the proxy and the ledger
-// without the proxy noticing.
+// Package client is how a proxy spends: it draws money from the ledger ahead of need, holds it for every attempt at an upstream without a
+// call, writes what became of it to a journal, and reports that to the ledger.
+//
+// The order of writes is what keeps every cent. A hold is in the journal before anything is sent upstream. A settlement is there before
+// the last byte goes to the client. A record is there before it goes to the ledger, under a number that is never used again; the ledger
+// applies each number once. So a process that is killed finds all that it owes when it is started again, and what it had drawn and not
+// held goes back.
 package client
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +19,8 @@ import (
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
 
+	"github.com/modelroute/modelroute/internal/journal"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -40,8 +44,9 @@ type Options struct {
 	// Token returns the bearer token by which the ledger authenticates the proxy. It is called for every call that needs one, so
 	// that a rotated token is used at once.
 	Token func(ctx context.Context) (string, error)
-	// ProxyID is random and belongs to this process alone; see NewProxyID.
-	ProxyID string
+	// Journal keeps what must survive this process, and has the proxy's identity. Replay is what was found in it.
+	Journal *journal.Journal
+	Replay  *journal.Replay
 	// Instance is what people call this proxy: the pod's name.
 	Instance string
 	// Routes returns the routes that the proxy serves now. While it returns none, no session is opened; when it returns others, a
@@ -49,7 +54,9 @@ type Options struct {
 	Routes func() []Route
 	// ConfigHash returns the hash of the configuration that the proxy serves now, empty before the first.
 	ConfigHash func() string
-	Logger     *slog.Logger
+	// Now is the clock; its readings must be monotonic, as those of time.Now are.
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Client is one proxy's connection to the ledger. Its methods may be called at the same time; Run must be running.
@@ -57,23 +64,43 @@ type Client struct {
 	options Options
 	rpc     ledgerpbconnect.ProxyServiceClient
 	logger  *slog.Logger
-	// wake makes Run look at once; owe makes the settling loop look.
-	wake, owe chan struct{}
-	// sending is held while settlements are sent, so that there is one sender at a time.
-	sending sync.Mutex
-	// failing belongs to Run's goroutine.
-	failing bool
+	journal *journal.Journal
+	book    *book
+	// wake makes Run look at once; owe makes the loop that reports look, want the one that draws.
+	wake, owe, want chan struct{}
+	// shipping is held while records are sent, so that there is one sender at a time.
+	shipping sync.Mutex
+	// drawing has an element while the ledger is asked for money.
+	drawing chan struct{}
+	// failing and announced belong to Run's goroutine: whether the last call failed, and the configuration that was reported last.
+	failing   bool
+	announced string
 
 	mu sync.Mutex
 	// session is nil until the ledger opened one; sessionChanged is closed when it changes.
 	session        *session
 	sessionChanged chan struct{}
 	opened         bool
-	// next is the last sequence that was given out. It goes on across sessions, so that it names a hold for the life of the process.
-	next uint64
-	// unsettled are the holds whose settlement is not acknowledged yet; debts are those that are settled and wait for it.
-	unsettled map[uint64]struct{}
-	debts     []*debt
+	// settledPast is set once the ledger has what an earlier process left in the journal.
+	settledPast bool
+	// resumed and reported belong to Run's goroutine: what that process held is settled, or its records are reported. remains are those
+	// that the ledger can only take under another identity.
+	resumed, reported bool
+	remains           []*ledgerpb.Record
+	// renew is set when the ledger gives this identity no money any more, closing when the proxy ends, and releasedAll when it gives
+	// everything back then.
+	renew, closing, releasedAll bool
+	// unsure is set while the last draw was not answered.
+	unsure bool
+	// clock is the ledger's clock when it was last heard of, and heardAt when that was.
+	clock, heardAt time.Time
+	purse          *purse
+	// lastHold numbers the holds, holds are those that are open.
+	lastHold uint64
+	holds    map[uint64]*Hold
+	// waiting are the reservations that a draw is to serve, ahead the spenders for which to draw before they need it.
+	waiting []*request
+	ahead   map[spenderKey]struct{}
 }
 
 // New makes a client; Run brings it to life.
@@ -83,21 +110,31 @@ func New(options Options) *Client {
 		options:        options,
 		rpc:            ledgerpbconnect.NewProxyServiceClient(connect.NewClient(transport)),
 		logger:         options.Logger,
+		journal:        options.Journal,
+		book:           newBook(options.Journal),
 		wake:           make(chan struct{}, 1),
 		owe:            make(chan struct{}, 1),
+		want:           make(chan struct{}, 1),
+		drawing:        make(chan struct{}, 1),
 		sessionChanged: make(chan struct{}),
-		unsettled:      map[uint64]struct{}{},
+		purse:          newPurse(),
+		holds:          map[uint64]*Hold{},
+		ahead:          map[spenderKey]struct{}{},
 	}
 }
 
-// maxResponseBytes bounds what the ledger may answer to a proxy.
-const maxResponseBytes = 1 << 20
+// Owed is how many settlements and returns the ledger has not acknowledged.
+func (c *Client) Owed() int { return c.book.owed() }
 
-// NewProxyID returns a random identity for a proxy process: 128 bits, in hexadecimal.
-func NewProxyID() string {
-	var id [16]byte
-	rand.Read(id[:])
-	return hex.EncodeToString(id[:])
+// maxResponseBytes bounds what the ledger may answer to a proxy.
+const maxResponseBytes = 4 << 20
+
+// ledgerTime is what the ledger's clock says now, as far as is known; zero before it was heard of. The caller holds the mutex.
+func (c *Client) ledgerTime() time.Time {
+	if c.clock.IsZero() {
+		return time.Time{}
+	}
+	return c.clock.Add(c.options.Now().Sub(c.heardAt))
 }
 
 // Demand is one attempt's worst case and who pays for it.
@@ -107,6 +144,10 @@ type Demand struct {
 	Consumer  string
 	// Amount is the most that the attempt can cost, in nano-USD.
 	Amount money.Amount
+}
+
+func (d Demand) key() spenderKey {
+	return spenderKey{route: Route{Namespace: d.Namespace, Name: d.Route}, consumer: d.Consumer}
 }
 
 // Certainty says how well the cost of an attempt is known.

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/money"
 )
 
 const (
@@ -28,36 +30,12 @@ type session struct {
 	pb       *ledgerpb.Session
 	routes   []Route
 	interval time.Duration
-}
-
-// Run keeps a session with the ledger open, says that the proxy lives and sends what is owed, until ctx ends. Without it no money
-// can be held. It is called once.
-func (c *Client) Run(ctx context.Context) {
-	settled := make(chan struct{})
-	go func() {
-		defer close(settled)
-		c.settleUntil(ctx)
-	}()
-	defer func() { <-settled }()
-	for ctx.Err() == nil {
-		pause := c.beat(ctx)
-		select {
-		case <-ctx.Done():
-		case <-c.wake:
-		case <-time.After(pause):
-		}
-	}
+	// draws counts the draws; the client's mutex guards it.
+	draws int64
 }
 
 // ConfigChanged makes Run report the new configuration at once instead of with the next heartbeat.
-func (c *Client) ConfigChanged() { c.wakeRun() }
-
-func (c *Client) wakeRun() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
+func (c *Client) ConfigChanged() { wake(c.wake) }
 
 // Ready reports whether the client ever had a session. It stays true while the ledger is away, so that callers are told why they
 // are refused.
@@ -75,14 +53,80 @@ func (c *Client) beat(ctx context.Context) time.Duration {
 	}
 	current := c.currentSession()
 	if current == nil || !slices.Equal(current.routes, routes) {
-		return c.paced(c.open(ctx, routes))
+		return c.paced(c.openSession(ctx, routes))
 	}
-	request := &ledgerpb.HeartbeatRequest{Session: current.pb, ConfigHash: c.options.ConfigHash(), SettledBelow: c.settledBelow()}
+	// The ledger had the budgets of a configuration before the proxy had the configuration. So once a heartbeat that began after it was
+	// taken up has told of the accounts, it is in force, and not before.
+	config := c.options.ConfigHash()
+	request := &ledgerpb.HeartbeatRequest{Session: current.pb, ConfigHash: c.announced, InFlight: c.inFlight()}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err := c.rpc.Heartbeat(ctx, request)
+	response, err := c.rpc.Heartbeat(ctx, request)
 	c.dropIfUnknown(current, err)
+	if err == nil {
+		c.takePulse(response)
+		if c.announced != config {
+			c.announced = config
+			wake(c.wake)
+		}
+	}
 	return c.paced(err)
+}
+
+// maxBeatBytes is about how long a heartbeat is at most; the ledger accepts more.
+const maxBeatBytes = 128 << 10
+
+// inFlight is what requests under way can cost. It is only shown: what does not fit is left out.
+func (c *Client) inFlight() []*ledgerpb.InFlight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var messages []*ledgerpb.InFlight
+	bytes := 0
+	for key, payer := range c.purse.spenders {
+		if bytes += len(key.route.Namespace) + len(key.route.Name) + len(key.consumer) + 32; bytes > maxBeatBytes {
+			break
+		}
+		if !payer.inFlight.IsZero() {
+			messages = append(messages, &ledgerpb.InFlight{
+				Route:         &ledgerpb.RouteRef{Namespace: key.route.Namespace, Name: key.route.Name},
+				Consumer:      key.consumer,
+				AmountNanoUsd: min(payer.inFlight.Nano(), 2*maxAmount.Nano()-2*money.NanoPerUSD),
+			})
+		}
+	}
+	return messages
+}
+
+// takePulse does what the ledger's answer to a heartbeat asks for, and gives back what nobody here needs.
+func (c *Client) takePulse(response *ledgerpb.HeartbeatResponse) {
+	versions := make(map[Route]int64, len(response.GetVersions()))
+	for _, one := range response.GetVersions() {
+		versions[Route{Namespace: one.GetRoute().GetNamespace(), Name: one.GetRoute().GetName()}] = one.GetVersion()
+	}
+	owed := c.book.owed()
+	c.mu.Lock()
+	now := c.options.Now()
+	c.hearClock(now, response.GetNow())
+	if owed == 0 {
+		c.purse.forgetLeases(now)
+	}
+	var returned []charge //nolint:prealloc // Mostly nothing goes back.
+	for _, route := range c.purse.outdated(versions) {
+		returned = append(returned, c.purse.forgetRoute(now, route)...)
+	}
+	for _, lease := range response.GetRecall() {
+		returned = append(returned, c.purse.recall(now, lease)...)
+	}
+	returned = append(returned, c.purse.tidy(now)...)
+	c.mu.Unlock()
+	c.giveBack(returned)
+}
+
+// hearClock notes the ledger's clock. The caller holds the mutex.
+func (c *Client) hearClock(now time.Time, said *timestamppb.Timestamp) {
+	if said != nil {
+		c.clock, c.heardAt = said.AsTime(), now
+	}
 }
 
 // paced turns the outcome of a heartbeat or an opening into the pause before the next, and logs the first failure and the recovery.
@@ -104,30 +148,47 @@ func (c *Client) paced(err error) time.Duration {
 	return 0
 }
 
-// open asks for a session and announces what is served right away, so that the ledger never has to wait a heartbeat to know it.
-func (c *Client) open(ctx context.Context, routes []Route) error {
+// openSession opens a session and announces what is served right away, so that the ledger never has to wait a heartbeat to know it.
+func (c *Client) openSession(ctx context.Context, routes []Route) error {
+	response, err := c.callOpen(ctx, c.journal.ProxyID(), routes)
+	if err != nil {
+		return err
+	}
+	applied := uint64(max(response.GetApplied(), 0))
+	if err := c.book.startAt(applied); err != nil {
+		return c.astray(err, applied)
+	}
+	opened := &session{pb: response.GetSession(), routes: slices.Clone(routes), interval: response.GetHeartbeatInterval().AsDuration()}
+	c.mu.Lock()
+	c.hearClock(c.options.Now(), response.GetNow())
+	c.mu.Unlock()
+	c.setSession(opened)
+	c.logger.Info("session with the ledger opened", slog.Int64("epoch", opened.pb.GetEpoch()))
+	wake(c.wake)
+	wake(c.owe)
+	wake(c.want)
+	return nil
+}
+
+func (c *Client) callOpen(ctx context.Context, proxyID string, routes []Route) (*ledgerpb.OpenSessionResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	authorized, err := c.authorized(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	request := &ledgerpb.OpenSessionRequest{ProxyId: c.options.ProxyID, Instance: c.options.Instance}
+	request := &ledgerpb.OpenSessionRequest{ProxyId: proxyID, Instance: c.options.Instance}
 	for _, route := range routes {
 		request.Routes = append(request.Routes, &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name})
 	}
 	response, err := c.rpc.OpenSession(authorized, request)
 	if err != nil {
-		return fmt.Errorf("opening a session: %w", err)
+		return nil, fmt.Errorf("opening a session: %w", err)
 	}
-	opened := &session{pb: response.GetSession(), routes: slices.Clone(routes), interval: response.GetHeartbeatInterval().AsDuration()}
-	c.setSession(opened)
-	c.logger.Info("session with the ledger opened", slog.Int64("epoch", opened.pb.GetEpoch()))
-	c.wakeRun()
-	return nil
+	return response, nil
 }
 
-// authorized returns ctx with the bearer token that OpenSession and Reserve need.
+// authorized returns ctx with the bearer token that OpenSession and Draw need.
 func (c *Client) authorized(ctx context.Context) (context.Context, error) {
 	token, err := c.options.Token(ctx)
 	if err != nil {
@@ -177,5 +238,5 @@ func (c *Client) dropIfUnknown(used *session, err error) {
 	}
 	c.logger.Warn("the ledger does not know the session any more; opening another", slog.Any("error", err))
 	c.setSession(nil)
-	c.wakeRun()
+	wake(c.wake)
 }

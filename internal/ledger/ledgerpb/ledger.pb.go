@@ -141,7 +141,7 @@ const (
 	Denial_REASON_UNSPECIFIED Denial_Reason = 0
 	// REASON_EXHAUSTED: what is spent leaves too little for this request.
 	Denial_REASON_EXHAUSTED Denial_Reason = 1
-	// REASON_HELD: the money is there, but other requests hold it now.
+	// REASON_HELD: the money is there, but it is out with other proxies or held by other requests now.
 	Denial_REASON_HELD Denial_Reason = 2
 )
 
@@ -183,7 +183,7 @@ func (x Denial_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Denial_Reason.Descriptor instead.
 func (Denial_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{8, 0}
+	return file_ledger_proto_rawDescGZIP(), []int{14, 0}
 }
 
 type Settlement_Certainty int32
@@ -192,7 +192,7 @@ const (
 	Settlement_CERTAINTY_UNSPECIFIED Settlement_Certainty = 0
 	// CERTAINTY_EXACT: the upstream said what it cost.
 	Settlement_CERTAINTY_EXACT Settlement_Certainty = 1
-	// CERTAINTY_UNCERTAIN: the attempt was sent and its cost is not known; the amount is what the hold allowed.
+	// CERTAINTY_UNCERTAIN: the attempt was sent and its cost is not known; the amount is what was held for it.
 	Settlement_CERTAINTY_UNCERTAIN Settlement_Certainty = 2
 )
 
@@ -234,7 +234,7 @@ func (x Settlement_Certainty) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Settlement_Certainty.Descriptor instead.
 func (Settlement_Certainty) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{10, 0}
+	return file_ledger_proto_rawDescGZIP(), []int{17, 0}
 }
 
 type RouteRef struct {
@@ -292,7 +292,7 @@ func (x *RouteRef) GetName() string {
 // Session identifies a proxy process to the ledger. The ledger issues epoch and token when the session opens.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// proxy_id is random (128 bits, hex) and lives as long as the proxy's own records of its holds.
+	// proxy_id is random (128 bits, hex) and lives as long as the proxy's journal.
 	ProxyId string `protobuf:"bytes,1,opt,name=proxy_id,json=proxyId,proto3" json:"proxy_id,omitempty"`
 	// epoch counts the sessions of this proxy.
 	Epoch int64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -419,8 +419,12 @@ type OpenSessionResponse struct {
 	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	// heartbeat_interval is how often the ledger wants to hear from the proxy.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// applied is the number of the last record of the proxy's log that is in the books. The proxy sends what follows.
+	Applied int64 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
+	// now is the ledger's clock.
+	Now           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OpenSessionResponse) Reset() {
@@ -467,13 +471,27 @@ func (x *OpenSessionResponse) GetHeartbeatInterval() *durationpb.Duration {
 	return nil
 }
 
+func (x *OpenSessionResponse) GetApplied() int64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *OpenSessionResponse) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
 type HeartbeatRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	// config_hash is the hash of the configuration that the proxy serves now; empty before the first.
 	ConfigHash string `protobuf:"bytes,2,opt,name=config_hash,json=configHash,proto3" json:"config_hash,omitempty"`
-	// settled_below lets the ledger forget: the settlement of every hold of this epoch with a lower sequence was acknowledged, and none will be sent again.
-	SettledBelow  uint64 `protobuf:"varint,3,opt,name=settled_below,json=settledBelow,proto3" json:"settled_below,omitempty"`
+	// in_flight is what the requests under way can cost at most.
+	InFlight      []*InFlight `protobuf:"bytes,3,rep,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -522,22 +540,88 @@ func (x *HeartbeatRequest) GetConfigHash() string {
 	return ""
 }
 
-func (x *HeartbeatRequest) GetSettledBelow() uint64 {
+func (x *HeartbeatRequest) GetInFlight() []*InFlight {
 	if x != nil {
-		return x.SettledBelow
+		return x.InFlight
+	}
+	return nil
+}
+
+type InFlight struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Consumer      string                 `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	AmountNanoUsd int64                  `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InFlight) Reset() {
+	*x = InFlight{}
+	mi := &file_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InFlight) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InFlight) ProtoMessage() {}
+
+func (x *InFlight) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InFlight.ProtoReflect.Descriptor instead.
+func (*InFlight) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *InFlight) GetRoute() *RouteRef {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *InFlight) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *InFlight) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
 	}
 	return 0
 }
 
 type HeartbeatResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// versions are those of the session's routes. Where one has changed, the route has other accounts: the proxy gives back what it drew for it.
+	Versions []*RouteVersion `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`
+	// recall are the leases of which the proxy gives back what it does not need, because others were refused.
+	Recall []int64 `protobuf:"varint,2,rep,packed,name=recall,proto3" json:"recall,omitempty"`
+	// now is the ledger's clock.
+	Now           *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_ledger_proto_msgTypes[5]
+	mi := &file_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +633,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[5]
+	mi := &file_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,37 +646,53 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{5}
+	return file_ledger_proto_rawDescGZIP(), []int{6}
 }
 
-type ReserveRequest struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	// sequence numbers the holds of this epoch, from 1. A repeated call with the same number holds once. A refusal leaves no trace: repeated, it is decided anew.
-	Sequence uint64    `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Route    *RouteRef `protobuf:"bytes,3,opt,name=route,proto3" json:"route,omitempty"`
-	Consumer string    `protobuf:"bytes,4,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	// amount is the worst case of the attempt, in nano-USD.
-	AmountNanoUsd int64 `protobuf:"varint,5,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+func (x *HeartbeatResponse) GetVersions() []*RouteVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *HeartbeatResponse) GetRecall() []int64 {
+	if x != nil {
+		return x.Recall
+	}
+	return nil
+}
+
+func (x *HeartbeatResponse) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+type RouteVersion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReserveRequest) Reset() {
-	*x = ReserveRequest{}
-	mi := &file_ledger_proto_msgTypes[6]
+func (x *RouteVersion) Reset() {
+	*x = RouteVersion{}
+	mi := &file_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReserveRequest) String() string {
+func (x *RouteVersion) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReserveRequest) ProtoMessage() {}
+func (*RouteVersion) ProtoMessage() {}
 
-func (x *ReserveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[6]
+func (x *RouteVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,69 +703,53 @@ func (x *ReserveRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReserveRequest.ProtoReflect.Descriptor instead.
-func (*ReserveRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{6}
+// Deprecated: Use RouteVersion.ProtoReflect.Descriptor instead.
+func (*RouteVersion) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *ReserveRequest) GetSession() *Session {
-	if x != nil {
-		return x.Session
-	}
-	return nil
-}
-
-func (x *ReserveRequest) GetSequence() uint64 {
-	if x != nil {
-		return x.Sequence
-	}
-	return 0
-}
-
-func (x *ReserveRequest) GetRoute() *RouteRef {
+func (x *RouteVersion) GetRoute() *RouteRef {
 	if x != nil {
 		return x.Route
 	}
 	return nil
 }
 
-func (x *ReserveRequest) GetConsumer() string {
+func (x *RouteVersion) GetVersion() int64 {
 	if x != nil {
-		return x.Consumer
-	}
-	return ""
-}
-
-func (x *ReserveRequest) GetAmountNanoUsd() int64 {
-	if x != nil {
-		return x.AmountNanoUsd
+		return x.Version
 	}
 	return 0
 }
 
-type ReserveResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// denial is absent when the money is held.
-	Denial        *Denial `protobuf:"bytes,1,opt,name=denial,proto3" json:"denial,omitempty"`
+type DrawRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// sequence counts the draws of the session from 1; one is under way at a time. A draw whose sequence is not above the last one leases nothing, and is answered with
+	// what was leased so far.
+	Sequence int64     `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Demands  []*Demand `protobuf:"bytes,3,rep,name=demands,proto3" json:"demands,omitempty"`
+	// after is the number of the last record that the proxy had written when it drew. FAILED_PRECONDITION if the proxy has given everything back since.
+	After         int64 `protobuf:"varint,4,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReserveResponse) Reset() {
-	*x = ReserveResponse{}
-	mi := &file_ledger_proto_msgTypes[7]
+func (x *DrawRequest) Reset() {
+	*x = DrawRequest{}
+	mi := &file_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReserveResponse) String() string {
+func (x *DrawRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReserveResponse) ProtoMessage() {}
+func (*DrawRequest) ProtoMessage() {}
 
-func (x *ReserveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[7]
+func (x *DrawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,19 +760,395 @@ func (x *ReserveResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReserveResponse.ProtoReflect.Descriptor instead.
-func (*ReserveResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{7}
+// Deprecated: Use DrawRequest.ProtoReflect.Descriptor instead.
+func (*DrawRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *ReserveResponse) GetDenial() *Denial {
+func (x *DrawRequest) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *DrawRequest) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *DrawRequest) GetDemands() []*Demand {
+	if x != nil {
+		return x.Demands
+	}
+	return nil
+}
+
+func (x *DrawRequest) GetAfter() int64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// Demand is what a proxy needs for one request, and what it would like to have ahead of need.
+type Demand struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Route    *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Consumer string                 `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// amount is the worst case of the request. It is needed in every account of the route and of the consumer that denies.
+	AmountNanoUsd int64 `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	// have is what the proxy has put aside for the request from its leases.
+	Have []*Charge `protobuf:"bytes,4,rep,name=have,proto3" json:"have,omitempty"`
+	// want is what the proxy would like on top in each account.
+	WantNanoUsd   int64 `protobuf:"varint,5,opt,name=want_nano_usd,json=wantNanoUsd,proto3" json:"want_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Demand) Reset() {
+	*x = Demand{}
+	mi := &file_ledger_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Demand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Demand) ProtoMessage() {}
+
+func (x *Demand) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Demand.ProtoReflect.Descriptor instead.
+func (*Demand) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Demand) GetRoute() *RouteRef {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *Demand) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *Demand) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
+	}
+	return 0
+}
+
+func (x *Demand) GetHave() []*Charge {
+	if x != nil {
+		return x.Have
+	}
+	return nil
+}
+
+func (x *Demand) GetWantNanoUsd() int64 {
+	if x != nil {
+		return x.WantNanoUsd
+	}
+	return 0
+}
+
+// Charge is an amount of a lease.
+type Charge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         int64                  `protobuf:"varint,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	AmountNanoUsd int64                  `protobuf:"varint,2,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Charge) Reset() {
+	*x = Charge{}
+	mi := &file_ledger_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Charge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Charge) ProtoMessage() {}
+
+func (x *Charge) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Charge.ProtoReflect.Descriptor instead.
+func (*Charge) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Charge) GetLease() int64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *Charge) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
+	}
+	return 0
+}
+
+type DrawResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// answers are one for each demand, in their order.
+	Answers       []*Answer `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawResponse) Reset() {
+	*x = DrawResponse{}
+	mi := &file_ledger_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawResponse) ProtoMessage() {}
+
+func (x *DrawResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawResponse.ProtoReflect.Descriptor instead.
+func (*DrawResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DrawResponse) GetAnswers() []*Answer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+type Answer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// problem says why the demand cannot be met at all; empty if it can.
+	Problem string `protobuf:"bytes,1,opt,name=problem,proto3" json:"problem,omitempty"`
+	// denial is absent when the need is met.
+	Denial *Denial `protobuf:"bytes,2,opt,name=denial,proto3" json:"denial,omitempty"`
+	// version is that of the route whose accounts these are.
+	Version int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// leases are those of the proxy in every account of the demand that denies.
+	Leases        []*Lease `protobuf:"bytes,4,rep,name=leases,proto3" json:"leases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_ledger_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Answer) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Answer) GetDenial() *Denial {
 	if x != nil {
 		return x.Denial
 	}
 	return nil
 }
 
-// Denial says why a hold was refused.
+func (x *Answer) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Answer) GetLeases() []*Lease {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+// Lease is money of one account, in one window, that is out with one proxy.
+type Lease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// granted is all that was ever leased under this id.
+	GrantedNanoUsd int64 `protobuf:"varint,2,opt,name=granted_nano_usd,json=grantedNanoUsd,proto3" json:"granted_nano_usd,omitempty"`
+	// valid_for is for how long the lease can be spent from; absent if without end. A proxy counts it from the moment at which it asked.
+	ValidFor     *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
+	Budget       *BudgetRef           `protobuf:"bytes,4,opt,name=budget,proto3" json:"budget,omitempty"`
+	LimitNanoUsd int64                `protobuf:"varint,5,opt,name=limit_nano_usd,json=limitNanoUsd,proto3" json:"limit_nano_usd,omitempty"`
+	// remaining is the limit less what is spent, free what could still be leased. Either may be negative.
+	RemainingNanoUsd int64 `protobuf:"varint,6,opt,name=remaining_nano_usd,json=remainingNanoUsd,proto3" json:"remaining_nano_usd,omitempty"`
+	FreeNanoUsd      int64 `protobuf:"varint,7,opt,name=free_nano_usd,json=freeNanoUsd,proto3" json:"free_nano_usd,omitempty"`
+	// sharers is how many proxies serve the route now.
+	Sharers       int32 `protobuf:"varint,8,opt,name=sharers,proto3" json:"sharers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_ledger_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Lease) GetId() int64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Lease) GetGrantedNanoUsd() int64 {
+	if x != nil {
+		return x.GrantedNanoUsd
+	}
+	return 0
+}
+
+func (x *Lease) GetValidFor() *durationpb.Duration {
+	if x != nil {
+		return x.ValidFor
+	}
+	return nil
+}
+
+func (x *Lease) GetBudget() *BudgetRef {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *Lease) GetLimitNanoUsd() int64 {
+	if x != nil {
+		return x.LimitNanoUsd
+	}
+	return 0
+}
+
+func (x *Lease) GetRemainingNanoUsd() int64 {
+	if x != nil {
+		return x.RemainingNanoUsd
+	}
+	return 0
+}
+
+func (x *Lease) GetFreeNanoUsd() int64 {
+	if x != nil {
+		return x.FreeNanoUsd
+	}
+	return 0
+}
+
+func (x *Lease) GetSharers() int32 {
+	if x != nil {
+		return x.Sharers
+	}
+	return 0
+}
+
+// Denial says why a demand was refused.
 type Denial struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Reason       Denial_Reason          `protobuf:"varint,1,opt,name=reason,proto3,enum=modelroute.ledger.v1.Denial_Reason" json:"reason,omitempty"`
@@ -704,7 +1164,7 @@ type Denial struct {
 
 func (x *Denial) Reset() {
 	*x = Denial{}
-	mi := &file_ledger_proto_msgTypes[8]
+	mi := &file_ledger_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +1176,7 @@ func (x *Denial) String() string {
 func (*Denial) ProtoMessage() {}
 
 func (x *Denial) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[8]
+	mi := &file_ledger_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +1189,7 @@ func (x *Denial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Denial.ProtoReflect.Descriptor instead.
 func (*Denial) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{8}
+	return file_ledger_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Denial) GetReason() Denial_Reason {
@@ -778,7 +1238,7 @@ type BudgetRef struct {
 
 func (x *BudgetRef) Reset() {
 	*x = BudgetRef{}
-	mi := &file_ledger_proto_msgTypes[9]
+	mi := &file_ledger_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +1250,7 @@ func (x *BudgetRef) String() string {
 func (*BudgetRef) ProtoMessage() {}
 
 func (x *BudgetRef) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[9]
+	mi := &file_ledger_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +1263,7 @@ func (x *BudgetRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRef.ProtoReflect.Descriptor instead.
 func (*BudgetRef) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{9}
+	return file_ledger_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BudgetRef) GetConsumer() string {
@@ -820,24 +1280,126 @@ func (x *BudgetRef) GetName() string {
 	return ""
 }
 
-type Settlement struct {
+// Record is an entry of a proxy's log.
+type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// epoch and sequence name the hold; the epoch may be an earlier one of the same proxy.
-	Epoch    int64  `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// amount is what the attempt cost. 0 gives the whole hold back. It may exceed the hold: debts are real.
-	AmountNanoUsd int64                `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
-	Certainty     Settlement_Certainty `protobuf:"varint,4,opt,name=certainty,proto3,enum=modelroute.ledger.v1.Settlement_Certainty" json:"certainty,omitempty"`
-	// route and consumer are those of the hold. They let the ledger book a settlement whose hold it never saw or has lost, so that no bill is lost.
-	Route         *RouteRef `protobuf:"bytes,5,opt,name=route,proto3" json:"route,omitempty"`
-	Consumer      string    `protobuf:"bytes,6,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*Record_Settlement
+	//	*Record_Returned
+	//	*Record_ReleaseAll
+	Kind          isRecord_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Record) Reset() {
+	*x = Record{}
+	mi := &file_ledger_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Record) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Record) ProtoMessage() {}
+
+func (x *Record) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Record.ProtoReflect.Descriptor instead.
+func (*Record) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Record) GetKind() isRecord_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *Record) GetSettlement() *Settlement {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Settlement); ok {
+			return x.Settlement
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetReturned() *Charge {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_Returned); ok {
+			return x.Returned
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetReleaseAll() bool {
+	if x != nil {
+		if x, ok := x.Kind.(*Record_ReleaseAll); ok {
+			return x.ReleaseAll
+		}
+	}
+	return false
+}
+
+type isRecord_Kind interface {
+	isRecord_Kind()
+}
+
+type Record_Settlement struct {
+	Settlement *Settlement `protobuf:"bytes,1,opt,name=settlement,proto3,oneof"`
+}
+
+type Record_Returned struct {
+	// returned gives an amount of a lease back.
+	Returned *Charge `protobuf:"bytes,2,opt,name=returned,proto3,oneof"`
+}
+
+type Record_ReleaseAll struct {
+	// release_all gives everything back that is out with the proxy, because nothing is under way there.
+	ReleaseAll bool `protobuf:"varint,3,opt,name=release_all,json=releaseAll,proto3,oneof"`
+}
+
+func (*Record_Settlement) isRecord_Kind() {}
+
+func (*Record_Returned) isRecord_Kind() {}
+
+func (*Record_ReleaseAll) isRecord_Kind() {}
+
+// Settlement is what one attempt at an upstream cost.
+type Settlement struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Route    *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Consumer string                 `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// opened_at is when the money was held, by the ledger's clock as far as the proxy knows it.
+	OpenedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=opened_at,json=openedAt,proto3" json:"opened_at,omitempty"`
+	// amount is what the attempt cost. It may exceed what was held: debts are real.
+	AmountNanoUsd int64                `protobuf:"varint,4,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	Certainty     Settlement_Certainty `protobuf:"varint,5,opt,name=certainty,proto3,enum=modelroute.ledger.v1.Settlement_Certainty" json:"certainty,omitempty"`
+	// charges are what is taken off the leases that the attempt was held in.
+	Charges       []*Charge `protobuf:"bytes,6,rep,name=charges,proto3" json:"charges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settlement) Reset() {
 	*x = Settlement{}
-	mi := &file_ledger_proto_msgTypes[10]
+	mi := &file_ledger_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +1411,7 @@ func (x *Settlement) String() string {
 func (*Settlement) ProtoMessage() {}
 
 func (x *Settlement) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[10]
+	mi := &file_ledger_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,35 +1424,7 @@ func (x *Settlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settlement.ProtoReflect.Descriptor instead.
 func (*Settlement) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *Settlement) GetEpoch() int64 {
-	if x != nil {
-		return x.Epoch
-	}
-	return 0
-}
-
-func (x *Settlement) GetSequence() uint64 {
-	if x != nil {
-		return x.Sequence
-	}
-	return 0
-}
-
-func (x *Settlement) GetAmountNanoUsd() int64 {
-	if x != nil {
-		return x.AmountNanoUsd
-	}
-	return 0
-}
-
-func (x *Settlement) GetCertainty() Settlement_Certainty {
-	if x != nil {
-		return x.Certainty
-	}
-	return Settlement_CERTAINTY_UNSPECIFIED
+	return file_ledger_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Settlement) GetRoute() *RouteRef {
@@ -907,29 +1441,59 @@ func (x *Settlement) GetConsumer() string {
 	return ""
 }
 
-type SettleRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	Settlements   []*Settlement          `protobuf:"bytes,2,rep,name=settlements,proto3" json:"settlements,omitempty"`
+func (x *Settlement) GetOpenedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenedAt
+	}
+	return nil
+}
+
+func (x *Settlement) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
+	}
+	return 0
+}
+
+func (x *Settlement) GetCertainty() Settlement_Certainty {
+	if x != nil {
+		return x.Certainty
+	}
+	return Settlement_CERTAINTY_UNSPECIFIED
+}
+
+func (x *Settlement) GetCharges() []*Charge {
+	if x != nil {
+		return x.Charges
+	}
+	return nil
+}
+
+type AppendRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// first is the number of the first record; records are numbered from 1 over the whole life of the proxy.
+	First         int64     `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	Records       []*Record `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SettleRequest) Reset() {
-	*x = SettleRequest{}
-	mi := &file_ledger_proto_msgTypes[11]
+func (x *AppendRequest) Reset() {
+	*x = AppendRequest{}
+	mi := &file_ledger_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SettleRequest) String() string {
+func (x *AppendRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SettleRequest) ProtoMessage() {}
+func (*AppendRequest) ProtoMessage() {}
 
-func (x *SettleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[11]
+func (x *AppendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,47 +1504,55 @@ func (x *SettleRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SettleRequest.ProtoReflect.Descriptor instead.
-func (*SettleRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{11}
+// Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
+func (*AppendRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *SettleRequest) GetSession() *Session {
+func (x *AppendRequest) GetSession() *Session {
 	if x != nil {
 		return x.Session
 	}
 	return nil
 }
 
-func (x *SettleRequest) GetSettlements() []*Settlement {
+func (x *AppendRequest) GetFirst() int64 {
 	if x != nil {
-		return x.Settlements
+		return x.First
+	}
+	return 0
+}
+
+func (x *AppendRequest) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
 	}
 	return nil
 }
 
-// SettleResponse means that every settlement of the request is on disk. Each counts once, however often it is sent.
-type SettleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+type AppendResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// applied is the number of the last record that is in the books and on disk. Where it is below first - 1, records are missing before these and none was applied.
+	Applied       int64 `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SettleResponse) Reset() {
-	*x = SettleResponse{}
-	mi := &file_ledger_proto_msgTypes[12]
+func (x *AppendResponse) Reset() {
+	*x = AppendResponse{}
+	mi := &file_ledger_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SettleResponse) String() string {
+func (x *AppendResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SettleResponse) ProtoMessage() {}
+func (*AppendResponse) ProtoMessage() {}
 
-func (x *SettleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[12]
+func (x *AppendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,9 +1563,16 @@ func (x *SettleResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SettleResponse.ProtoReflect.Descriptor instead.
-func (*SettleResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{12}
+// Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
+func (*AppendResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AppendResponse) GetApplied() int64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
 }
 
 type Budget struct {
@@ -1010,7 +1589,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_ledger_proto_msgTypes[13]
+	mi := &file_ledger_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1601,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[13]
+	mi := &file_ledger_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1614,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{13}
+	return file_ledger_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Budget) GetRef() *BudgetRef {
@@ -1088,7 +1667,7 @@ type PutRouteRequest struct {
 
 func (x *PutRouteRequest) Reset() {
 	*x = PutRouteRequest{}
-	mi := &file_ledger_proto_msgTypes[14]
+	mi := &file_ledger_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1679,7 @@ func (x *PutRouteRequest) String() string {
 func (*PutRouteRequest) ProtoMessage() {}
 
 func (x *PutRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[14]
+	mi := &file_ledger_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1692,7 @@ func (x *PutRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRouteRequest.ProtoReflect.Descriptor instead.
 func (*PutRouteRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{14}
+	return file_ledger_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PutRouteRequest) GetRoute() *RouteRef {
@@ -1152,7 +1731,7 @@ type PutRouteResponse struct {
 
 func (x *PutRouteResponse) Reset() {
 	*x = PutRouteResponse{}
-	mi := &file_ledger_proto_msgTypes[15]
+	mi := &file_ledger_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1743,7 @@ func (x *PutRouteResponse) String() string {
 func (*PutRouteResponse) ProtoMessage() {}
 
 func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[15]
+	mi := &file_ledger_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1756,7 @@ func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRouteResponse.ProtoReflect.Descriptor instead.
 func (*PutRouteResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{15}
+	return file_ledger_proto_rawDescGZIP(), []int{22}
 }
 
 type ListUsageRequest struct {
@@ -1188,7 +1767,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_ledger_proto_msgTypes[16]
+	mi := &file_ledger_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1779,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[16]
+	mi := &file_ledger_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1792,7 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{16}
+	return file_ledger_proto_rawDescGZIP(), []int{23}
 }
 
 type ListUsageResponse struct {
@@ -1225,7 +1804,7 @@ type ListUsageResponse struct {
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_ledger_proto_msgTypes[17]
+	mi := &file_ledger_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1816,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[17]
+	mi := &file_ledger_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1829,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{17}
+	return file_ledger_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListUsageResponse) GetRoutes() []*RouteUsage {
@@ -1267,15 +1846,17 @@ type Spend struct {
 	SettledNanoUsd int64 `protobuf:"varint,1,opt,name=settled_nano_usd,json=settledNanoUsd,proto3" json:"settled_nano_usd,omitempty"`
 	// uncertain counts as spent until it is known better.
 	UncertainNanoUsd int64 `protobuf:"varint,2,opt,name=uncertain_nano_usd,json=uncertainNanoUsd,proto3" json:"uncertain_nano_usd,omitempty"`
-	// held is the worst case of the requests in flight.
-	HeldNanoUsd   int64 `protobuf:"varint,3,opt,name=held_nano_usd,json=heldNanoUsd,proto3" json:"held_nano_usd,omitempty"`
+	// held is the worst case of the requests in flight, as of the last heartbeats.
+	HeldNanoUsd int64 `protobuf:"varint,3,opt,name=held_nano_usd,json=heldNanoUsd,proto3" json:"held_nano_usd,omitempty"`
+	// leased is what is out with proxies and not reported yet.
+	LeasedNanoUsd int64 `protobuf:"varint,4,opt,name=leased_nano_usd,json=leasedNanoUsd,proto3" json:"leased_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Spend) Reset() {
 	*x = Spend{}
-	mi := &file_ledger_proto_msgTypes[18]
+	mi := &file_ledger_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1868,7 @@ func (x *Spend) String() string {
 func (*Spend) ProtoMessage() {}
 
 func (x *Spend) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[18]
+	mi := &file_ledger_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1881,7 @@ func (x *Spend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spend.ProtoReflect.Descriptor instead.
 func (*Spend) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{18}
+	return file_ledger_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Spend) GetSettledNanoUsd() int64 {
@@ -1324,6 +1905,13 @@ func (x *Spend) GetHeldNanoUsd() int64 {
 	return 0
 }
 
+func (x *Spend) GetLeasedNanoUsd() int64 {
+	if x != nil {
+		return x.LeasedNanoUsd
+	}
+	return 0
+}
+
 type BudgetUsage struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Budget *Budget                `protobuf:"bytes,1,opt,name=budget,proto3" json:"budget,omitempty"`
@@ -1340,7 +1928,7 @@ type BudgetUsage struct {
 
 func (x *BudgetUsage) Reset() {
 	*x = BudgetUsage{}
-	mi := &file_ledger_proto_msgTypes[19]
+	mi := &file_ledger_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1940,7 @@ func (x *BudgetUsage) String() string {
 func (*BudgetUsage) ProtoMessage() {}
 
 func (x *BudgetUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[19]
+	mi := &file_ledger_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1953,7 @@ func (x *BudgetUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetUsage.ProtoReflect.Descriptor instead.
 func (*BudgetUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{19}
+	return file_ledger_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BudgetUsage) GetBudget() *Budget {
@@ -1414,7 +2002,7 @@ type ConsumerUsage struct {
 
 func (x *ConsumerUsage) Reset() {
 	*x = ConsumerUsage{}
-	mi := &file_ledger_proto_msgTypes[20]
+	mi := &file_ledger_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1426,7 +2014,7 @@ func (x *ConsumerUsage) String() string {
 func (*ConsumerUsage) ProtoMessage() {}
 
 func (x *ConsumerUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[20]
+	mi := &file_ledger_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1439,7 +2027,7 @@ func (x *ConsumerUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerUsage.ProtoReflect.Descriptor instead.
 func (*ConsumerUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{20}
+	return file_ledger_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ConsumerUsage) GetName() string {
@@ -1476,7 +2064,7 @@ type RouteUsage struct {
 
 func (x *RouteUsage) Reset() {
 	*x = RouteUsage{}
-	mi := &file_ledger_proto_msgTypes[21]
+	mi := &file_ledger_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +2076,7 @@ func (x *RouteUsage) String() string {
 func (*RouteUsage) ProtoMessage() {}
 
 func (x *RouteUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[21]
+	mi := &file_ledger_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +2089,7 @@ func (x *RouteUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteUsage.ProtoReflect.Descriptor instead.
 func (*RouteUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{21}
+	return file_ledger_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RouteUsage) GetRoute() *RouteRef {
@@ -1552,7 +2140,7 @@ type ProxyStatus struct {
 
 func (x *ProxyStatus) Reset() {
 	*x = ProxyStatus{}
-	mi := &file_ledger_proto_msgTypes[22]
+	mi := &file_ledger_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +2152,7 @@ func (x *ProxyStatus) String() string {
 func (*ProxyStatus) ProtoMessage() {}
 
 func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[22]
+	mi := &file_ledger_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +2165,7 @@ func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyStatus.ProtoReflect.Descriptor instead.
 func (*ProxyStatus) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{22}
+	return file_ledger_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ProxyStatus) GetProxyId() string {
@@ -1608,6 +2196,104 @@ func (x *ProxyStatus) GetLastHeartbeat() *timestamppb.Timestamp {
 	return nil
 }
 
+type ReleaseProxyRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	ProxyId string                 `protobuf:"bytes,1,opt,name=proxy_id,json=proxyId,proto3" json:"proxy_id,omitempty"`
+	// reason is kept with who asked.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseProxyRequest) Reset() {
+	*x = ReleaseProxyRequest{}
+	mi := &file_ledger_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseProxyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseProxyRequest) ProtoMessage() {}
+
+func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseProxyRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseProxyRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ReleaseProxyRequest) GetProxyId() string {
+	if x != nil {
+		return x.ProxyId
+	}
+	return ""
+}
+
+func (x *ReleaseProxyRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ReleaseProxyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// freed is what was out with the proxy.
+	FreedNanoUsd  int64 `protobuf:"varint,1,opt,name=freed_nano_usd,json=freedNanoUsd,proto3" json:"freed_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseProxyResponse) Reset() {
+	*x = ReleaseProxyResponse{}
+	mi := &file_ledger_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseProxyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseProxyResponse) ProtoMessage() {}
+
+func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseProxyResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseProxyResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ReleaseProxyResponse) GetFreedNanoUsd() int64 {
+	if x != nil {
+		return x.FreedNanoUsd
+	}
+	return 0
+}
+
 var File_ledger_proto protoreflect.FileDescriptor
 
 const file_ledger_proto_rawDesc = "" +
@@ -1623,24 +2309,58 @@ const file_ledger_proto_rawDesc = "" +
 	"\x12OpenSessionRequest\x12\x19\n" +
 	"\bproxy_id\x18\x01 \x01(\tR\aproxyId\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x126\n" +
-	"\x06routes\x18\x03 \x03(\v2\x1e.modelroute.ledger.v1.RouteRefR\x06routes\"\x98\x01\n" +
+	"\x06routes\x18\x03 \x03(\v2\x1e.modelroute.ledger.v1.RouteRefR\x06routes\"\xe0\x01\n" +
 	"\x13OpenSessionResponse\x127\n" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12H\n" +
-	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\x91\x01\n" +
+	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x18\n" +
+	"\aapplied\x18\x03 \x01(\x03R\aapplied\x12,\n" +
+	"\x03now\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\xa9\x01\n" +
 	"\x10HeartbeatRequest\x127\n" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x1f\n" +
 	"\vconfig_hash\x18\x02 \x01(\tR\n" +
-	"configHash\x12#\n" +
-	"\rsettled_below\x18\x03 \x01(\x04R\fsettledBelow\"\x13\n" +
-	"\x11HeartbeatResponse\"\xdf\x01\n" +
-	"\x0eReserveRequest\x127\n" +
+	"configHash\x12;\n" +
+	"\tin_flight\x18\x03 \x03(\v2\x1e.modelroute.ledger.v1.InFlightR\binFlight\"\x84\x01\n" +
+	"\bInFlight\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
+	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12&\n" +
+	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\"\x99\x01\n" +
+	"\x11HeartbeatResponse\x12>\n" +
+	"\bversions\x18\x01 \x03(\v2\".modelroute.ledger.v1.RouteVersionR\bversions\x12\x16\n" +
+	"\x06recall\x18\x02 \x03(\x03R\x06recall\x12,\n" +
+	"\x03now\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"^\n" +
+	"\fRouteVersion\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"\xb0\x01\n" +
+	"\vDrawRequest\x127\n" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\x124\n" +
-	"\x05route\x18\x03 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
-	"\bconsumer\x18\x04 \x01(\tR\bconsumer\x12&\n" +
-	"\x0famount_nano_usd\x18\x05 \x01(\x03R\ramountNanoUsd\"G\n" +
-	"\x0fReserveResponse\x124\n" +
-	"\x06denial\x18\x01 \x01(\v2\x1c.modelroute.ledger.v1.DenialR\x06denial\"\xd3\x02\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\x126\n" +
+	"\ademands\x18\x03 \x03(\v2\x1c.modelroute.ledger.v1.DemandR\ademands\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\x03R\x05after\"\xd8\x01\n" +
+	"\x06Demand\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
+	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12&\n" +
+	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\x120\n" +
+	"\x04have\x18\x04 \x03(\v2\x1c.modelroute.ledger.v1.ChargeR\x04have\x12\"\n" +
+	"\rwant_nano_usd\x18\x05 \x01(\x03R\vwantNanoUsd\"F\n" +
+	"\x06Charge\x12\x14\n" +
+	"\x05lease\x18\x01 \x01(\x03R\x05lease\x12&\n" +
+	"\x0famount_nano_usd\x18\x02 \x01(\x03R\ramountNanoUsd\"F\n" +
+	"\fDrawResponse\x126\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1c.modelroute.ledger.v1.AnswerR\aanswers\"\xa7\x01\n" +
+	"\x06Answer\x12\x18\n" +
+	"\aproblem\x18\x01 \x01(\tR\aproblem\x124\n" +
+	"\x06denial\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.DenialR\x06denial\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x03R\aversion\x123\n" +
+	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\xc4\x02\n" +
+	"\x05Lease\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12(\n" +
+	"\x10granted_nano_usd\x18\x02 \x01(\x03R\x0egrantedNanoUsd\x126\n" +
+	"\tvalid_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\x127\n" +
+	"\x06budget\x18\x04 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12$\n" +
+	"\x0elimit_nano_usd\x18\x05 \x01(\x03R\flimitNanoUsd\x12,\n" +
+	"\x12remaining_nano_usd\x18\x06 \x01(\x03R\x10remainingNanoUsd\x12\"\n" +
+	"\rfree_nano_usd\x18\a \x01(\x03R\vfreeNanoUsd\x12\x18\n" +
+	"\asharers\x18\b \x01(\x05R\asharers\"\xd3\x02\n" +
 	"\x06Denial\x12;\n" +
 	"\x06reason\x18\x01 \x01(\x0e2#.modelroute.ledger.v1.Denial.ReasonR\x06reason\x127\n" +
 	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12$\n" +
@@ -1653,23 +2373,33 @@ const file_ledger_proto_rawDesc = "" +
 	"\vREASON_HELD\x10\x02\";\n" +
 	"\tBudgetRef\x12\x1a\n" +
 	"\bconsumer\x18\x01 \x01(\tR\bconsumer\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xd8\x02\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xb3\x01\n" +
+	"\x06Record\x12B\n" +
 	"\n" +
-	"Settlement\x12\x14\n" +
-	"\x05epoch\x18\x01 \x01(\x03R\x05epoch\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12&\n" +
-	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\x12H\n" +
-	"\tcertainty\x18\x04 \x01(\x0e2*.modelroute.ledger.v1.Settlement.CertaintyR\tcertainty\x124\n" +
-	"\x05route\x18\x05 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
-	"\bconsumer\x18\x06 \x01(\tR\bconsumer\"T\n" +
+	"settlement\x18\x01 \x01(\v2 .modelroute.ledger.v1.SettlementH\x00R\n" +
+	"settlement\x12:\n" +
+	"\breturned\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.ChargeH\x00R\breturned\x12!\n" +
+	"\vrelease_all\x18\x03 \x01(\bH\x00R\n" +
+	"releaseAllB\x06\n" +
+	"\x04kind\"\x97\x03\n" +
+	"\n" +
+	"Settlement\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
+	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x127\n" +
+	"\topened_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x12&\n" +
+	"\x0famount_nano_usd\x18\x04 \x01(\x03R\ramountNanoUsd\x12H\n" +
+	"\tcertainty\x18\x05 \x01(\x0e2*.modelroute.ledger.v1.Settlement.CertaintyR\tcertainty\x126\n" +
+	"\acharges\x18\x06 \x03(\v2\x1c.modelroute.ledger.v1.ChargeR\acharges\"T\n" +
 	"\tCertainty\x12\x19\n" +
 	"\x15CERTAINTY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCERTAINTY_EXACT\x10\x01\x12\x17\n" +
-	"\x13CERTAINTY_UNCERTAIN\x10\x02\"\x8c\x01\n" +
-	"\rSettleRequest\x127\n" +
-	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12B\n" +
-	"\vsettlements\x18\x02 \x03(\v2 .modelroute.ledger.v1.SettlementR\vsettlements\"\x10\n" +
-	"\x0eSettleResponse\"\xf9\x01\n" +
+	"\x13CERTAINTY_UNCERTAIN\x10\x02\"\x96\x01\n" +
+	"\rAppendRequest\x127\n" +
+	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x03R\x05first\x126\n" +
+	"\arecords\x18\x03 \x03(\v2\x1c.modelroute.ledger.v1.RecordR\arecords\"*\n" +
+	"\x0eAppendResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\x03R\aapplied\"\xf9\x01\n" +
 	"\x06Budget\x121\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x03ref\x12$\n" +
 	"\x0elimit_nano_usd\x18\x02 \x01(\x03R\flimitNanoUsd\x124\n" +
@@ -1684,11 +2414,12 @@ const file_ledger_proto_rawDesc = "" +
 	"\x10PutRouteResponse\"\x12\n" +
 	"\x10ListUsageRequest\"M\n" +
 	"\x11ListUsageResponse\x128\n" +
-	"\x06routes\x18\x01 \x03(\v2 .modelroute.ledger.v1.RouteUsageR\x06routes\"\x83\x01\n" +
+	"\x06routes\x18\x01 \x03(\v2 .modelroute.ledger.v1.RouteUsageR\x06routes\"\xab\x01\n" +
 	"\x05Spend\x12(\n" +
 	"\x10settled_nano_usd\x18\x01 \x01(\x03R\x0esettledNanoUsd\x12,\n" +
 	"\x12uncertain_nano_usd\x18\x02 \x01(\x03R\x10uncertainNanoUsd\x12\"\n" +
-	"\rheld_nano_usd\x18\x03 \x01(\x03R\vheldNanoUsd\"\x8c\x02\n" +
+	"\rheld_nano_usd\x18\x03 \x01(\x03R\vheldNanoUsd\x12&\n" +
+	"\x0fleased_nano_usd\x18\x04 \x01(\x03R\rleasedNanoUsd\"\x8c\x02\n" +
 	"\vBudgetUsage\x124\n" +
 	"\x06budget\x18\x01 \x01(\v2\x1c.modelroute.ledger.v1.BudgetR\x06budget\x121\n" +
 	"\x05spend\x18\x02 \x01(\v2\x1b.modelroute.ledger.v1.SpendR\x05spend\x12=\n" +
@@ -1712,7 +2443,12 @@ const file_ledger_proto_rawDesc = "" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1f\n" +
 	"\vconfig_hash\x18\x03 \x01(\tR\n" +
 	"configHash\x12A\n" +
-	"\x0elast_heartbeat\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rlastHeartbeat*\x87\x01\n" +
+	"\x0elast_heartbeat\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rlastHeartbeat\"H\n" +
+	"\x13ReleaseProxyRequest\x12\x19\n" +
+	"\bproxy_id\x18\x01 \x01(\tR\aproxyId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"<\n" +
+	"\x14ReleaseProxyResponse\x12$\n" +
+	"\x0efreed_nano_usd\x18\x01 \x01(\x03R\ffreedNanoUsd*\x87\x01\n" +
 	"\x06Period\x12\x16\n" +
 	"\x12PERIOD_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vPERIOD_HOUR\x10\x01\x12\x0e\n" +
@@ -1725,15 +2461,16 @@ const file_ledger_proto_rawDesc = "" +
 	"\vEnforcement\x12\x1b\n" +
 	"\x17ENFORCEMENT_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENFORCEMENT_DENY\x10\x01\x12\x14\n" +
-	"\x10ENFORCEMENT_WARN\x10\x022\xfd\x02\n" +
+	"\x10ENFORCEMENT_WARN\x10\x022\xf4\x02\n" +
 	"\fProxyService\x12b\n" +
 	"\vOpenSession\x12(.modelroute.ledger.v1.OpenSessionRequest\x1a).modelroute.ledger.v1.OpenSessionResponse\x12\\\n" +
-	"\tHeartbeat\x12&.modelroute.ledger.v1.HeartbeatRequest\x1a'.modelroute.ledger.v1.HeartbeatResponse\x12V\n" +
-	"\aReserve\x12$.modelroute.ledger.v1.ReserveRequest\x1a%.modelroute.ledger.v1.ReserveResponse\x12S\n" +
-	"\x06Settle\x12#.modelroute.ledger.v1.SettleRequest\x1a$.modelroute.ledger.v1.SettleResponse2\xc9\x01\n" +
+	"\tHeartbeat\x12&.modelroute.ledger.v1.HeartbeatRequest\x1a'.modelroute.ledger.v1.HeartbeatResponse\x12M\n" +
+	"\x04Draw\x12!.modelroute.ledger.v1.DrawRequest\x1a\".modelroute.ledger.v1.DrawResponse\x12S\n" +
+	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\xb0\x02\n" +
 	"\x0eManagerService\x12Y\n" +
 	"\bPutRoute\x12%.modelroute.ledger.v1.PutRouteRequest\x1a&.modelroute.ledger.v1.PutRouteResponse\x12\\\n" +
-	"\tListUsage\x12&.modelroute.ledger.v1.ListUsageRequest\x1a'.modelroute.ledger.v1.ListUsageResponseBDZBgithub.com/modelroute/modelroute/internal/ledger/ledgerpb;ledgerpbb\x06proto3"
+	"\tListUsage\x12&.modelroute.ledger.v1.ListUsageRequest\x1a'.modelroute.ledger.v1.ListUsageResponse\x12e\n" +
+	"\fReleaseProxy\x12).modelroute.ledger.v1.ReleaseProxyRequest\x1a*.modelroute.ledger.v1.ReleaseProxyResponseBDZBgithub.com/modelroute/modelroute/internal/ledger/ledgerpb;ledgerpbb\x06proto3"
 
 var (
 	file_ledger_proto_rawDescOnce sync.Once
@@ -1748,7 +2485,7 @@ func file_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_ledger_proto_goTypes = []any{
 	(Period)(0),                   // 0: modelroute.ledger.v1.Period
 	(Enforcement)(0),              // 1: modelroute.ledger.v1.Enforcement
@@ -1759,77 +2496,104 @@ var file_ledger_proto_goTypes = []any{
 	(*OpenSessionRequest)(nil),    // 6: modelroute.ledger.v1.OpenSessionRequest
 	(*OpenSessionResponse)(nil),   // 7: modelroute.ledger.v1.OpenSessionResponse
 	(*HeartbeatRequest)(nil),      // 8: modelroute.ledger.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),     // 9: modelroute.ledger.v1.HeartbeatResponse
-	(*ReserveRequest)(nil),        // 10: modelroute.ledger.v1.ReserveRequest
-	(*ReserveResponse)(nil),       // 11: modelroute.ledger.v1.ReserveResponse
-	(*Denial)(nil),                // 12: modelroute.ledger.v1.Denial
-	(*BudgetRef)(nil),             // 13: modelroute.ledger.v1.BudgetRef
-	(*Settlement)(nil),            // 14: modelroute.ledger.v1.Settlement
-	(*SettleRequest)(nil),         // 15: modelroute.ledger.v1.SettleRequest
-	(*SettleResponse)(nil),        // 16: modelroute.ledger.v1.SettleResponse
-	(*Budget)(nil),                // 17: modelroute.ledger.v1.Budget
-	(*PutRouteRequest)(nil),       // 18: modelroute.ledger.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),      // 19: modelroute.ledger.v1.PutRouteResponse
-	(*ListUsageRequest)(nil),      // 20: modelroute.ledger.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),     // 21: modelroute.ledger.v1.ListUsageResponse
-	(*Spend)(nil),                 // 22: modelroute.ledger.v1.Spend
-	(*BudgetUsage)(nil),           // 23: modelroute.ledger.v1.BudgetUsage
-	(*ConsumerUsage)(nil),         // 24: modelroute.ledger.v1.ConsumerUsage
-	(*RouteUsage)(nil),            // 25: modelroute.ledger.v1.RouteUsage
-	(*ProxyStatus)(nil),           // 26: modelroute.ledger.v1.ProxyStatus
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*InFlight)(nil),              // 9: modelroute.ledger.v1.InFlight
+	(*HeartbeatResponse)(nil),     // 10: modelroute.ledger.v1.HeartbeatResponse
+	(*RouteVersion)(nil),          // 11: modelroute.ledger.v1.RouteVersion
+	(*DrawRequest)(nil),           // 12: modelroute.ledger.v1.DrawRequest
+	(*Demand)(nil),                // 13: modelroute.ledger.v1.Demand
+	(*Charge)(nil),                // 14: modelroute.ledger.v1.Charge
+	(*DrawResponse)(nil),          // 15: modelroute.ledger.v1.DrawResponse
+	(*Answer)(nil),                // 16: modelroute.ledger.v1.Answer
+	(*Lease)(nil),                 // 17: modelroute.ledger.v1.Lease
+	(*Denial)(nil),                // 18: modelroute.ledger.v1.Denial
+	(*BudgetRef)(nil),             // 19: modelroute.ledger.v1.BudgetRef
+	(*Record)(nil),                // 20: modelroute.ledger.v1.Record
+	(*Settlement)(nil),            // 21: modelroute.ledger.v1.Settlement
+	(*AppendRequest)(nil),         // 22: modelroute.ledger.v1.AppendRequest
+	(*AppendResponse)(nil),        // 23: modelroute.ledger.v1.AppendResponse
+	(*Budget)(nil),                // 24: modelroute.ledger.v1.Budget
+	(*PutRouteRequest)(nil),       // 25: modelroute.ledger.v1.PutRouteRequest
+	(*PutRouteResponse)(nil),      // 26: modelroute.ledger.v1.PutRouteResponse
+	(*ListUsageRequest)(nil),      // 27: modelroute.ledger.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),     // 28: modelroute.ledger.v1.ListUsageResponse
+	(*Spend)(nil),                 // 29: modelroute.ledger.v1.Spend
+	(*BudgetUsage)(nil),           // 30: modelroute.ledger.v1.BudgetUsage
+	(*ConsumerUsage)(nil),         // 31: modelroute.ledger.v1.ConsumerUsage
+	(*RouteUsage)(nil),            // 32: modelroute.ledger.v1.RouteUsage
+	(*ProxyStatus)(nil),           // 33: modelroute.ledger.v1.ProxyStatus
+	(*ReleaseProxyRequest)(nil),   // 34: modelroute.ledger.v1.ReleaseProxyRequest
+	(*ReleaseProxyResponse)(nil),  // 35: modelroute.ledger.v1.ReleaseProxyResponse
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
 	4,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
 	5,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	27, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	5,  // 3: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
-	5,  // 4: modelroute.ledger.v1.ReserveRequest.session:type_name -> modelroute.ledger.v1.Session
-	4,  // 5: modelroute.ledger.v1.ReserveRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	12, // 6: modelroute.ledger.v1.ReserveResponse.denial:type_name -> modelroute.ledger.v1.Denial
-	2,  // 7: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
-	13, // 8: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	27, // 9: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
-	3,  // 10: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
-	4,  // 11: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	5,  // 12: modelroute.ledger.v1.SettleRequest.session:type_name -> modelroute.ledger.v1.Session
-	14, // 13: modelroute.ledger.v1.SettleRequest.settlements:type_name -> modelroute.ledger.v1.Settlement
-	13, // 14: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
-	0,  // 15: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
-	1,  // 16: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
-	4,  // 17: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	17, // 18: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
-	25, // 19: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
-	17, // 20: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
-	22, // 21: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	28, // 22: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	28, // 23: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
-	22, // 24: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	23, // 25: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	4,  // 26: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
-	22, // 27: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	23, // 28: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	24, // 29: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
-	26, // 30: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	28, // 31: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	6,  // 32: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	8,  // 33: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	10, // 34: modelroute.ledger.v1.ProxyService.Reserve:input_type -> modelroute.ledger.v1.ReserveRequest
-	15, // 35: modelroute.ledger.v1.ProxyService.Settle:input_type -> modelroute.ledger.v1.SettleRequest
-	18, // 36: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	20, // 37: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	7,  // 38: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	9,  // 39: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	11, // 40: modelroute.ledger.v1.ProxyService.Reserve:output_type -> modelroute.ledger.v1.ReserveResponse
-	16, // 41: modelroute.ledger.v1.ProxyService.Settle:output_type -> modelroute.ledger.v1.SettleResponse
-	19, // 42: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	21, // 43: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	38, // [38:44] is the sub-list for method output_type
-	32, // [32:38] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	36, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	37, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	5,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
+	9,  // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
+	4,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
+	11, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
+	37, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	4,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
+	5,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
+	13, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
+	4,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
+	14, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
+	16, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
+	18, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
+	17, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
+	36, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	19, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	2,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
+	19, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	36, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	21, // 22: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
+	14, // 23: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
+	4,  // 24: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
+	37, // 25: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	3,  // 26: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
+	14, // 27: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
+	5,  // 28: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
+	20, // 29: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
+	19, // 30: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
+	0,  // 31: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
+	1,  // 32: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
+	4,  // 33: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	24, // 34: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
+	32, // 35: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
+	24, // 36: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
+	29, // 37: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 38: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	37, // 39: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	29, // 40: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	30, // 41: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	4,  // 42: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
+	29, // 43: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	30, // 44: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	31, // 45: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
+	33, // 46: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
+	37, // 47: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	6,  // 48: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	8,  // 49: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	12, // 50: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	22, // 51: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	25, // 52: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	27, // 53: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	34, // 54: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	7,  // 55: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	10, // 56: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	15, // 57: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	23, // 58: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	26, // 59: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	28, // 60: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	35, // 61: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	55, // [55:62] is the sub-list for method output_type
+	48, // [48:55] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -1837,13 +2601,18 @@ func file_ledger_proto_init() {
 	if File_ledger_proto != nil {
 		return
 	}
+	file_ledger_proto_msgTypes[16].OneofWrappers = []any{
+		(*Record_Settlement)(nil),
+		(*Record_Returned)(nil),
+		(*Record_ReleaseAll)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   23,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

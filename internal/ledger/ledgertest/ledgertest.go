@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger"
 	"github.com/modelroute/modelroute/internal/ledger/auth"
 	"github.com/modelroute/modelroute/internal/ledger/client"
@@ -191,11 +193,17 @@ func (l *Ledger) Token(context.Context) (string, error) { return Key, nil }
 // NewClient returns a proxy's client for the routes, which runs until the test ends.
 func (l *Ledger) NewClient(instance string, routes ...client.Route) *client.Client {
 	l.t.Helper()
+	opened, replay, err := journal.Open(journal.Options{Directory: l.t.TempDir()})
+	if err != nil {
+		l.t.Fatalf("opening a journal: %v", err)
+	}
 	made := client.New(client.Options{
 		URL:        l.URL,
 		HTTPClient: l.HTTPClient(),
 		Token:      l.Token,
-		ProxyID:    client.NewProxyID(),
+		Journal:    opened,
+		Replay:     replay,
+		Now:        time.Now, //nolint:forbidigo // The client's clock must be monotonic.
 		Instance:   instance,
 		Routes:     func() []client.Route { return routes },
 		ConfigHash: func() string { return "" },
@@ -207,6 +215,9 @@ func (l *Ledger) NewClient(instance string, routes ...client.Route) *client.Clie
 	l.t.Cleanup(func() {
 		cancel()
 		running.Wait()
+		if err := opened.Close(); err != nil {
+			l.t.Errorf("closing a journal: %v", err)
+		}
 	})
 	return made
 }
@@ -218,6 +229,18 @@ func (l *Ledger) manager() (ledgerpbconnect.ManagerServiceClient, context.Contex
 	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(connecthttp.NewTransport(l.HTTPClient(), l.URL))), ctx
 }
 
+// OpenSession opens a session as Identity.
+func (l *Ledger) OpenSession(request *ledgerpb.OpenSessionRequest) *ledgerpb.OpenSessionResponse {
+	l.t.Helper()
+	_, ctx := l.manager()
+	service := ledgerpbconnect.NewProxyServiceClient(connect.NewClient(connecthttp.NewTransport(l.HTTPClient(), l.URL)))
+	response, err := service.OpenSession(ctx, request)
+	if err != nil {
+		l.t.Fatalf("OpenSession: %v", err)
+	}
+	return response
+}
+
 // PutRoute puts a route, served by Identity unless the request names another server.
 func (l *Ledger) PutRoute(request *ledgerpb.PutRouteRequest) {
 	l.t.Helper()
@@ -227,6 +250,32 @@ func (l *Ledger) PutRoute(request *ledgerpb.PutRouteRequest) {
 	service, ctx := l.manager()
 	if _, err := service.PutRoute(ctx, request); err != nil {
 		l.t.Fatalf("PutRoute: %v", err)
+	}
+}
+
+// ReleaseProxy gives up on a proxy. It fails while the proxy is heard from.
+func (l *Ledger) ReleaseProxy(id string) error {
+	l.t.Helper()
+	service, ctx := l.manager()
+	_, err := service.ReleaseProxy(ctx, &ledgerpb.ReleaseProxyRequest{ProxyId: id, Reason: "a test"})
+	return err
+}
+
+// Backup stops the ledger, copies its books and starts it again. The returned function stops it, puts the copy in their place and starts
+// it: as after an operator restored a backup.
+func (l *Ledger) Backup() (restore func()) {
+	l.t.Helper()
+	l.Stop()
+	kept := l.t.TempDir()
+	if err := os.CopyFS(kept, os.DirFS(l.dir)); err != nil {
+		l.t.Fatalf("copying the ledger's books: %v", err)
+	}
+	l.Start()
+	return func() {
+		l.t.Helper()
+		l.Stop()
+		l.dir = kept
+		l.Start()
 	}
 }
 

@@ -20,11 +20,14 @@ func TestLedgerKeepsItsBooksWhenItIsStoppedAndStarted(t *testing.T) {
 			}
 			l.Stop()
 			l.Start()
-			if err := hold.Settle(t.Context(), money.FromNano(42), client.Exact); err != nil {
+			if err := hold.Settle(money.FromNano(42), client.Exact); err != nil {
 				t.Fatal(err)
 			}
-			if spend := l.Usage("ai", "chat").GetSpend(); spend.GetSettledNanoUsd() != 42 || spend.GetHeldNanoUsd() != 0 {
-				t.Errorf("spend = %v, want 42 settled and nothing held", spend)
+			if err := proxy.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if spend := l.Usage("ai", "chat").GetSpend(); spend.GetSettledNanoUsd() != 42 || spend.GetLeasedNanoUsd() != 0 {
+				t.Errorf("spend = %v, want 42 settled and nothing out", spend)
 			}
 		})
 	}

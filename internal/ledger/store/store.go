@@ -17,28 +17,32 @@ import (
 
 // Store keeps the ledger's books.
 //
-// The books obey one invariant: at the moment at which money is held, settled + uncertain + held + amount ≤ limit in the current
-// window of every budget of the route and of the consumer that denies. What was spent belongs to names (namespace, route, consumer)
-// and is never forgotten: not when a budget is edited, and not when a route is emptied and put again.
+// Money leaves the books in leases: a proxy draws from an account, spends what it drew without asking, and reports what became of it in
+// a log of numbered records. The books obey one invariant: whenever money is leased, settled + uncertain + leased + amount ≤ limit in
+// the current window of the account. What was spent belongs to names (namespace, route, consumer) and is never forgotten: not when a
+// budget is edited, and not when a route is emptied and put again.
 type Store interface {
 	// PutRoute replaces the budgets of a route and its consumers and who may serve it.
 	PutRoute(ctx context.Context, route Route) error
 	// OpenSession ends the proxy's earlier session and gives it a new one. ErrUnknownRoute, ErrNotServer.
-	OpenSession(ctx context.Context, now time.Time, session NewSession) (epoch int64, err error)
-	// Heartbeat notes that the proxy lives. ErrUnknownSession.
-	Heartbeat(ctx context.Context, now time.Time, session Credential, beat Beat) error
-	// Reserve holds the demand's amount in all budgets concerned or in none; then the denial says why. A repeated call holds once.
-	// ErrUnknownSession, ErrNotServer, ErrUnknownRoute, ErrUnknownConsumer, ErrClosedHold, ErrTooMuch.
-	Reserve(ctx context.Context, now time.Time, session Credential, demand Demand) (*Denial, error)
-	// Settle books what attempts cost, all of the settlements or none. Each counts once. ErrUnknownSession, ErrForeignRoute.
-	Settle(ctx context.Context, now time.Time, session Credential, settlements []Settlement) (Settled, error)
-	// ExpireSilent makes the holds of every proxy that was not heard from after the given instant uncertain: they count as spent
-	// until they are settled after all. It returns how many holds that were.
-	ExpireSilent(ctx context.Context, heardAfter time.Time) (int, error)
-	// Compact forgets what is no longer needed to recognise a repeated call: settled holds that their proxies said they are done
-	// with, and the sessions of proxies that have nothing open and were not heard from after the given instant. No money is
-	// changed.
-	Compact(ctx context.Context, heardAfter time.Time) error
+	OpenSession(ctx context.Context, now time.Time, session NewSession) (Opened, error)
+	// Heartbeat notes that the proxy lives, and says what it should know. ErrUnknownSession.
+	Heartbeat(ctx context.Context, now time.Time, session Credential, beat Beat) (Pulse, error)
+	// Draw leases money. Each demand is met in all accounts concerned or in none; then its denial says why. A draw with a sequence
+	// that is not above the last one leases nothing and answers with what was leased so far. ErrUnknownSession, ErrReleased,
+	// ErrLate.
+	Draw(ctx context.Context, now time.Time, session Credential, draw Draw) ([]Answer, error)
+	// Append applies records of the proxy's log, all of them or none, each once. first is the number of the first one; records that were
+	// applied before are passed over. ErrUnknownSession, ErrGap.
+	Append(ctx context.Context, now time.Time, session Credential, first int64, records []Record) (Appended, error)
+	// ExpireSilent makes the leases of every proxy that was not heard from after the given instant uncertain: what it has not reported
+	// counts as spent until it does. It returns how many proxies that were, and how much money.
+	ExpireSilent(ctx context.Context, heardAfter time.Time) (Lapsed, error)
+	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again, it can never draw again, and the
+	// reason is kept. It returns how much that was. ErrUnknownProxy, ErrStillAlive if it was heard from after the given instant.
+	ReleaseProxy(ctx context.Context, now, heardAfter time.Time, release Release) (money.Amount, error)
+	// Compact forgets leases of which nothing is left and whose window is over. No money is changed.
+	Compact(ctx context.Context, now time.Time) error
 	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
 	// from after the given instant.
 	Usage(ctx context.Context, now, heardAfter time.Time) ([]RouteUsage, error)
@@ -54,13 +58,17 @@ var (
 	ErrUnknownConsumer = errors.New("the consumer is not known")
 	// ErrNotServer means that the caller is not the one that may serve the route.
 	ErrNotServer = errors.New("the caller does not serve the route")
-	// ErrForeignRoute means that a settlement names a hold that is not known and a route for which its proxy never had a session.
-	ErrForeignRoute = errors.New("the proxy never served the route")
-	// ErrClosedHold means that the hold was settled already, or that its number stands for another demand: the call must not be
-	// answered with money.
-	ErrClosedHold = errors.New("the hold is closed")
-	// ErrTooMuch means that the books cannot hold so large a sum. Only absurd amounts get here.
-	ErrTooMuch = errors.New("more is held than the books can count")
+	// ErrGap means that records are missing before the first one.
+	ErrGap = errors.New("records are missing before these")
+	// ErrReleased means that the proxy was given up by an operator. What it reports is booked; for money it must begin anew under
+	// another id.
+	ErrReleased = errors.New("the proxy was released")
+	// ErrLate means that the proxy has given everything back since it drew.
+	ErrLate = errors.New("the draw is from before the proxy gave everything back")
+	// ErrUnknownProxy means that no proxy of this id ever had a session.
+	ErrUnknownProxy = errors.New("the proxy is not known")
+	// ErrStillAlive means that a proxy that is to be released was heard from lately.
+	ErrStillAlive = errors.New("the proxy is alive")
 	// ErrFull means that the disk is full. Nothing was changed.
 	ErrFull = errors.New("the ledger's disk is full")
 	// ErrFailed means that the database failed. Nothing was changed, unless the failure hid the success of a commit; a repeated
@@ -125,27 +133,92 @@ type Credential struct {
 	Token   TokenHash
 }
 
+// Opened is a new session.
+type Opened struct {
+	Epoch int64
+	// Applied is the number of the last record of the proxy's log that is in the books.
+	Applied int64
+}
+
 // Beat is what a proxy says with a heartbeat.
 type Beat struct {
 	ConfigHash string
-	// SettledBelow is the sequence below which every settlement of this epoch was acknowledged.
-	SettledBelow int64
+	// InFlight is what the requests under way can cost at most.
+	InFlight []InFlight
 }
 
-// Demand is the worst case of one attempt.
-type Demand struct {
-	Sequence int64
+// InFlight is the worst case of the requests that a consumer has under way at a proxy.
+type InFlight struct {
 	Route    RouteKey
 	Consumer string
-	// Amount is between 0 and MaxAmount.
-	Amount money.Amount
-	// Identity is who the caller proved to be; it must be the route's server.
+	Amount   money.Amount
+}
+
+// Pulse is what the ledger answers to a heartbeat.
+type Pulse struct {
+	// Versions are those of the session's routes. A route whose version has changed has other accounts now: what was drawn for it is
+	// to be given back and drawn anew.
+	Versions map[RouteKey]int64
+	// Recall are the leases of which the proxy should give back what it does not need, because it is wanted elsewhere.
+	Recall []int64
+}
+
+// Draw is a proxy's wish for money.
+type Draw struct {
+	// Sequence counts the draws of a session from 1; one is under way at a time.
+	Sequence int64
+	// After is the number of the last record that the proxy had written when it drew. A draw from before the proxy gave everything back
+	// comes too late: nobody would spend what it leases.
+	After int64
+	// Identity is who the caller proved to be; it must be the server of each route.
 	Identity string
+	Demands  []Demand
+}
+
+// Demand is what a proxy needs for one request, and what it would like to have ahead of need.
+type Demand struct {
+	Route    RouteKey
+	Consumer string
+	// Amount is the worst case of the request, between 0 and MaxAmount. It is needed in every account of the route and of the consumer.
+	Amount money.Amount
+	// Have is what the proxy has put aside for the request from what it drew earlier, by lease.
+	Have map[int64]money.Amount
+	// Want is what the proxy would like to have on top in each account. It gets as much as leaves enough for others.
+	Want money.Amount
+}
+
+// Answer is what became of a demand.
+type Answer struct {
+	// Err is why the demand cannot be met at all: ErrUnknownRoute, ErrUnknownConsumer, ErrNotServer; nil otherwise.
+	Err error
+	// Denial is nil if the need is met.
+	Denial *Denial
+	// Version is that of the route whose accounts these are.
+	Version int64
+	// Leases are those of the proxy in every account of the demand that denies, in their current windows.
+	Leases []Lease
+}
+
+// Lease is money of one account, in one window, that is out with one proxy.
+type Lease struct {
+	// ID is never used again.
+	ID int64
+	// Granted is all that was ever leased under this id, so that a lost answer loses nothing: the next one has it too.
+	Granted money.Amount
+	// WindowEnd is when the lease must no longer be spent from; zero if never.
+	WindowEnd time.Time
+	// Consumer is empty if it is a budget of the route.
+	Consumer, Budget string
+	Limit            money.Amount
+	// Remaining is the limit less what is settled and uncertain; Free is what could still be leased. Either may be negative.
+	Remaining, Free money.Amount
+	// Sharers is how many proxies serve the route now, this one included.
+	Sharers int
 }
 
 // Denial says which budget refused a demand.
 type Denial struct {
-	// Exhausted is true if what is spent leaves too little, false if the money is only held.
+	// Exhausted is true if what is spent leaves too little, false if the money is only out with proxies.
 	Exhausted bool
 	// Consumer is empty if it is a budget of the route.
 	Consumer, Budget string
@@ -156,28 +229,64 @@ type Denial struct {
 	WindowEnd time.Time
 }
 
-// Settlement is what one held attempt cost.
+// Record is an entry of a proxy's log. Exactly one of its fields is set.
+type Record struct {
+	Settlement *Settlement
+	Return     *Charge
+	// ReleaseAll gives back everything that is out with the proxy: nothing is under way there.
+	ReleaseAll bool
+}
+
+// Charge takes an amount off a lease.
+type Charge struct {
+	Lease  int64
+	Amount money.Amount
+}
+
+// Settlement is what one attempt at an upstream cost.
 type Settlement struct {
-	Epoch    int64
-	Sequence int64
+	Route    RouteKey
+	Consumer string
+	// OpenedAt is when the money was held, by the ledger's clock as far as the proxy knew it.
+	OpenedAt time.Time
 	// Amount is between 0 and MaxAmount.
 	Amount money.Amount
 	// Uncertain is true if nobody vouches for the amount.
 	Uncertain bool
-	// Route and Consumer are who pays if the hold is not known.
-	Route    RouteKey
-	Consumer string
+	// Charges are what is taken off the leases that the attempt was held in. What it cost beyond that is booked all the same.
+	Charges []Charge
 }
 
-// Settled says what became of settlements.
-type Settled struct {
-	// Repeated is how many had been booked before, Unmatched how many were booked although their hold is not known.
-	Repeated, Unmatched int
+// Appended says what became of records.
+type Appended struct {
+	// Applied is the number of the last record that is in the books; with ErrGap too.
+	Applied int64
+	// Repeated is how many had been applied before. Foreign is how many settlements were passed over because their route was never the
+	// proxy's to serve.
+	Repeated, Foreign int
 }
 
-// Spend is a sum of money in its three states.
+// Lapsed is what became uncertain because proxies fell silent.
+type Lapsed struct {
+	Proxies int
+	Amount  money.Amount
+}
+
+// Release is the decision to give up on a proxy.
+type Release struct {
+	ProxyID string
+	// By is who decided, Reason why.
+	By, Reason string
+}
+
+// Spend is a sum of money in its states.
 type Spend struct {
-	Settled, Uncertain, Held money.Amount
+	// Settled is what is known to be spent; Uncertain counts as spent until it is known better.
+	Settled, Uncertain money.Amount
+	// Held is the worst case of the requests under way, as of the last heartbeats.
+	Held money.Amount
+	// Leased is what is out with proxies and not reported yet; only budgets that deny are leased from.
+	Leased money.Amount
 }
 
 // RouteUsage is what became of a route.

@@ -31,14 +31,17 @@ const (
 	ProxyServiceOpenSessionProcedure = "/modelroute.ledger.v1.ProxyService/OpenSession"
 	// ProxyServiceHeartbeatProcedure is the procedure name of the ProxyService's Heartbeat RPC.
 	ProxyServiceHeartbeatProcedure = "/modelroute.ledger.v1.ProxyService/Heartbeat"
-	// ProxyServiceReserveProcedure is the procedure name of the ProxyService's Reserve RPC.
-	ProxyServiceReserveProcedure = "/modelroute.ledger.v1.ProxyService/Reserve"
-	// ProxyServiceSettleProcedure is the procedure name of the ProxyService's Settle RPC.
-	ProxyServiceSettleProcedure = "/modelroute.ledger.v1.ProxyService/Settle"
+	// ProxyServiceDrawProcedure is the procedure name of the ProxyService's Draw RPC.
+	ProxyServiceDrawProcedure = "/modelroute.ledger.v1.ProxyService/Draw"
+	// ProxyServiceAppendProcedure is the procedure name of the ProxyService's Append RPC.
+	ProxyServiceAppendProcedure = "/modelroute.ledger.v1.ProxyService/Append"
 	// ManagerServicePutRouteProcedure is the procedure name of the ManagerService's PutRoute RPC.
 	ManagerServicePutRouteProcedure = "/modelroute.ledger.v1.ManagerService/PutRoute"
 	// ManagerServiceListUsageProcedure is the procedure name of the ManagerService's ListUsage RPC.
 	ManagerServiceListUsageProcedure = "/modelroute.ledger.v1.ManagerService/ListUsage"
+	// ManagerServiceReleaseProxyProcedure is the procedure name of the ManagerService's ReleaseProxy
+	// RPC.
+	ManagerServiceReleaseProxyProcedure = "/modelroute.ledger.v1.ManagerService/ReleaseProxy"
 )
 
 var (
@@ -56,34 +59,34 @@ var (
 			Procedure:  ProxyServiceHeartbeatProcedure,
 		}
 	})
-	proxyServiceReserveSpec = sync.OnceValue(func() connect.Spec {
+	proxyServiceDrawSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType: connect.StreamTypeUnary,
-			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ProxyService").Methods().ByName("Reserve"),
-			Procedure:  ProxyServiceReserveProcedure,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ProxyService").Methods().ByName("Draw"),
+			Procedure:  ProxyServiceDrawProcedure,
 		}
 	})
-	proxyServiceSettleSpec = sync.OnceValue(func() connect.Spec {
+	proxyServiceAppendSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType: connect.StreamTypeUnary,
-			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ProxyService").Methods().ByName("Settle"),
-			Procedure:  ProxyServiceSettleProcedure,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ProxyService").Methods().ByName("Append"),
+			Procedure:  ProxyServiceAppendProcedure,
 		}
 	})
 )
 
 // ProxyServiceClient is a client for the modelroute.ledger.v1.ProxyService service.
 type ProxyServiceClient interface {
-	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, its holds stay. PERMISSION_DENIED if the caller does not serve one of the
-	// routes, FAILED_PRECONDITION if the manager has not put one of them yet.
+	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, what is out with it stays. PERMISSION_DENIED if the caller does not serve
+	// one of the routes, FAILED_PRECONDITION if the manager has not put one of them yet.
 	OpenSession(context.Context, *ledgerpb.OpenSessionRequest) (*ledgerpb.OpenSessionResponse, error)
 	// Heartbeat says that the proxy lives and which configuration it serves. Accepted on the session alone. NOT_FOUND, here and below, if the session is not
 	// known or has ended: the proxy opens a new one.
 	Heartbeat(context.Context, *ledgerpb.HeartbeatRequest) (*ledgerpb.HeartbeatResponse, error)
-	// Reserve holds money for one attempt at one upstream, in all accounts that the consumer spends from or in none.
-	Reserve(context.Context, *ledgerpb.ReserveRequest) (*ledgerpb.ReserveResponse, error)
-	// Settle books what held attempts really cost. Accepted on the session alone, so that a proxy whose ServiceAccount is gone still settles while it drains.
-	Settle(context.Context, *ledgerpb.SettleRequest) (*ledgerpb.SettleResponse, error)
+	// Draw leases money to the proxy. ABORTED if the proxy was released: it gets money only under a new id.
+	Draw(context.Context, *ledgerpb.DrawRequest) (*ledgerpb.DrawResponse, error)
+	// Append applies records of the proxy's log, each once. Accepted on the session alone, so that a proxy whose ServiceAccount is gone still settles while it drains.
+	Append(context.Context, *ledgerpb.AppendRequest) (*ledgerpb.AppendResponse, error)
 }
 
 // NewProxyServiceClient constructs a client for the modelroute.ledger.v1.ProxyService service.
@@ -94,16 +97,16 @@ func NewProxyServiceClient(client *connect.Client) ProxyServiceClient {
 
 // ProxyServiceHandler is an implementation of the modelroute.ledger.v1.ProxyService service.
 type ProxyServiceHandler interface {
-	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, its holds stay. PERMISSION_DENIED if the caller does not serve one of the
-	// routes, FAILED_PRECONDITION if the manager has not put one of them yet.
+	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, what is out with it stays. PERMISSION_DENIED if the caller does not serve
+	// one of the routes, FAILED_PRECONDITION if the manager has not put one of them yet.
 	OpenSession(context.Context, *ledgerpb.OpenSessionRequest) (*ledgerpb.OpenSessionResponse, error)
 	// Heartbeat says that the proxy lives and which configuration it serves. Accepted on the session alone. NOT_FOUND, here and below, if the session is not
 	// known or has ended: the proxy opens a new one.
 	Heartbeat(context.Context, *ledgerpb.HeartbeatRequest) (*ledgerpb.HeartbeatResponse, error)
-	// Reserve holds money for one attempt at one upstream, in all accounts that the consumer spends from or in none.
-	Reserve(context.Context, *ledgerpb.ReserveRequest) (*ledgerpb.ReserveResponse, error)
-	// Settle books what held attempts really cost. Accepted on the session alone, so that a proxy whose ServiceAccount is gone still settles while it drains.
-	Settle(context.Context, *ledgerpb.SettleRequest) (*ledgerpb.SettleResponse, error)
+	// Draw leases money to the proxy. ABORTED if the proxy was released: it gets money only under a new id.
+	Draw(context.Context, *ledgerpb.DrawRequest) (*ledgerpb.DrawResponse, error)
+	// Append applies records of the proxy's log, each once. Accepted on the session alone, so that a proxy whose ServiceAccount is gone still settles while it drains.
+	Append(context.Context, *ledgerpb.AppendRequest) (*ledgerpb.AppendResponse, error)
 }
 
 // RegisterProxyServiceHandler registers svc as the modelroute.ledger.v1.ProxyService implementation
@@ -113,8 +116,8 @@ func RegisterProxyServiceHandler(server *connect.Server, svc ProxyServiceHandler
 	server.Register(
 		connect.Method{Spec: proxyServiceOpenSessionSpec(), Handler: adapter.openSession},
 		connect.Method{Spec: proxyServiceHeartbeatSpec(), Handler: adapter.heartbeat},
-		connect.Method{Spec: proxyServiceReserveSpec(), Handler: adapter.reserve},
-		connect.Method{Spec: proxyServiceSettleSpec(), Handler: adapter.settle},
+		connect.Method{Spec: proxyServiceDrawSpec(), Handler: adapter.draw},
+		connect.Method{Spec: proxyServiceAppendSpec(), Handler: adapter.append},
 	)
 }
 
@@ -129,12 +132,12 @@ func (UnimplementedProxyServiceHandler) Heartbeat(context.Context, *ledgerpb.Hea
 	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ProxyService.Heartbeat is not implemented")
 }
 
-func (UnimplementedProxyServiceHandler) Reserve(context.Context, *ledgerpb.ReserveRequest) (*ledgerpb.ReserveResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ProxyService.Reserve is not implemented")
+func (UnimplementedProxyServiceHandler) Draw(context.Context, *ledgerpb.DrawRequest) (*ledgerpb.DrawResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ProxyService.Draw is not implemented")
 }
 
-func (UnimplementedProxyServiceHandler) Settle(context.Context, *ledgerpb.SettleRequest) (*ledgerpb.SettleResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ProxyService.Settle is not implemented")
+func (UnimplementedProxyServiceHandler) Append(context.Context, *ledgerpb.AppendRequest) (*ledgerpb.AppendResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ProxyService.Append is not implemented")
 }
 
 type proxyServiceClient struct {
@@ -157,17 +160,17 @@ func (c *proxyServiceClient) Heartbeat(ctx context.Context, req *ledgerpb.Heartb
 	return &res, nil
 }
 
-func (c *proxyServiceClient) Reserve(ctx context.Context, req *ledgerpb.ReserveRequest) (*ledgerpb.ReserveResponse, error) {
-	var res ledgerpb.ReserveResponse
-	if err := c.client.CallUnary(ctx, proxyServiceReserveSpec(), req, &res); err != nil {
+func (c *proxyServiceClient) Draw(ctx context.Context, req *ledgerpb.DrawRequest) (*ledgerpb.DrawResponse, error) {
+	var res ledgerpb.DrawResponse
+	if err := c.client.CallUnary(ctx, proxyServiceDrawSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
 }
 
-func (c *proxyServiceClient) Settle(ctx context.Context, req *ledgerpb.SettleRequest) (*ledgerpb.SettleResponse, error) {
-	var res ledgerpb.SettleResponse
-	if err := c.client.CallUnary(ctx, proxyServiceSettleSpec(), req, &res); err != nil {
+func (c *proxyServiceClient) Append(ctx context.Context, req *ledgerpb.AppendRequest) (*ledgerpb.AppendResponse, error) {
+	var res ledgerpb.AppendResponse
+	if err := c.client.CallUnary(ctx, proxyServiceAppendSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -199,24 +202,24 @@ func (h proxyServiceHandler) heartbeat(ctx context.Context, _ connect.Spec, stre
 	return stream.Send(res)
 }
 
-func (h proxyServiceHandler) reserve(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
-	var req ledgerpb.ReserveRequest
+func (h proxyServiceHandler) draw(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.DrawRequest
 	if err := stream.Receive(&req); err != nil {
 		return err
 	}
-	res, err := h.svc.Reserve(ctx, &req)
+	res, err := h.svc.Draw(ctx, &req)
 	if err != nil {
 		return err
 	}
 	return stream.Send(res)
 }
 
-func (h proxyServiceHandler) settle(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
-	var req ledgerpb.SettleRequest
+func (h proxyServiceHandler) append(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.AppendRequest
 	if err := stream.Receive(&req); err != nil {
 		return err
 	}
-	res, err := h.svc.Settle(ctx, &req)
+	res, err := h.svc.Append(ctx, &req)
 	if err != nil {
 		return err
 	}
@@ -238,6 +241,13 @@ var (
 			Procedure:  ManagerServiceListUsageProcedure,
 		}
 	})
+	managerServiceReleaseProxySpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ManagerService").Methods().ByName("ReleaseProxy"),
+			Procedure:  ManagerServiceReleaseProxyProcedure,
+		}
+	})
 )
 
 // ManagerServiceClient is a client for the modelroute.ledger.v1.ManagerService service.
@@ -247,6 +257,9 @@ type ManagerServiceClient interface {
 	PutRoute(context.Context, *ledgerpb.PutRouteRequest) (*ledgerpb.PutRouteResponse, error)
 	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
 	ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error)
+	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
+	// has the id.
+	ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error)
 }
 
 // NewManagerServiceClient constructs a client for the modelroute.ledger.v1.ManagerService service.
@@ -262,6 +275,9 @@ type ManagerServiceHandler interface {
 	PutRoute(context.Context, *ledgerpb.PutRouteRequest) (*ledgerpb.PutRouteResponse, error)
 	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
 	ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error)
+	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
+	// has the id.
+	ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error)
 }
 
 // RegisterManagerServiceHandler registers svc as the modelroute.ledger.v1.ManagerService
@@ -271,6 +287,7 @@ func RegisterManagerServiceHandler(server *connect.Server, svc ManagerServiceHan
 	server.Register(
 		connect.Method{Spec: managerServicePutRouteSpec(), Handler: adapter.putRoute},
 		connect.Method{Spec: managerServiceListUsageSpec(), Handler: adapter.listUsage},
+		connect.Method{Spec: managerServiceReleaseProxySpec(), Handler: adapter.releaseProxy},
 	)
 }
 
@@ -283,6 +300,10 @@ func (UnimplementedManagerServiceHandler) PutRoute(context.Context, *ledgerpb.Pu
 
 func (UnimplementedManagerServiceHandler) ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ListUsage is not implemented")
+}
+
+func (UnimplementedManagerServiceHandler) ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ReleaseProxy is not implemented")
 }
 
 type managerServiceClient struct {
@@ -300,6 +321,14 @@ func (c *managerServiceClient) PutRoute(ctx context.Context, req *ledgerpb.PutRo
 func (c *managerServiceClient) ListUsage(ctx context.Context, req *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
 	var res ledgerpb.ListUsageResponse
 	if err := c.client.CallUnary(ctx, managerServiceListUsageSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *managerServiceClient) ReleaseProxy(ctx context.Context, req *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error) {
+	var res ledgerpb.ReleaseProxyResponse
+	if err := c.client.CallUnary(ctx, managerServiceReleaseProxySpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -325,6 +354,18 @@ func (h managerServiceHandler) listUsage(ctx context.Context, _ connect.Spec, st
 		return err
 	}
 	res, err := h.svc.ListUsage(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h managerServiceHandler) releaseProxy(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.ReleaseProxyRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ReleaseProxy(ctx, &req)
 	if err != nil {
 		return err
 	}

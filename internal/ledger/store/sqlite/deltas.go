@@ -13,6 +13,9 @@ type deltas struct {
 	scopes  map[int64]change
 	history map[bucketKey]change
 	windows map[windowKey]change
+	// leases and logs are those whose rows no longer say what the writer remembers.
+	leases map[int64]*lease
+	logs   map[int64]*state
 }
 
 type bucketKey struct {
@@ -22,42 +25,61 @@ type bucketKey struct {
 
 // change is what is added to a row; it may be negative.
 type change struct {
-	settled, uncertain, held money.Amount
+	settled, uncertain, leased money.Amount
 }
 
 func (c change) plus(d change) change {
-	return change{settled: c.settled.Add(d.settled), uncertain: c.uncertain.Add(d.uncertain), held: c.held.Add(d.held)}
+	return change{settled: c.settled.Add(d.settled), uncertain: c.uncertain.Add(d.uncertain), leased: c.leased.Add(d.leased)}
 }
 
-// book adds a change to everything that the two scopes of a hold count in, at the time at which the hold was opened.
-func (t *tx) book(owner *route, spender *scope, openedAt time.Time, c change) {
-	d := &t.deltas
-	if d.scopes == nil {
-		*d = deltas{scopes: map[int64]change{}, history: map[bucketKey]change{}, windows: map[windowKey]change{}}
+func newDeltas() deltas {
+	return deltas{
+		scopes: map[int64]change{}, history: map[bucketKey]change{}, windows: map[windowKey]change{},
+		leases: map[int64]*lease{}, logs: map[int64]*state{},
 	}
+}
+
+func (d *deltas) window(key windowKey, c change) { d.windows[key] = d.windows[key].plus(c) }
+
+func (d *deltas) lease(l *lease) { d.leases[l.id] = l }
+
+func (d *deltas) logOf(p *state) { d.logs[p.id] = p }
+
+// book adds a cost to everything that the two scopes of an attempt count in, at the time at which it was held. Every account that is spent
+// from gets a row for its window at now, also where nothing is leased from it: to sum it anew whenever the usage is read takes too long.
+func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Time, c change) error {
+	d := &t.deltas
 	bucket := bucketOf(openedAt.UnixMilli())
 	payers := []*scope{owner.scopes[""], spender}
 	if payers[0] == spender {
 		payers = payers[:1]
 	}
 	for _, s := range payers {
+		for _, a := range s.accounts {
+			if _, err := t.ensureWindow(s, a, now); err != nil {
+				return fmt.Errorf("opening a window of budget %s: %w", a.budget.Name, err)
+			}
+		}
+	}
+	for _, s := range payers {
 		d.scopes[s.id] = d.scopes[s.id].plus(c)
 		key := bucketKey{scope: s.id, bucket: bucket}
 		d.history[key] = d.history[key].plus(c)
 		for _, a := range s.accounts {
-			key := windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}
-			d.windows[key] = d.windows[key].plus(c)
+			d.window(windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}, c)
 		}
 	}
+	return nil
 }
 
 // Sums saturate at store.MaxSum.
 const (
 	plusSettled   = `settled = min(settled + ?, 2000000000000000000)`
 	plusUncertain = `uncertain = max(0, min(uncertain + ?, 2000000000000000000))`
+	plusLeased    = `leased = max(0, min(leased + ?, 2000000000000000000))`
 
 	updateScope  = `UPDATE scopes SET ` + plusSettled + `, ` + plusUncertain + ` WHERE id = ?`
-	updateWindow = `UPDATE windows SET ` + plusSettled + `, ` + plusUncertain + `, held = held + ? WHERE account_id = ? AND start = ?`
+	updateWindow = `UPDATE windows SET ` + plusSettled + `, ` + plusUncertain + `, ` + plusLeased + ` WHERE account_id = ? AND start = ?`
 	addHistory   = `INSERT INTO history (scope_id, bucket, settled, uncertain) VALUES (?1, ?2, ?3, max(0, ?4))
 		ON CONFLICT (scope_id, bucket) DO UPDATE SET
 		settled = min(settled + ?3, 2000000000000000000), uncertain = max(0, min(uncertain + ?4, 2000000000000000000))`
@@ -66,12 +88,15 @@ const (
 // flush writes what was collected.
 func (t *tx) flush() error {
 	for id, c := range t.deltas.scopes {
+		if c == (change{}) {
+			continue
+		}
 		if _, err := t.exec(updateScope, bounded(c.settled), bounded(c.uncertain), id); err != nil {
 			return fmt.Errorf("booking on scope %d: %w", id, err)
 		}
 	}
 	for key, c := range t.deltas.history {
-		if c.settled.IsZero() && c.uncertain.IsZero() {
+		if c == (change{}) {
 			continue
 		}
 		if _, err := t.exec(addHistory, key.scope, key.bucket, bounded(c.settled), bounded(c.uncertain)); err != nil {
@@ -79,13 +104,42 @@ func (t *tx) flush() error {
 		}
 	}
 	for key, c := range t.deltas.windows {
+		if c == (change{}) {
+			continue
+		}
 		// A window without a row is summed from the history when it is next needed.
-		if _, err := t.exec(updateWindow, bounded(c.settled), bounded(c.uncertain), c.held.Nano(), key.account, key.start); err != nil {
+		if _, err := t.exec(updateWindow, bounded(c.settled), bounded(c.uncertain), bounded(c.leased), key.account, key.start); err != nil {
 			return fmt.Errorf("booking in a window of account %d: %w", key.account, err)
 		}
 	}
-	t.deltas = deltas{}
+	if err := t.flushProxies(); err != nil {
+		return err
+	}
+	t.deltas.clear()
 	return nil
+}
+
+// flushProxies writes what was taken off leases, and how far the logs are applied.
+func (t *tx) flushProxies() error {
+	for id, l := range t.deltas.leases {
+		if _, err := t.exec(`UPDATE leases SET taken = ? WHERE id = ?`, l.taken.Nano(), id); err != nil {
+			return fmt.Errorf("taking off lease %d: %w", id, err)
+		}
+	}
+	for id, p := range t.deltas.logs {
+		if _, err := t.exec(`UPDATE proxies SET applied = ?, gave_back = ? WHERE id = ?`, p.applied, p.gaveBack, id); err != nil {
+			return fmt.Errorf("noting how far a log is applied: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *deltas) clear() {
+	clear(d.scopes)
+	clear(d.history)
+	clear(d.windows)
+	clear(d.leases)
+	clear(d.logs)
 }
 
 // bounded keeps a change so small that adding it to a sum of the books cannot overflow.

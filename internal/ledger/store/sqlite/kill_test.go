@@ -7,18 +7,22 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/store"
-	"github.com/modelroute/modelroute/internal/money"
 )
 
 // victimDir is the environment variable that turns the test binary into the process to be killed; it has the data directory.
 const victimDir = "MODELROUTE_TEST_VICTIM_DIR"
 
-// victim reserves and settles as fast as it can and prints every call that the store acknowledged, until it is killed.
+// hands is how many proxies the victim is at a time.
+const hands = 16
+
+func handID(hand int) string { return fmt.Sprintf("victim-%d", hand) }
+
+// victim draws and reports with many hands as fast as it can, and prints every call that the store acknowledged, until it is
+// killed.
 func victim(dir string) {
 	fail := func(err error) {
 		fmt.Fprintln(os.Stderr, err)
@@ -30,40 +34,55 @@ func victim(dir string) {
 	if err != nil {
 		fail(err)
 	}
-	credential, err := begin(ctx, s)
-	if err != nil {
-		fail(err)
-	}
-	var next atomic.Int64
 	var running sync.WaitGroup
-	for range 16 {
-		running.Go(func() {
-			for {
-				n := next.Add(1)
-				if _, err := s.Reserve(ctx, time.Now(), credential, demand(n, cost(n))); err != nil {
-					fail(err)
-				}
-				fmt.Fprintf(os.Stdout, "reserved %d %d\n", credential.Epoch, n)
-				one := store.Settlement{Epoch: credential.Epoch, Sequence: n, Amount: money.FromNano(cost(n) / 2), Route: routeKey(chat), Consumer: "alice"}
-				if _, err := s.Settle(ctx, time.Now(), credential, []store.Settlement{one}); err != nil {
-					fail(err)
-				}
-				fmt.Fprintf(os.Stdout, "settled %d %d\n", credential.Epoch, n)
-			}
-		})
+	for hand := range hands {
+		running.Go(func() { fail(victimHand(ctx, s, handID(hand))) })
 	}
 	running.Wait()
 }
 
-// cost is the worst case of the victim's hold; it settles for half of it.
-func cost(n int64) int64 { return 2 * (n%97 + 1) }
+// victimHand is one proxy of the victim. Its log goes on where the last victim's ended.
+func victimHand(ctx context.Context, s *Store, proxyID string) error {
+	credential, applied, err := beginAs(ctx, s, proxyID)
+	if err != nil {
+		return err
+	}
+	for n := applied + 1; ; n++ {
+		lease, err := drawn(ctx, s, credential, n, 2*cost(n))
+		if err != nil || lease == 0 {
+			return fmt.Errorf("drawing: lease %d, error %w", lease, err)
+		}
+		fmt.Fprintf(os.Stdout, "drawn %s %d\n", proxyID, n)
+		if _, err := s.Append(ctx, time.Now(), credential, n, []store.Record{settlement(lease, cost(n))}); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stdout, "settled %s %d\n", proxyID, n)
+	}
+}
 
-// acknowledged is what the victim said before it died.
-type acknowledged map[[2]int64]string
+// cost is what the victim's attempt cost; it draws twice as much.
+func cost(n int64) int64 { return n%97 + 1 }
+
+// acknowledged is, for each proxy of the victim, what the store acknowledged over all of its lives: how many records, and how much money.
+type acknowledged struct{ settled, drawn map[string]int64 }
+
+func (a acknowledged) note(line string) error {
+	var verb, proxyID string
+	var n int64
+	if _, err := fmt.Sscan(line, &verb, &proxyID, &n); err != nil {
+		return fmt.Errorf("line %q: %w", line, err)
+	}
+	if verb == "settled" {
+		a.settled[proxyID] = n
+		return nil
+	}
+	a.drawn[proxyID] += 2 * cost(n)
+	return nil
+}
 
 func TestKillLosesNothingAcknowledged(t *testing.T) {
 	dir := t.TempDir()
-	all := acknowledged{}
+	all := acknowledged{settled: map[string]int64{}, drawn: map[string]int64{}}
 	for round := range 3 {
 		killInMidLoad(t, dir, all, 1000*(round+1))
 		checkAfterKill(t, dir, all)
@@ -94,58 +113,54 @@ func killInMidLoad(t *testing.T, dir string, all acknowledged, lines int) {
 				t.Fatal(err)
 			}
 		}
-		var verb string
-		var key [2]int64
-		if _, err := fmt.Sscan(scanner.Text(), &verb, &key[0], &key[1]); err != nil {
-			t.Fatalf("line %q: %v", scanner.Text(), err)
+		if err := all.note(scanner.Text()); err != nil {
+			t.Fatal(err)
 		}
-		all[key] = verb
 	}
 	if err := command.Wait(); err == nil {
 		t.Fatal("the victim ended by itself")
 	}
-	if len(all) < lines/2 {
-		t.Fatalf("only %d calls were acknowledged", len(all))
+	if len(all.settled) == 0 {
+		t.Fatal("no call was acknowledged")
 	}
 }
 
-// checkAfterKill opens the books and asks for every call that was acknowledged.
+// checkAfterKill opens the books and looks for every call that was acknowledged. Of each proxy of the victim there can be one draw or one
+// record more for each of its lives, which was written and not acknowledged any more.
 func checkAfterKill(t *testing.T, dir string, all acknowledged) {
 	t.Helper()
-	s, credential := opened(t, dir)
-	settled := int64(0)
-	for key, verb := range all {
-		half := cost(key[1]) / 2
-		one := store.Settlement{Epoch: key[0], Sequence: key[1], Amount: money.FromNano(half), Route: routeKey(chat), Consumer: "alice"}
-		outcome, err := s.Settle(t.Context(), time.Now(), credential, []store.Settlement{one})
+	s, _ := opened(t, dir)
+	const more = 3 * 2 * 97
+	settled, leased := int64(0), int64(0)
+	for hand := range hands {
+		proxyID := handID(hand)
+		credential, applied, err := beginAs(t.Context(), s, proxyID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if verb == "settled" && outcome.Repeated != 1 {
-			t.Errorf("the settlement of hold %v was acknowledged and is lost", key)
+		if over := applied - all.settled[proxyID]; over < 0 || over > 1 {
+			t.Errorf("%d records of %s are applied, %d were acknowledged", applied, proxyID, all.settled[proxyID])
 		}
-		if outcome.Unmatched != 0 {
-			t.Errorf("hold %v was acknowledged and is lost", key)
+		all.settled[proxyID] = applied
+		spent := int64(0)
+		for n := range applied {
+			spent += cost(n + 1)
 		}
-		settled += half
-		all[key] = "settled"
+		answers, err := s.Draw(t.Context(), time.Now(), credential, store.Draw{Identity: "server", Demands: []store.Demand{
+			{Route: routeKey(chat), Consumer: "alice"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted := answers[0].Leases[0].Granted.Nano()
+		if over := granted - all.drawn[proxyID]; over < 0 || over > more {
+			t.Errorf("%d are leased to %s, %d were acknowledged", granted, proxyID, all.drawn[proxyID])
+		}
+		settled, leased = settled+spent, leased+granted-spent
 	}
-	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Calls that were written but not acknowledged any more: at most one of each of the victim's goroutines in each round.
-	got := usage[0].Spend
-	held := got.Held.Nano()
-	if over := got.Settled.Nano() - settled; over < 0 || over > 3*16*97 {
-		t.Errorf("%d are settled, %d were acknowledged", got.Settled.Nano(), settled)
-	}
-	if held > 3*16*2*97 {
-		t.Errorf("%d are held, by more calls than were in flight", held)
-	}
-	if total := usage[0].Budgets[0].Spend; total != got {
-		t.Errorf("the budget has %+v, the route %+v", total, got)
-	}
+	wantTotal(t, s, settled, 0, leased)
+	forgetWindows(t, s)
+	wantTotal(t, s, settled, 0, leased)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

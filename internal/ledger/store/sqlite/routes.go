@@ -14,8 +14,9 @@ import (
 
 // route is what the writer remembers of a route, so that a reservation need not read it.
 type route struct {
-	id     int64
-	server string
+	id      int64
+	server  string
+	version int64
 	// scopes are by consumer; the empty one is the route's own, which is always there.
 	scopes map[string]*scope
 }
@@ -34,6 +35,12 @@ type account struct {
 	calendar budget.Calendar
 	// current is the window that was used last; most calls are in it.
 	current budget.Window
+}
+
+// place is where an account belongs.
+type place struct {
+	spender *scope
+	account *account
 }
 
 // calendarKey names a calendar. Calendars are shared, since each holds the history of its time zone.
@@ -77,10 +84,32 @@ func (s *Store) PutRoute(ctx context.Context, put store.Route) error {
 		},
 		committed: func() {
 			if changed != nil {
-				s.routes[routeKey(put)] = changed
+				s.replaceRoute(routeKey(put), changed)
 			}
 		},
 	})
+}
+
+// replaceRoute takes up a route as it is now.
+func (s *Store) replaceRoute(key store.RouteKey, changed *route) {
+	if old := s.routes[key]; old != nil {
+		for _, known := range old.scopes {
+			for _, a := range known.accounts {
+				delete(s.accounts, a.id)
+			}
+		}
+	}
+	s.routes[key] = changed
+	s.placeAccounts(changed)
+}
+
+// placeAccounts remembers the accounts of a route by their ids.
+func (s *Store) placeAccounts(of *route) {
+	for _, known := range of.scopes {
+		for _, a := range known.accounts {
+			s.accounts[a.id] = place{spender: known, account: a}
+		}
+	}
 }
 
 func routeKey(put store.Route) store.RouteKey {
@@ -114,8 +143,9 @@ func (r *route) matches(put store.Route) bool {
 }
 
 func (t *tx) putRoute(put store.Route) error {
-	if _, err := t.exec(`INSERT INTO routes (namespace, name, server) VALUES (?, ?, ?)
-		ON CONFLICT (namespace, name) DO UPDATE SET server = excluded.server`, put.Namespace, put.Name, put.Server); err != nil {
+	if _, err := t.exec(`INSERT INTO routes (namespace, name, server, version) VALUES (?, ?, ?, 1)
+		ON CONFLICT (namespace, name) DO UPDATE SET server = excluded.server, version = version + 1`,
+		put.Namespace, put.Name, put.Server); err != nil {
 		return err
 	}
 	var routeID int64
@@ -134,57 +164,39 @@ func (t *tx) putRoute(put store.Route) error {
 	return t.putBudgets(routeID, put.Budgets)
 }
 
-// putBudgets drops the windows of every account that goes or whose windows now begin elsewhere. They are summed from history when
-// they are next needed.
+// putBudgets drops the windows of every account that goes or whose windows now begin elsewhere. They are summed when they are next
+// needed. Accounts stay, since money of them may be out.
 func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 	clear(t.present)
-	wanted := map[[2]string]bool{}
+	const ofRoute = `SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?1`
+	if _, err := t.exec(`UPDATE accounts SET active = 0 WHERE id IN (`+ofRoute+`)`, routeID); err != nil {
+		return err
+	}
 	for _, b := range budgets {
-		wanted[[2]string{b.Consumer, b.Name}] = true
 		if _, err := t.exec(`DELETE FROM windows WHERE account_id IN (
-			SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id
-			WHERE route_id = ? AND consumer = ? AND name = ? AND (period <> ? OR time_zone <> ?))`,
+			`+ofRoute+` AND consumer = ?2 AND name = ?3 AND (period <> ?4 OR time_zone <> ?5))`,
 			routeID, b.Consumer, b.Name, string(b.Period), b.TimeZone); err != nil {
 			return err
 		}
-		if _, err := t.exec(`INSERT INTO accounts (scope_id, name, limit_nano, period, time_zone, enforcement)
-			SELECT id, ?3, ?4, ?5, ?6, ?7 FROM scopes WHERE route_id = ?1 AND consumer = ?2
-			ON CONFLICT (scope_id, name) DO UPDATE SET
+		if _, err := t.exec(`INSERT INTO accounts (scope_id, name, active, limit_nano, period, time_zone, enforcement)
+			SELECT id, ?3, 1, ?4, ?5, ?6, ?7 FROM scopes WHERE route_id = ?1 AND consumer = ?2
+			ON CONFLICT (scope_id, name) DO UPDATE SET active = 1,
 			limit_nano = excluded.limit_nano, period = excluded.period, time_zone = excluded.time_zone, enforcement = excluded.enforcement`,
 			routeID, b.Consumer, b.Name, b.Limit.Nano(), string(b.Period), b.TimeZone, string(b.Enforcement)); err != nil {
 			return err
 		}
 	}
-	if _, err := t.exec(`UPDATE windows SET refusing = 0 WHERE account_id IN (
-		SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?)`, routeID); err != nil {
+	if _, err := t.exec(`DELETE FROM windows WHERE account_id IN (`+ofRoute+` AND accounts.active = 0)`, routeID); err != nil {
 		return err
 	}
-	var gone []int64
-	err := t.rows(`SELECT accounts.id, consumer, name FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?`, []any{routeID},
-		func(rows *sql.Rows) error {
-			var id int64
-			var key [2]string
-			err := rows.Scan(&id, &key[0], &key[1])
-			if !wanted[key] {
-				gone = append(gone, id)
-			}
-			return err
-		})
-	if err != nil {
-		return err
-	}
-	for _, id := range gone {
-		if _, err := t.exec(`DELETE FROM accounts WHERE id = ?`, id); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := t.exec(`UPDATE windows SET refusing = 0 WHERE account_id IN (`+ofRoute+`)`, routeID)
+	return err
 }
 
-const selectAccounts = `SELECT namespace, routes.name, server, routes.id, scopes.id, consumer, active,
+const selectAccounts = `SELECT namespace, routes.name, server, version, routes.id, scopes.id, consumer, scopes.active,
 	coalesce(accounts.id, 0), coalesce(accounts.name, ''), coalesce(limit_nano, 0),
 	coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
-	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id `
+	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id AND accounts.active = 1 `
 
 // loadRoutes fills the writer's memory before it runs.
 func (s *Store) loadRoutes(ctx context.Context) error {
@@ -192,8 +204,14 @@ func (s *Store) loadRoutes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer sortAccounts(s.routes)
-	return scanAll(rows, s.scanInto(s.routes))
+	if err := scanAll(rows, s.scanInto(s.routes)); err != nil {
+		return err
+	}
+	sortAccounts(s.routes)
+	for _, known := range s.routes {
+		s.placeAccounts(known)
+	}
+	return nil
 }
 
 func (t *tx) loadRoute(key store.RouteKey) (*route, error) {
@@ -208,16 +226,16 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(*sql.Rows) error
 	return func(rows *sql.Rows) error {
 		var key store.RouteKey
 		var server string
-		var routeID, scopeID, limit int64
+		var version, routeID, scopeID, limit int64
 		var active bool
 		var a account
-		if err := rows.Scan(&key.Namespace, &key.Name, &server, &routeID, &scopeID, &a.budget.Consumer, &active,
+		if err := rows.Scan(&key.Namespace, &key.Name, &server, &version, &routeID, &scopeID, &a.budget.Consumer, &active,
 			&a.id, &a.budget.Name, &limit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
 			return err
 		}
 		known := routes[key]
 		if known == nil {
-			known = &route{id: routeID, server: server, scopes: map[string]*scope{}}
+			known = &route{id: routeID, server: server, version: version, scopes: map[string]*scope{}}
 			routes[key] = known
 		}
 		owner := known.scopes[a.budget.Consumer]

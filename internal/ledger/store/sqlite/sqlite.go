@@ -61,12 +61,16 @@ type Store struct {
 	proxies   map[string]*proxy
 	calendars map[calendarKey]budget.Calendar
 
-	// The rest belongs to the writer's goroutine.
-	routes map[store.RouteKey]*route
+	// The rest belongs to the writer's goroutine. Routes change with a commit; what follows them can be read again at any time.
+	routes   map[store.RouteKey]*route
+	accounts map[int64]place
 	// present has for an account the start of one window that surely has a row.
-	present map[int64]int64
-	// holdStatements are the texts of holdStatement by the number of claims.
-	holdStatements map[int]string
+	present  map[int64]int64
+	states   map[string]*state
+	leases   map[int64]*lease
+	leaseIDs map[leaseKey]int64
+	// contended has for an account until when others are asked to give back what they do not need.
+	contended map[int64]time.Time
 }
 
 var _ store.Store = (*Store)(nil)
@@ -87,9 +91,12 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		proxies:   map[string]*proxy{},
 		routes:    map[store.RouteKey]*route{},
 		calendars: map[calendarKey]budget.Calendar{},
+		accounts:  map[int64]place{},
 		present:   map[int64]int64{},
-
-		holdStatements: map[int]string{},
+		states:    map[string]*state{},
+		leases:    map[int64]*lease{},
+		leaseIDs:  map[leaseKey]int64{},
+		contended: map[int64]time.Time{},
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
@@ -116,8 +123,8 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.loadRoutes(ctx); err != nil {
 		return fmt.Errorf("reading the routes from %s: %w", path, err)
 	}
-	if err := s.loadSessions(ctx); err != nil {
-		return fmt.Errorf("reading the sessions from %s: %w", path, err)
+	if err := s.loadProxies(ctx); err != nil {
+		return fmt.Errorf("reading the proxies from %s: %w", path, err)
 	}
 	return nil
 }

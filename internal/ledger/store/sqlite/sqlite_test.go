@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,16 +24,32 @@ func TestMain(m *testing.M) {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, now func() time.Time) func() store.Store {
+	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Books {
 		dir := t.TempDir()
-		return func() store.Store {
-			opened, err := Open(t.Context(), Options{Dir: dir, Now: now})
-			if err != nil {
-				t.Fatalf("Open: %v", err)
-			}
-			return opened
+		return storetest.Books{
+			Open: func() store.Store {
+				opened, err := Open(t.Context(), Options{Dir: dir, Now: now})
+				if err != nil {
+					t.Fatalf("Open: %v", err)
+				}
+				return opened
+			},
+			Forget: func(s store.Store) { forgetWindows(t, s.(*Store)) },
 		}
 	})
+}
+
+// forgetWindows drops what can be summed from the history and the leases.
+func forgetWindows(t *testing.T, s *Store) {
+	t.Helper()
+	err := s.submit(&call{ctx: t.Context(), alone: true, do: func(tx *tx) (error, error) {
+		tx.forgetAll()
+		_, err := tx.exec(`DELETE FROM windows`)
+		return nil, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 var chat = store.Route{
@@ -62,24 +77,69 @@ func opened(t *testing.T, dir string) (*Store, store.Credential) {
 }
 
 func begin(ctx context.Context, s *Store) (store.Credential, error) {
-	if err := s.PutRoute(ctx, chat); err != nil {
-		return store.Credential{}, err
-	}
-	token := sha256.Sum256([]byte("token"))
-	epoch, err := s.OpenSession(ctx, time.Now(), store.NewSession{
-		ProxyID: "proxy", Instance: "pod", Routes: []store.RouteKey{routeKey(chat)}, Identity: "server", Token: token,
-	})
-	return store.Credential{ProxyID: "proxy", Epoch: epoch, Token: token}, err
+	credential, _, err := beginAs(ctx, s, "proxy")
+	return credential, err
 }
 
-func demand(sequence, nano int64) store.Demand {
-	return store.Demand{Sequence: sequence, Route: routeKey(chat), Consumer: "alice", Amount: money.FromNano(nano), Identity: "server"}
+// beginAs puts the route and opens a session of the proxy; it returns how much of its log is applied.
+func beginAs(ctx context.Context, s *Store, proxyID string) (credential store.Credential, applied int64, err error) {
+	if err := s.PutRoute(ctx, chat); err != nil {
+		return store.Credential{}, 0, err
+	}
+	token := sha256.Sum256([]byte("token"))
+	opened, err := s.OpenSession(ctx, time.Now(), store.NewSession{
+		ProxyID: proxyID, Instance: "pod", Routes: []store.RouteKey{routeKey(chat)}, Identity: "server", Token: token,
+	})
+	return store.Credential{ProxyID: proxyID, Epoch: opened.Epoch, Token: token}, opened.Applied, err
+}
+
+// drawn draws an amount and returns its lease; 0 if that was denied.
+func drawn(ctx context.Context, s *Store, credential store.Credential, sequence, nano int64) (int64, error) {
+	answers, err := s.Draw(ctx, time.Now(), credential, store.Draw{Sequence: sequence, Identity: "server", Demands: []store.Demand{
+		{Route: routeKey(chat), Consumer: "alice", Amount: money.FromNano(nano)},
+	}})
+	if err != nil || answers[0].Denial != nil {
+		return 0, err
+	}
+	return answers[0].Leases[0].ID, answers[0].Err
+}
+
+// mustDraw draws an amount and expects to get it.
+func mustDraw(t *testing.T, s *Store, credential store.Credential, sequence, nano int64) int64 {
+	t.Helper()
+	lease, err := drawn(t.Context(), s, credential, sequence, nano)
+	if err != nil || lease == 0 {
+		t.Fatalf("drawing %d: lease %d, error %v", nano, lease, err)
+	}
+	return lease
+}
+
+// settlement is one of alice that takes all that it cost off a lease.
+func settlement(lease, nano int64) store.Record {
+	return store.Record{Settlement: &store.Settlement{
+		Route: routeKey(chat), Consumer: "alice", OpenedAt: time.Now(), Amount: money.FromNano(nano),
+		Charges: []store.Charge{{Lease: lease, Amount: money.FromNano(nano)}},
+	}}
+}
+
+// wantTotal compares what the first budget of the route has, and what is settled on the route.
+func wantTotal(t *testing.T, s *Store, settled, uncertain, leased int64) {
+	t.Helper()
+	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Leased: money.FromNano(leased)}
+	if got := usage[0].Budgets[0].Spend; got != want || usage[0].Spend.Settled != want.Settled {
+		t.Errorf("the budget has %+v, the route %+v, want %+v", got, usage[0].Spend, want)
+	}
 }
 
 func TestOneProcessHasTheBooks(t *testing.T) {
 	dir := t.TempDir()
 	opened(t, dir)
-	if _, err := Open(t.Context(), Options{Dir: dir, Now: time.Now}); err == nil || !strings.Contains(err.Error(), "in use by another ledger") {
+	_, err := Open(t.Context(), Options{Dir: dir, Now: time.Now})
+	if err == nil || !strings.Contains(err.Error(), "in use by another ledger") {
 		t.Errorf("opening the books twice: %v, want a refusal", err)
 	}
 }
@@ -147,129 +207,31 @@ func (s *Store) onWriter(t *testing.T, query string) {
 
 func TestAFullDiskChangesNothingAndPasses(t *testing.T) {
 	s, credential := opened(t, t.TempDir())
+	lease := mustDraw(t, s, credential, 1, 1_000_000)
 	s.onWriter(t, "PRAGMA max_page_count = 1") // SQLite takes this as: no page more than there are.
-	granted := int64(0)
+	// Each settlement is in another quarter of an hour, so that the history grows.
+	record, applied := settlement(lease, 1), int64(0)
+	record.Settlement.Charges = nil
 	var full error
 	for full == nil {
-		if granted > 10_000 {
+		if applied > 100_000 {
 			t.Fatal("the disk does not get full")
 		}
-		if _, full = s.Reserve(t.Context(), time.Now(), credential, demand(granted+1, 1)); full == nil {
-			granted++
+		record.Settlement.OpenedAt = time.Unix(applied*int64(store.Bucket.Seconds()), 0)
+		if _, full = s.Append(t.Context(), time.Now(), credential, applied+1, []store.Record{record}); full == nil {
+			applied++
 		}
 	}
 	if !errors.Is(full, store.ErrFull) {
 		t.Fatalf("error %v, want ErrFull", full)
 	}
-	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if held := usage[0].Spend.Held.Nano(); held != granted {
-		t.Errorf("%d are held, want the %d that were granted", held, granted)
-	}
+	wantTotal(t, s, applied, 0, 1_000_000)
 	s.onWriter(t, "PRAGMA max_page_count = 100000")
-	if denial, err := s.Reserve(t.Context(), time.Now(), credential, demand(granted+1, 1)); err != nil || denial != nil {
-		t.Errorf("with room on the disk: denial %+v, error %v", denial, err)
+	appended, err := s.Append(t.Context(), time.Now(), credential, applied+1, []store.Record{record})
+	if err != nil || appended.Applied != applied+1 {
+		t.Errorf("with room on the disk: %+v, error %v", appended, err)
 	}
-}
-
-// blocked keeps the writer busy until it is released, so that the calls that are made meanwhile become one group.
-func (s *Store) blocked(t *testing.T, waiting *sync.WaitGroup) (release func()) {
-	t.Helper()
-	entered, released := make(chan struct{}), make(chan struct{})
-	waiting.Go(func() {
-		err := s.submit(&call{ctx: t.Context(), do: func(*tx) (error, error) {
-			close(entered)
-			<-released
-			return nil, nil
-		}})
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	<-entered
-	return func() { close(released) }
-}
-
-// queued waits until so many calls wait for the writer.
-func (s *Store) queued(calls int) {
-	for len(s.queue) < calls {
-		time.Sleep(time.Millisecond)
-	}
-}
-
-func TestWhatIsGivenBackCanBeHeldInTheSameGroup(t *testing.T) {
-	for window, name := range map[string]string{"in a window that is there": "total", "in a window that is opened": "new"} {
-		t.Run(window, func(t *testing.T) { giveBackAndHold(t, name) })
-	}
-}
-
-// giveBackAndHold settles and reserves in one group, under a budget of the name that was put after the first hold.
-func giveBackAndHold(t *testing.T, name string) {
-	s, credential := opened(t, t.TempDir())
-	if denial, err := s.Reserve(t.Context(), time.Now(), credential, demand(1, 90)); denial != nil || err != nil {
-		t.Fatalf("denial %+v, error %v", denial, err)
-	}
-	small := chat
-	small.Budgets = []store.Budget{{Name: name, Limit: money.FromNano(100), Period: budget.Total, Enforcement: budget.Deny}}
-	if err := s.PutRoute(t.Context(), small); err != nil {
-		t.Fatal(err)
-	}
-	var waiting sync.WaitGroup
-	release := s.blocked(t, &waiting)
-	waiting.Go(func() {
-		if denial, err := s.Reserve(t.Context(), time.Now(), credential, demand(2, 60)); denial != nil || err != nil {
-			t.Errorf("denial %+v, error %v", denial, err)
-		}
-	})
-	s.queued(1)
-	waiting.Go(func() {
-		one := store.Settlement{Epoch: credential.Epoch, Sequence: 1, Amount: money.FromNano(40), Route: routeKey(chat), Consumer: "alice"}
-		if _, err := s.Settle(t.Context(), time.Now(), credential, []store.Settlement{one}); err != nil {
-			t.Error(err)
-		}
-	})
-	s.queued(2)
-	release()
-	waiting.Wait()
-	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := store.Spend{Settled: money.FromNano(40), Held: money.FromNano(60)}
-	if got := usage[0].Budgets[0].Spend; got != want || usage[0].Spend != want {
-		t.Errorf("the budget has %+v, the route %+v, want %+v", got, usage[0].Spend, want)
-	}
-}
-
-func TestACallThatCannotBeWrittenDoesNotTakeOthersWithIt(t *testing.T) {
-	s, credential := opened(t, t.TempDir())
-	var waiting sync.WaitGroup
-	release := s.blocked(t, &waiting)
-	for sequence := range int64(10) {
-		waiting.Go(func() {
-			if _, err := s.Reserve(t.Context(), time.Now(), credential, demand(sequence+1, 1)); err != nil {
-				t.Errorf("Reserve: %v", err)
-			}
-		})
-	}
-	waiting.Go(func() {
-		err := s.submit(&call{ctx: t.Context(), do: func(tx *tx) (error, error) {
-			_, err := tx.exec(`INSERT INTO routes (namespace, name, server) VALUES (NULL, NULL, NULL)`)
-			return nil, err
-		}})
-		if !errors.Is(err, store.ErrFailed) {
-			t.Errorf("error %v, want ErrFailed", err)
-		}
-	})
-	s.queued(11)
-	release()
-	waiting.Wait()
-	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
-	if err != nil || usage[0].Spend.Held.Nano() != 10 || usage[0].Budgets[0].Spend.Held.Nano() != 10 {
-		t.Errorf("usage = %+v, %v, want 10 held", usage, err)
-	}
+	wantTotal(t, s, applied+1, 0, 1_000_000)
 }
 
 func TestCallsAfterCloseFail(t *testing.T) {
@@ -277,8 +239,11 @@ func TestCallsAfterCloseFail(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Reserve(t.Context(), time.Now(), credential, demand(1, 1)); !errors.Is(err, store.ErrFailed) {
-		t.Errorf("error %v, want ErrFailed", err)
+	if _, err := drawn(t.Context(), s, credential, 1, 1); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Draw: %v, want ErrFailed", err)
+	}
+	if _, err := s.Append(t.Context(), time.Now(), credential, 1, nil); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Append: %v, want ErrFailed", err)
 	}
 }
 
@@ -295,30 +260,72 @@ func TestEveryCommitIsSyncedToDisk(t *testing.T) {
 	}
 }
 
-func TestAProxyThatIsHeardJustInTimeKeepsItsHolds(t *testing.T) {
+func TestADenialWritesNothing(t *testing.T) {
 	s, credential := opened(t, t.TempDir())
-	began := time.Now()
-	if denial, err := s.Reserve(t.Context(), began, credential, demand(1, 90)); denial != nil || err != nil {
-		t.Fatalf("denial %+v, error %v", denial, err)
+	mustDraw(t, s, credential, 1, store.MaxLimit)
+	if lease, err := drawn(t.Context(), s, credential, 2, 1); lease != 0 || err != nil {
+		t.Fatalf("lease %d, error %v, want a denial", lease, err)
 	}
-	var waiting sync.WaitGroup
-	release := s.blocked(t, &waiting)
-	waiting.Go(func() {
-		if lapsed, err := s.ExpireSilent(t.Context(), began); lapsed != 0 || err != nil {
-			t.Errorf("%d holds lapsed, error %v", lapsed, err)
+	before := s.changes(t)
+	for sequence := range int64(10) {
+		if lease, err := drawn(t.Context(), s, credential, 3+sequence, 1); lease != 0 || err != nil {
+			t.Fatalf("lease %d, error %v, want a denial", lease, err)
 		}
-	})
-	s.queued(1) // The proxy was found silent.
-	waiting.Go(func() {
-		if err := s.Heartbeat(t.Context(), began.Add(time.Second), credential, store.Beat{}); err != nil {
-			t.Error(err)
+	}
+	if after := s.changes(t); after != before {
+		t.Errorf("%d rows were changed by denials", after-before)
+	}
+}
+
+// changes is how many rows the writer has changed since it connected.
+func (s *Store) changes(t *testing.T) (total int) {
+	t.Helper()
+	err := s.submit(&call{ctx: t.Context(), do: func(tx *tx) (error, error) {
+		return nil, tx.conn.QueryRowContext(tx.ctx, "SELECT total_changes()").Scan(&total)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return total
+}
+
+func TestAReleaseIsKept(t *testing.T) {
+	s, credential := opened(t, t.TempDir())
+	mustDraw(t, s, credential, 1, 90)
+	at := time.Now().Add(time.Minute)
+	freed, err := s.ReleaseProxy(t.Context(), at, at, store.Release{ProxyID: "proxy", By: "admin", Reason: "its node burnt"})
+	if err != nil || freed.Nano() != 90 {
+		t.Fatalf("%s freed, error %v, want 90", freed, err)
+	}
+	var proxy, by, reason string
+	var amount, when int64
+	row := s.read.QueryRowContext(t.Context(), `SELECT proxy_id, by, reason, amount, at FROM releases`)
+	if err := row.Scan(&proxy, &by, &reason, &amount, &when); err != nil {
+		t.Fatal(err)
+	}
+	if proxy != "proxy" || by != "admin" || reason != "its node burnt" || amount != 90 || when != at.UnixMilli() {
+		t.Errorf("the release is kept as %s by %s because %q, %d at %d", proxy, by, reason, amount, when)
+	}
+	wantTotal(t, s, 0, 0, 0)
+}
+
+func TestEveryBudgetThatIsSpentFromHasARow(t *testing.T) {
+	s, credential := opened(t, t.TempDir())
+	warns := chat
+	warns.Budgets = []store.Budget{{Name: "year", Limit: money.FromNano(1), Period: budget.Year, Enforcement: budget.Warn}}
+	if err := s.PutRoute(t.Context(), warns); err != nil {
+		t.Fatal(err)
+	}
+	for number := range int64(2) {
+		if _, err := s.Append(t.Context(), time.Now(), credential, number+1, []store.Record{settlement(0, 5)}); err != nil {
+			t.Fatal(err)
 		}
-	})
-	s.queued(2)
-	release()
-	waiting.Wait()
-	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
-	if err != nil || usage[0].Spend.Held.Nano() != 90 {
-		t.Errorf("usage = %+v, %v, want 90 held", usage, err)
+	}
+	var rows, settled int64
+	if err := s.read.QueryRowContext(t.Context(), `SELECT count(*), sum(settled) FROM windows`).Scan(&rows, &settled); err != nil {
+		t.Fatal(err)
+	}
+	if rows != 1 || settled != 10 {
+		t.Errorf("%d rows with %d settled, want one with 10: to sum a year whenever the usage is read takes too long", rows, settled)
 	}
 }

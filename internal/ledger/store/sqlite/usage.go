@@ -16,10 +16,12 @@ import (
 type snapshot struct {
 	ctx context.Context
 	tx  *sql.Tx
-	// routes, scopes and windows are whole tables; the scopes also have what their open holds sum up to.
+	// routes, scopes and windows are whole tables.
 	routes  map[store.RouteKey]*route
 	scopes  map[int64]store.Spend
 	windows map[windowKey]windowRow
+	// held is what requests under way can cost.
+	held map[store.RouteKey]map[string]money.Amount
 }
 
 // windowRow is what a row of windows says.
@@ -42,7 +44,7 @@ func (r *snapshot) rows(query string, each func(*sql.Rows) error) error {
 
 // Usage implements store.Store.
 func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) ([]store.RouteUsage, error) {
-	usage, err := s.usage(ctx, now)
+	usage, err := s.usage(ctx, now, heardAfter)
 	if err != nil {
 		return nil, fmt.Errorf("reading the usage: %w", failure(err))
 	}
@@ -53,7 +55,7 @@ func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) ([]store.R
 	return usage, nil
 }
 
-func (s *Store) usage(ctx context.Context, now time.Time) ([]store.RouteUsage, error) {
+func (s *Store) usage(ctx context.Context, now, heardAfter time.Time) ([]store.RouteUsage, error) {
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, err
@@ -62,6 +64,7 @@ func (s *Store) usage(ctx context.Context, now time.Time) ([]store.RouteUsage, e
 	r := &snapshot{
 		ctx: ctx, tx: tx,
 		routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]windowRow{},
+		held: s.heldNow(heardAfter),
 	}
 	if err := r.load(s); err != nil {
 		return nil, err
@@ -94,26 +97,13 @@ func (r *snapshot) load(s *Store) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.rows(`SELECT route_scope, consumer_scope, sum(amount / 1000000000), sum(amount % 1000000000) FROM holds
-		WHERE state = 'Open' GROUP BY route_scope, consumer_scope`, func(rows *sql.Rows) error {
-		var routeScope, consumerScope, whole, fraction int64
-		err := rows.Scan(&routeScope, &consumerScope, &whole, &fraction)
-		for _, id := range [2]int64{routeScope, consumerScope} {
-			spend := r.scopes[id]
-			spend.Held = spend.Held.Add(sum(whole, fraction))
-			r.scopes[id] = spend
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	return r.rows(`SELECT account_id, start, settled, uncertain, held, refusing FROM windows`, func(rows *sql.Rows) error {
+	return r.rows(`SELECT account_id, start, settled, uncertain, leased, refusing FROM windows`, func(rows *sql.Rows) error {
 		var key windowKey
-		var settled, uncertain, held int64
+		var settled, uncertain, leased int64
 		var refusing bool
-		err := rows.Scan(&key.account, &key.start, &settled, &uncertain, &held, &refusing)
+		err := rows.Scan(&key.account, &key.start, &settled, &uncertain, &leased, &refusing)
 		r.windows[key] = windowRow{
-			spend:    store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Held: money.FromNano(held)},
+			spend:    store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Leased: money.FromNano(leased)},
 			refusing: refusing,
 		}
 		return err
@@ -121,33 +111,48 @@ func (r *snapshot) load(s *Store) error {
 }
 
 func (r *snapshot) routeUsage(now time.Time, key store.RouteKey, owner *route) (store.RouteUsage, error) {
-	usage := store.RouteUsage{Route: key, Spend: r.scopes[owner.scopes[""].id]}
+	usage := store.RouteUsage{Route: key}
 	for consumer, spender := range owner.scopes {
-		budgets, err := r.budgetUsage(now, owner, spender)
+		held := r.held[key][consumer]
+		if consumer == "" {
+			held = total(r.held[key])
+		}
+		budgets, err := r.budgetUsage(now, spender, held)
 		if err != nil {
 			return store.RouteUsage{}, fmt.Errorf("route %s/%s: %w", key.Namespace, key.Name, err)
 		}
+		spend := r.scopes[spender.id]
+		spend.Held = held
 		if consumer == "" {
-			usage.Budgets = budgets
+			usage.Spend, usage.Budgets = spend, budgets
 			continue
 		}
-		usage.Consumers = append(usage.Consumers, store.ConsumerUsage{Name: consumer, Spend: r.scopes[spender.id], Budgets: budgets})
+		usage.Consumers = append(usage.Consumers, store.ConsumerUsage{Name: consumer, Spend: spend, Budgets: budgets})
 	}
 	slices.SortFunc(usage.Consumers, func(a, b store.ConsumerUsage) int { return strings.Compare(a.Name, b.Name) })
 	return usage, nil
 }
 
-func (r *snapshot) budgetUsage(now time.Time, owner *route, spender *scope) ([]store.BudgetUsage, error) {
+func total(amounts map[string]money.Amount) money.Amount {
+	var sum money.Amount
+	for _, one := range amounts {
+		sum = sum.Add(one)
+	}
+	return sum
+}
+
+func (r *snapshot) budgetUsage(now time.Time, spender *scope, held money.Amount) ([]store.BudgetUsage, error) {
 	var usage []store.BudgetUsage
 	for _, a := range spender.accounts {
 		window := a.windowAt(now)
 		row, ok := r.windows[windowKey{account: a.id, start: window.Start.UnixMilli()}]
 		if !ok {
 			var err error
-			if row.spend, err = sumWindow(r, owner, spender, window); err != nil {
+			if row.spend, err = sumWindow(r, spender, a.id, window); err != nil {
 				return nil, fmt.Errorf("budget %s: %w", a.budget.Name, err)
 			}
 		}
+		row.spend.Held = held
 		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: window, Spend: row.spend, Refusing: row.refusing})
 	}
 	return usage, nil
@@ -158,16 +163,16 @@ func (r *snapshot) budgetUsage(now time.Time, owner *route, spender *scope) ([]s
 func (s *Store) heardFrom(heardAfter time.Time) map[store.RouteKey][]store.Proxy {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	type place struct {
+	type spot struct {
 		route    store.RouteKey
 		instance string
 	}
-	youngest := map[place]string{}
+	youngest := map[spot]string{}
 	for id, known := range s.proxies {
 		for _, key := range known.routes {
-			at := place{route: key, instance: known.instance}
+			at := spot{route: key, instance: known.instance}
 			other, taken := youngest[at]
-			if !taken || s.proxies[other].current.id < known.current.id {
+			if !taken || s.proxies[other].id < known.id {
 				youngest[at] = id
 			}
 		}
@@ -175,7 +180,7 @@ func (s *Store) heardFrom(heardAfter time.Time) map[store.RouteKey][]store.Proxy
 	proxies := map[store.RouteKey][]store.Proxy{}
 	for at, id := range youngest {
 		known := s.proxies[id]
-		if !known.ended && known.lastHeard.After(heardAfter) {
+		if known.lastHeard.After(heardAfter) {
 			heard := store.Proxy{ProxyID: id, Instance: at.instance, ConfigHash: known.configHash, LastHeard: known.lastHeard}
 			proxies[at.route] = append(proxies[at.route], heard)
 		}

@@ -32,10 +32,8 @@ type querier interface {
 
 // Sums are taken in two parts, whole and fraction, so that SQLite's own sum cannot overflow.
 const (
-	sumHeld = `SELECT coalesce(sum(amount / 1000000000), 0), coalesce(sum(amount % 1000000000), 0) FROM holds WHERE state = 'Open' AND `
-
-	sumRouteHeld    = sumHeld + `route_scope = ? AND opened_at >= ? AND opened_at < ?`
-	sumConsumerHeld = sumHeld + `route_scope = ? AND consumer_scope = ? AND opened_at >= ? AND opened_at < ?`
+	sumLeases = `SELECT coalesce(sum((granted - taken) / 1000000000), 0), coalesce(sum((granted - taken) % 1000000000), 0)
+		FROM leases JOIN proxies ON proxies.id = leases.proxy_id WHERE account_id = ? AND silent = ? AND granted_at >= ? AND granted_at < ?`
 
 	sumHistory = `SELECT coalesce(sum(settled / 1000000000), 0), coalesce(sum(settled % 1000000000), 0),
 		coalesce(sum(uncertain / 1000000000), 0), coalesce(sum(uncertain % 1000000000), 0)
@@ -54,8 +52,9 @@ func sum(whole, fraction int64) money.Amount {
 	return money.FromNano(whole*money.NanoPerUSD + fraction%money.NanoPerUSD)
 }
 
-// sumWindow works out what a window's row has to be, from the history since it began and from the holds opened since then.
-func sumWindow(q querier, owner *route, spender *scope, window budget.Window) (store.Spend, error) {
+// sumWindow works out what the row of an account's window has to be, from the history since the window began and from the leases that
+// were last added to in it.
+func sumWindow(q querier, spender *scope, account int64, window budget.Window) (store.Spend, error) {
 	start, end := window.Start.UnixMilli(), never
 	if !window.End.IsZero() {
 		end = window.End.UnixMilli()
@@ -66,14 +65,29 @@ func sumWindow(q querier, owner *route, spender *scope, window budget.Window) (s
 		return store.Spend{}, err
 	}
 	spend := store.Spend{Settled: sum(whole, fraction), Uncertain: sum(uncertainWhole, uncertainFraction)}
-	own := owner.scopes[""]
-	if spender == own {
-		err = q.row(sumRouteHeld, []any{own.id, start, end}, &whole, &fraction)
-	} else {
-		err = q.row(sumConsumerHeld, []any{own.id, spender.id, start, end}, &whole, &fraction)
+	if err := q.row(sumLeases, []any{account, 0, start, end}, &whole, &fraction); err != nil {
+		return store.Spend{}, err
 	}
-	spend.Held = sum(whole, fraction)
-	return spend, err
+	spend.Leased = sum(whole, fraction)
+	if err := q.row(sumLeases, []any{account, 1, start, end}, &whole, &fraction); err != nil {
+		return store.Spend{}, err
+	}
+	spend.Uncertain = saturated(spend.Uncertain.Add(sum(whole, fraction)))
+	return spend, nil
+}
+
+func saturated(amount money.Amount) money.Amount {
+	return money.FromNano(min(amount.Nano(), store.MaxSum))
+}
+
+// readWindow reads a window's row, which must be there.
+func (t *tx) readWindow(key windowKey) (windowRow, error) {
+	var settled, uncertain, leased int64
+	var read windowRow
+	err := t.row(`SELECT settled, uncertain, leased, refusing FROM windows WHERE account_id = ? AND start = ?`,
+		[]any{key.account, key.start}, &settled, &uncertain, &leased, &read.refusing)
+	read.spend = store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Leased: money.FromNano(leased)}
+	return read, err
 }
 
 // bucketOf returns the bucket of history that a time in milliseconds is in.
@@ -83,7 +97,7 @@ func bucketOf(milliseconds int64) int64 {
 
 // ensureWindow makes sure that the account's window at now has a row, and drops the rows of earlier ones: what they were can always
 // be summed again.
-func (t *tx) ensureWindow(owner *route, spender *scope, a *account, now time.Time) (windowKey, error) {
+func (t *tx) ensureWindow(spender *scope, a *account, now time.Time) (windowKey, error) {
 	window := a.windowAt(now)
 	key := windowKey{account: a.id, start: window.Start.UnixMilli()}
 	if start, ok := t.present[key.account]; ok && start == key.start {
@@ -92,7 +106,7 @@ func (t *tx) ensureWindow(owner *route, spender *scope, a *account, now time.Tim
 	var there int
 	err := t.row(`SELECT 1 FROM windows WHERE account_id = ? AND start = ?`, []any{key.account, key.start}, &there)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = t.openWindow(owner, spender, key, window)
+		err = t.openWindow(spender, key, window)
 	}
 	if err != nil {
 		return key, err
@@ -101,18 +115,18 @@ func (t *tx) ensureWindow(owner *route, spender *scope, a *account, now time.Tim
 	return key, nil
 }
 
-func (t *tx) openWindow(owner *route, spender *scope, key windowKey, window budget.Window) error {
+func (t *tx) openWindow(spender *scope, key windowKey, window budget.Window) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	spend, err := sumWindow(t, owner, spender, window)
+	spend, err := sumWindow(t, spender, key.account, window)
 	if err != nil {
 		return err
 	}
 	if _, err := t.exec(`DELETE FROM windows WHERE account_id = ? AND start < ?`, key.account, key.start); err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO windows (account_id, start, settled, uncertain, held) VALUES (?, ?, ?, ?, ?)`,
-		key.account, key.start, spend.Settled.Nano(), spend.Uncertain.Nano(), spend.Held.Nano())
+	_, err = t.exec(`INSERT INTO windows (account_id, start, settled, uncertain, leased) VALUES (?, ?, ?, ?, ?)`,
+		key.account, key.start, spend.Settled.Nano(), spend.Uncertain.Nano(), spend.Leased.Nano())
 	return err
 }

@@ -189,7 +189,7 @@ func (w *writer) transact(group []*call) error {
 		return failure(err)
 	}
 	if err := w.runAll(ctx, group); err != nil {
-		clear(w.store.present)
+		w.store.forgetAll()
 		if _, rollbackErr := w.conn.ExecContext(ctx, "ROLLBACK"); rollbackErr != nil {
 			// SQLite has rolled back by itself, or the connection is of no use any more.
 			w.close()
@@ -200,7 +200,7 @@ func (w *writer) transact(group []*call) error {
 }
 
 func (w *writer) runAll(ctx context.Context, group []*call) error {
-	t := &tx{Store: w.store, writer: w, ctx: ctx}
+	t := &tx{Store: w.store, writer: w, ctx: ctx, deltas: newDeltas()}
 	slices.SortStableFunc(group, func(a, b *call) int { return cmp.Compare(a.rank, b.rank) })
 	for _, c := range group {
 		if c.refused = c.ctx.Err(); c.refused != nil {
@@ -216,6 +216,14 @@ func (w *writer) runAll(ctx context.Context, group []*call) error {
 	}
 	_, err := w.conn.ExecContext(ctx, "COMMIT")
 	return err
+}
+
+// forgetAll forgets what a failed transaction may have changed in the writer's memory. It is read again when it is next needed.
+func (s *Store) forgetAll() {
+	clear(s.present)
+	clear(s.states)
+	clear(s.leases)
+	clear(s.leaseIDs)
 }
 
 // failure tells a full disk from every other failure of the database.
@@ -259,19 +267,6 @@ func (t *tx) exec(query string, arguments ...any) (int64, error) {
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-// insert runs an insertion and returns the new row's id.
-func (t *tx) insert(query string, arguments ...any) (int64, error) {
-	statement, err := t.statement(query)
-	if err != nil {
-		return 0, err
-	}
-	result, err := statement.stmt.ExecContext(t.ctx, arguments...)
-	if err != nil {
-		return 0, err
-	}
-	return result.LastInsertId()
 }
 
 // row runs a query for one row.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,26 +18,33 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// runModel drives a store with random calls and compares all that it says with a model that keeps every hold in a list and adds up
-// from the start each time.
+// runModel drives a store with random calls and compares all that it says with a model that keeps every lease and every settlement in a
+// list and adds up from the start each time.
 func runModel(t *testing.T, open Open) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(t, rt, open)
 		defer m.close(rt)
 		rt.Repeat(map[string]func(*rapid.T){
-			"reserve":   m.reserve,
-			"repeat":    m.repeat,
-			"settle":    m.settle,
-			"unmatched": m.unmatched,
-			"edit":      m.edit,
-			"time":      m.moveTime,
-			"beat":      m.beat,
-			"expire":    m.expire,
-			"compact":   m.compact,
-			"session":   m.openSession,
-			"restart":   m.restart,
-			"":          m.compare,
+			"draw":    m.draw,
+			"draw2":   m.draw, // What happens most often in life, too.
+			"redraw":  m.redraw,
+			"append":  m.append,
+			"append2": m.append,
+			"gap":     m.gap,
+			"edit":    m.edit,
+			"time":    m.moveTime,
+			"beat":    m.beat,
+			"expire":  m.expire,
+			"release": m.release,
+			"compact": m.compact,
+			"session": m.openSession,
+			"stale":   m.stale,
+			"restart": m.restart,
+			"forget":  func(*rapid.T) { m.made.Forget(m.store) },
+			"":        m.compare,
 		})
+		m.made.Forget(m.store)
+		m.compare(rt)
 	})
 }
 
@@ -53,54 +61,66 @@ var (
 		time.Date(2026, time.December, 31, 22, 0, 0, 0, time.UTC),
 		time.Date(2028, time.February, 28, 18, 0, 0, 0, time.UTC),
 	}
-)
-
-// entry is a hold as the model remembers it.
-type entry struct {
-	proxy     int
-	epoch     int64
-	sequence  int64
-	consumer  string
-	amount    int64
-	openedAt  time.Time
-	state     string // open, lapsed or settled
-	settled   int64
-	uncertain int64
-}
-
-func (e *entry) held() int64 {
-	if e.state == "open" {
-		return e.amount
+	modelSteps = []time.Duration{
+		time.Second, 20 * time.Minute, time.Hour, 7 * time.Hour, 26 * time.Hour, 31 * 24 * time.Hour, -90 * time.Minute,
 	}
-	return 0
-}
+)
 
 // modelProxy is one of the proxies.
 type modelProxy struct {
-	session store.Credential
-	heard   time.Time
-	lapsed  bool
+	id       string
+	session  store.Credential
+	stale    []store.Credential
+	lastDraw int64
+	log      []store.Record
+	heard    time.Time
+	silent   bool
+	released bool
+}
+
+// modelCost is a settlement as it counts.
+type modelCost struct {
+	consumer           string
+	at                 time.Time
+	settled, uncertain int64
+}
+
+// accountKey names an account.
+type accountKey struct{ consumer, budget string }
+
+// modelLease is a lease as the model remembers it.
+type modelLease struct {
+	// id is not known before the store tells it.
+	id           int64
+	proxy        *modelProxy
+	account      accountKey
+	start        time.Time
+	granted, out int64
+	at           time.Time
+	// idle is true if nothing was out when the store was free to forget it.
+	idle bool
 }
 
 type model struct {
-	t       *testing.T
-	store   store.Store
-	reopen  func() store.Store
-	clock   *clock
-	proxies []*modelProxy
-	budgets []store.Budget
-	entries []*entry
-	next    int64
+	t         *testing.T
+	made      Books
+	store     store.Store
+	clock     *clock
+	proxies   []*modelProxy
+	route     store.Route
+	version   int64
+	leases    []*modelLease
+	costs     []modelCost
+	contended map[accountKey]time.Time
 }
 
 func newModel(t *testing.T, rt *rapid.T, open Open) *model {
-	m := &model{t: t, clock: newClock(rapid.SampledFrom(modelStarts).Draw(rt, "start"))}
-	m.reopen = open(t, m.clock.now)
-	m.store = m.reopen()
-	m.proxies = []*modelProxy{{}, {}}
-	m.edit(rt)
-	for i := range m.proxies {
-		m.open(rt, i)
+	m := &model{t: t, clock: newClock(rapid.SampledFrom(modelStarts).Draw(rt, "start")), contended: map[accountKey]time.Time{}}
+	m.made = open(t, m.clock.now)
+	m.store = m.made.Open()
+	m.put(rt, store.Route{Namespace: "ai", Name: "chat", Server: server, Consumers: modelConsumers, Budgets: someBudgets(rt)})
+	for range 2 {
+		m.addProxy(rt)
 	}
 	return m
 }
@@ -113,240 +133,200 @@ func (m *model) close(rt *rapid.T) {
 
 func (m *model) restart(rt *rapid.T) {
 	m.close(rt)
-	m.store = m.reopen()
+	m.store = m.made.Open()
+	clear(m.contended)
 	for _, p := range m.proxies {
-		p.heard, p.lapsed = m.clock.now(), false
+		p.heard = m.clock.now()
+		if p.silent {
+			p.heard = time.Time{}
+		}
 	}
 }
 
-func (m *model) open(rt *rapid.T, i int) {
-	p := m.proxies[i]
-	id := fmt.Sprintf("proxy-%d", i)
-	token := sha256.Sum256([]byte(id + m.clock.now().String()))
-	epoch, err := m.store.OpenSession(m.t.Context(), m.clock.now(), store.NewSession{
-		ProxyID: id, Instance: id, Routes: []store.RouteKey{chat}, Identity: server, Token: token,
+func (m *model) addProxy(rt *rapid.T) {
+	p := &modelProxy{id: fmt.Sprintf("proxy-%d", len(m.proxies))}
+	m.proxies = append(m.proxies, p)
+	m.open(rt, p)
+}
+
+func (m *model) open(rt *rapid.T, p *modelProxy) {
+	token := sha256.Sum256(fmt.Append(nil, p.id, len(p.stale)))
+	opened, err := m.store.OpenSession(m.t.Context(), m.clock.now(), store.NewSession{
+		ProxyID: p.id, Instance: p.id, Routes: []store.RouteKey{chat}, Identity: server, Token: token,
 	})
-	if err != nil {
-		rt.Fatalf("OpenSession: %v", err)
+	if err != nil || opened.Epoch != p.session.Epoch+1 || opened.Applied != int64(len(p.log)) {
+		rt.Fatalf("OpenSession = %+v, %v, want epoch %d, %d applied", opened, err, p.session.Epoch+1, len(p.log))
 	}
-	if epoch <= p.session.Epoch {
-		rt.Fatalf("epoch %d follows %d", epoch, p.session.Epoch)
+	p.stale = append(p.stale, p.session)
+	p.session = store.Credential{ProxyID: p.id, Epoch: opened.Epoch, Token: token}
+	p.lastDraw = 0
+	m.hear(p)
+}
+
+func (m *model) openSession(rt *rapid.T) {
+	if m.route.Server == "" {
+		rt.Skip("nobody serves the route")
 	}
-	p.session = store.Credential{ProxyID: id, Epoch: epoch, Token: token}
-	p.heard, p.lapsed = m.clock.now(), false
+	m.open(rt, m.anyProxy(rt))
 }
 
-func (m *model) openSession(rt *rapid.T) { m.open(rt, m.anyProxy(rt)) }
-
-func (m *model) anyProxy(rt *rapid.T) int {
-	return rapid.IntRange(0, len(m.proxies)-1).Draw(rt, "proxy")
+// stale makes calls of a session that has ended.
+func (m *model) stale(rt *rapid.T) {
+	p := m.anyProxy(rt)
+	old := rapid.SampledFrom(p.stale).Draw(rt, "stale")
+	draw := store.Draw{Sequence: 99, Identity: server, Demands: []store.Demand{{Route: chat, Consumer: "alice", Amount: money.FromNano(1)}}}
+	if _, err := m.store.Draw(m.t.Context(), m.clock.now(), old, draw); !errors.Is(err, store.ErrUnknownSession) {
+		rt.Fatalf("Draw: %v, want ErrUnknownSession", err)
+	}
+	records := []store.Record{releaseAll}
+	if _, err := m.store.Append(m.t.Context(), m.clock.now(), old, int64(len(p.log))+1, records); !errors.Is(err, store.ErrUnknownSession) {
+		rt.Fatalf("Append: %v, want ErrUnknownSession", err)
+	}
 }
 
-func (m *model) hear(i int) *modelProxy {
-	p := m.proxies[i]
-	p.heard, p.lapsed = m.clock.now(), false
-	return p
+func (m *model) anyProxy(rt *rapid.T) *modelProxy {
+	return rapid.SampledFrom(m.proxies).Draw(rt, "proxy")
 }
 
-func (m *model) edit(rt *rapid.T) {
-	m.budgets = nil
+func (m *model) hear(p *modelProxy) { p.heard, p.silent = m.clock.now(), false }
+
+func someBudgets(rt *rapid.T) []store.Budget {
+	var budgets []store.Budget
 	for _, consumer := range append([]string{""}, modelConsumers...) {
 		for n := range rapid.IntRange(0, 2).Draw(rt, "budgets") {
-			m.budgets = append(m.budgets, store.Budget{
+			budgets = append(budgets, store.Budget{
 				Consumer:    consumer,
 				Name:        fmt.Sprintf("budget-%d", n),
-				Limit:       money.FromNano(rapid.Int64Range(0, 300).Draw(rt, "limit")),
+				Limit:       money.FromNano(rapid.Int64Range(0, 500).Draw(rt, "limit")),
 				Period:      rapid.SampledFrom(modelPeriods).Draw(rt, "period"),
 				TimeZone:    rapid.SampledFrom(modelZones).Draw(rt, "zone"),
 				Enforcement: rapid.SampledFrom([]budget.Enforcement{budget.Deny, budget.Deny, budget.Warn}).Draw(rt, "enforcement"),
 			})
 		}
 	}
-	put := store.Route{Namespace: "ai", Name: "chat", Server: server, Consumers: modelConsumers, Budgets: m.budgets}
-	if err := m.store.PutRoute(m.t.Context(), put); err != nil {
+	return budgets
+}
+
+// edit puts other budgets, the same again, or none and nobody who serves the route.
+func (m *model) edit(rt *rapid.T) {
+	route := m.route
+	switch rapid.IntRange(0, 5).Draw(rt, "edit") {
+	case 0:
+		route = store.Route{Namespace: "ai", Name: "chat"}
+	case 1: // Nothing changes.
+	default:
+		route = store.Route{Namespace: "ai", Name: "chat", Server: server, Consumers: modelConsumers, Budgets: someBudgets(rt)}
+	}
+	m.put(rt, route)
+}
+
+func (m *model) put(rt *rapid.T, route store.Route) {
+	if err := m.store.PutRoute(m.t.Context(), route); err != nil {
 		rt.Fatalf("PutRoute: %v", err)
 	}
+	if m.version == 0 || !cmp.Equal(m.route, route, amounts) {
+		m.version++
+	}
+	m.route = route
 }
 
 func (m *model) moveTime(rt *rapid.T) {
-	steps := []time.Duration{
-		time.Second, 20 * time.Minute, time.Hour, 7 * time.Hour, 26 * time.Hour, 31 * 24 * time.Hour, -90 * time.Minute,
-	}
-	m.clock.advance(rapid.SampledFrom(steps).Draw(rt, "step"))
+	m.clock.advance(rapid.SampledFrom(modelSteps).Draw(rt, "step"))
 }
 
-func (m *model) reserve(rt *rapid.T) {
-	i := m.anyProxy(rt)
-	p := m.hear(i)
-	m.next++
-	e := &entry{
-		proxy: i, epoch: p.session.Epoch, sequence: m.next, state: "open", openedAt: m.clock.now(),
-		consumer: rapid.SampledFrom(modelConsumers).Draw(rt, "consumer"),
-		amount:   rapid.Int64Range(0, 120).Draw(rt, "amount"),
-	}
-	denial := m.call(rt, e)
-	wantDenied, wantExhausted := m.verdict(rt, e)
-	if (denial != nil) != wantDenied || denial != nil && denial.Exhausted != wantExhausted {
-		rt.Fatalf("denial = %+v, want denied %t, exhausted %t", denial, wantDenied, wantExhausted)
-	}
-	if denial == nil {
-		m.entries = append(m.entries, e)
-	}
-}
-
-func (m *model) call(rt *rapid.T, e *entry) *store.Denial {
-	demand := store.Demand{Sequence: e.sequence, Route: chat, Consumer: e.consumer, Amount: money.FromNano(e.amount), Identity: server}
-	denial, err := m.store.Reserve(m.t.Context(), m.clock.now(), m.proxies[e.proxy].session, demand)
-	if err != nil {
-		rt.Fatalf("Reserve: %v", err)
-	}
-	return denial
-}
-
-// repeat sends a reservation again whose hold is open.
-func (m *model) repeat(rt *rapid.T) {
-	e := m.anyEntry(rt, func(e *entry) bool { return e.state == "open" && e.epoch == m.proxies[e.proxy].session.Epoch })
-	m.hear(e.proxy)
-	if denial := m.call(rt, e); denial != nil {
-		rt.Fatalf("a repeated call for a hold was denied: %+v", denial)
-	}
-}
-
-func (m *model) anyEntry(rt *rapid.T, which func(*entry) bool) *entry {
-	var fitting []*entry
-	for _, e := range m.entries {
-		if which(e) {
-			fitting = append(fitting, e)
-		}
-	}
-	if len(fitting) == 0 {
-		rt.Skip("there is none")
-	}
-	return rapid.SampledFrom(fitting).Draw(rt, "entry")
-}
-
-// settle settles a hold, or again one that was settled: then with another amount, which must not count.
-func (m *model) settle(rt *rapid.T) {
-	e := m.anyEntry(rt, func(*entry) bool { return true })
-	p := m.hear(e.proxy)
-	one := store.Settlement{
-		Epoch: e.epoch, Sequence: e.sequence, Route: chat, Consumer: e.consumer,
-		Amount:    money.FromNano(rapid.Int64Range(0, 150).Draw(rt, "cost")),
-		Uncertain: rapid.Bool().Draw(rt, "uncertain"),
-	}
-	m.book(rt, p, one, e.state == "settled")
-	if e.state != "settled" {
-		e.pay(one)
-	}
-}
-
-func (e *entry) pay(one store.Settlement) {
-	e.state, e.settled, e.uncertain = "settled", one.Amount.Nano(), 0
-	if one.Uncertain {
-		e.settled, e.uncertain = 0, one.Amount.Nano()
-	}
-}
-
-func (m *model) book(rt *rapid.T, p *modelProxy, one store.Settlement, repeated bool) {
-	got, err := m.store.Settle(m.t.Context(), m.clock.now(), p.session, []store.Settlement{one})
-	if err != nil {
-		rt.Fatalf("Settle: %v", err)
-	}
-	if (got.Repeated == 1) != repeated {
-		rt.Fatalf("Settle = %+v, want repeated %t", got, repeated)
-	}
-}
-
-// unmatched settles a hold that was never made.
-func (m *model) unmatched(rt *rapid.T) {
-	i := m.anyProxy(rt)
-	p := m.hear(i)
-	m.next++
-	one := store.Settlement{
-		Epoch: p.session.Epoch, Sequence: m.next, Route: chat, Consumer: rapid.SampledFrom(modelConsumers).Draw(rt, "consumer"),
-		Amount: money.FromNano(rapid.Int64Range(0, 20).Draw(rt, "cost")),
-	}
-	m.book(rt, p, one, false)
-	e := &entry{proxy: i, epoch: one.Epoch, sequence: one.Sequence, consumer: one.Consumer, openedAt: m.clock.now()}
-	e.pay(one)
-	m.entries = append(m.entries, e)
-}
-
-// beat says that everything below the lowest unsettled hold is done.
+// beat looks at what is recalled: what is out in accounts that somebody was refused of.
 func (m *model) beat(rt *rapid.T) {
-	i := m.anyProxy(rt)
-	p := m.hear(i)
-	below := m.next + 1
-	for _, e := range m.entries {
-		if e.proxy == i && e.state != "settled" {
-			below = min(below, e.sequence)
+	p := m.anyProxy(rt)
+	m.hear(p)
+	var want []int64
+	for _, l := range m.leases {
+		if l.proxy == p && l.out > 0 && m.isContended(l.account) {
+			want = append(want, l.id)
 		}
 	}
-	if err := m.store.Heartbeat(m.t.Context(), m.clock.now(), p.session, store.Beat{ConfigHash: "hash", SettledBelow: below}); err != nil {
-		rt.Fatalf("Heartbeat: %v", err)
+	for account := range m.contended {
+		if !m.isContended(account) {
+			delete(m.contended, account)
+		}
 	}
+	pulse, err := m.store.Heartbeat(m.t.Context(), m.clock.now(), p.session, store.Beat{ConfigHash: "hash"})
+	if err != nil || pulse.Versions[chat] != m.version {
+		rt.Fatalf("Heartbeat = %+v, %v, want version %d", pulse, err, m.version)
+	}
+	slices.Sort(want)
+	slices.Sort(pulse.Recall)
+	if diff := cmp.Diff(want, pulse.Recall, cmpopts.EquateEmpty()); diff != "" {
+		rt.Fatalf("recalled (-want +got):\n%s", diff)
+	}
+}
+
+func (m *model) isContended(account accountKey) bool {
+	until, noted := m.contended[account]
+	return noted && !m.clock.now().After(until) && until.Sub(m.clock.now()) <= 3*time.Second
 }
 
 func (m *model) expire(rt *rapid.T) {
 	heardAfter := m.clock.now().Add(-30 * time.Second)
-	want := 0
-	for i, p := range m.proxies {
-		if p.lapsed || p.heard.After(heardAfter) {
-			continue
-		}
-		p.lapsed = true
-		for _, e := range m.entries {
-			if e.proxy == i && e.state == "open" {
-				e.state, e.uncertain = "lapsed", e.amount
-				want++
-			}
+	var want store.Lapsed
+	for _, p := range m.proxies {
+		if !p.silent && !p.heard.After(heardAfter) {
+			p.silent = true
+			want.Proxies++
+			want.Amount = want.Amount.Add(money.FromNano(m.outWith(p)))
 		}
 	}
 	if got, err := m.store.ExpireSilent(m.t.Context(), heardAfter); err != nil || got != want {
-		rt.Fatalf("ExpireSilent = %d, %v, want %d", got, err, want)
+		rt.Fatalf("ExpireSilent = %+v, %v, want %+v", got, err, want)
 	}
 }
 
-// compact forgets; a proxy that was closed opens a new session, as its client would.
+func (m *model) outWith(p *modelProxy) int64 {
+	out := int64(0)
+	for _, l := range m.leases {
+		if l.proxy == p {
+			out += l.out
+		}
+	}
+	return out
+}
+
+// release gives up on a proxy. Another takes its place.
+func (m *model) release(rt *rapid.T) {
+	p := m.anyProxy(rt)
+	heardAfter := m.clock.now().Add(-30 * time.Second)
+	freed, err := m.store.ReleaseProxy(m.t.Context(), m.clock.now(), heardAfter, store.Release{ProxyID: p.id, By: "admin", Reason: "gone"})
+	if p.heard.After(heardAfter) {
+		if !errors.Is(err, store.ErrStillAlive) {
+			rt.Fatalf("ReleaseProxy: %v, want ErrStillAlive", err)
+		}
+		return
+	}
+	if err != nil || freed.Nano() != m.outWith(p) {
+		rt.Fatalf("ReleaseProxy = %s, %v, want %d", freed, err, m.outWith(p))
+	}
+	m.releaseAll(p)
+	p.released = true
+	if m.route.Server != "" && len(m.proxies) < 6 {
+		m.addProxy(rt)
+	}
+}
+
+// releaseAll makes the proxy's leases ones of which nothing is out, and which the store may forget.
+func (m *model) releaseAll(p *modelProxy) {
+	for _, l := range m.leases {
+		if l.proxy == p {
+			l.out, l.idle = 0, true
+		}
+	}
+}
+
 func (m *model) compact(rt *rapid.T) {
-	if err := m.store.Compact(m.t.Context(), m.clock.now().Add(-24*time.Hour)); err != nil {
+	if err := m.store.Compact(m.t.Context(), m.clock.now()); err != nil {
 		rt.Fatalf("Compact: %v", err)
 	}
-	for i, p := range m.proxies {
-		if !p.heard.After(m.clock.now().Add(-24 * time.Hour)) {
-			m.open(rt, i)
-		}
+	for _, l := range m.leases {
+		l.idle = l.idle || l.out == 0
 	}
-}
-
-// sums adds up what counts in the budget's window at the given time.
-func (m *model) sums(rt *rapid.T, b store.Budget, at time.Time) (window budget.Window, sum [3]int64) {
-	calendar, err := budget.NewCalendar(b.Period, b.TimeZone)
-	if err != nil {
-		rt.Fatal(err)
-	}
-	window = calendar.WindowAt(at)
-	for _, e := range m.entries {
-		if (b.Consumer == "" || b.Consumer == e.consumer) && calendar.WindowAt(e.openedAt) == window {
-			sum[0] += e.settled
-			sum[1] += e.uncertain
-			sum[2] += e.held()
-		}
-	}
-	return window, sum
-}
-
-// verdict says whether the demand must be denied, and why.
-func (m *model) verdict(rt *rapid.T, e *entry) (denied, exhausted bool) {
-	for _, b := range m.budgets {
-		if b.Enforcement != budget.Deny || b.Consumer != "" && b.Consumer != e.consumer {
-			continue
-		}
-		_, sum := m.sums(rt, b, e.openedAt)
-		denied = denied || sum[0]+sum[1]+sum[2]+e.amount > b.Limit.Nano()
-		exhausted = exhausted || sum[0]+sum[1]+e.amount > b.Limit.Nano()
-	}
-	return denied, exhausted
 }
 
 // compare compares everything that the store shows with the model.
@@ -363,24 +343,52 @@ func (m *model) compare(rt *rapid.T) {
 	}
 	want := map[string]store.Spend{}
 	for _, consumer := range append([]string{""}, modelConsumers...) {
-		_, sum := m.sums(rt, store.Budget{Consumer: consumer, Period: budget.Total}, m.clock.now())
-		want[consumer] = spendOf(sum)
+		_, sum := m.sums(rt, store.Budget{Consumer: consumer, Name: "none", Period: budget.Total})
+		want[consumer] = sum
 	}
 	if diff := cmp.Diff(want, got, amounts); diff != "" {
 		rt.Fatalf("spend (-want +got):\n%s", diff)
 	}
 	var wantBudgets []store.BudgetUsage
-	for _, b := range m.budgets {
-		window, sum := m.sums(rt, b, m.clock.now())
-		wantBudgets = append(wantBudgets, store.BudgetUsage{Budget: b, Window: window, Spend: spendOf(sum)})
+	for _, b := range m.route.Budgets {
+		window, sum := m.sums(rt, b)
+		wantBudgets = append(wantBudgets, store.BudgetUsage{Budget: b, Window: window, Spend: sum})
 	}
 	slices.SortStableFunc(wantBudgets, func(a, b store.BudgetUsage) int { return strings.Compare(a.Budget.Consumer, b.Budget.Consumer) })
-	// Refusing is a memory of the last demand, which is lost where a window is summed anew; TestReserve has its cases.
+	// Refusing is a memory of the last demand, which is lost where a window is summed anew; runRefusing has its cases.
 	if diff := cmp.Diff(wantBudgets, budgets, amounts, cmpopts.IgnoreFields(store.BudgetUsage{}, "Refusing")); diff != "" {
 		rt.Fatalf("budgets at %s (-want +got):\n%s", m.clock.now(), diff)
 	}
 }
 
-func spendOf(sum [3]int64) store.Spend {
-	return store.Spend{Settled: money.FromNano(sum[0]), Uncertain: money.FromNano(sum[1]), Held: money.FromNano(sum[2])}
+// sums adds up what counts in the budget's window now.
+func (m *model) sums(rt *rapid.T, b store.Budget) (budget.Window, store.Spend) {
+	calendar := calendarOf(rt, b)
+	window := calendar.WindowAt(m.clock.now())
+	var settled, uncertain, leased int64
+	for _, one := range m.costs {
+		if (b.Consumer == "" || b.Consumer == one.consumer) && calendar.WindowAt(one.at) == window {
+			settled, uncertain = settled+one.settled, uncertain+one.uncertain
+		}
+	}
+	for _, l := range m.leases {
+		switch {
+		case l.account != keyOf(b) || calendar.WindowAt(l.at) != window:
+		case l.proxy.silent:
+			uncertain += l.out
+		default:
+			leased += l.out
+		}
+	}
+	return window, store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Leased: money.FromNano(leased)}
+}
+
+func keyOf(b store.Budget) accountKey { return accountKey{consumer: b.Consumer, budget: b.Name} }
+
+func calendarOf(rt *rapid.T, b store.Budget) budget.Calendar {
+	calendar, err := budget.NewCalendar(b.Period, b.TimeZone)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	return calendar
 }

@@ -15,17 +15,31 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// Open makes an empty database and returns a function that opens a store on it. The function is called again after the store that
-// it returned was closed, and must then find what was written. now is the ledger's clock.
-type Open func(t *testing.T, now func() time.Time) func() store.Store
+// Books makes stores on one database.
+type Books struct {
+	// Open opens a store. It is called again after the store that it returned was closed, and must then find what was written.
+	Open func() store.Store
+	// Forget drops everything from the database of an open store that can be summed again.
+	Forget func(store.Store)
+}
+
+// Open makes an empty database. now is the ledger's clock.
+type Open func(t *testing.T, now func() time.Time) Books
 
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
-	t.Run("Reserve", func(t *testing.T) { runReserve(t, open) })
-	t.Run("Settle", func(t *testing.T) { runSettle(t, open) })
+	t.Run("Draw", func(t *testing.T) { runDraw(t, open) })
+	t.Run("Ahead", func(t *testing.T) { runAhead(t, open) })
+	t.Run("Denials", func(t *testing.T) { runDenials(t, open) })
+	t.Run("Append", func(t *testing.T) { runAppend(t, open) })
+	t.Run("Settlements", func(t *testing.T) { runSettlements(t, open) })
 	t.Run("Silence", func(t *testing.T) { runSilence(t, open) })
+	t.Run("Release", func(t *testing.T) { runRelease(t, open) })
 	t.Run("Windows", func(t *testing.T) { runWindows(t, open) })
+	t.Run("Edits", func(t *testing.T) { runEdits(t, open) })
 	t.Run("Sessions", func(t *testing.T) { runSessions(t, open) })
+	t.Run("Heartbeats", func(t *testing.T) { runHeartbeats(t, open) })
+	t.Run("Compact", func(t *testing.T) { runCompact(t, open) })
 	t.Run("Race", func(t *testing.T) { runRace(t, open) })
 	t.Run("Gone", func(t *testing.T) { runGone(t, open) })
 	t.Run("Model", func(t *testing.T) { runModel(t, open) })
@@ -38,14 +52,13 @@ var (
 	noon = time.Date(2026, time.November, 17, 12, 0, 0, 0, time.UTC)
 )
 
-// books is a store with a proxy that has a session for the route ai/chat, whose consumers are alice and bob.
+// books is a store with the route ai/chat, whose consumers are alice and bob, and with a proxy that serves it.
 type books struct {
 	store.Store
-	t       *testing.T
-	reopen  func() store.Store
-	session store.Credential
+	t    *testing.T
+	made Books
 	*clock
-	next int64
+	*proxy
 }
 
 // clock is the ledger's clock, which stands still until it is moved.
@@ -65,15 +78,15 @@ func (c *clock) advance(by time.Duration) { c.nano.Add(int64(by)) }
 func newBooks(t *testing.T, open Open, budgets ...store.Budget) *books {
 	t.Helper()
 	b := &books{t: t, clock: newClock(noon)}
-	b.reopen = open(t, b.now)
-	b.Store = b.reopen()
+	b.made = open(t, b.now)
+	b.Store = b.made.Open()
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
 	})
 	b.put(budgets...)
-	b.session = b.open("proxy-1", "pod-1")
+	b.proxy = b.open("proxy-1", "pod-1")
 	return b
 }
 
@@ -89,16 +102,20 @@ func (b *books) putRoute(route store.Route) {
 	}
 }
 
-func (b *books) open(proxyID, instance string) store.Credential {
+// open opens a session for the route with a log that begins after what was applied.
+func (b *books) open(proxyID, instance string) *proxy {
 	b.t.Helper()
 	token := sha256.Sum256([]byte(proxyID + instance))
-	epoch, err := b.OpenSession(b.t.Context(), b.now(), store.NewSession{
+	opened, err := b.OpenSession(b.t.Context(), b.now(), store.NewSession{
 		ProxyID: proxyID, Instance: instance, Routes: []store.RouteKey{chat}, Identity: server, Token: token,
 	})
 	if err != nil {
 		b.t.Fatalf("OpenSession: %v", err)
 	}
-	return store.Credential{ProxyID: proxyID, Epoch: epoch, Token: token}
+	return &proxy{
+		books: b, session: store.Credential{ProxyID: proxyID, Epoch: opened.Epoch, Token: token},
+		applied: opened.Applied, logged: opened.Applied,
+	}
 }
 
 // restart closes the store and opens it again.
@@ -107,48 +124,7 @@ func (b *books) restart() {
 	if err := b.Close(); err != nil {
 		b.t.Fatalf("closing: %v", err)
 	}
-	b.Store = b.reopen()
-}
-
-// demand is the next demand of the consumer.
-func (b *books) demand(consumer, usd string) store.Demand {
-	b.t.Helper()
-	b.next++
-	return store.Demand{Sequence: b.next, Route: chat, Consumer: consumer, Amount: dollars(b.t, usd), Identity: server}
-}
-
-// hold reserves and expects to get it; it returns the sequence.
-func (b *books) hold(consumer, usd string) int64 {
-	b.t.Helper()
-	demand := b.demand(consumer, usd)
-	if denial := b.reserve(demand); denial != nil {
-		b.t.Fatalf("Reserve(%s, %s USD) was denied: %+v", consumer, usd, denial)
-	}
-	return demand.Sequence
-}
-
-func (b *books) reserve(demand store.Demand) *store.Denial {
-	b.t.Helper()
-	denial, err := b.Reserve(b.t.Context(), b.now(), b.session, demand)
-	if err != nil {
-		b.t.Fatalf("Reserve(%+v): %v", demand, err)
-	}
-	return denial
-}
-
-// settlement is one of the consumer alice.
-func (b *books) settlement(sequence int64, usd string) store.Settlement {
-	b.t.Helper()
-	return store.Settlement{Epoch: b.session.Epoch, Sequence: sequence, Amount: dollars(b.t, usd), Route: chat, Consumer: "alice"}
-}
-
-func (b *books) settle(settlements ...store.Settlement) store.Settled {
-	b.t.Helper()
-	settled, err := b.Settle(b.t.Context(), b.now(), b.session, settlements)
-	if err != nil {
-		b.t.Fatalf("Settle(%+v): %v", settlements, err)
-	}
-	return settled
+	b.Store = b.made.Open()
 }
 
 func (b *books) usage() store.RouteUsage {
@@ -163,8 +139,24 @@ func (b *books) usage() store.RouteUsage {
 	return usage[0]
 }
 
+// expire says that proxies are silent that were not heard from for half a minute, and expects as much to become uncertain.
+func (b *books) expire(proxies int, usd string) {
+	b.t.Helper()
+	got, err := b.ExpireSilent(b.t.Context(), b.now().Add(-30*time.Second))
+	if want := (store.Lapsed{Proxies: proxies, Amount: dollars(b.t, usd)}); err != nil || got != want {
+		b.t.Fatalf("ExpireSilent = %+v, %v, want %+v", got, err, want)
+	}
+}
+
 // wantSpend compares what the budget of the consumer (or of the route, if empty) has in its current window.
 func (b *books) wantSpend(consumer, name string, want store.Spend) {
+	b.t.Helper()
+	if diff := cmp.Diff(want, b.budget(consumer, name).Spend, amounts); diff != "" {
+		b.t.Errorf("budget %q of %q (-want +got):\n%s", name, consumer, diff)
+	}
+}
+
+func (b *books) budget(consumer, name string) store.BudgetUsage {
 	b.t.Helper()
 	usage := b.usage()
 	budgets := usage.Budgets
@@ -174,27 +166,33 @@ func (b *books) wantSpend(consumer, name string, want store.Spend) {
 		}
 	}
 	for _, one := range budgets {
-		if one.Budget.Name == name {
-			if diff := cmp.Diff(want, one.Spend, amounts); diff != "" {
-				b.t.Errorf("budget %q of %q (-want +got):\n%s", name, consumer, diff)
-			}
-			return
+		if one.Budget.Name == name && one.Budget.Consumer == consumer {
+			return one
 		}
 	}
-	b.t.Errorf("consumer %q has no budget %q: %+v", consumer, name, budgets)
+	b.t.Fatalf("consumer %q has no budget %q: %+v", consumer, name, budgets)
+	return store.BudgetUsage{}
 }
 
 // spend reads three amounts in USD.
-func spend(t *testing.T, settled, uncertain, held string) store.Spend {
+func spend(t *testing.T, settled, uncertain, leased string) store.Spend {
 	t.Helper()
-	return store.Spend{Settled: dollars(t, settled), Uncertain: dollars(t, uncertain), Held: dollars(t, held)}
+	return store.Spend{Settled: dollars(t, settled), Uncertain: dollars(t, uncertain), Leased: dollars(t, leased)}
 }
 
+// dollars reads an amount in USD, which may be negative.
 func dollars(t *testing.T, usd string) money.Amount {
 	t.Helper()
+	negative := usd[0] == '-'
+	if negative {
+		usd = usd[1:]
+	}
 	amount, err := money.ParseUSD(usd)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if negative {
+		return money.Amount{}.Sub(amount)
 	}
 	return amount
 }
@@ -203,6 +201,14 @@ func dollars(t *testing.T, usd string) money.Amount {
 func denies(t *testing.T, consumer, name, usd string, period budget.Period) store.Budget {
 	t.Helper()
 	return store.Budget{Consumer: consumer, Name: name, Limit: dollars(t, usd), Period: period, TimeZone: "UTC", Enforcement: budget.Deny}
+}
+
+// warns is a budget of the route (or of the consumer) that only warns.
+func warns(t *testing.T, consumer, name, usd string, period budget.Period) store.Budget {
+	t.Helper()
+	made := denies(t, consumer, name, usd, period)
+	made.Enforcement = budget.Warn
+	return made
 }
 
 // amounts compares amounts, shown in nano-USD.

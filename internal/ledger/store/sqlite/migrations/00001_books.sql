@@ -9,6 +9,8 @@ CREATE TABLE routes (
   name      TEXT NOT NULL,
   -- The identity that may serve the route; empty: nobody.
   server    TEXT NOT NULL,
+  -- Goes up with every change, so that proxies learn that the accounts are others now.
+  version   INTEGER NOT NULL,
   UNIQUE (namespace, name)
 ) STRICT;
 
@@ -38,6 +40,8 @@ CREATE TABLE accounts (
   id          INTEGER PRIMARY KEY,
   scope_id    INTEGER NOT NULL REFERENCES scopes (id),
   name        TEXT NOT NULL,
+  -- 0 once the budget was taken away. The row stays, since money of the account may still be out.
+  active      INTEGER NOT NULL CHECK (active IN (0, 1)),
   limit_nano  INTEGER NOT NULL CHECK (limit_nano >= 0),
   period      TEXT NOT NULL,
   time_zone   TEXT NOT NULL,
@@ -45,51 +49,71 @@ CREATE TABLE accounts (
   UNIQUE (scope_id, name)
 ) STRICT;
 
--- An account in a window. The row is the sum of the history and of the open holds since the window began; it can be dropped at any time and is then summed again.
+-- An account in a window. The row is the sum of the history since the window began and of the leases that were last added to in it; it can be dropped at any time
+-- and is then summed again.
 CREATE TABLE windows (
-  account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+  account_id INTEGER NOT NULL REFERENCES accounts (id),
   start      INTEGER NOT NULL,
   settled    INTEGER NOT NULL CHECK (settled >= 0),
+  -- With what is out with proxies that are silent.
   uncertain  INTEGER NOT NULL CHECK (uncertain >= 0),
-  held       INTEGER NOT NULL CHECK (held >= 0),
+  -- What is out with the other proxies.
+  leased     INTEGER NOT NULL CHECK (leased >= 0),
   -- 1 if the last demand on the account was refused because what is spent leaves too little, though the whole limit would have covered it.
   refusing   INTEGER NOT NULL DEFAULT 0 CHECK (refusing IN (0, 1)),
   PRIMARY KEY (account_id, start)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE sessions (
-  id            INTEGER PRIMARY KEY,
-  proxy_id      TEXT NOT NULL,
-  epoch         INTEGER NOT NULL,
-  -- SHA-256 of the token; empty if the session has ended.
-  token_hash    BLOB NOT NULL,
-  instance      TEXT NOT NULL,
-  config_hash   TEXT NOT NULL,
-  -- Every settlement below this sequence was acknowledged, so that a settled hold below it can be forgotten.
-  settled_below INTEGER NOT NULL DEFAULT 0,
-  -- 1 once the proxy is gone and nothing is open: its holds are forgotten, and what is settled again counted before.
-  closed        INTEGER NOT NULL DEFAULT 0 CHECK (closed IN (0, 1)),
-  UNIQUE (proxy_id, epoch)
+CREATE TABLE proxies (
+  id          INTEGER PRIMARY KEY,
+  proxy_id    TEXT NOT NULL UNIQUE,
+  instance    TEXT NOT NULL,
+  config_hash TEXT NOT NULL,
+  -- Counts the sessions; only the last one is good.
+  epoch       INTEGER NOT NULL,
+  -- SHA-256 of the session's token.
+  token_hash  BLOB NOT NULL,
+  -- The number of the last record of the proxy's log that is in these books.
+  applied     INTEGER NOT NULL DEFAULT 0 CHECK (applied >= 0),
+  -- The number of the last record that gave everything back: a draw from before it comes too late.
+  gave_back   INTEGER NOT NULL DEFAULT 0 CHECK (gave_back >= 0),
+  -- The sequence of the session's last draw.
+  last_draw   INTEGER NOT NULL DEFAULT 0 CHECK (last_draw >= 0),
+  -- 1 while the proxy is silent, so that what is out with it counts as uncertain.
+  silent      INTEGER NOT NULL DEFAULT 0 CHECK (silent IN (0, 1)),
+  -- 1 once an operator gave the proxy up. What it reports after all is booked, but it gets no money.
+  released    INTEGER NOT NULL DEFAULT 0 CHECK (released IN (0, 1))
 ) STRICT;
 
-CREATE TABLE session_routes (
-  session_id INTEGER NOT NULL REFERENCES sessions (id),
-  route_id   INTEGER NOT NULL REFERENCES routes (id),
-  PRIMARY KEY (session_id, route_id)
+-- The routes that a proxy ever served, and in which session last; 0 if it only drew for one.
+CREATE TABLE proxy_routes (
+  proxy_id INTEGER NOT NULL REFERENCES proxies (id),
+  route_id INTEGER NOT NULL REFERENCES routes (id),
+  epoch    INTEGER NOT NULL,
+  PRIMARY KEY (proxy_id, route_id)
 ) STRICT, WITHOUT ROWID;
 
--- A hold, and after its settlement the memory of it, so that a repeated call is recognised.
-CREATE TABLE holds (
-  session_id     INTEGER NOT NULL REFERENCES sessions (id),
-  sequence       INTEGER NOT NULL,
-  -- Both are null for a hold that was given back before it was made.
-  route_scope    INTEGER REFERENCES scopes (id),
-  consumer_scope INTEGER REFERENCES scopes (id),
-  amount         INTEGER NOT NULL CHECK (amount >= 0),
-  opened_at      INTEGER NOT NULL,
-  -- Open: held. Lapsed: the proxy fell silent, the amount counts as uncertain. Settled: only remembered.
-  state          TEXT NOT NULL CHECK (state IN ('Open', 'Lapsed', 'Settled')),
-  PRIMARY KEY (session_id, sequence)
-) STRICT, WITHOUT ROWID;
+-- Money of one account that is out with one proxy: granted less taken. Both only grow. An id is random, so that books that were restored from a backup do not use again
+-- what a proxy has from later ones.
+CREATE TABLE leases (
+  id         INTEGER PRIMARY KEY,
+  proxy_id   INTEGER NOT NULL REFERENCES proxies (id),
+  account_id INTEGER NOT NULL REFERENCES accounts (id),
+  -- The start of the window for which it was made. Which window it counts in is decided by granted_at, since a budget's calendar can be edited.
+  start      INTEGER NOT NULL,
+  granted    INTEGER NOT NULL CHECK (granted >= 0),
+  taken      INTEGER NOT NULL CHECK (taken >= 0 AND taken <= granted),
+  granted_at INTEGER NOT NULL,
+  UNIQUE (proxy_id, account_id, start)
+) STRICT;
 
-CREATE INDEX open_holds ON holds (route_scope, consumer_scope, opened_at) WHERE state = 'Open';
+CREATE INDEX leases_of_account ON leases (account_id);
+
+-- Who gave up on which proxy, and why.
+CREATE TABLE releases (
+  proxy_id TEXT NOT NULL,
+  by       TEXT NOT NULL,
+  reason   TEXT NOT NULL,
+  amount   INTEGER NOT NULL,
+  at       INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,186 @@
+package client
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/modelroute/modelroute/internal/journal"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// Hold is money that is held for one attempt. It must be settled, even if nothing was spent.
+type Hold struct {
+	client *Client
+	demand Demand
+	slices []*slice
+	// id names the hold in the journal; at is not behind where it is there.
+	id       uint64
+	at       journal.Position
+	openedAt time.Time
+	// booking is what the journal has of it, and what is booked in the end.
+	booking *booking
+	// settled is guarded by the client's mutex.
+	settled bool
+}
+
+// Amount is what is held, in nano-USD.
+func (h *Hold) Amount() money.Amount { return h.demand.Amount }
+
+// booking is what is booked for a hold. Its messages are made at once, since there is one for every attempt.
+type booking struct {
+	record     ledgerpb.Record
+	kind       ledgerpb.Record_Settlement
+	settlement ledgerpb.Settlement
+	route      ledgerpb.RouteRef
+	openedAt   timestamppb.Timestamp
+	// charges are so many as most have; who has more budgets gets others.
+	charges [usualCharges]ledgerpb.Charge
+	refs    [usualCharges]*ledgerpb.Charge
+}
+
+const usualCharges = 4
+
+// newBooking makes what is booked for the hold if nothing else becomes known of it: all of it, as uncertain.
+func (h *Hold) newBooking() *booking {
+	b := &booking{}
+	b.route.Namespace, b.route.Name = h.demand.Namespace, h.demand.Route
+	b.openedAt.Seconds, b.openedAt.Nanos = h.openedAt.Unix(), int32(h.openedAt.Nanosecond()) //nolint:gosec // It is below 1e9.
+	b.settlement.Route, b.settlement.Consumer, b.settlement.OpenedAt = &b.route, h.demand.Consumer, &b.openedAt
+	b.settlement.Charges = b.refs[:0]
+	for i, s := range h.slices {
+		one := &ledgerpb.Charge{}
+		if i < usualCharges {
+			one = &b.charges[i]
+		}
+		one.Lease = s.lease
+		b.settlement.Charges = append(b.settlement.Charges, one)
+	}
+	b.kind.Settlement = &b.settlement
+	b.record.Kind = &b.kind
+	b.cost(h.demand.Amount, h.demand.Amount, ledgerpb.Settlement_CERTAINTY_UNCERTAIN)
+	return b
+}
+
+// cost sets what the attempt cost of what was held.
+func (b *booking) cost(amount, held money.Amount, certainty ledgerpb.Settlement_Certainty) {
+	b.settlement.AmountNanoUsd, b.settlement.Certainty = amount.Nano(), certainty
+	for _, one := range b.settlement.GetCharges() {
+		one.AmountNanoUsd = least(amount, held).Nano()
+	}
+}
+
+// Sent notes the upstream's id of the answer, by which its cost can be asked for later. A journal that cannot be written is no reason to
+// stop the answer.
+func (h *Hold) Sent(generation string) {
+	if generation == "" {
+		return
+	}
+	entry := journal.Entry{Kind: kindSent, Payload: append(payload(h.id, &ledgerpb.RouteRef{}), generation...)}
+	if _, err := h.client.journal.AppendEssential(entry); err != nil {
+		h.client.logger.Warn("noting an upstream's id of an answer", slog.Any("error", err))
+	}
+}
+
+// Settle books what the attempt cost and gives the rest of the hold back. The amount may exceed the hold. It counts once: only the first
+// call does anything. It returns when the cost is in the journal, from where it reaches the ledger whatever happens to this process. An
+// error means that the disk does not take it now; it is written as soon as the disk does.
+func (h *Hold) Settle(amount money.Amount, certainty Certainty) error {
+	c := h.client
+	if amount.IsNegative() || amount.Cmp(maxAmount) > 0 {
+		c.logger.Error("a settlement is out of range and is cut to it", slog.String("amount", amount.String()))
+		amount = money.FromNano(min(max(amount.Nano(), 0), maxAmount.Nano()))
+	}
+	if !c.beginSettling(h) {
+		return nil
+	}
+	h.booking.cost(amount, h.demand.Amount, certaintyProto(certainty))
+	err := c.book.add(h.id, h.at, &h.booking.record)
+	c.endHold(h, amount)
+	wake(c.owe)
+	if err != nil {
+		return fmt.Errorf("settling %s USD goes on in the background: %w", amount, err)
+	}
+	return nil
+}
+
+// certaintyProto takes everything that is not Exact as uncertain: a cost that nobody vouches for.
+func certaintyProto(certainty Certainty) ledgerpb.Settlement_Certainty {
+	if certainty == Exact {
+		return ledgerpb.Settlement_CERTAINTY_EXACT
+	}
+	return ledgerpb.Settlement_CERTAINTY_UNCERTAIN
+}
+
+func (c *Client) beginSettling(h *Hold) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := !h.settled
+	h.settled = true
+	return first
+}
+
+// endHold gives back what was held and not spent, here or to the ledger.
+func (c *Client) endHold(h *Hold, spent money.Amount) {
+	c.mu.Lock()
+	returned := c.purse.end(c.options.Now(), h.demand.key(), h.slices, h.demand.Amount, spent)
+	delete(c.holds, h.id)
+	waiting, renew := len(c.waiting) > 0, c.renew
+	c.mu.Unlock()
+	c.giveBack(returned)
+	if waiting {
+		wake(c.want)
+	}
+	if renew {
+		wake(c.wake)
+	}
+}
+
+// giveBack sends money back to the ledger.
+func (c *Client) giveBack(returned []charge) {
+	if len(returned) == 0 {
+		return
+	}
+	records := make([]*ledgerpb.Record, 0, len(returned))
+	for _, one := range returned {
+		records = append(records, &ledgerpb.Record{Kind: &ledgerpb.Record_Returned{
+			Returned: &ledgerpb.Charge{Lease: one.slice.lease, AmountNanoUsd: one.amount.Nano()},
+		}})
+	}
+	if err := c.book.add(0, c.journal.End(), records...); err != nil {
+		c.logger.Warn("money goes back to the ledger later", slog.Any("error", err))
+	}
+	wake(c.owe)
+}
+
+// open makes a hold of what was taken from slices and writes it to the journal, without which nothing may be sent. If the journal does
+// not take it, the money goes back.
+func (c *Client) open(demand Demand, from []*slice) (*Hold, error) {
+	h := &Hold{client: c, demand: demand, slices: from, at: c.journal.End()}
+	c.mu.Lock()
+	c.lastHold++
+	h.id, h.openedAt = c.lastHold, c.ledgerTime()
+	c.holds[h.id] = h
+	c.mu.Unlock()
+	h.booking = h.newBooking()
+	buffer, _ := payloads.Get().(*[]byte)
+	*buffer = appendPayload((*buffer)[:0], h.id, &h.booking.settlement)
+	_, err := c.journal.Append(journal.Entry{Kind: kindHold, Payload: *buffer})
+	payloads.Put(buffer)
+	if err != nil {
+		c.endHold(h, money.Amount{})
+		return nil, fmt.Errorf("%w: writing to the journal: %w", ErrUnavailable, err)
+	}
+	return h, nil
+}
+
+// wake makes a loop look again.
+func wake(loop chan struct{}) {
+	select {
+	case loop <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,339 @@
+package client
+
+import (
+	"maps"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// purseModel checks a purse against what is simplest: for every lease, the money that the ledger granted is either here or was told back.
+type purseModel struct {
+	now   time.Time
+	purse *purse
+	// granted is what the ledger granted in all, heard what an answer with that was taken up, back what was returned or spent of holds.
+	granted, heard, back map[int64]int64
+	versions             map[Route]int64
+	holds                []purseHold
+	claims               [][]charge
+	window               int64
+}
+
+type purseHold struct {
+	key    spenderKey
+	slices []*slice
+	amount int64
+}
+
+var (
+	purseRoutes = []Route{{Namespace: "ai", Name: "a"}, {Namespace: "ai", Name: "b"}}
+	consumers   = []string{"alice", "bob"}
+)
+
+func drawSpender(t *rapid.T) spenderKey {
+	return spenderKey{route: rapid.SampledFrom(purseRoutes).Draw(t, "route"), consumer: rapid.SampledFrom(consumers).Draw(t, "consumer")}
+}
+
+// leasesOf names the leases of a spender: one that the whole route shares, and its own, in the window and for the version of now. Those of
+// the route have an end.
+func (m *purseModel) leasesOf(key spenderKey) []int64 {
+	base := 1000 * (m.window + 1)
+	if key.route == purseRoutes[1] {
+		base += 100
+	}
+	own := base + 10
+	if key.consumer == "bob" {
+		own += 10
+	}
+	return []int64{base, own}
+}
+
+const windowLength = time.Hour
+
+func (m *purseModel) ends() time.Time {
+	return time.Unix(0, 0).Add(time.Duration(m.window+1) * windowLength)
+}
+
+func (m *purseModel) takeBack(returned []charge) {
+	for _, one := range returned {
+		m.back[one.slice.lease] += one.amount.Nano()
+	}
+}
+
+// grant is a draw whose answer arrives, or does not.
+func (m *purseModel) grant(t *rapid.T) {
+	key := drawSpender(t)
+	lost := rapid.Bool().Draw(t, "lost")
+	version := m.versions[key.route] - rapid.Int64Range(0, 1).Draw(t, "stale")
+	answer := []granted{}
+	for _, lease := range m.leasesOf(key) {
+		m.granted[lease] += rapid.Int64Range(0, 1000).Draw(t, "more")
+		answer = append(answer, granted{lease: lease, amount: money.FromNano(m.granted[lease]), ends: m.ends()})
+	}
+	if lost {
+		return
+	}
+	for range rapid.IntRange(1, 2).Draw(t, "times") {
+		m.purse.learn(m.now, key, version, answer)
+	}
+	for _, lease := range m.leasesOf(key) {
+		m.heard[lease] = m.granted[lease]
+	}
+}
+
+// repeat is an answer of an earlier moment that comes late.
+func (m *purseModel) repeat(t *rapid.T) {
+	key := drawSpender(t)
+	answer := []granted{}
+	for _, lease := range m.leasesOf(key) {
+		old := rapid.Int64Range(0, m.heard[lease]).Draw(t, "old")
+		answer = append(answer, granted{lease: lease, amount: money.FromNano(old), ends: m.ends()})
+	}
+	m.purse.learn(m.now, key, m.versions[key.route], answer)
+}
+
+func (m *purseModel) take(t *rapid.T) {
+	key, amount := drawSpender(t), rapid.Int64Range(0, 600).Draw(t, "amount")
+	if taken, enough := m.purse.take(m.now, key, money.FromNano(amount)); enough {
+		m.holds = append(m.holds, purseHold{key: key, slices: taken, amount: amount})
+	}
+}
+
+func (m *purseModel) settle(t *rapid.T) {
+	if len(m.holds) == 0 {
+		return
+	}
+	at := rapid.IntRange(0, len(m.holds)-1).Draw(t, "hold")
+	hold := m.holds[at]
+	m.holds = append(m.holds[:at], m.holds[at+1:]...)
+	spent := rapid.Int64Range(0, hold.amount+200).Draw(t, "spent")
+	m.takeBack(m.purse.end(m.now, hold.key, hold.slices, money.FromNano(hold.amount), money.FromNano(spent)))
+	for _, s := range hold.slices {
+		m.back[s.lease] += min(spent, hold.amount)
+	}
+}
+
+func (m *purseModel) claim(t *rapid.T) {
+	m.claims = append(m.claims, m.purse.claim(m.now, drawSpender(t), money.FromNano(rapid.Int64Range(0, 900).Draw(t, "amount"))))
+}
+
+func (m *purseModel) unclaim(t *rapid.T) {
+	if len(m.claims) == 0 {
+		return
+	}
+	at := rapid.IntRange(0, len(m.claims)-1).Draw(t, "claim")
+	m.takeBack(m.purse.unclaim(m.now, m.claims[at]))
+	m.claims = append(m.claims[:at], m.claims[at+1:]...)
+}
+
+// edit is a route that is put again, of which a heartbeat tells.
+func (m *purseModel) edit(t *rapid.T) {
+	m.versions[rapid.SampledFrom(purseRoutes).Draw(t, "route")]++
+	for _, route := range m.purse.outdated(maps.Clone(m.versions)) {
+		m.takeBack(m.purse.forgetRoute(m.now, route))
+	}
+}
+
+func (m *purseModel) pass(t *rapid.T) {
+	m.now = m.now.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Minute)).Draw(t, "time")))
+	m.window = m.now.Unix() / int64(windowLength.Seconds())
+	m.takeBack(m.purse.tidy(m.now))
+}
+
+func (m *purseModel) recall(t *rapid.T) {
+	leases := m.leasesOf(drawSpender(t))
+	m.takeBack(m.purse.recall(m.now, leases[rapid.IntRange(0, 1).Draw(t, "lease")]))
+}
+
+// check adds up what is here.
+func (m *purseModel) check(t *rapid.T) {
+	here := map[int64]int64{}
+	for lease, s := range m.purse.slices {
+		if s.free.IsNegative() || s.held < 0 || s.lease != lease {
+			t.Fatalf("lease %d has %v free and %d holds", lease, s.free.Nano(), s.held)
+		}
+		here[lease] += s.free.Nano()
+	}
+	flight := map[spenderKey]int64{}
+	for _, hold := range m.holds {
+		flight[hold.key] += hold.amount
+		for _, s := range hold.slices {
+			here[s.lease] += hold.amount
+			m.inPurse(t, s)
+		}
+	}
+	for _, claimed := range m.claims {
+		for _, one := range claimed {
+			here[one.slice.lease] += one.amount.Nano()
+			m.inPurse(t, one.slice)
+		}
+	}
+	for lease, granted := range m.heard {
+		if here[lease]+m.back[lease] != granted {
+			t.Fatalf("lease %d: %d are here and %d went back, of %d that were granted", lease, here[lease], m.back[lease], granted)
+		}
+	}
+	for key, payer := range m.purse.spenders {
+		if payer.inFlight.Nano() != flight[key] {
+			t.Fatalf("%v has %d in flight, want %d", key, payer.inFlight.Nano(), flight[key])
+		}
+		for _, s := range payer.slices {
+			if !s.closed && s != m.purse.slices[s.lease] {
+				t.Fatalf("%v spends from a slice of lease %d that is not in the purse", key, s.lease)
+			}
+		}
+	}
+}
+
+// inPurse checks that what comes back to a slice is not lost.
+func (m *purseModel) inPurse(t *rapid.T, s *slice) {
+	if m.purse.slices[s.lease] != s {
+		t.Fatalf("something may come back to a slice of lease %d that is not in the purse", s.lease)
+	}
+}
+
+// end lets everything come back and closes the purse: all that was heard of has gone back then.
+func (m *purseModel) end(t *rapid.T) {
+	for len(m.holds) > 0 {
+		m.settle(t)
+	}
+	for len(m.claims) > 0 {
+		m.unclaim(t)
+	}
+	m.takeBack(m.purse.abandon(m.now))
+	m.check(t)
+	if len(m.purse.slices) != 0 {
+		t.Fatalf("%d slices are left", len(m.purse.slices))
+	}
+}
+
+func TestThePurseConservesMoney(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &purseModel{
+			now: time.Unix(0, 0), purse: newPurse(), granted: map[int64]int64{}, heard: map[int64]int64{}, back: map[int64]int64{},
+			versions: map[Route]int64{purseRoutes[0]: 1, purseRoutes[1]: 1},
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"grant": m.grant, "repeat": m.repeat, "take": m.take, "settle": m.settle, "claim": m.claim, "unclaim": m.unclaim,
+			"edit": m.edit, "pass": m.pass, "recall": m.recall, "": m.check,
+		})
+		m.end(t)
+	})
+}
+
+var alice = spenderKey{route: purseRoutes[0], consumer: "alice"}
+
+func grantOf(lease, amount int64) []granted {
+	return []granted{{lease: lease, amount: money.FromNano(amount)}}
+}
+
+func sumOf(charges []charge) (sum int64) {
+	for _, one := range charges {
+		sum += one.amount.Nano()
+	}
+	return sum
+}
+
+func TestALeaseThatIsToldOfAgainCountsOnlyWhatIsNew(t *testing.T) {
+	p, now := newPurse(), time.Unix(0, 0)
+	p.learn(now, alice, 1, grantOf(7, 100))
+	if back := sumOf(p.forgetRoute(now, alice.route)); back != 100 || len(p.slices) != 0 {
+		t.Errorf("%d went back and %d slices are left", back, len(p.slices))
+	}
+	p.learn(now, alice, 2, grantOf(7, 130))
+	if _, enough := p.take(now, alice, money.FromNano(31)); enough {
+		t.Error("what was granted and given back counts again")
+	}
+	if _, enough := p.take(now, alice, money.FromNano(30)); !enough {
+		t.Error("what is new does not count")
+	}
+}
+
+func TestWhatIsNotUsedIsForgotten(t *testing.T) {
+	p, now := newPurse(), time.Unix(0, 0)
+	p.learn(now, alice, 1, grantOf(7, 100))
+	for range 4 {
+		now = now.Add(leaseLife)
+		p.tidy(now)
+	}
+	if len(p.slices) != 0 || len(p.spenders) != 0 {
+		t.Errorf("%d slices and %d spenders are remembered", len(p.slices), len(p.spenders))
+	}
+	// As long as the ledger may tell of the lease again, what went back must not count again.
+	p.learn(now, alice, 1, grantOf(7, 100))
+	if _, enough := p.take(now, alice, money.FromNano(1)); enough {
+		t.Error("what went back long ago counts again")
+	}
+	for range 4 {
+		now = now.Add(leaseLife)
+		p.tidy(now)
+		p.forgetLeases(now)
+	}
+	if len(p.known) != 0 {
+		t.Errorf("%d leases are remembered", len(p.known))
+	}
+}
+
+func TestALedgerThatForgotGrantsGrantsThemAgainWithoutTheirCounting(t *testing.T) {
+	p, now := newPurse(), time.Unix(0, 0)
+	p.learn(now, alice, 1, grantOf(7, 1000))
+	if _, enough := p.take(now, alice, money.FromNano(1000)); !enough {
+		t.Fatal("nothing was learnt")
+	}
+	for _, told := range []int64{600, 900, 1000} {
+		p.learn(now, alice, 1, grantOf(7, told))
+		if _, enough := p.take(now, alice, money.FromNano(1)); enough {
+			t.Errorf("at %d, money that was spent counts again", told)
+		}
+	}
+	p.learn(now, alice, 1, grantOf(7, 1001))
+	if _, enough := p.take(now, alice, money.FromNano(1)); !enough {
+		t.Error("what is new does not count")
+	}
+}
+
+func TestAnAnswerFromBeforeAnEditSaysNothingOfTheAccounts(t *testing.T) {
+	p, now := newPurse(), time.Unix(0, 0)
+	p.outdated(map[Route]int64{alice.route: 2})
+	p.learn(now, alice, 1, grantOf(7, 100))
+	if _, enough := p.take(now, alice, money.FromNano(1)); enough {
+		t.Error("a request is held in accounts that are not there any more")
+	}
+	if !p.slices[7].closed {
+		t.Error("a slice can be spent from that no account is known of")
+	}
+	if back := sumOf(p.tidy(now)); back != 100 {
+		t.Errorf("%d went back, want 100", back)
+	}
+}
+
+func TestADebtGivesBackWhatWasDrawnAhead(t *testing.T) {
+	p, now := newPurse(), time.Unix(0, 0)
+	p.learn(now, alice, 1, grantOf(7, 500))
+	taken, _ := p.take(now, alice, money.FromNano(100))
+	if back := sumOf(p.end(now, alice, taken, money.FromNano(100), money.FromNano(250))); back != 150 {
+		t.Errorf("%d went back, want 150", back)
+	}
+}
+
+func TestASpenderThatGetsNothingAheadDoesNotAskWithEveryRequest(t *testing.T) {
+	p, now := newPurse(), time.Unix(1000, 0)
+	p.learn(now, alice, 1, grantOf(7, 100))
+	p.take(now, alice, money.FromNano(90))
+	if !p.low(now, alice) {
+		t.Error("a spender that has little left does not ask for more")
+	}
+	if p.low(now, alice) {
+		t.Error("it asks again at once")
+	}
+	if now = now.Add(aheadPause); !p.low(now, alice) {
+		t.Error("it never asks again")
+	}
+	p.recall(now, 7)
+	if now = now.Add(aheadPause); p.low(now, alice) {
+		t.Error("it asks for what others are refused")
+	}
+}

@@ -1,0 +1,126 @@
+package client
+
+import (
+	"time"
+
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// recallTime is for how long a slice that was recalled draws nothing ahead of need.
+const recallTime = 3 * time.Second
+
+// recall returns what a slice has, because others were refused.
+func (p *purse) recall(now time.Time, lease int64) []charge {
+	s := p.slices[lease]
+	if s == nil {
+		return nil
+	}
+	s.recalled = now.Add(recallTime)
+	return s.returnAll()
+}
+
+// idleTime is how long a slice may lie unused before it goes back.
+const idleTime = 10 * time.Second
+
+// tidy returns what nobody here needs: slices whose window is over, those that nothing was taken from for a while, and what others have
+// more of than their spenders use.
+func (p *purse) tidy(now time.Time) []charge {
+	var returned []charge
+	appetites := p.appetites(now)
+	for _, s := range p.slices {
+		switch {
+		case !s.usable(now):
+			returned = append(returned, p.putAway(now, s)...)
+		case now.Sub(s.lastUsed) > idleTime:
+			returned = append(returned, s.returnAll()...)
+		default:
+			// Twice of what is drawn at a time: less would send the same money back and forth.
+			wanted := appetites[s]
+			returned = append(returned, s.returnBut(wanted.Add(wanted))...)
+		}
+	}
+	p.forgetIdle(now)
+	return returned
+}
+
+// forgetIdle forgets spenders that ask for nothing, and slices of which nothing is left and that no spender has.
+func (p *purse) forgetIdle(now time.Time) {
+	inUse := make(map[*slice]bool, len(p.slices))
+	for key, payer := range p.spenders {
+		if payer.inFlight.IsZero() && payer.appetite.idleSince(now) > spenderLife {
+			delete(p.spenders, key)
+			continue
+		}
+		for _, s := range payer.slices {
+			inUse[s] = true
+		}
+	}
+	for lease, s := range p.slices {
+		if s.held == 0 && s.free.IsZero() && !inUse[s] {
+			delete(p.slices, lease)
+		}
+	}
+}
+
+// forgetLeases forgets what was granted under leases of which nothing is left here. It may be called while the ledger has all records: then
+// it has forgotten these leases itself, since it keeps those of which nothing is out for less long.
+func (p *purse) forgetLeases(now time.Time) {
+	for lease, one := range p.known {
+		if p.slices[lease] == nil && now.Sub(one.toldAt) > leaseLife {
+			delete(p.known, lease)
+		}
+	}
+}
+
+// leaseLife is for how long it is remembered what was granted under a lease of which nothing is left.
+const leaseLife = 2 * time.Hour
+
+// spenderLife is for how long a spender that asks for nothing is remembered.
+const spenderLife = 10 * time.Minute
+
+// appetites sums up for each slice what its spenders would draw ahead of need.
+func (p *purse) appetites(now time.Time) map[*slice]money.Amount {
+	sums := make(map[*slice]money.Amount, len(p.slices))
+	for _, payer := range p.spenders {
+		wanted := payer.appetite.wants(now)
+		for _, s := range payer.slices {
+			sums[s] = sums[s].Add(wanted)
+		}
+	}
+	return sums
+}
+
+// aheadPause is how long a spender waits before it asks for money ahead of need again: where little is left it gets little, and would
+// ask with every request.
+const aheadPause = 50 * time.Millisecond
+
+// low reports whether a spender should draw before it needs to.
+func (p *purse) low(now time.Time, key spenderKey) bool {
+	payer := p.spenders[key]
+	if payer == nil || now.Sub(payer.aheadAt) < aheadPause {
+		return false
+	}
+	quarter := money.FromNano(payer.appetite.wants(now).Nano() / 4)
+	for _, s := range payer.slices {
+		if s.free.Cmp(quarter) < 0 && now.After(s.recalled) {
+			payer.aheadAt = now
+			return true
+		}
+	}
+	return false
+}
+
+// wants is how much a spender would like to have ahead of need.
+func (p *purse) wants(now time.Time, key spenderKey, amount money.Amount) money.Amount {
+	if payer := p.spenders[key]; payer != nil {
+		return payer.appetite.wants(now)
+	}
+	return money.FromNano(ahead * min(amount.Nano(), maxAmount.Nano()/ahead))
+}
+
+func least(a, b money.Amount) money.Amount {
+	if a.Cmp(b) < 0 {
+		return a
+	}
+	return b
+}

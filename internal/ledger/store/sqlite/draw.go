@@ -1,0 +1,314 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// Draw implements store.Store.
+func (s *Store) Draw(ctx context.Context, now time.Time, credential store.Credential, draw store.Draw) ([]store.Answer, error) {
+	if err := s.heard(credential, now); err != nil {
+		return nil, err
+	}
+	var answers []store.Answer
+	err := s.submit(&call{ctx: ctx, do: func(t *tx) (refused, err error) {
+		answers, refused, err = t.draw(now, credential, draw)
+		if err != nil {
+			err = fmt.Errorf("leasing: %w", err)
+		}
+		return refused, err
+	}})
+	if err != nil {
+		// A caller whose context ended may be here while the call is still being written.
+		return nil, err
+	}
+	return answers, nil
+}
+
+func (t *tx) draw(now time.Time, credential store.Credential, draw store.Draw) (answers []store.Answer, refused, err error) {
+	from, refused, err := t.proxyOf(credential)
+	if refused != nil || err != nil {
+		return nil, refused, err
+	}
+	if from.released {
+		return nil, store.ErrReleased, nil
+	}
+	if draw.After < from.gaveBack {
+		return nil, store.ErrLate, nil
+	}
+	repeated := draw.Sequence <= from.lastDraw
+	granted := false
+	for _, demand := range draw.Demands {
+		answer, added, err := t.meet(now, from, demand, draw.Identity, repeated)
+		if err != nil {
+			return nil, nil, err
+		}
+		answers, granted = append(answers, answer), granted || added
+	}
+	// Where nothing was leased, nothing has to be recognised when it is repeated, and denying costs no disk.
+	if !repeated && granted {
+		from.lastDraw = draw.Sequence
+		if _, err := t.exec(`UPDATE proxies SET last_draw = ? WHERE id = ?`, from.lastDraw, from.id); err != nil {
+			return nil, nil, fmt.Errorf("noting a draw: %w", err)
+		}
+	}
+	return answers, nil, nil
+}
+
+// claim is an account from which a demand is to be met.
+type claim struct {
+	account *account
+	window  budget.Window
+	key     windowKey
+	// lease is nil while the proxy has none.
+	lease *lease
+	// row is what the window's row says.
+	row windowRow
+	// need is what the demand lacks, extra what is leased ahead of need.
+	need, extra money.Amount
+}
+
+func (c *claim) remaining() money.Amount {
+	return c.account.budget.Limit.Sub(c.row.spend.Settled).Sub(c.row.spend.Uncertain)
+}
+
+func (c *claim) free() money.Amount { return c.remaining().Sub(c.row.spend.Leased) }
+
+// lacks reports whether the account has too little for what the demand needs of it. One that needs nothing more is met by an account in
+// debt, too.
+func (c *claim) lacks() bool { return !c.need.IsZero() && c.need.Cmp(c.free()) > 0 }
+
+// meet leases what a demand lacks in all of its accounts, and what it would like on top, or says why not.
+func (t *tx) meet(
+	now time.Time, from *state, demand store.Demand, identity string, repeated bool,
+) (answer store.Answer, granted bool, err error) {
+	owner, spender, refused := t.spender(demand, identity)
+	if refused != nil {
+		return store.Answer{Err: refused}, false, nil //nolint:nilerr // It is the answer to this demand; others are met all the same.
+	}
+	claims, err := t.claims(now, from, owner, spender)
+	if err != nil {
+		return store.Answer{}, false, err
+	}
+	answer.Version = owner.version
+	if repeated {
+		demand.Amount, demand.Want = money.Amount{}, money.Amount{} // It is met with what was leased.
+	}
+	sharers := t.sharers(demand.Route)
+	for i := range claims {
+		claims[i].weigh(demand, sharers, t.isContended(claims[i].key.account, now))
+	}
+	if answer.Denial = denialOf(claims, demand.Amount); answer.Denial != nil {
+		err = t.noteDenial(claims, demand.Amount, now)
+	} else {
+		granted, err = t.grantAll(now, from, owner, claims, demand)
+	}
+	if err != nil {
+		return store.Answer{}, false, err
+	}
+	// With a denial too: the proxy may not know of what it has already, since an answer was lost.
+	answer.Leases = leasesOf(claims, sharers)
+	return answer, granted, nil
+}
+
+// grantAll leases what a demand needs in all of its accounts, and reports whether that is more than nothing. It makes the leases that are
+// missing, so that the proxy learns of every account.
+func (t *tx) grantAll(now time.Time, from *state, owner *route, claims []claim, demand store.Demand) (granted bool, err error) {
+	if err := t.noteServed(from, demand.Route, owner.id); err != nil {
+		return false, err
+	}
+	for i := range claims {
+		added, err := t.grant(&claims[i], from, now)
+		if err != nil {
+			return false, err
+		}
+		granted = granted || added
+		// What is leased ahead of need says nothing of the requests that come.
+		if claims[i].row.refusing && !demand.Amount.IsZero() {
+			if _, err := t.exec(unmarkRefusing, claims[i].key.account, claims[i].key.start); err != nil {
+				return false, fmt.Errorf("noting the end of a refusal: %w", err)
+			}
+		}
+	}
+	return granted, nil
+}
+
+// spender finds who pays for the demand, and checks that the caller may spend it.
+func (t *tx) spender(demand store.Demand, identity string) (*route, *scope, error) {
+	owner := t.routes[demand.Route]
+	if owner == nil {
+		return nil, nil, store.ErrUnknownRoute
+	}
+	if owner.server == "" || owner.server != identity {
+		return nil, nil, store.ErrNotServer
+	}
+	spender := owner.scopes[demand.Consumer]
+	if spender == nil || !spender.active || demand.Consumer == "" {
+		return nil, nil, store.ErrUnknownConsumer
+	}
+	return owner, spender, nil
+}
+
+// claims returns the accounts of the route and of the consumer that deny, each with its window and the proxy's lease in it.
+func (t *tx) claims(now time.Time, from *state, owner *route, spender *scope) ([]claim, error) {
+	var claims []claim
+	for _, s := range [2]*scope{owner.scopes[""], spender} {
+		for _, a := range s.accounts {
+			if a.budget.Enforcement != budget.Deny {
+				continue
+			}
+			key, err := t.ensureWindow(s, a, now)
+			if err != nil {
+				return nil, err
+			}
+			c := claim{account: a, window: a.windowAt(now), key: key}
+			if c.lease, err = t.leaseFor(leaseKey{proxy: from.id, account: a.id, start: key.start}); err != nil {
+				return nil, err
+			}
+			if err := t.join(&c, from.silent, now); err != nil {
+				return nil, err
+			}
+			claims = append(claims, c)
+		}
+	}
+	if err := t.flush(); err != nil {
+		return nil, err
+	}
+	for i := range claims {
+		var err error
+		if claims[i].row, err = t.readWindow(claims[i].key); err != nil {
+			return nil, err
+		}
+	}
+	return claims, nil
+}
+
+// join makes a lease count in the window that is drawn from. It does already, unless the clock was turned back.
+func (t *tx) join(c *claim, silent bool, now time.Time) error {
+	if c.lease == nil || c.account.windowAt(c.lease.grantedAt).Start.UnixMilli() == c.key.start {
+		return nil
+	}
+	return t.add(c.lease, silent, money.Amount{}, now)
+}
+
+// weigh works out what a demand needs of an account, and how much may be leased ahead of need: so much that as much is left for every
+// other proxy twice over, which shrinks as the budget runs out, and nothing while somebody is being refused.
+func (c *claim) weigh(demand store.Demand, sharers int, contended bool) {
+	c.need = demand.Amount
+	if c.lease != nil {
+		// Nobody has more of a lease than is out; these books may be from a backup and know nothing of the rest.
+		have := min(demand.Have[c.lease.id].Nano(), c.lease.out().Nano(), demand.Amount.Nano())
+		c.need = c.need.Sub(money.FromNano(max(have, 0)))
+	}
+	left := c.free().Sub(c.need)
+	if contended || left.IsNegative() {
+		return
+	}
+	c.extra = money.FromNano(max(0, min(demand.Want.Nano(), left.Nano()/int64(2*sharers))))
+}
+
+// keepInvariant leases from a window, if the budget's limit allows it: the invariant of the books, in one statement.
+const keepInvariant = `UPDATE windows SET leased = leased + ?1 WHERE account_id = ?2 AND start = ?3
+	AND settled + uncertain + leased + ?1 <= (SELECT limit_nano FROM accounts WHERE id = ?2)`
+
+// grant leases what a claim needs and its extra, and reports whether that is more than nothing.
+func (t *tx) grant(c *claim, from *state, now time.Time) (bool, error) {
+	amount := c.need.Add(c.extra)
+	if c.lease == nil {
+		var err error
+		if c.lease, err = t.newLease(leaseKey{proxy: from.id, account: c.key.account, start: c.key.start}, now); err != nil {
+			return false, err
+		}
+	}
+	if amount.IsZero() {
+		return false, nil
+	}
+	changed, err := t.exec(keepInvariant, amount.Nano(), c.key.account, c.key.start)
+	if err != nil {
+		return false, err
+	}
+	if changed != 1 {
+		return false, fmt.Errorf("%s USD do not fit budget %s, though they were found to", amount, c.account.budget.Name)
+	}
+	c.row.spend.Leased = c.row.spend.Leased.Add(amount)
+	return true, t.add(c.lease, from.silent, amount, now)
+}
+
+func leasesOf(claims []claim, sharers int) []store.Lease {
+	leases := make([]store.Lease, 0, len(claims))
+	for i := range claims {
+		c := &claims[i]
+		if c.lease == nil {
+			continue
+		}
+		leases = append(leases, store.Lease{
+			ID: c.lease.id, Granted: c.lease.granted, WindowEnd: c.window.End,
+			Consumer: c.account.budget.Consumer, Budget: c.account.budget.Name, Limit: c.account.budget.Limit,
+			Remaining: c.remaining(), Free: c.free(), Sharers: sharers,
+		})
+	}
+	return leases
+}
+
+// denialOf finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last
+// to have money again. It returns nil if every account has what is needed.
+func denialOf(claims []claim, amount money.Amount) *store.Denial {
+	var worst *store.Denial
+	for i := range claims {
+		c := &claims[i]
+		if !c.lacks() {
+			continue
+		}
+		this := &store.Denial{
+			Exhausted: c.remaining().Cmp(amount) < 0,
+			Consumer:  c.account.budget.Consumer,
+			Budget:    c.account.budget.Name,
+			Limit:     c.account.budget.Limit,
+			Remaining: c.remaining(),
+			WindowEnd: c.window.End,
+		}
+		if worst == nil || worse(this, worst) {
+			worst = this
+		}
+	}
+	return worst
+}
+
+// worse reports whether a keeps money away for longer than b.
+func worse(a, b *store.Denial) bool {
+	if a.Exhausted != b.Exhausted {
+		return a.Exhausted
+	}
+	if a.WindowEnd.IsZero() || b.WindowEnd.IsZero() {
+		return a.WindowEnd.IsZero() && !b.WindowEnd.IsZero()
+	}
+	return a.WindowEnd.After(b.WindowEnd)
+}
+
+const (
+	markRefusing   = `UPDATE windows SET refusing = 1 WHERE account_id = ? AND start = ? AND refusing = 0`
+	unmarkRefusing = `UPDATE windows SET refusing = 0 WHERE account_id = ? AND start = ?`
+)
+
+// noteDenial remembers which accounts refused: one whose money is spent, until it grants again, and one whose money is out with
+// proxies, so that they are asked for it.
+func (t *tx) noteDenial(claims []claim, amount money.Amount, now time.Time) error {
+	for i := range claims {
+		c := &claims[i]
+		switch {
+		case !c.lacks():
+		case c.remaining().Cmp(amount) >= 0:
+			t.contend(c.key.account, now)
+		case amount.Cmp(c.account.budget.Limit) <= 0:
+			if _, err := t.exec(markRefusing, c.key.account, c.key.start); err != nil {
+				return fmt.Errorf("noting a refusal: %w", err)
+			}
+		}
+	}
+	return nil
+}
