@@ -7,16 +7,46 @@ import (
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
+// minCompletion is the shortest completion, in tokens, that a request is sent for whose client named no limit: less is of no use to
+// anybody, and some providers refuse it.
+const minCompletion = 16
+
 // admission is a request as it will be sent, with the most that it can cost.
 type admission struct {
 	grant *grant
-	// body is what goes upstream.
-	body []byte
+	chat  *openai.Chat
+	// bound is what is reserved for. unlimited says that neither the client nor the route named a completion limit, so that it may be
+	// lowered to what the budgets have.
+	bound     pricing.Bound
+	unlimited bool
+	prices    pricing.Prices
 	// stream says that the client wants server-sent events, includeUsage that it asked for the usage among them.
 	stream, includeUsage bool
 	choices              int64
-	prices               pricing.Prices
-	worst                money.Amount
+	// body is what goes upstream; seal makes it.
+	body []byte
+}
+
+// worst is the most that the request can cost.
+func (a *admission) worst() money.Amount { return pricing.WorstCase(a.bound, a.prices) }
+
+// within lowers the completion limit until the request costs no more than the amount, though not below minCompletion. It reports whether
+// that changed anything.
+func (a *admission) within(amount money.Amount) bool {
+	limit := max(pricing.CompletionWithin(amount, a.bound, a.prices), min(minCompletion, a.bound.CompletionTokens))
+	lowered := a.unlimited && limit < a.bound.CompletionTokens
+	if lowered {
+		a.bound.CompletionTokens = limit
+	}
+	return lowered
+}
+
+// seal makes the body. Where a budget denies, the completion limit that was reserved for is also the one that is sent.
+func (a *admission) seal() {
+	if a.grant.denies() {
+		a.chat.LimitCompletion(a.bound.CompletionTokens, limitField(a.grant.upstream().Provider))
+	}
+	a.body = a.chat.Body()
 }
 
 // admit reads a body, refuses what the route does not allow, and makes of it the request that goes upstream. It has no effect on anything
@@ -46,17 +76,18 @@ func admit(caller *principal, body []byte) (*admission, *openai.Error) {
 	upstream := granted.upstream()
 	admitted := &admission{
 		grant:        granted,
+		chat:         chat,
+		bound:        boundOf(chat, granted),
+		unlimited:    granted.denies() && chat.CompletionLimit() == nil,
+		prices:       pricesOf(upstream),
 		stream:       chat.Stream,
 		includeUsage: chat.IncludeUsage,
 		choices:      chat.N,
-		prices:       pricesOf(upstream),
 	}
-	admitted.worst = pricing.WorstCase(boundOf(chat, granted), admitted.prices)
 	chat.SetModel(upstream.Model)
 	if chat.Stream {
 		chat.RequestUsage()
 	}
-	admitted.body = chat.Body()
 	return admitted, nil
 }
 
@@ -72,7 +103,7 @@ func (p *principal) grantFor(model string) (*grant, *openai.Error) {
 	return granted, nil
 }
 
-// boundOf bounds a request. Where a budget denies, the completion limit that is reserved for is also the one that is sent.
+// boundOf bounds a request, by what its client and its route allow.
 func boundOf(chat *openai.Chat, granted *grant) pricing.Bound {
 	model := granted.route.Model
 	prompt := openai.PromptTokensBound(chat, model.ContextLength)
@@ -84,9 +115,6 @@ func boundOf(chat *openai.Chat, granted *grant) pricing.Bound {
 		requested = &model.ContextLength
 	}
 	limit := pricing.CompletionLimit(requested, model.MaxCompletionTokens, model.ContextLength, prompt)
-	if granted.denies() {
-		chat.LimitCompletion(limit, limitField(granted.upstream().Provider))
-	}
 	return pricing.Bound{PromptTokens: prompt, CompletionTokens: limit, Choices: chat.N, ContextLength: model.ContextLength}
 }
 

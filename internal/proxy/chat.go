@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +51,9 @@ func (s *server) chat(w http.ResponseWriter, r *http.Request, current *table, re
 		s.refuse(w, record, refusal)
 		return
 	}
+	if admitted.unlimited {
+		w.Header().Set(limitHeader, strconv.FormatInt(admitted.bound.CompletionTokens, 10))
+	}
 	exchange := &exchange{server: s, admission: admitted, key: key, held: held, record: record, client: newClientWriter(w, s.now)}
 	exchange.run(r.Context())
 }
@@ -82,18 +86,45 @@ func (s *server) upstreamKey(granted *grant) (string, error) {
 	return s.keys.read(path)
 }
 
-// reserve holds the worst case of a request. Waiting for the money ends when the client goes away.
+// limitHeader tells a client that named no completion limit which one its budgets left it, in tokens.
+const limitHeader = "X-Modelroute-Max-Completion-Tokens"
+
+// reserve holds the worst case of a request, and seals it. Waiting for the money ends when the client goes away.
 func (s *server) reserve(ctx context.Context, admitted *admission, record *record) (*holding, *openai.Error) {
 	granted := admitted.grant
-	hold, err := s.ledger.Reserve(ctx, client.Demand{
-		Namespace: granted.route.Namespace,
-		Route:     granted.route.Name,
-		Consumer:  granted.consumer.Name,
-		Amount:    admitted.worst,
-	})
+	demand := client.Demand{Namespace: granted.route.Namespace, Route: granted.route.Name, Consumer: granted.consumer.Name}
+	hold, err := s.hold(ctx, admitted, demand)
 	if err == nil {
+		admitted.seal()
 		return &holding{server: s, hold: hold, record: record}, nil
 	}
+	return nil, s.denied(ctx, admitted, record, err)
+}
+
+// hold holds the worst case of a request. One whose client named no limit gets its fair share of what is left, and if not even that is
+// there, what a budget still has.
+func (s *server) hold(ctx context.Context, admitted *admission, demand client.Demand) (*client.Hold, error) {
+	if admitted.unlimited {
+		share, err := s.ledger.Share(ctx, demand)
+		if err != nil {
+			return nil, err
+		}
+		admitted.within(share)
+	}
+	for {
+		demand.Amount = admitted.worst()
+		hold, err := s.ledger.Reserve(ctx, demand)
+		denied, isDenied := errors.AsType[*client.DeniedError](err)
+		// What is left is less than the share was, since others have spent meanwhile. Each turn asks for less.
+		if !isDenied || denied.Reason != client.Exhausted || !admitted.within(denied.Remaining) {
+			return hold, err
+		}
+	}
+}
+
+// denied says to a client why its request is not served.
+func (s *server) denied(ctx context.Context, admitted *admission, record *record, err error) *openai.Error {
+	granted := admitted.grant
 	record.clientGone = ctx.Err() != nil
 	denied, isDenied := errors.AsType[*client.DeniedError](err)
 	if !isDenied {
@@ -102,21 +133,21 @@ func (s *server) reserve(ctx context.Context, admitted *admission, record *recor
 		if !record.clientGone {
 			s.metrics.denied(granted, "unavailable")
 		}
-		return nil, openai.LedgerUnavailable()
+		return openai.LedgerUnavailable()
 	}
 	denial := openai.Denial{
 		Budget:    denied.Budget,
 		Limit:     denied.Limit,
 		Remaining: denied.Remaining,
-		Needed:    admitted.worst,
+		Needed:    admitted.worst(),
 		ResetsIn:  denied.ResetsIn,
 	}
 	if denied.Reason == client.Held {
 		s.metrics.denied(granted, "held")
-		return nil, openai.BudgetHeld(denial, retryAfter(denied.ResetsIn))
+		return openai.BudgetHeld(denial, retryAfter(denied.ResetsIn))
 	}
 	s.metrics.denied(granted, "exhausted")
-	return nil, openai.BudgetExhausted(denial)
+	return openai.BudgetExhausted(denial)
 }
 
 // retryAfter is when a client may try again for money that others hold: soon, and not after the window's end, when the budget is full
