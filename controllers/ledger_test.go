@@ -216,3 +216,25 @@ func (w *world) openSession(token, route string) error {
 	}
 	return err
 }
+
+func TestACreditRaisesABudgetUntilItExpires(t *testing.T) {
+	w := newWorld(t)
+	route := w.route()
+	route.Spec.Budgets[0].Credits = []v1alpha1.Credit{{
+		Name: "launch", Amount: "20", Reason: "The launch", ExpireTime: new(metav1.NewTime(time.Now().Add(4 * time.Second))),
+	}}
+	w.serve(route)
+	limitIs := func(want string) {
+		t.Helper()
+		w.eventually("the budget's limit is "+want, func() error {
+			seen := &v1alpha1.ModelRoute{}
+			if w.get("chat", seen); len(seen.Status.Budgets) == 0 || seen.Status.Budgets[0].Limit != want {
+				return fmt.Errorf("the budgets are %v", seen.Status.Budgets)
+			}
+			return nil
+		})
+	}
+	limitIs("120.00")
+	limitIs("100.00")
+	w.untilReady("chat")
+}

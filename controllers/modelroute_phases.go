@@ -96,7 +96,7 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 // putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a
 // budget that the ledger does not know.
 func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
-	request, err := compile.Budgets(s.route, desired.ProxyIdentity(s.route))
+	request, err := compile.Budgets(s.route, desired.ProxyIdentity(s.route), s.now)
 	if err != nil {
 		return fmt.Errorf("compiling the budgets: %w", err)
 	}

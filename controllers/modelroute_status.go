@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -45,9 +46,9 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 	)
 	switch {
 	case s.err == nil && s.acknowledged() == len(s.readyPods) && len(s.pending) == 0:
-		return reconcile.Result{RequeueAfter: idleInterval}, nil
+		return reconcile.Result{RequeueAfter: untilExpiry(s, idleInterval)}, nil
 	case s.err == nil:
-		return reconcile.Result{RequeueAfter: pendingInterval}, nil
+		return reconcile.Result{RequeueAfter: untilExpiry(s, pendingInterval)}, nil
 	case errors.Is(s.err, invalidError{}):
 		return reconcile.Result{RequeueAfter: idleInterval}, nil
 	case errors.As(s.err, &notOwned), errors.As(s.err, &unresolved):
@@ -57,6 +58,15 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	}
 	return reconcile.Result{}, s.err
+}
+
+// untilExpiry is the time until the next credit expires, if that is less than the given one.
+func untilExpiry(s *scope, otherwise time.Duration) time.Duration {
+	next := compile.NextExpiry(s.route, s.now)
+	if next.IsZero() {
+		return otherwise
+	}
+	return min(next.Sub(s.now), otherwise)
 }
 
 // computeStatus is the status that a pass leads to. It is pure: what the pass did not observe is unknown, or stays as it was.

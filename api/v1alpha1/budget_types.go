@@ -1,5 +1,7 @@
 package v1alpha1
 
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 // Budget limits what is spent within a calendar window.
 type Budget struct {
 	// name is the budget's name, unique in its list.
@@ -31,6 +33,39 @@ type Budget struct {
 	// +kubebuilder:validation:items:Minimum=1
 	// +kubebuilder:validation:items:Maximum=100
 	AlertPercents []int32 `json:"alertPercents,omitempty"`
+
+	// credits top the amount up until they expire, for when a team needs more in the middle of a window. What was spent stays spent:
+	// when a credit expires, the budget may be overdrawn, and is then used up.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Credits []Credit `json:"credits,omitempty"`
+}
+
+// Credit adds to the amount of a budget for a while.
+type Credit struct {
+	// name is the credit's name, unique in its budget.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// amount is how much is added to the budget's amount, in USD.
+	// +required
+	Amount USD `json:"amount,omitempty"`
+
+	// reason is why, for those who read the budget later.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason,omitempty"`
+
+	// expireTime is until when the credit counts, as in 2026-12-01T00:00:00Z. In every window that begins before that it counts once.
+	// +required
+	ExpireTime *metav1.Time `json:"expireTime,omitempty"`
 }
 
 // Window is a calendar window: a budget starts afresh at each of its beginnings.

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
-	"github.com/modelroute/modelroute/internal/money"
 )
 
 var periods = map[v1alpha1.Period]ledgerpb.Period{
@@ -24,20 +24,20 @@ var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
 	v1alpha1.EnforcementWarn: ledgerpb.Enforcement_ENFORCEMENT_WARN,
 }
 
-// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets, and the identity that
-// may serve it. An error means that it was not valid.
-func Budgets(route *v1alpha1.ModelRoute, server string) (*ledgerpb.PutRouteRequest, error) {
+// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets with the credits that count
+// now, and the identity that may serve it. An error means that it was not valid.
+func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerpb.PutRouteRequest, error) {
 	request := &ledgerpb.PutRouteRequest{
 		Route:  &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
 		Server: server,
 	}
-	budgets, err := ledgerBudgets("spec.budgets", "", route.Spec.Budgets)
+	budgets, err := ledgerBudgets("spec.budgets", "", route.Spec.Budgets, now)
 	if err != nil {
 		return nil, err
 	}
 	request.Budgets = budgets
 	for i, consumer := range route.Spec.Consumers {
-		budgets, err := ledgerBudgets(fmt.Sprintf("spec.consumers[%d].budgets", i), consumer.Name, consumer.Budgets)
+		budgets, err := ledgerBudgets(fmt.Sprintf("spec.consumers[%d].budgets", i), consumer.Name, consumer.Budgets, now)
 		if err != nil {
 			return nil, err
 		}
@@ -54,12 +54,12 @@ func Budgets(route *v1alpha1.ModelRoute, server string) (*ledgerpb.PutRouteReque
 	return request, nil
 }
 
-func ledgerBudgets(path, consumer string, budgets []v1alpha1.Budget) ([]*ledgerpb.Budget, error) {
+func ledgerBudgets(path, consumer string, budgets []v1alpha1.Budget, now time.Time) ([]*ledgerpb.Budget, error) {
 	compiled := make([]*ledgerpb.Budget, 0, len(budgets))
 	for i, budget := range budgets {
-		limit, err := money.ParseUSD(string(budget.Amount))
+		limit, err := limitOf(budget, now)
 		if err != nil {
-			return nil, fmt.Errorf("%s[%d].amount: %w", path, i, err)
+			return nil, fmt.Errorf("%s[%d]: %w", path, i, err)
 		}
 		compiled = append(compiled, &ledgerpb.Budget{
 			Ref:          &ledgerpb.BudgetRef{Consumer: consumer, Name: budget.Name},

@@ -61,7 +61,8 @@ func TestTheLargestRouteCompilesToTheGoldenConfiguration(t *testing.T) {
 }
 
 func TestTheBudgetsOfARouteAndItsConsumersGoToTheLedger(t *testing.T) {
-	request, err := compile.Budgets(readRoute(t, "../../test/crdcel/testdata/largest.yaml"), "system:serviceaccount:default:largest-proxy")
+	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
+	request, err := compile.Budgets(route, "system:serviceaccount:default:largest-proxy", noon)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,6 +81,7 @@ func validateBudgets(budgets []v1alpha1.Budget, path *field.Path) field.ErrorLis
 		if _, err := money.ParseUSD(string(spec.Amount)); err != nil {
 			errs = append(errs, field.Invalid(path.Child("amount"), spec.Amount, `must be USD as a quoted decimal, such as "500.00"`))
 		}
+		errs = append(errs, validateCredits(spec.Credits, path.Child("credits"))...)
 		if _, err := budget.NewCalendar(budget.Period(spec.Window.Period), spec.Window.TimeZone); err != nil {
 			window := fmt.Sprintf("%s %s", spec.Window.Period, spec.Window.TimeZone)
 			errs = append(errs, field.Invalid(path.Child("window"), window, err.Error()))
@@ -88,6 +89,25 @@ func validateBudgets(budgets []v1alpha1.Budget, path *field.Path) field.ErrorLis
 		if _, known := enforcements[spec.Enforcement]; !known {
 			errs = append(errs, field.NotSupported(path.Child("enforcement"), spec.Enforcement,
 				[]v1alpha1.Enforcement{v1alpha1.EnforcementDeny, v1alpha1.EnforcementWarn}))
+		}
+	}
+	return errs
+}
+
+func validateCredits(credits []v1alpha1.Credit, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	names := map[string]bool{}
+	for i, credit := range credits {
+		path := path.Index(i)
+		if names[credit.Name] {
+			errs = append(errs, field.Duplicate(path.Child("name"), credit.Name))
+		}
+		names[credit.Name] = true
+		if credit.ExpireTime == nil {
+			errs = append(errs, field.Required(path.Child("expireTime"), "say until when the credit counts"))
+		}
+		if _, err := money.ParseUSD(string(credit.Amount)); err != nil {
+			errs = append(errs, field.Invalid(path.Child("amount"), credit.Amount, `must be USD as a quoted decimal, such as "50.00"`))
 		}
 	}
 	return errs

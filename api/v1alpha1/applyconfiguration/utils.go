@@ -26,6 +26,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ConsumerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConsumerStatus"):
 		return &apiv1alpha1.ConsumerStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Credit"):
+		return &apiv1alpha1.CreditApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DefaultParameters"):
 		return &apiv1alpha1.DefaultParametersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Model"):

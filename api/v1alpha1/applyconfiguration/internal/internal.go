@@ -37,6 +37,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: amount
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.USD
+    - name: credits
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.Credit
+          elementRelationship: associative
+          keys:
+          - name
     - name: enforcement
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Enforcement
@@ -122,6 +130,21 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: spent
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.Credit
+  map:
+    fields:
+    - name: amount
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.USD
+    - name: expireTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: name
+      type:
+        scalar: string
+    - name: reason
       type:
         scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.DefaultParameters

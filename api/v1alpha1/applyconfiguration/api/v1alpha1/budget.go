@@ -25,6 +25,9 @@ type BudgetApplyConfiguration struct {
 	// alertPercents are the percentages of the amount at which an event is recorded, once in a window, and the status is written at once;
 	// from the lowest on the budget's state is Warning. Absent: 80.
 	AlertPercents []int32 `json:"alertPercents,omitempty"`
+	// credits top the amount up until they expire, for when a team needs more in the middle of a window. What was spent stays spent:
+	// when a credit expires, the budget may be overdrawn, and is then used up.
+	Credits []CreditApplyConfiguration `json:"credits,omitempty"`
 }
 
 // BudgetApplyConfiguration constructs a declarative configuration of the Budget type for use with
@@ -71,6 +74,19 @@ func (b *BudgetApplyConfiguration) WithEnforcement(value apiv1alpha1.Enforcement
 func (b *BudgetApplyConfiguration) WithAlertPercents(values ...int32) *BudgetApplyConfiguration {
 	for i := range values {
 		b.AlertPercents = append(b.AlertPercents, values[i])
+	}
+	return b
+}
+
+// WithCredits adds the given value to the Credits field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Credits field.
+func (b *BudgetApplyConfiguration) WithCredits(values ...*CreditApplyConfiguration) *BudgetApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithCredits")
+		}
+		b.Credits = append(b.Credits, *values[i])
 	}
 	return b
 }

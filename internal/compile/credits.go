@@ -1,0 +1,52 @@
+package compile
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// maxLimit is the largest limit that the ledger takes, in nano-USD: the largest amount that a manifest can have.
+const maxLimit = 1_000_000_000*money.NanoPerUSD - 1
+
+// limitOf is how much a budget allows now: its amount and the credits that have not expired, but no more than the ledger can count.
+func limitOf(budget v1alpha1.Budget, now time.Time) (money.Amount, error) {
+	limit, err := money.ParseUSD(string(budget.Amount))
+	if err != nil {
+		return money.Amount{}, fmt.Errorf("amount: %w", err)
+	}
+	for i, credit := range budget.Credits {
+		amount, err := money.ParseUSD(string(credit.Amount))
+		if err != nil {
+			return money.Amount{}, fmt.Errorf("credits[%d].amount: %w", i, err)
+		}
+		if credit.ExpireTime != nil && now.Before(credit.ExpireTime.Time) {
+			limit = limit.Add(amount)
+		}
+	}
+	return money.FromNano(min(limit.Nano(), maxLimit)), nil
+}
+
+// NextExpiry is when the next of a route's credits expires; zero if none will.
+func NextExpiry(route *v1alpha1.ModelRoute, now time.Time) time.Time {
+	var next time.Time
+	for _, budget := range allBudgets(route) {
+		for _, credit := range budget.Credits {
+			if at := credit.ExpireTime; at != nil && at.After(now) && (next.IsZero() || at.Time.Before(next)) {
+				next = at.Time
+			}
+		}
+	}
+	return next
+}
+
+// allBudgets are those of the route and of its consumers.
+func allBudgets(route *v1alpha1.ModelRoute) []v1alpha1.Budget {
+	all := append([]v1alpha1.Budget(nil), route.Spec.Budgets...)
+	for _, consumer := range route.Spec.Consumers {
+		all = append(all, consumer.Budgets...)
+	}
+	return all
+}
