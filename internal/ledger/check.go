@@ -139,6 +139,7 @@ func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
 	c.route(prefix+"route", one.GetRoute())
 	c.name(prefix+"consumer", one.GetConsumer(), maxName)
 	c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
+	c.amount(prefix+"replaces_nano_usd", one.GetReplacesNanoUsd(), store.MaxAmount)
 	c.charges(prefix+"charges", one.GetCharges())
 	certainty := one.GetCertainty()
 	known := certainty == ledgerpb.Settlement_CERTAINTY_EXACT || certainty == ledgerpb.Settlement_CERTAINTY_UNCERTAIN

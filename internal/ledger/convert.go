@@ -106,6 +106,7 @@ func settlement(one *ledgerpb.Settlement) *store.Settlement {
 		Consumer:  one.GetConsumer(),
 		Amount:    money.FromNano(one.GetAmountNanoUsd()),
 		Uncertain: one.GetCertainty() == ledgerpb.Settlement_CERTAINTY_UNCERTAIN,
+		Replaces:  money.FromNano(one.GetReplacesNanoUsd()),
 	}
 	if one.GetOpenedAt() != nil {
 		settlement.OpenedAt = one.GetOpenedAt().AsTime()

@@ -32,7 +32,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"result"}),
 		settlements: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "modelroute_ledger_settlements_total",
-			Help: "Settlements, exact and uncertain. The foreign were passed over, because their route was never the proxy's to serve.",
+			Help: "Settlements: exact, uncertain, or corrected after that. The foreign were passed over: the proxy never served their route.",
 		}, []string{"kind"}),
 		lapsed: factory.NewCounter(prometheus.CounterOpts{
 			Name: "modelroute_ledger_lapsed_proxies_total",
@@ -78,6 +78,8 @@ func (m *Metrics) countRecords(records []store.Record, outcome store.Appended) {
 	for _, one := range records[min(outcome.Repeated, len(records)):] {
 		switch {
 		case one.Settlement == nil:
+		case !one.Settlement.Replaces.IsZero():
+			m.settlements.WithLabelValues("corrected").Inc()
 		case one.Settlement.Uncertain:
 			m.settlements.WithLabelValues("uncertain").Inc()
 		default:

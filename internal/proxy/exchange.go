@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/pricing"
@@ -35,6 +36,7 @@ type exchange struct {
 
 // run sends the request and relays the answer. ctx is the client's: it says whether the client is still there, and ends nothing.
 func (x *exchange) run(ctx context.Context) {
+	defer x.doubt()
 	defer x.held.abandon()
 	defer func() { x.record.clientGone = x.client.gone || ctx.Err() != nil }()
 
@@ -58,6 +60,13 @@ func (x *exchange) run(ctx context.Context) {
 		x.relayStream(response.Body)
 	default:
 		x.relayAnswer(response.Body)
+	}
+}
+
+// doubt has it found out what the attempt cost, if that is uncertain and the upstream named it.
+func (x *exchange) doubt() {
+	if x.record.certainty == client.Uncertain {
+		x.server.corrector.add(doubt{hold: x.held.hold, grant: x.grant, key: x.key, generation: x.record.generation})
 	}
 }
 

@@ -27,6 +27,7 @@ type metrics struct {
 	denials  *prometheus.CounterVec
 	tokens   *prometheus.CounterVec
 	spend    *prometheus.CounterVec
+	doubts   *prometheus.CounterVec
 
 	reloadSuccessful prometheus.Gauge
 	reloadTime       prometheus.Gauge
@@ -48,6 +49,8 @@ func newMetrics() *metrics {
 		denials:  counter("denials_total", "Requests refused for the sake of a budget, by reason.", "reason"),
 		tokens:   counter("tokens_total", "Tokens that upstreams reported, by kind.", "kind"),
 		spend:    counter("spend_nano_usd_total", "Spend that was settled, in billionths of a US dollar, by certainty.", "certainty"),
+		doubts: counter("corrections_total",
+			"Attempts that were settled as uncertain and asked for at the upstream, by what came of it.", "result"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "request_duration_seconds", Help: "Time from a request's header to the last byte of its answer.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
@@ -60,7 +63,7 @@ func newMetrics() *metrics {
 		configHash: prometheus.NewGaugeVec(gauge("config_hash_info",
 			"1 for the SHA-256 of the configuration that is served."), []string{"sha256"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend, m.doubts,
 		m.reloadSuccessful, m.reloadTime, m.configHash,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -99,6 +102,11 @@ func (m *metrics) settled(granted *grant, amount money.Amount, certainty client.
 	}
 	// A float64 counts whole nano-USD exactly up to nine million dollars. The ledger has the books; this is for graphs.
 	m.spend.WithLabelValues(append(routeValues(granted), label)...).Add(float64(max(amount.Nano(), 0)))
+}
+
+// corrected counts what came of asking: exact if it is known now, unknown if not, dropped if nobody asked.
+func (m *metrics) corrected(granted *grant, result string) {
+	m.doubts.WithLabelValues(append(routeValues(granted), result)...).Inc()
 }
 
 func (m *metrics) used(granted *grant, prompt, completion int64) {

@@ -43,6 +43,8 @@ type Options struct {
 	LedgerToken func(context.Context) (string, error)
 	// Instance is what the ledger calls this proxy: the pod's name.
 	Instance string
+	// CorrectAfter is when an upstream that can tell is first asked what an attempt cost whose settlement is uncertain; negative is never.
+	CorrectAfter time.Duration
 	// DrainDelay is how long new requests are still served after the end was asked for, so that those who balance load learn of it first.
 	DrainDelay time.Duration
 	// DrainTimeout is how long requests that have begun may take after that.
@@ -69,6 +71,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	defer stop()
 	workers.Go(func() { server.watchConfig(background, options) })
 	workers.Go(func() { server.ledger.Run(background) })
+	workers.Go(func() { server.corrector.run(ctx) })
 
 	public := server.httpServer(server)
 	admin := server.httpServer(server.adminHandler())

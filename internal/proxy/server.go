@@ -23,6 +23,7 @@ type server struct {
 	keys      *keyFiles
 	address   *ledgerAddress
 	ledger    *client.Client
+	corrector *corrector
 	tables    atomic.Pointer[table]
 	draining  atomic.Bool
 
@@ -58,6 +59,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		Logger:     options.Logger,
 	})
 	s.metrics.watchLedger(s.ledger.Owed)
+	s.corrector = newCorrector(s.transport, s.metrics, s.logger, options.CorrectAfter)
 	return s
 }
 

@@ -72,9 +72,11 @@ type setup struct {
 	upstream upstream.Options
 	budgets  []*ledgerpb.Budget
 	// edit changes the configuration.
-	edit       func(*routeconfig.Config)
-	drainDelay time.Duration
-	drainLimit time.Duration
+	edit func(*routeconfig.Config)
+	// correctAfter is 0 for a proxy that never asks what uncertain attempts cost.
+	correctAfter time.Duration
+	drainDelay   time.Duration
+	drainLimit   time.Duration
 }
 
 // begin starts a world with a proxy that is ready.
@@ -175,6 +177,9 @@ func (w *world) start(s setup) {
 	w.client = &http.Client{Transport: transport}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	w.terminate = cancel
+	if s.correctAfter == 0 {
+		s.correctAfter = -1
+	}
 	if s.drainLimit == 0 {
 		s.drainLimit = patience
 	}
@@ -184,7 +189,8 @@ func (w *world) start(s setup) {
 		w.ended <- proxy.Run(ctx, proxy.Options{
 			Listener: listener, AdminListener: admin, ConfigDir: w.dir, JournalDir: w.journalDir,
 			LedgerToken: w.ledger.token, Instance: "proxy-0",
-			DrainDelay: s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
+			CorrectAfter: s.correctAfter,
+			DrainDelay:   s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
 		})
 	}()
 	w.t.Cleanup(func() {

@@ -33,6 +33,25 @@ func TestMoneyIsHeldAndSettled(t *testing.T) {
 	wantBooks(t, l, books{Settled: 120, Uncertain: 300})
 }
 
+func TestWhatIsUncertainCanBeCorrectedOnce(t *testing.T) {
+	t.Parallel()
+	l := ledgertest.Start(t)
+	put(l, 1000)
+	c := l.NewClient("pod", route)
+	doubtful, certain := reserve(t, c, 300), reserve(t, c, 300)
+	settle(t, doubtful, 300, client.Uncertain)
+	settle(t, certain, 100, client.Exact)
+	for _, amount := range []int64{70, 71} {
+		for _, hold := range []*client.Hold{doubtful, certain} {
+			if err := hold.Correct(money.FromNano(amount)); err != nil {
+				t.Errorf("Correct: %v", err)
+			}
+		}
+	}
+	closeClient(t, c)
+	wantBooks(t, l, books{Settled: 170})
+}
+
 func TestADebtIsBookedInFull(t *testing.T) {
 	t.Parallel()
 	l := ledgertest.Start(t)

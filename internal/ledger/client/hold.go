@@ -23,8 +23,9 @@ type Hold struct {
 	openedAt time.Time
 	// booking is what the journal has of it, and what is booked in the end.
 	booking *booking
-	// settled is guarded by the client's mutex.
-	settled bool
+	// settled and doubtful are guarded by the client's mutex: whether it is settled, and what is booked as uncertain and not corrected.
+	settled  bool
+	doubtful money.Amount
 }
 
 // Amount is what is held, in nano-USD.
@@ -97,6 +98,9 @@ func (h *Hold) Settle(amount money.Amount, certainty Certainty) error {
 	if !c.beginSettling(h) {
 		return nil
 	}
+	if certainty != Exact {
+		c.setDoubtful(h, amount)
+	}
 	h.booking.cost(amount, h.demand.Amount, certaintyProto(certainty))
 	err := c.book.add(h.id, h.at, &h.booking.record)
 	c.endHold(h, amount)
@@ -105,6 +109,42 @@ func (h *Hold) Settle(amount money.Amount, certainty Certainty) error {
 		return fmt.Errorf("settling %s USD goes on in the background: %w", amount, err)
 	}
 	return nil
+}
+
+// Correct books what an attempt really cost whose settlement was uncertain, in place of what was booked. Only the first call does
+// anything. The error is as that of Settle.
+func (h *Hold) Correct(amount money.Amount) error {
+	c := h.client
+	replaced := c.setDoubtful(h, money.Amount{})
+	if replaced.IsZero() {
+		return nil
+	}
+	if amount.IsNegative() || amount.Cmp(maxAmount) > 0 {
+		return fmt.Errorf("correcting %s USD to %s USD, which is out of range", replaced, amount)
+	}
+	correction := &ledgerpb.Settlement{
+		Route:           &ledgerpb.RouteRef{Namespace: h.demand.Namespace, Name: h.demand.Route},
+		Consumer:        h.demand.Consumer,
+		OpenedAt:        timestamppb.New(h.openedAt),
+		AmountNanoUsd:   amount.Nano(),
+		Certainty:       ledgerpb.Settlement_CERTAINTY_EXACT,
+		ReplacesNanoUsd: replaced.Nano(),
+	}
+	err := c.book.add(0, c.journal.End(), &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: correction}})
+	wake(c.owe)
+	if err != nil {
+		return fmt.Errorf("correcting %s USD to %s USD goes on in the background: %w", replaced, amount, err)
+	}
+	return nil
+}
+
+// setDoubtful notes what is booked as uncertain for a hold, and returns what was.
+func (c *Client) setDoubtful(h *Hold, amount money.Amount) money.Amount {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := h.doubtful
+	h.doubtful = amount
+	return before
 }
 
 // certaintyProto takes everything that is not Exact as uncertain: a cost that nobody vouches for.

@@ -1392,9 +1392,11 @@ type Settlement struct {
 	AmountNanoUsd int64                `protobuf:"varint,4,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	Certainty     Settlement_Certainty `protobuf:"varint,5,opt,name=certainty,proto3,enum=modelroute.ledger.v1.Settlement_Certainty" json:"certainty,omitempty"`
 	// charges are what is taken off the leases that the attempt was held in.
-	Charges       []*Charge `protobuf:"bytes,6,rep,name=charges,proto3" json:"charges,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Charges []*Charge `protobuf:"bytes,6,rep,name=charges,proto3" json:"charges,omitempty"`
+	// replaces is what an earlier settlement booked as uncertain for the same attempt, and what the amount stands for now that it is known.
+	ReplacesNanoUsd int64 `protobuf:"varint,7,opt,name=replaces_nano_usd,json=replacesNanoUsd,proto3" json:"replaces_nano_usd,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Settlement) Reset() {
@@ -1467,6 +1469,13 @@ func (x *Settlement) GetCharges() []*Charge {
 		return x.Charges
 	}
 	return nil
+}
+
+func (x *Settlement) GetReplacesNanoUsd() int64 {
+	if x != nil {
+		return x.ReplacesNanoUsd
+	}
+	return 0
 }
 
 type AppendRequest struct {
@@ -2381,7 +2390,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\breturned\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.ChargeH\x00R\breturned\x12!\n" +
 	"\vrelease_all\x18\x03 \x01(\bH\x00R\n" +
 	"releaseAllB\x06\n" +
-	"\x04kind\"\x97\x03\n" +
+	"\x04kind\"\xc3\x03\n" +
 	"\n" +
 	"Settlement\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
@@ -2389,7 +2398,8 @@ const file_ledger_proto_rawDesc = "" +
 	"\topened_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bopenedAt\x12&\n" +
 	"\x0famount_nano_usd\x18\x04 \x01(\x03R\ramountNanoUsd\x12H\n" +
 	"\tcertainty\x18\x05 \x01(\x0e2*.modelroute.ledger.v1.Settlement.CertaintyR\tcertainty\x126\n" +
-	"\acharges\x18\x06 \x03(\v2\x1c.modelroute.ledger.v1.ChargeR\acharges\"T\n" +
+	"\acharges\x18\x06 \x03(\v2\x1c.modelroute.ledger.v1.ChargeR\acharges\x12*\n" +
+	"\x11replaces_nano_usd\x18\a \x01(\x03R\x0freplacesNanoUsd\"T\n" +
 	"\tCertainty\x12\x19\n" +
 	"\x15CERTAINTY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCERTAINTY_EXACT\x10\x01\x12\x17\n" +

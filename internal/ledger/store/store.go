@@ -253,6 +253,9 @@ type Settlement struct {
 	Amount money.Amount
 	// Uncertain is true if nobody vouches for the amount.
 	Uncertain bool
+	// Replaces is what an earlier settlement booked as uncertain for the same attempt, which Amount takes the place of; between 0 and
+	// MaxAmount.
+	Replaces money.Amount
 	// Charges are what is taken off the leases that the attempt was held in. What it cost beyond that is booked all the same.
 	Charges []Charge
 }

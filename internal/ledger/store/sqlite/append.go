@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/money"
 )
 
 // Append implements store.Store.
@@ -104,10 +105,13 @@ func (t *tx) settle(now time.Time, from *state, one *store.Settlement) error {
 }
 
 func costOf(one *store.Settlement) change {
+	c := change{uncertain: money.Amount{}.Sub(one.Replaces)}
 	if one.Uncertain {
-		return change{uncertain: one.Amount}
+		c.uncertain = c.uncertain.Add(one.Amount)
+	} else {
+		c.settled = one.Amount
 	}
-	return change{settled: one.Amount}
+	return c
 }
 
 // withinWindow moves a time into the window that a lease counts in: a hold settles in the window in which it was opened, and the

@@ -143,6 +143,21 @@ func runSettlements(t *testing.T, open Open) {
 		b.denied("alice", "0.6", true)
 		b.draw("alice", "0.5")
 	})
+	t.Run("what was uncertain is replaced once it is known, in the window in which it was held", func(t *testing.T) {
+		b := newBooks(t, open, denies(t, "", "day", "1", budget.Day), denies(t, "alice", "own", "1", budget.Total))
+		b.report(b.uncertain("0.5", b.draw("alice", "0.5"), "0.5"), b.uncertain("0.25", b.draw("alice", "0.25"), "0.25"))
+		known := b.settled("0.125", nil, "0")
+		known.Settlement.Replaces, known.Settlement.OpenedAt = dollars(t, "0.5"), b.now()
+		b.report(known)
+		b.wantSpend("", "day", spend(t, "0.125", "0.25", "0"))
+		b.draw("alice", "0.625")
+		b.advance(24 * time.Hour)
+		late := b.settled("0.0625", nil, "0")
+		late.Settlement.Replaces, late.Settlement.OpenedAt = dollars(t, "0.25"), noon
+		b.report(late)
+		b.wantSpend("", "day", spend(t, "0", "0", "0"))
+		b.wantSpend("alice", "own", spend(t, "0.1875", "0", "0.625"))
+	})
 	t.Run("without a lease it is booked all the same", func(t *testing.T) {
 		b := newBooks(t, open, denies(t, "", "total", "1", budget.Total), denies(t, "alice", "own", "1", budget.Total))
 		nameless := b.settled("0.25", nil, "0")
