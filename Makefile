@@ -108,12 +108,12 @@ tidy: ## Tidy the go.mod of every module.
 ##@ Test
 
 .PHONY: test
-test: envtest ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
+test: envtest postgres ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
 	cd hack/cluster && $(GO_TEST) ./cmd/egress
 
 .PHONY: test-unit
-test-unit: race ## Run the tests that need no API server.
+test-unit: race postgres ## Run the tests that need no API server.
 	$(GO_TEST) $$(go list ./... | grep -Ev '^github.com/modelroute/modelroute/(controllers|test)(/|$$)')
 
 .PHONY: test-integration
@@ -142,6 +142,11 @@ GO_TEST = CGO_ENABLED=1 KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" go test -race $(TEST
 .PHONY: race
 race:
 	@hack/ensure.sh gcc:gcc /usr/include/stdlib.h:libc6-dev
+
+# The ledger's store is tested against a real PostgreSQL.
+.PHONY: postgres
+postgres:
+	@hack/postgres.sh
 
 # The API server and etcd of the local cluster are envtest's too.
 .PHONY: envtest

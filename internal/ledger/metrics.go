@@ -32,7 +32,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		}, []string{"result"}),
 		settlements: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "modelroute_ledger_settlements_total",
-			Help: "Settlements: exact, uncertain, or corrected after that. The foreign were passed over: the proxy never served their route.",
+			Help: "Settlements: exact, uncertain, or corrected after that. The foreign were passed over, being of routes never served.",
 		}, []string{"kind"}),
 		lapsed: factory.NewCounter(prometheus.CounterOpts{
 			Name: "modelroute_ledger_lapsed_proxies_total",

@@ -1,0 +1,167 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/modelroute/modelroute/internal/ledger/store"
+)
+
+// PutRoute implements store.Store. A call that changes nothing writes nothing.
+func (s *Store) PutRoute(ctx context.Context, put store.Route) error {
+	key := store.RouteKey{Namespace: put.Namespace, Name: put.Name}
+	what := fmt.Sprintf("putting route %s/%s", put.Namespace, put.Name)
+	return s.transact(ctx, what, func(t *tx) error {
+		known, err := t.readRoute(key)
+		if err != nil {
+			return err
+		}
+		if known != nil && known.matches(put) {
+			return errUnchanged
+		}
+		if err := t.putRoute(put); err != nil {
+			return err
+		}
+		if known != nil {
+			s.forget(known)
+		}
+		return nil
+	})
+}
+
+// readRoute reads a route as it is now; nil if it was never put.
+func (t *tx) readRoute(key store.RouteKey) (*route, error) {
+	loaded, err := t.load(`WHERE namespace = $1 AND routes.name = $2`, key.Namespace, key.Name)
+	return loaded[key], err
+}
+
+// matches reports whether putting the route would change nothing.
+func (r *route) matches(put store.Route) bool {
+	active := map[string]bool{"": true}
+	for _, consumer := range put.Consumers {
+		active[consumer] = true
+	}
+	budgets := map[store.Budget]bool{}
+	for _, b := range put.Budgets {
+		budgets[b] = true
+	}
+	accounts := 0
+	for consumer, known := range r.scopes {
+		if known.active != active[consumer] {
+			return false
+		}
+		delete(active, consumer)
+		for _, a := range known.accounts {
+			if !budgets[a.budget] {
+				return false
+			}
+			accounts++
+		}
+	}
+	return len(active) == 0 && accounts == len(budgets) && r.server == put.Server
+}
+
+const (
+	putRoute = `INSERT INTO routes (namespace, name, server, version) VALUES ($1, $2, $3, 1)
+		ON CONFLICT (namespace, name) DO UPDATE SET server = excluded.server, version = routes.version + 1 RETURNING id`
+
+	lockScopesOfRoute = `SELECT id FROM scopes WHERE route_id = $1 ORDER BY id FOR UPDATE`
+
+	putConsumers = `INSERT INTO scopes (route_id, consumer, active)
+		SELECT DISTINCT $1::bigint, consumer, TRUE FROM unnest($2::text[]) AS put (consumer)
+		ON CONFLICT (route_id, consumer) DO UPDATE SET active = TRUE`
+
+	accountsOfRoute = `(SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = $1)`
+
+	budgetsPut = `unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+		AS put (consumer, name, limit_nano, period, time_zone, enforcement)`
+
+	// Windows that now begin elsewhere, and those of budgets that go, are summed when they are next needed.
+	dropMovedWindows = `DELETE FROM windows WHERE account_id IN (SELECT accounts.id FROM ` + budgetsPut + `
+		JOIN scopes ON route_id = $1 AND scopes.consumer = put.consumer
+		JOIN accounts ON scope_id = scopes.id AND accounts.name = put.name
+		WHERE accounts.period <> put.period OR accounts.time_zone <> put.time_zone)`
+
+	putBudgets = `INSERT INTO accounts (scope_id, name, active, limit_nano, period, time_zone, enforcement)
+		SELECT scopes.id, put.name, TRUE, put.limit_nano, put.period, put.time_zone, put.enforcement FROM ` + budgetsPut + `
+		JOIN scopes ON route_id = $1 AND scopes.consumer = put.consumer
+		ON CONFLICT (scope_id, name) DO UPDATE SET active = TRUE,
+		limit_nano = excluded.limit_nano, period = excluded.period, time_zone = excluded.time_zone, enforcement = excluded.enforcement`
+
+	dropGoneWindows = `DELETE FROM windows WHERE account_id IN (
+		SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = $1 AND NOT accounts.active)`
+)
+
+// putRoute writes a route. Accounts stay, since money of them may be out.
+func (t *tx) putRoute(put store.Route) error {
+	var id int64
+	if err := t.row(putRoute, []any{put.Namespace, put.Name, put.Server}, &id); err != nil {
+		return err
+	}
+	var consumers, names, periods, zones, enforcements []string
+	var limits []int64
+	for _, b := range put.Budgets {
+		consumers, names, limits = append(consumers, b.Consumer), append(names, b.Name), append(limits, b.Limit.Nano())
+		periods, zones = append(periods, string(b.Period)), append(zones, b.TimeZone)
+		enforcements = append(enforcements, string(b.Enforcement))
+	}
+	budgets := []any{id, consumers, names, limits, periods, zones, enforcements}
+	b := t.batch()
+	b.Queue(lockScopesOfRoute, id)
+	b.Queue(`UPDATE scopes SET active = FALSE WHERE route_id = $1`, id)
+	b.Queue(putConsumers, id, append([]string{""}, put.Consumers...))
+	b.Queue(`UPDATE accounts SET active = FALSE WHERE id IN `+accountsOfRoute, id)
+	b.Queue(dropMovedWindows, budgets...)
+	b.Queue(putBudgets, budgets...)
+	b.Queue(dropGoneWindows, id)
+	b.Queue(`UPDATE windows SET refusing = FALSE WHERE refusing AND account_id IN `+accountsOfRoute, id)
+	return t.commit(b)
+}
+
+const lockScopes = `SELECT id FROM scopes WHERE id = ANY ($1) ORDER BY id FOR UPDATE`
+
+// lock locks scopes, and makes sure that the routes are still what they are taken for: whoever edits one locks its scopes too.
+func (t *tx) lock(b *pgx.Batch, scopes map[int64]bool, routes map[*route]bool) {
+	locked := slices.Sorted(maps.Keys(scopes))
+	// Who waits for one scope mostly waits for all that another call has locked. Were it not for this first statement, it would then find
+	// every one of them changed since the second one began, which PostgreSQL has to look at one by one.
+	if len(locked) > 1 {
+		b.Queue(lockScopes, locked[:1])
+	}
+	b.Queue(lockScopes, locked)
+	ids := make([]int64, 0, len(routes))
+	for one := range routes {
+		ids = append(ids, one.id)
+	}
+	b.Queue(`SELECT id, version FROM routes WHERE id = ANY ($1)`, ids).Query(func(rows pgx.Rows) error {
+		versions := map[int64]int64{}
+		err := each(func(scan func(into ...any) error) error {
+			var id, version int64
+			err := scan(&id, &version)
+			versions[id] = version
+			return err
+		})(rows)
+		if err != nil {
+			return err
+		}
+		for one := range routes {
+			if versions[one.id] != one.version {
+				t.forget(one)
+				err = errStale
+			}
+		}
+		return err
+	})
+}
+
+func keysOf[K comparable](set map[K]bool) []K {
+	keys := make([]K, 0, len(set))
+	for key := range set {
+		keys = append(keys, key)
+	}
+	return keys
+}
