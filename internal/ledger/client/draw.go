@@ -87,6 +87,7 @@ func (c *Client) drawOnce(ctx context.Context) (served bool, waiting int) {
 		r.claimed = nil
 	}
 	c.serveWaiting(now, true)
+	returned = append(returned, d.purse.surrender(now)...)
 	after := len(c.waiting)
 	c.mu.Unlock()
 	c.giveBack(returned)

@@ -337,3 +337,22 @@ func TestASpenderThatGetsNothingAheadDoesNotAskWithEveryRequest(t *testing.T) {
 		t.Error("it asks for what others are refused")
 	}
 }
+
+func TestWhatIsPutAsideWhenItIsRecalledGoesBackAfterwards(t *testing.T) {
+	p, now := newPurse(), time.Unix(1000, 0)
+	p.learn(now, alice, 1, grantOf(7, 6))
+	// A request for more waits, and the ledger is being asked, when others are refused.
+	claimed := p.claim(now, alice, money.FromNano(10))
+	if returned := p.recall(now, 7); len(returned) != 0 {
+		t.Fatalf("what was put aside goes back: %v", returned)
+	}
+	p.unclaim(now, claimed)
+	returned := p.surrender(now)
+	if len(returned) != 1 || returned[0].amount != money.FromNano(6) {
+		t.Errorf("%v goes back once the ledger has answered, want the 6 that others wait for", returned)
+	}
+	p.learn(now, alice, 1, grantOf(7, 8))
+	if returned := p.surrender(now.Add(recallTime)); len(returned) != 0 {
+		t.Errorf("long after the recall %v goes back", returned)
+	}
+}

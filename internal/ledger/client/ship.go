@@ -12,7 +12,7 @@ import (
 const (
 	// shipPause is the first pause after a failed call; it doubles up to shipPauseMax.
 	shipPause    = 50 * time.Millisecond
-	shipPauseMax = 5 * time.Second
+	shipPauseMax = time.Second
 	// gatherTime is how long records gather, so that a busy proxy sends many with one call.
 	gatherTime = 5 * time.Millisecond
 )

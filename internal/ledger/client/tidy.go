@@ -19,6 +19,18 @@ func (p *purse) recall(now time.Time, lease int64) []charge {
 	return s.returnAll()
 }
 
+// surrender returns what has come back to slices that were recalled lately. When they were, it may have been put aside for a request that
+// waited for more; a busy proxy has something put aside nearly always, and would sit on its crumb while others sit on theirs.
+func (p *purse) surrender(now time.Time) []charge {
+	var returned []charge
+	for _, s := range p.slices {
+		if now.Before(s.recalled) {
+			returned = append(returned, s.returnAll()...)
+		}
+	}
+	return returned
+}
+
 // idleTime is how long a slice may lie unused before it goes back.
 const idleTime = 10 * time.Second
 
