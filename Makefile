@@ -19,6 +19,8 @@ TESTFLAGS ?=
 # How long each fuzz target runs, and which benchmarks.
 FUZZTIME ?= 30s
 BENCH ?= .
+# Flags for `make bench-money`, for example: -runs 10
+MONEYFLAGS ?=
 # Where the tools are built; `make verify` points its copy of the tree here.
 BIN ?= $(CURDIR)/bin
 
@@ -135,6 +137,11 @@ fuzz: race ## Run every fuzz target for FUZZTIME.
 .PHONY: bench
 bench: ## Run the benchmarks.
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $(TESTFLAGS) ./internal/...
+
+# The long one: some ten minutes a run, with both stores. The page is written by it.
+.PHONY: bench-money
+bench-money: postgres ## Measure whether budgets hold while proxies, ledger and network fail; writes docs/benchmarks.md (MONEYFLAGS='-quick -out ""' to try).
+	go run ./test/bench/money -store sqlite,postgres $(MONEYFLAGS)
 
 GO_TEST = CGO_ENABLED=1 KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" go test -race $(TESTFLAGS)
 

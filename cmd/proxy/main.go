@@ -65,7 +65,7 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 		"directory for what must survive this process: what was held and what it cost; one proxy at a time has it")
 	set.StringVar(&f.ledgerTokenFile, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
 	set.StringVar(&f.instance, "instance", "", "name of this proxy, such as the pod's; default the host name")
-	set.DurationVar(&f.correctAfter, "correct-after", 2*time.Second,
+	set.DurationVar(&f.correctAfter, "correct-after", proxy.DefaultCorrectAfter,
 		"when OpenRouter is first asked what an attempt cost that is uncertain; negative is never")
 	set.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long new requests are still served after SIGTERM")
 	set.DurationVar(&f.drainTimeout, "drain-timeout", 10*time.Minute, "how long requests that have begun may take after that")

@@ -15,6 +15,9 @@ import (
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
+// DefaultCorrectAfter is when an upstream is first asked what an attempt cost: OpenRouter knows it a second or so after the end.
+const DefaultCorrectAfter = 2 * time.Second
+
 const (
 	// maxCorrections is how many attempts are asked for at the same time; beyond that they stay uncertain.
 	maxCorrections = 1000
@@ -50,6 +53,9 @@ type doubt struct {
 }
 
 func newCorrector(transport http.RoundTripper, metrics *metrics, logger *slog.Logger, after time.Duration) *corrector {
+	if after == 0 {
+		after = DefaultCorrectAfter
+	}
 	return &corrector{
 		transport: transport, metrics: metrics, logger: logger, after: after,
 		queue: make(chan doubt, maxCorrections), slots: make(chan struct{}, maxCorrections),

@@ -43,7 +43,8 @@ type Options struct {
 	LedgerToken func(context.Context) (string, error)
 	// Instance is what the ledger calls this proxy: the pod's name.
 	Instance string
-	// CorrectAfter is when an upstream that can tell is first asked what an attempt cost whose settlement is uncertain; negative is never.
+	// CorrectAfter is when an upstream that can tell is first asked what an attempt cost whose settlement is uncertain; 0 is
+	// DefaultCorrectAfter, negative is never.
 	CorrectAfter time.Duration
 	// DrainDelay is how long new requests are still served after the end was asked for, so that those who balance load learn of it first.
 	DrainDelay time.Duration
