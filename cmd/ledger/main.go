@@ -1,4 +1,4 @@
-// Command ledger keeps the books: what was spent, what is held, and what may be spent.
+// Command ledger keeps the books: what was spent, what is held, and what may be spent. Its subcommands are for those who operate it.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // Budgets have time zones, and the image has no database of them.
@@ -26,6 +27,11 @@ var version = "unknown"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if len(os.Args) > 1 && isCommand(os.Args[1]) {
+		code := execute(ctx, os.Args[1:], command{out: os.Stdout, diagnostics: os.Stderr, now: time.Now})
+		stop()
+		os.Exit(code) //nolint:gocritic // stop was called
+	}
 	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With(slog.String("version", version))
 	err := run(ctx, os.Args[1:], os.Stderr, logger)
 	if errors.Is(err, flag.ErrHelp) {
@@ -43,9 +49,10 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 	var manager, audience string
 	set := flag.NewFlagSet("ledger", flag.ContinueOnError)
 	set.SetOutput(output)
+	set.Usage = func() { fmt.Fprint(output, usageOf("ledger")) }
 	set.StringVar(&options.Listen, "listen", ":8443", "address for the RPCs")
 	set.StringVar(&options.MetricsListen, "metrics-listen", ":8081", "address for /healthz, /readyz and /metrics")
-	set.StringVar(&options.DataDir, "data-dir", "/var/lib/modelroute", "directory of the database")
+	set.StringVar(&options.DataDir, "data-dir", defaultDataDir, "directory of the database")
 	set.StringVar(&options.TLSDir, "tls-dir", "/etc/modelroute/tls", "directory with tls.crt and tls.key; waited for, and followed")
 	set.StringVar(&manager, "manager-identity", "system:serviceaccount:modelroute-system:modelroute-manager",
 		"who may put routes and see the usage")
@@ -54,7 +61,7 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 		return err
 	}
 	if set.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", set.Arg(0))
+		return fmt.Errorf("unexpected argument %q: the commands are %s", set.Arg(0), strings.Join(commandNames(), ", "))
 	}
 	options.Manager = auth.Identity(manager)
 	config, err := rest.InClusterConfig()

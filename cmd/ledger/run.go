@@ -60,7 +60,9 @@ const (
 
 // keepBooks opens the books and serves the RPCs on them until ctx ends.
 func keepBooks(ctx context.Context, options Options, metrics *ledger.Metrics, state *atomic.Value) (err error) {
-	books, err := sqlite.Open(ctx, sqlite.Options{Dir: options.DataDir, Now: options.Now, OnCommit: metrics.ObserveCommit})
+	books, err := sqlite.Open(ctx, sqlite.Options{
+		Dir: options.DataDir, Now: options.Now, OnCommit: metrics.ObserveCommit, OnRestored: options.warnOfBackup,
+	})
 	if err != nil && ctx.Err() != nil {
 		return nil // It was told to end before the books were open.
 	}
@@ -83,6 +85,7 @@ func keepBooks(ctx context.Context, options Options, metrics *ledger.Metrics, st
 		service.Run(ctx)
 		return nil
 	})
+	group.Go(func() error { return serveAdmin(ctx, options, service) })
 	group.Go(func() error {
 		if !files.Wait(ctx) {
 			return nil // It was told to end before there was a certificate.
@@ -94,6 +97,12 @@ func keepBooks(ctx context.Context, options Options, metrics *ledger.Metrics, st
 		return serveCalls(ctx, options, service, files, state)
 	})
 	return group.Wait()
+}
+
+// warnOfBackup says that the books are a backup.
+func (o Options) warnOfBackup(takenAt time.Time) {
+	o.Logger.Warn("these books are a backup: of what was spent since they know only what proxies still have in their journals",
+		slog.Time("backup", takenAt))
 }
 
 // serveCalls serves the RPCs over TLS.

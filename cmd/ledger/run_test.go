@@ -227,7 +227,7 @@ func TestFlags(t *testing.T) {
 		want      string
 	}{
 		"an unknown flag":      {[]string{"--no-such-flag"}, "no-such-flag"},
-		"a word too many":      {[]string{"serve"}, `unexpected argument "serve"`},
+		"a word too many":      {[]string{"serve"}, `unexpected argument "serve": the commands are backup, help, proxies, release, verify`},
 		"help":                 {[]string{"--help"}, "help requested"},
 		"outside of a cluster": {nil, "finding the API server"},
 	}

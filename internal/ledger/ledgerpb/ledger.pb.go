@@ -2303,6 +2303,652 @@ func (x *ReleaseProxyResponse) GetFreedNanoUsd() int64 {
 	return 0
 }
 
+type ListProxiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProxiesRequest) Reset() {
+	*x = ListProxiesRequest{}
+	mi := &file_ledger_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProxiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProxiesRequest) ProtoMessage() {}
+
+func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProxiesRequest.ProtoReflect.Descriptor instead.
+func (*ListProxiesRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{32}
+}
+
+type ListProxiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// proxies are sorted by instance and id.
+	Proxies       []*ProxyAccount `protobuf:"bytes,1,rep,name=proxies,proto3" json:"proxies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProxiesResponse) Reset() {
+	*x = ListProxiesResponse{}
+	mi := &file_ledger_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProxiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProxiesResponse) ProtoMessage() {}
+
+func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProxiesResponse.ProtoReflect.Descriptor instead.
+func (*ListProxiesResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListProxiesResponse) GetProxies() []*ProxyAccount {
+	if x != nil {
+		return x.Proxies
+	}
+	return nil
+}
+
+// ProxyAccount is what the books say of a proxy.
+type ProxyAccount struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ProxyId  string                 `protobuf:"bytes,1,opt,name=proxy_id,json=proxyId,proto3" json:"proxy_id,omitempty"`
+	Instance string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	// last_heard is absent if the proxy was not heard from since the ledger began to run.
+	LastHeard *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_heard,json=lastHeard,proto3" json:"last_heard,omitempty"`
+	// silent is true while what is out with the proxy counts as uncertain.
+	Silent bool `protobuf:"varint,4,opt,name=silent,proto3" json:"silent,omitempty"`
+	// released is true once the proxy was given up.
+	Released bool `protobuf:"varint,5,opt,name=released,proto3" json:"released,omitempty"`
+	// applied is the number of the last record of the proxy's log that is in the books.
+	Applied int64 `protobuf:"varint,6,opt,name=applied,proto3" json:"applied,omitempty"`
+	// out is what is out with the proxy, by budget. A dollar for a request under two budgets is there twice.
+	Out []*Outstanding `protobuf:"bytes,7,rep,name=out,proto3" json:"out,omitempty"`
+	// release is the last decision to give the proxy up.
+	Release       *ProxyRelease `protobuf:"bytes,8,opt,name=release,proto3" json:"release,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProxyAccount) Reset() {
+	*x = ProxyAccount{}
+	mi := &file_ledger_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProxyAccount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProxyAccount) ProtoMessage() {}
+
+func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProxyAccount.ProtoReflect.Descriptor instead.
+func (*ProxyAccount) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ProxyAccount) GetProxyId() string {
+	if x != nil {
+		return x.ProxyId
+	}
+	return ""
+}
+
+func (x *ProxyAccount) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ProxyAccount) GetLastHeard() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastHeard
+	}
+	return nil
+}
+
+func (x *ProxyAccount) GetSilent() bool {
+	if x != nil {
+		return x.Silent
+	}
+	return false
+}
+
+func (x *ProxyAccount) GetReleased() bool {
+	if x != nil {
+		return x.Released
+	}
+	return false
+}
+
+func (x *ProxyAccount) GetApplied() int64 {
+	if x != nil {
+		return x.Applied
+	}
+	return 0
+}
+
+func (x *ProxyAccount) GetOut() []*Outstanding {
+	if x != nil {
+		return x.Out
+	}
+	return nil
+}
+
+func (x *ProxyAccount) GetRelease() *ProxyRelease {
+	if x != nil {
+		return x.Release
+	}
+	return nil
+}
+
+// Outstanding is money of one budget that is out with a proxy.
+type Outstanding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Budget        *BudgetRef             `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
+	AmountNanoUsd int64                  `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outstanding) Reset() {
+	*x = Outstanding{}
+	mi := &file_ledger_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outstanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outstanding) ProtoMessage() {}
+
+func (x *Outstanding) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outstanding.ProtoReflect.Descriptor instead.
+func (*Outstanding) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Outstanding) GetRoute() *RouteRef {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *Outstanding) GetBudget() *BudgetRef {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *Outstanding) GetAmountNanoUsd() int64 {
+	if x != nil {
+		return x.AmountNanoUsd
+	}
+	return 0
+}
+
+// ProxyRelease says who gave a proxy up, and why.
+type ProxyRelease struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	FreedNanoUsd  int64                  `protobuf:"varint,4,opt,name=freed_nano_usd,json=freedNanoUsd,proto3" json:"freed_nano_usd,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProxyRelease) Reset() {
+	*x = ProxyRelease{}
+	mi := &file_ledger_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProxyRelease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProxyRelease) ProtoMessage() {}
+
+func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProxyRelease.ProtoReflect.Descriptor instead.
+func (*ProxyRelease) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ProxyRelease) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ProxyRelease) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ProxyRelease) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *ProxyRelease) GetFreedNanoUsd() int64 {
+	if x != nil {
+		return x.FreedNanoUsd
+	}
+	return 0
+}
+
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// path is absolute.
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_ledger_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *BackupRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// bytes is the size of the file.
+	Bytes         int64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_ledger_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *BackupResponse) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type VerifyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyRequest) Reset() {
+	*x = VerifyRequest{}
+	mi := &file_ledger_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyRequest) ProtoMessage() {}
+
+func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
+func (*VerifyRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{39}
+}
+
+type VerifyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// scopes (routes and consumers), windows, leases and proxies are how many were looked at.
+	Scopes  int64 `protobuf:"varint,1,opt,name=scopes,proto3" json:"scopes,omitempty"`
+	Windows int64 `protobuf:"varint,2,opt,name=windows,proto3" json:"windows,omitempty"`
+	Leases  int64 `protobuf:"varint,3,opt,name=leases,proto3" json:"leases,omitempty"`
+	Proxies int64 `protobuf:"varint,4,opt,name=proxies,proto3" json:"proxies,omitempty"`
+	// discrepancies are where the books do not agree with themselves.
+	Discrepancies []*Finding `protobuf:"bytes,5,rep,name=discrepancies,proto3" json:"discrepancies,omitempty"`
+	// debts are the budgets of which more is spent or out than their limit allows.
+	Debts []*Finding `protobuf:"bytes,6,rep,name=debts,proto3" json:"debts,omitempty"`
+	// restorations are the backups that the books were restored from.
+	Restorations  []*Restoration `protobuf:"bytes,7,rep,name=restorations,proto3" json:"restorations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyResponse) Reset() {
+	*x = VerifyResponse{}
+	mi := &file_ledger_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyResponse) ProtoMessage() {}
+
+func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
+func (*VerifyResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *VerifyResponse) GetScopes() int64 {
+	if x != nil {
+		return x.Scopes
+	}
+	return 0
+}
+
+func (x *VerifyResponse) GetWindows() int64 {
+	if x != nil {
+		return x.Windows
+	}
+	return 0
+}
+
+func (x *VerifyResponse) GetLeases() int64 {
+	if x != nil {
+		return x.Leases
+	}
+	return 0
+}
+
+func (x *VerifyResponse) GetProxies() int64 {
+	if x != nil {
+		return x.Proxies
+	}
+	return 0
+}
+
+func (x *VerifyResponse) GetDiscrepancies() []*Finding {
+	if x != nil {
+		return x.Discrepancies
+	}
+	return nil
+}
+
+func (x *VerifyResponse) GetDebts() []*Finding {
+	if x != nil {
+		return x.Debts
+	}
+	return nil
+}
+
+func (x *VerifyResponse) GetRestorations() []*Restoration {
+	if x != nil {
+		return x.Restorations
+	}
+	return nil
+}
+
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// about names what it is about, problem says what is wrong with it.
+	About         string `protobuf:"bytes,1,opt,name=about,proto3" json:"about,omitempty"`
+	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_ledger_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *Finding) GetAbout() string {
+	if x != nil {
+		return x.About
+	}
+	return ""
+}
+
+func (x *Finding) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type Restoration struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	TakenAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=taken_at,json=takenAt,proto3" json:"taken_at,omitempty"`
+	// restored_at is absent for a backup that is not in use.
+	RestoredAt    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=restored_at,json=restoredAt,proto3" json:"restored_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restoration) Reset() {
+	*x = Restoration{}
+	mi := &file_ledger_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restoration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restoration) ProtoMessage() {}
+
+func (x *Restoration) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restoration.ProtoReflect.Descriptor instead.
+func (*Restoration) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Restoration) GetTakenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TakenAt
+	}
+	return nil
+}
+
+func (x *Restoration) GetRestoredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RestoredAt
+	}
+	return nil
+}
+
 var File_ledger_proto protoreflect.FileDescriptor
 
 const file_ledger_proto_rawDesc = "" +
@@ -2458,7 +3104,49 @@ const file_ledger_proto_rawDesc = "" +
 	"\bproxy_id\x18\x01 \x01(\tR\aproxyId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"<\n" +
 	"\x14ReleaseProxyResponse\x12$\n" +
-	"\x0efreed_nano_usd\x18\x01 \x01(\x03R\ffreedNanoUsd*\x87\x01\n" +
+	"\x0efreed_nano_usd\x18\x01 \x01(\x03R\ffreedNanoUsd\"\x14\n" +
+	"\x12ListProxiesRequest\"S\n" +
+	"\x13ListProxiesResponse\x12<\n" +
+	"\aproxies\x18\x01 \x03(\v2\".modelroute.ledger.v1.ProxyAccountR\aproxies\"\xc1\x02\n" +
+	"\fProxyAccount\x12\x19\n" +
+	"\bproxy_id\x18\x01 \x01(\tR\aproxyId\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x129\n" +
+	"\n" +
+	"last_heard\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tlastHeard\x12\x16\n" +
+	"\x06silent\x18\x04 \x01(\bR\x06silent\x12\x1a\n" +
+	"\breleased\x18\x05 \x01(\bR\breleased\x12\x18\n" +
+	"\aapplied\x18\x06 \x01(\x03R\aapplied\x123\n" +
+	"\x03out\x18\a \x03(\v2!.modelroute.ledger.v1.OutstandingR\x03out\x12<\n" +
+	"\arelease\x18\b \x01(\v2\".modelroute.ledger.v1.ProxyReleaseR\arelease\"\xa4\x01\n" +
+	"\vOutstanding\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x127\n" +
+	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12&\n" +
+	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\"\x88\x01\n" +
+	"\fProxyRelease\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12$\n" +
+	"\x0efreed_nano_usd\x18\x04 \x01(\x03R\ffreedNanoUsd\"#\n" +
+	"\rBackupRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"&\n" +
+	"\x0eBackupResponse\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\"\x0f\n" +
+	"\rVerifyRequest\"\xb5\x02\n" +
+	"\x0eVerifyResponse\x12\x16\n" +
+	"\x06scopes\x18\x01 \x01(\x03R\x06scopes\x12\x18\n" +
+	"\awindows\x18\x02 \x01(\x03R\awindows\x12\x16\n" +
+	"\x06leases\x18\x03 \x01(\x03R\x06leases\x12\x18\n" +
+	"\aproxies\x18\x04 \x01(\x03R\aproxies\x12C\n" +
+	"\rdiscrepancies\x18\x05 \x03(\v2\x1d.modelroute.ledger.v1.FindingR\rdiscrepancies\x123\n" +
+	"\x05debts\x18\x06 \x03(\v2\x1d.modelroute.ledger.v1.FindingR\x05debts\x12E\n" +
+	"\frestorations\x18\a \x03(\v2!.modelroute.ledger.v1.RestorationR\frestorations\"9\n" +
+	"\aFinding\x12\x14\n" +
+	"\x05about\x18\x01 \x01(\tR\x05about\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"\x81\x01\n" +
+	"\vRestoration\x125\n" +
+	"\btaken_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12;\n" +
+	"\vrestored_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"restoredAt*\x87\x01\n" +
 	"\x06Period\x12\x16\n" +
 	"\x12PERIOD_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vPERIOD_HOUR\x10\x01\x12\x0e\n" +
@@ -2476,11 +3164,15 @@ const file_ledger_proto_rawDesc = "" +
 	"\vOpenSession\x12(.modelroute.ledger.v1.OpenSessionRequest\x1a).modelroute.ledger.v1.OpenSessionResponse\x12\\\n" +
 	"\tHeartbeat\x12&.modelroute.ledger.v1.HeartbeatRequest\x1a'.modelroute.ledger.v1.HeartbeatResponse\x12M\n" +
 	"\x04Draw\x12!.modelroute.ledger.v1.DrawRequest\x1a\".modelroute.ledger.v1.DrawResponse\x12S\n" +
-	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\xb0\x02\n" +
+	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\x94\x03\n" +
 	"\x0eManagerService\x12Y\n" +
 	"\bPutRoute\x12%.modelroute.ledger.v1.PutRouteRequest\x1a&.modelroute.ledger.v1.PutRouteResponse\x12\\\n" +
 	"\tListUsage\x12&.modelroute.ledger.v1.ListUsageRequest\x1a'.modelroute.ledger.v1.ListUsageResponse\x12e\n" +
-	"\fReleaseProxy\x12).modelroute.ledger.v1.ReleaseProxyRequest\x1a*.modelroute.ledger.v1.ReleaseProxyResponseBDZBgithub.com/modelroute/modelroute/internal/ledger/ledgerpb;ledgerpbb\x06proto3"
+	"\fReleaseProxy\x12).modelroute.ledger.v1.ReleaseProxyRequest\x1a*.modelroute.ledger.v1.ReleaseProxyResponse\x12b\n" +
+	"\vListProxies\x12(.modelroute.ledger.v1.ListProxiesRequest\x1a).modelroute.ledger.v1.ListProxiesResponse2\xb8\x01\n" +
+	"\fAdminService\x12S\n" +
+	"\x06Backup\x12#.modelroute.ledger.v1.BackupRequest\x1a$.modelroute.ledger.v1.BackupResponse\x12S\n" +
+	"\x06Verify\x12#.modelroute.ledger.v1.VerifyRequest\x1a$.modelroute.ledger.v1.VerifyResponseBDZBgithub.com/modelroute/modelroute/internal/ledger/ledgerpb;ledgerpbb\x06proto3"
 
 var (
 	file_ledger_proto_rawDescOnce sync.Once
@@ -2495,7 +3187,7 @@ func file_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_ledger_proto_goTypes = []any{
 	(Period)(0),                   // 0: modelroute.ledger.v1.Period
 	(Enforcement)(0),              // 1: modelroute.ledger.v1.Enforcement
@@ -2533,19 +3225,30 @@ var file_ledger_proto_goTypes = []any{
 	(*ProxyStatus)(nil),           // 33: modelroute.ledger.v1.ProxyStatus
 	(*ReleaseProxyRequest)(nil),   // 34: modelroute.ledger.v1.ReleaseProxyRequest
 	(*ReleaseProxyResponse)(nil),  // 35: modelroute.ledger.v1.ReleaseProxyResponse
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
+	(*ListProxiesRequest)(nil),    // 36: modelroute.ledger.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),   // 37: modelroute.ledger.v1.ListProxiesResponse
+	(*ProxyAccount)(nil),          // 38: modelroute.ledger.v1.ProxyAccount
+	(*Outstanding)(nil),           // 39: modelroute.ledger.v1.Outstanding
+	(*ProxyRelease)(nil),          // 40: modelroute.ledger.v1.ProxyRelease
+	(*BackupRequest)(nil),         // 41: modelroute.ledger.v1.BackupRequest
+	(*BackupResponse)(nil),        // 42: modelroute.ledger.v1.BackupResponse
+	(*VerifyRequest)(nil),         // 43: modelroute.ledger.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 44: modelroute.ledger.v1.VerifyResponse
+	(*Finding)(nil),               // 45: modelroute.ledger.v1.Finding
+	(*Restoration)(nil),           // 46: modelroute.ledger.v1.Restoration
+	(*durationpb.Duration)(nil),   // 47: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
 	4,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
 	5,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	36, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	37, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	47, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	48, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
 	5,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
 	9,  // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
 	4,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
 	11, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	37, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	48, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
 	4,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
 	5,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
 	13, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
@@ -2554,15 +3257,15 @@ var file_ledger_proto_depIdxs = []int32{
 	16, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
 	18, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
 	17, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	36, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	47, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
 	19, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
 	2,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
 	19, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	36, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	47, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
 	21, // 22: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
 	14, // 23: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
 	4,  // 24: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	37, // 25: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	48, // 25: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
 	3,  // 26: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
 	14, // 27: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
 	5,  // 28: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
@@ -2575,8 +3278,8 @@ var file_ledger_proto_depIdxs = []int32{
 	32, // 35: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
 	24, // 36: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
 	29, // 37: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	37, // 38: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	37, // 39: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	48, // 38: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	48, // 39: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
 	29, // 40: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
 	30, // 41: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
 	4,  // 42: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
@@ -2584,26 +3287,44 @@ var file_ledger_proto_depIdxs = []int32{
 	30, // 44: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
 	31, // 45: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
 	33, // 46: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	37, // 47: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	6,  // 48: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	8,  // 49: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	12, // 50: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	22, // 51: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	25, // 52: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	27, // 53: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	34, // 54: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	7,  // 55: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	10, // 56: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	15, // 57: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	23, // 58: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	26, // 59: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	28, // 60: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	35, // 61: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	55, // [55:62] is the sub-list for method output_type
-	48, // [48:55] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	48, // 47: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	38, // 48: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	48, // 49: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	39, // 50: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	40, // 51: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	4,  // 52: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	19, // 53: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	48, // 54: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	45, // 55: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	45, // 56: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	46, // 57: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	48, // 58: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	48, // 59: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	6,  // 60: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	8,  // 61: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	12, // 62: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	22, // 63: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	25, // 64: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	27, // 65: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	34, // 66: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	36, // 67: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	41, // 68: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	43, // 69: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	7,  // 70: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	10, // 71: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	15, // 72: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	23, // 73: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	26, // 74: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	28, // 75: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	35, // 76: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	37, // 77: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	42, // 78: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	44, // 79: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	70, // [70:80] is the sub-list for method output_type
+	60, // [60:70] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -2622,9 +3343,9 @@ func file_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   32,
+			NumMessages:   43,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_ledger_proto_goTypes,
 		DependencyIndexes: file_ledger_proto_depIdxs,

@@ -17,6 +17,8 @@ const (
 	ProxyServiceName = "modelroute.ledger.v1.ProxyService"
 	// ManagerServiceName is the fully-qualified name of the ManagerService service.
 	ManagerServiceName = "modelroute.ledger.v1.ManagerService"
+	// AdminServiceName is the fully-qualified name of the AdminService service.
+	AdminServiceName = "modelroute.ledger.v1.AdminService"
 )
 
 // These constants are the procedure names of the RPCs defined in this package. They're exposed at
@@ -42,6 +44,12 @@ const (
 	// ManagerServiceReleaseProxyProcedure is the procedure name of the ManagerService's ReleaseProxy
 	// RPC.
 	ManagerServiceReleaseProxyProcedure = "/modelroute.ledger.v1.ManagerService/ReleaseProxy"
+	// ManagerServiceListProxiesProcedure is the procedure name of the ManagerService's ListProxies RPC.
+	ManagerServiceListProxiesProcedure = "/modelroute.ledger.v1.ManagerService/ListProxies"
+	// AdminServiceBackupProcedure is the procedure name of the AdminService's Backup RPC.
+	AdminServiceBackupProcedure = "/modelroute.ledger.v1.AdminService/Backup"
+	// AdminServiceVerifyProcedure is the procedure name of the AdminService's Verify RPC.
+	AdminServiceVerifyProcedure = "/modelroute.ledger.v1.AdminService/Verify"
 )
 
 var (
@@ -248,6 +256,13 @@ var (
 			Procedure:  ManagerServiceReleaseProxyProcedure,
 		}
 	})
+	managerServiceListProxiesSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ManagerService").Methods().ByName("ListProxies"),
+			Procedure:  ManagerServiceListProxiesProcedure,
+		}
+	})
 )
 
 // ManagerServiceClient is a client for the modelroute.ledger.v1.ManagerService service.
@@ -260,6 +275,9 @@ type ManagerServiceClient interface {
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
 	ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error)
+	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
+	// AdminService, if the ledger's store has no such thing.
+	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
 }
 
 // NewManagerServiceClient constructs a client for the modelroute.ledger.v1.ManagerService service.
@@ -278,6 +296,9 @@ type ManagerServiceHandler interface {
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
 	ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error)
+	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
+	// AdminService, if the ledger's store has no such thing.
+	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
 }
 
 // RegisterManagerServiceHandler registers svc as the modelroute.ledger.v1.ManagerService
@@ -288,6 +309,7 @@ func RegisterManagerServiceHandler(server *connect.Server, svc ManagerServiceHan
 		connect.Method{Spec: managerServicePutRouteSpec(), Handler: adapter.putRoute},
 		connect.Method{Spec: managerServiceListUsageSpec(), Handler: adapter.listUsage},
 		connect.Method{Spec: managerServiceReleaseProxySpec(), Handler: adapter.releaseProxy},
+		connect.Method{Spec: managerServiceListProxiesSpec(), Handler: adapter.listProxies},
 	)
 }
 
@@ -304,6 +326,10 @@ func (UnimplementedManagerServiceHandler) ListUsage(context.Context, *ledgerpb.L
 
 func (UnimplementedManagerServiceHandler) ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ReleaseProxy is not implemented")
+}
+
+func (UnimplementedManagerServiceHandler) ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ListProxies is not implemented")
 }
 
 type managerServiceClient struct {
@@ -329,6 +355,14 @@ func (c *managerServiceClient) ListUsage(ctx context.Context, req *ledgerpb.List
 func (c *managerServiceClient) ReleaseProxy(ctx context.Context, req *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error) {
 	var res ledgerpb.ReleaseProxyResponse
 	if err := c.client.CallUnary(ctx, managerServiceReleaseProxySpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *managerServiceClient) ListProxies(ctx context.Context, req *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error) {
+	var res ledgerpb.ListProxiesResponse
+	if err := c.client.CallUnary(ctx, managerServiceListProxiesSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -366,6 +400,124 @@ func (h managerServiceHandler) releaseProxy(ctx context.Context, _ connect.Spec,
 		return err
 	}
 	res, err := h.svc.ReleaseProxy(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h managerServiceHandler) listProxies(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.ListProxiesRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListProxies(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+var (
+	adminServiceBackupSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("AdminService").Methods().ByName("Backup"),
+			Procedure:  AdminServiceBackupProcedure,
+		}
+	})
+	adminServiceVerifySpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("AdminService").Methods().ByName("Verify"),
+			Procedure:  AdminServiceVerifyProcedure,
+		}
+	})
+)
+
+// AdminServiceClient is a client for the modelroute.ledger.v1.AdminService service.
+type AdminServiceClient interface {
+	// Backup writes the books into a new file of the ledger's own machine. ALREADY_EXISTS if something is there.
+	Backup(context.Context, *ledgerpb.BackupRequest) (*ledgerpb.BackupResponse, error)
+	// Verify proves that the books agree with themselves.
+	Verify(context.Context, *ledgerpb.VerifyRequest) (*ledgerpb.VerifyResponse, error)
+}
+
+// NewAdminServiceClient constructs a client for the modelroute.ledger.v1.AdminService service.
+// Multiple service clients may share a single connect.Client.
+func NewAdminServiceClient(client *connect.Client) AdminServiceClient {
+	return &adminServiceClient{client: client}
+}
+
+// AdminServiceHandler is an implementation of the modelroute.ledger.v1.AdminService service.
+type AdminServiceHandler interface {
+	// Backup writes the books into a new file of the ledger's own machine. ALREADY_EXISTS if something is there.
+	Backup(context.Context, *ledgerpb.BackupRequest) (*ledgerpb.BackupResponse, error)
+	// Verify proves that the books agree with themselves.
+	Verify(context.Context, *ledgerpb.VerifyRequest) (*ledgerpb.VerifyResponse, error)
+}
+
+// RegisterAdminServiceHandler registers svc as the modelroute.ledger.v1.AdminService implementation
+// on server.
+func RegisterAdminServiceHandler(server *connect.Server, svc AdminServiceHandler) {
+	adapter := adminServiceHandler{svc: svc}
+	server.Register(
+		connect.Method{Spec: adminServiceBackupSpec(), Handler: adapter.backup},
+		connect.Method{Spec: adminServiceVerifySpec(), Handler: adapter.verify},
+	)
+}
+
+// UnimplementedAdminServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedAdminServiceHandler struct{}
+
+func (UnimplementedAdminServiceHandler) Backup(context.Context, *ledgerpb.BackupRequest) (*ledgerpb.BackupResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.AdminService.Backup is not implemented")
+}
+
+func (UnimplementedAdminServiceHandler) Verify(context.Context, *ledgerpb.VerifyRequest) (*ledgerpb.VerifyResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.AdminService.Verify is not implemented")
+}
+
+type adminServiceClient struct {
+	client *connect.Client
+}
+
+func (c *adminServiceClient) Backup(ctx context.Context, req *ledgerpb.BackupRequest) (*ledgerpb.BackupResponse, error) {
+	var res ledgerpb.BackupResponse
+	if err := c.client.CallUnary(ctx, adminServiceBackupSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *adminServiceClient) Verify(ctx context.Context, req *ledgerpb.VerifyRequest) (*ledgerpb.VerifyResponse, error) {
+	var res ledgerpb.VerifyResponse
+	if err := c.client.CallUnary(ctx, adminServiceVerifySpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+type adminServiceHandler struct{ svc AdminServiceHandler }
+
+func (h adminServiceHandler) backup(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.BackupRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Backup(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h adminServiceHandler) verify(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.VerifyRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Verify(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type proxy struct {
 	routes    []store.RouteKey
 	inFlight  []store.InFlight
 	lastHeard time.Time
+	// presumed is true if lastHeard is only when the books were opened: nobody could be heard before.
+	presumed bool
 	// expired is true once a silent proxy's leases have become uncertain, until it is heard again.
 	expired bool
 }
@@ -51,7 +53,7 @@ func (s *Store) heard(credential store.Credential, now time.Time) error {
 		subtle.ConstantTimeCompare(known.token[:], credential.Token[:]) != 1 {
 		return store.ErrUnknownSession
 	}
-	known.lastHeard, known.expired = now, false
+	known.lastHeard, known.presumed, known.expired = now, false, false
 	return nil
 }
 
@@ -269,7 +271,7 @@ func (s *Store) loadProxies(ctx context.Context) error {
 	err = scanAll(rows, func(rows *sql.Rows) error {
 		var proxyID string
 		var token []byte
-		loaded := &proxy{lastHeard: s.options.Now()}
+		loaded := &proxy{lastHeard: s.options.Now(), presumed: true}
 		if err := rows.Scan(&proxyID, &loaded.id, &loaded.epoch, &token, &loaded.instance, &loaded.configHash,
 			&loaded.expired); err != nil {
 			return err

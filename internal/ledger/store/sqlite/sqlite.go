@@ -43,6 +43,9 @@ type Options struct {
 	Now func() time.Time
 	// OnCommit is told of every group of writes: how many calls it served and how long it took; nil for nobody.
 	OnCommit func(calls int, took time.Duration)
+	// OnRestored is told when books are opened that are a backup: of what happened since it was begun they know nothing yet. nil for
+	// nobody.
+	OnRestored func(takenAt time.Time)
 }
 
 // Store is a store.Store on SQLite.
@@ -101,6 +104,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}
+	dropUnfinished(options.Dir)
 	go s.run()
 	return s, nil
 }
@@ -115,6 +119,9 @@ func (s *Store) open(ctx context.Context) error {
 		return fmt.Errorf("the ledger's database %s: %w", path, err)
 	}
 	if err := migrate(ctx, s.write); err != nil {
+		return fmt.Errorf("the ledger's database %s: %w", path, err)
+	}
+	if err := s.noteRestored(ctx); err != nil {
 		return fmt.Errorf("the ledger's database %s: %w", path, err)
 	}
 	if s.read, err = openDB(path, readers, "_pragma=query_only(1)"); err != nil {
@@ -156,25 +163,37 @@ func check(ctx context.Context, db *sql.DB) error {
 
 // migrate brings the schema up to date. It only goes forward.
 func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
+	provider, err := migrationsFor(db)
 	if err != nil {
-		return fmt.Errorf("finding the migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
-	if err != nil {
-		return fmt.Errorf("reading the migrations: %w", err)
+		return err
 	}
 	current, newest, err := provider.GetVersions(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the schema's version: %w", err)
 	}
 	if current > newest {
-		return fmt.Errorf("was written by a later version of the ledger: its schema is %d, this program knows %d", current, newest)
+		return tooNew(current, newest)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrating the schema: %w", err)
 	}
 	return nil
+}
+
+func migrationsFor(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("finding the migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return nil, fmt.Errorf("reading the migrations: %w", err)
+	}
+	return provider, nil
+}
+
+func tooNew(current, newest int64) error {
+	return fmt.Errorf("was written by a later version of the ledger: its schema is %d, this program knows %d", current, newest)
 }
 
 // Close lets the writes that wait finish and closes the database.

@@ -24,19 +24,22 @@ func TestMain(m *testing.M) {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Books {
-		dir := t.TempDir()
-		return storetest.Books{
-			Open: func() store.Store {
-				opened, err := Open(t.Context(), Options{Dir: dir, Now: now})
-				if err != nil {
-					t.Fatalf("Open: %v", err)
-				}
-				return opened
-			},
-			Forget: func(s store.Store) { forgetWindows(t, s.(*Store)) },
-		}
-	})
+	storetest.Run(t, emptyBooks)
+	storetest.RunOperable(t, emptyBooks)
+}
+
+func emptyBooks(t *testing.T, now func() time.Time) storetest.Books {
+	dir := t.TempDir()
+	return storetest.Books{
+		Open: func() store.Store {
+			opened, err := Open(t.Context(), Options{Dir: dir, Now: now})
+			if err != nil {
+				t.Fatalf("Open: %v", err)
+			}
+			return opened
+		},
+		Forget: func(s store.Store) { forgetWindows(t, s.(*Store)) },
+	}
 }
 
 // forgetWindows drops what can be summed from the history and the leases.

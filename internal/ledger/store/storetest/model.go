@@ -126,6 +126,9 @@ func newModel(t *testing.T, rt *rapid.T, open Open) *model {
 }
 
 func (m *model) close(rt *rapid.T) {
+	if found, err := faults(m.t.Context(), m.store, m.clock.now()); err != nil || len(found) > 0 {
+		rt.Fatalf("verifying the books: %+v, error %v", found, err)
+	}
 	if err := m.store.Close(); err != nil {
 		rt.Fatalf("closing: %v", err)
 	}

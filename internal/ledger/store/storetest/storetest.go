@@ -2,6 +2,7 @@
 package storetest
 
 import (
+	"context"
 	"crypto/sha256"
 	"sync/atomic"
 	"testing"
@@ -81,6 +82,10 @@ func newBooks(t *testing.T, open Open, budgets ...store.Budget) *books {
 	b.made = open(t, b.now)
 	b.Store = b.made.Open()
 	t.Cleanup(func() {
+		// Whatever has happened to the books, they agree with themselves.
+		if found, err := faults(context.WithoutCancel(t.Context()), b.Store, b.now()); err != nil || len(found) > 0 {
+			t.Errorf("verifying the books: %+v, error %v", found, err)
+		}
 		if err := b.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
