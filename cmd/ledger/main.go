@@ -53,6 +53,8 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 	set.StringVar(&options.Listen, "listen", ":8443", "address for the RPCs")
 	set.StringVar(&options.MetricsListen, "metrics-listen", ":8081", "address for /healthz, /readyz and /metrics")
 	set.StringVar(&options.DataDir, "data-dir", defaultDataDir, "directory of the database")
+	set.StringVar(&options.DatabaseURLFile, "database-url-file", "",
+		"file with the address of a PostgreSQL database that keeps the books instead, for several ledgers at a time")
 	set.StringVar(&options.TLSDir, "tls-dir", "/etc/modelroute/tls", "directory with tls.crt and tls.key; waited for, and followed")
 	set.StringVar(&manager, "manager-identity", "system:serviceaccount:modelroute-system:modelroute-manager",
 		"who may put routes and see the usage")

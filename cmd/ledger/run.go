@@ -17,7 +17,6 @@ import (
 
 	"github.com/modelroute/modelroute/internal/ledger"
 	"github.com/modelroute/modelroute/internal/ledger/auth"
-	"github.com/modelroute/modelroute/internal/ledger/store/sqlite"
 	"github.com/modelroute/modelroute/internal/ledger/tlsfiles"
 )
 
@@ -30,6 +29,8 @@ type Options struct {
 	Listen, MetricsListen string
 	// DataDir has the database, TLSDir the certificate and its key.
 	DataDir, TLSDir string
+	// DatabaseURLFile has the address of a PostgreSQL database that has the books instead; empty for none.
+	DatabaseURLFile string
 	// Authenticator finds out who calls; Manager may put routes and see the usage.
 	Authenticator auth.Authenticator
 	Manager       auth.Identity
@@ -60,9 +61,7 @@ const (
 
 // keepBooks opens the books and serves the RPCs on them until ctx ends.
 func keepBooks(ctx context.Context, options Options, metrics *ledger.Metrics, state *atomic.Value) (err error) {
-	books, err := sqlite.Open(ctx, sqlite.Options{
-		Dir: options.DataDir, Now: options.Now, OnCommit: metrics.ObserveCommit, OnRestored: options.warnOfBackup,
-	})
+	books, err := openBooks(ctx, options, metrics)
 	if err != nil && ctx.Err() != nil {
 		return nil // It was told to end before the books were open.
 	}
