@@ -20,6 +20,8 @@ type snapshot struct {
 	routes  map[store.RouteKey]*route
 	scopes  map[int64]store.Spend
 	windows map[windowKey]windowRow
+	// sums are those of windows that have no rows for some of their accounts.
+	sums map[[2]int64]windowSums
 	// held is what requests under way can cost.
 	held map[store.RouteKey]map[string]money.Amount
 }
@@ -34,8 +36,8 @@ func (r *snapshot) row(query string, arguments []any, into ...any) error {
 	return r.tx.QueryRowContext(r.ctx, query, arguments...).Scan(into...)
 }
 
-func (r *snapshot) rows(query string, each func(*sql.Rows) error) error {
-	rows, err := r.tx.QueryContext(r.ctx, query)
+func (r *snapshot) rows(query string, each func(*sql.Rows) error, arguments ...any) error {
+	rows, err := r.tx.QueryContext(r.ctx, query, arguments...)
 	if err != nil {
 		return err
 	}
@@ -64,6 +66,7 @@ func (s *Store) usage(ctx context.Context, now, heardAfter time.Time) ([]store.R
 	r := &snapshot{
 		ctx: ctx, tx: tx,
 		routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]windowRow{},
+		sums: map[[2]int64]windowSums{},
 		held: s.heldNow(heardAfter),
 	}
 	if err := r.load(s); err != nil {
@@ -147,10 +150,11 @@ func (r *snapshot) budgetUsage(now time.Time, spender *scope, held money.Amount)
 		window := a.windowAt(now)
 		row, ok := r.windows[windowKey{account: a.id, start: window.Start.UnixMilli()}]
 		if !ok {
-			var err error
-			if row.spend, err = sumWindow(r, spender, a.id, window); err != nil {
+			sums, err := r.sumsOf(window)
+			if err != nil {
 				return nil, fmt.Errorf("budget %s: %w", a.budget.Name, err)
 			}
+			row.spend = sums.spend(spender, a.id)
 		}
 		row.spend.Held = held
 		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: window, Spend: row.spend, Refusing: row.refusing})
