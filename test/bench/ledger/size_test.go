@@ -29,8 +29,8 @@ func fill(b *testing.B, books store.Store) {
 			consumer := fmt.Sprintf("consumer-%03d", c)
 			put.Consumers = append(put.Consumers, consumer)
 			put.Budgets = append(put.Budgets, store.Budget{
-				Consumer: consumer, Name: "monthly", Limit: money.FromNano(money.NanoPerUSD), Period: budget.Month, TimeZone: "Europe/Berlin",
-				Enforcement: budget.Deny,
+				Consumer: consumer, Name: "monthly", Limit: money.FromNano(money.NanoPerUSD),
+				Period: budget.Month, TimeZone: "Europe/Berlin", Enforcement: budget.Deny,
 			})
 		}
 		if err := books.PutRoute(b.Context(), put); err != nil {
@@ -87,8 +87,8 @@ func BenchmarkColdStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	if _, err := db.ExecContext(b.Context(), `INSERT INTO history (scope_id, bucket, settled, uncertain)
-		SELECT scopes.id, 900000 * n.value, 1, 0 FROM scopes, (WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 10)
-		SELECT value FROM n) AS n`); err != nil {
+		SELECT scopes.id, 900000 * n.value, 1, 0 FROM scopes,
+		(WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 10) SELECT value FROM n) AS n`); err != nil {
 		b.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -176,7 +176,7 @@ func (s *Server) answers(t testing.TB, deadline time.Time) bool {
 // Kill kills the server as a crash would: no connection is told.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	s.running.end(t, syscall.SIGKILL)
+	s.running.kill(t)
 }
 
 // Restart starts the server again that was killed, on the same port. It finds what was committed.

@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -61,6 +64,59 @@ func run(command *exec.Cmd, log string) (*process, error) {
 		}
 	}()
 	return made, <-started
+}
+
+// kill kills the process and those that it started, all at once as a crash of the machine would: a connection's process would else go on
+// for the moment until it notices, and answer a statement.
+func (p *process) kill(t testing.TB) {
+	t.Helper()
+	children := childrenOf(p.process.Pid)
+	p.end(t, syscall.SIGKILL)
+	for _, child := range children {
+		_ = syscall.Kill(child, syscall.SIGKILL) // It may have noticed by itself.
+	}
+	for range patience / time.Millisecond {
+		if !slices.ContainsFunc(children, lives) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Errorf("the processes of PostgreSQL %v do not end", children)
+}
+
+// childrenOf returns the processes whose parent is the given one.
+func childrenOf(parent int) []int {
+	var children []int
+	paths, _ := filepath.Glob("/proc/[0-9]*/stat") // The pattern is good.
+	for _, path := range paths {
+		if pid, of, state := readStat(path); of == parent && state != "Z" {
+			children = append(children, pid)
+		}
+	}
+	return children
+}
+
+// lives reports whether a process runs. One that nobody has waited for yet does not.
+func lives(pid int) bool {
+	found, _, state := readStat(fmt.Sprintf("/proc/%d/stat", pid))
+	return found == pid && state != "Z"
+}
+
+// readStat reads a process's id, its parent's and its state; nothing if it is no more.
+func readStat(path string) (pid, parent int, state string) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, ""
+	}
+	// The name in brackets can hold anything.
+	head, tail, _ := strings.Cut(string(content), " (")
+	fields := strings.Fields(tail[strings.LastIndex(tail, ")")+1:])
+	if len(fields) < 2 {
+		return 0, 0, ""
+	}
+	pid, _ = strconv.Atoi(head)         // The kernel writes numbers.
+	parent, _ = strconv.Atoi(fields[1]) // As above.
+	return pid, parent, fields[0]
 }
 
 // end sends a signal that ends the process, and waits until it has.
