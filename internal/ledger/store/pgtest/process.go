@@ -75,13 +75,15 @@ func (p *process) kill(t testing.TB) {
 	for _, child := range children {
 		_ = syscall.Kill(child, syscall.SIGKILL) // It may have noticed by itself.
 	}
-	for range patience / time.Millisecond {
-		if !slices.ContainsFunc(children, lives) {
+	late := time.After(patience)
+	for slices.ContainsFunc(children, lives) {
+		select {
+		case <-late:
+			t.Errorf("the processes of PostgreSQL %v do not end", children)
 			return
+		case <-time.After(time.Millisecond):
 		}
-		time.Sleep(time.Millisecond)
 	}
-	t.Errorf("the processes of PostgreSQL %v do not end", children)
 }
 
 // childrenOf returns the processes whose parent is the given one.
