@@ -37,7 +37,8 @@ refuse_taken_ranges() {
 network_down() {
   local link
   for link in $(ip -o link show master "$BRIDGE" 2>/dev/null | sed -E 's/^[0-9]+: ([^@:]+).*/\1/'); do
-    ip link delete "$link"
+    # That of a container that was killed just now may be on its way out by itself.
+    ip link delete "$link" 2>/dev/null || ! ip link show "$link" &>/dev/null || die "the network link $link cannot be deleted"
   done
   # The route to the Services goes with the bridge.
   ! ip link show "$BRIDGE" &>/dev/null || ip link delete "$BRIDGE"
