@@ -74,7 +74,7 @@ func runSessions(t *testing.T, open Open) {
 		if b.applied != 2 {
 			t.Errorf("%d records are applied, want 2", b.applied)
 		}
-		again := b.draw("alice", "0.25") // The first draw of this session, which must not pass for a repeated one.
+		again := b.draw("alice", "0.25") // A number that was used before, which must not pass for a repeat.
 		if again[0].ID != leases[0].ID || again[0].Granted != dollars(t, "0.625") {
 			t.Errorf("leases = %+v, want the same with 0.625 USD", again)
 		}
