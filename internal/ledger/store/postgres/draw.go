@@ -204,7 +204,7 @@ func (d *drawing) meet(demand store.Demand) store.Answer {
 		demand.Amount, demand.Want = money.Amount{}, money.Amount{} // It is met with what was leased.
 	}
 	for i := range claims {
-		claims[i].weigh(demand, sharers, d.now)
+		claims[i].weigh(demand, sharers, claims[i].row.isContended(d.now))
 	}
 	if answer.Denial = denialOf(claims, demand.Amount); answer.Denial != nil {
 		d.noteDenial(claims, demand.Amount)
@@ -238,7 +238,7 @@ func (d *drawing) grant(c *claim) {
 		c.lease = &lease{id: randomID(), account: c.key.account, start: c.key.start, grantedAt: d.moment(), made: true}
 		d.leases[c.lease.id], d.current[c.key] = c.lease, c.lease
 	}
-	amount := c.need.Add(c.extra)
+	amount := c.Need.Add(c.Extra)
 	if amount.IsZero() {
 		return
 	}

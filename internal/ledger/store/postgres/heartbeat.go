@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/ledger/store/lend"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -117,7 +118,7 @@ func (t *tx) readBeat(now time.Time, credential store.Credential, into *heartbea
 		into.pulse.Versions[key] = version
 		return err
 	}))
-	latest := now.Add(contentionTime).UnixMilli()
+	latest := now.Add(lend.ContentionTime).UnixMilli()
 	b.Queue(selectRecalled, credential.ProxyID, now.UnixMilli(), latest).Query(func(rows pgx.Rows) (err error) {
 		into.pulse.Recall, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 		return err

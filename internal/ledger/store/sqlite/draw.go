@@ -7,6 +7,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/ledger/store/lend"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -62,26 +63,14 @@ func (t *tx) draw(now time.Time, credential store.Credential, draw store.Draw) (
 
 // claim is an account from which a demand is to be met.
 type claim struct {
+	lend.Claim
 	account *account
-	window  budget.Window
 	key     windowKey
 	// lease is nil while the proxy has none.
 	lease *lease
 	// row is what the window's row says.
 	row windowRow
-	// need is what the demand lacks, extra what is leased ahead of need.
-	need, extra money.Amount
 }
-
-func (c *claim) remaining() money.Amount {
-	return c.account.budget.Limit.Sub(c.row.spend.Settled).Sub(c.row.spend.Uncertain)
-}
-
-func (c *claim) free() money.Amount { return c.remaining().Sub(c.row.spend.Leased) }
-
-// lacks reports whether the account has too little for what the demand needs of it. One that needs nothing more is met by an account in
-// debt, too.
-func (c *claim) lacks() bool { return !c.need.IsZero() && c.need.Cmp(c.free()) > 0 }
 
 // meet leases what a demand lacks in all of its accounts, and what it would like on top, or says why not.
 func (t *tx) meet(
@@ -166,7 +155,7 @@ func (t *tx) claims(now time.Time, from *state, owner *route, spender *scope) ([
 			if err != nil {
 				return nil, err
 			}
-			c := claim{account: a, window: a.windowAt(now), key: key}
+			c := claim{Claim: lend.Claim{Budget: a.budget, Window: a.windowAt(now)}, account: a, key: key}
 			if c.lease, err = t.leaseFor(leaseKey{proxy: from.id, account: a.id, start: key.start}); err != nil {
 				return nil, err
 			}
@@ -184,6 +173,7 @@ func (t *tx) claims(now time.Time, from *state, owner *route, spender *scope) ([
 		if claims[i].row, err = t.readWindow(claims[i].key); err != nil {
 			return nil, err
 		}
+		claims[i].Spend = &claims[i].row.spend
 	}
 	return claims, nil
 }
@@ -196,20 +186,13 @@ func (t *tx) join(c *claim, silent bool, now time.Time) error {
 	return t.add(c.lease, silent, money.Amount{}, now)
 }
 
-// weigh works out what a demand needs of an account, and how much may be leased ahead of need: so much that as much is left for every
-// other proxy twice over, which shrinks as the budget runs out, and nothing while somebody is being refused.
+// weigh works out what a demand needs of an account, and what may be leased on top.
 func (c *claim) weigh(demand store.Demand, sharers int, contended bool) {
-	c.need = demand.Amount
+	var have, out money.Amount
 	if c.lease != nil {
-		// Nobody has more of a lease than is out; these books may be from a backup and know nothing of the rest.
-		have := min(demand.Have[c.lease.id].Nano(), c.lease.out().Nano(), demand.Amount.Nano())
-		c.need = c.need.Sub(money.FromNano(max(have, 0)))
+		have, out = demand.Have[c.lease.id], c.lease.out()
 	}
-	left := c.free().Sub(c.need)
-	if contended || left.IsNegative() {
-		return
-	}
-	c.extra = money.FromNano(max(0, min(demand.Want.Nano(), left.Nano()/int64(2*sharers))))
+	c.Weigh(demand, have, out, sharers, contended)
 }
 
 // keepInvariant leases from a window, if the budget's limit allows it: the invariant of the books, in one statement.
@@ -218,7 +201,7 @@ const keepInvariant = `UPDATE windows SET leased = leased + ?1 WHERE account_id 
 
 // grant leases what a claim needs and its extra, and reports whether that is more than nothing.
 func (t *tx) grant(c *claim, from *state, now time.Time) (bool, error) {
-	amount := c.need.Add(c.extra)
+	amount := c.Need.Add(c.Extra)
 	if c.lease == nil {
 		var err error
 		if c.lease, err = t.newLease(leaseKey{proxy: from.id, account: c.key.account, start: c.key.start}, now); err != nil {
@@ -242,52 +225,19 @@ func (t *tx) grant(c *claim, from *state, now time.Time) (bool, error) {
 func leasesOf(claims []claim, sharers int) []store.Lease {
 	leases := make([]store.Lease, 0, len(claims))
 	for i := range claims {
-		c := &claims[i]
-		if c.lease == nil {
-			continue
+		if c := &claims[i]; c.lease != nil {
+			leases = append(leases, c.Lease(c.lease.id, c.lease.granted, sharers))
 		}
-		leases = append(leases, store.Lease{
-			ID: c.lease.id, Granted: c.lease.granted, WindowEnd: c.window.End,
-			Consumer: c.account.budget.Consumer, Budget: c.account.budget.Name, Limit: c.account.budget.Limit,
-			Remaining: c.remaining(), Free: c.free(), Sharers: sharers,
-		})
 	}
 	return leases
 }
 
-// denialOf finds the budget to blame: one whose money is spent before one whose money is only held, and of those the one that is last
-// to have money again. It returns nil if every account has what is needed.
-func denialOf(claims []claim, amount money.Amount) *store.Denial {
-	var worst *store.Denial
+// denialOf finds the budget to blame; nil if every account has what is needed.
+func denialOf(claims []claim, amount money.Amount) (worst *store.Denial) {
 	for i := range claims {
-		c := &claims[i]
-		if !c.lacks() {
-			continue
-		}
-		this := &store.Denial{
-			Exhausted: c.remaining().Cmp(amount) < 0,
-			Consumer:  c.account.budget.Consumer,
-			Budget:    c.account.budget.Name,
-			Limit:     c.account.budget.Limit,
-			Remaining: c.remaining(),
-			WindowEnd: c.window.End,
-		}
-		if worst == nil || worse(this, worst) {
-			worst = this
-		}
+		worst = lend.Worse(worst, claims[i].Denial(amount))
 	}
 	return worst
-}
-
-// worse reports whether a keeps money away for longer than b.
-func worse(a, b *store.Denial) bool {
-	if a.Exhausted != b.Exhausted {
-		return a.Exhausted
-	}
-	if a.WindowEnd.IsZero() || b.WindowEnd.IsZero() {
-		return a.WindowEnd.IsZero() && !b.WindowEnd.IsZero()
-	}
-	return a.WindowEnd.After(b.WindowEnd)
 }
 
 const (
@@ -301,8 +251,8 @@ func (t *tx) noteDenial(claims []claim, amount money.Amount, now time.Time) erro
 	for i := range claims {
 		c := &claims[i]
 		switch {
-		case !c.lacks():
-		case c.remaining().Cmp(amount) >= 0:
+		case !c.Lacks():
+		case c.Remaining().Cmp(amount) >= 0:
 			t.contend(c.key.account, now)
 		case amount.Cmp(c.account.budget.Limit) <= 0:
 			if _, err := t.exec(markRefusing, c.key.account, c.key.start); err != nil {

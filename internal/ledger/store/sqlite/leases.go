@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/ledger/store/lend"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -198,15 +199,14 @@ func (t *tx) recalled(now time.Time, from *state) ([]int64, error) {
 	return recall, nil
 }
 
-// contentionTime is for how long after a refusal others are asked to give back what they do not need, and get nothing ahead of need.
-const contentionTime = 3 * time.Second
-
 // contend notes that somebody was refused money of an account that others have.
-func (t *tx) contend(account int64, now time.Time) { t.contended[account] = now.Add(contentionTime) }
+func (t *tx) contend(account int64, now time.Time) {
+	t.contended[account] = now.Add(lend.ContentionTime)
+}
 
 // isContended reports whether somebody was refused lately.
 func (t *tx) isContended(account int64, now time.Time) bool {
 	until, noted := t.contended[account]
 	// The clock may have been turned back since.
-	return noted && !now.After(until) && until.Sub(now) <= contentionTime
+	return noted && !now.After(until) && until.Sub(now) <= lend.ContentionTime
 }
