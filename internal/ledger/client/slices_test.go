@@ -44,9 +44,12 @@ func TestAWarmSliceNeedsNoCall(t *testing.T) {
 
 func TestTheLastDollarCanBeSpentFromAnyReplica(t *testing.T) {
 	t.Parallel()
-	l := ledgertest.Start(t)
+	l := ledgertest.StartWith(t, ledgertest.Options{Heartbeat: 20 * time.Millisecond})
 	put(l, 1000)
-	proxies := []*client.Client{l.NewClient("pod-1", route), l.NewClient("pod-2", route), l.NewClient("pod-3", route)}
+	var proxies []*client.Client
+	for range 3 {
+		proxies = append(proxies, start(t, l, journal.Options{}, patiently).Client)
+	}
 	left := int64(1000)
 	for i := 0; left > 0; i++ {
 		cost := min(left, 130)
@@ -118,7 +121,7 @@ func TestIdleMoneyGoesBack(t *testing.T) {
 
 func TestTheReasonOfADenialIsTheTruth(t *testing.T) {
 	t.Parallel()
-	l := ledgertest.Start(t)
+	l := ledgertest.StartWith(t, ledgertest.Options{Heartbeat: 20 * time.Millisecond})
 	put(l, 1000)
 	one, other := l.NewClient("pod-1", route), l.NewClient("pod-2", route)
 	hold := reserve(t, one, 700)
