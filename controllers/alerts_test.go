@@ -57,7 +57,7 @@ func TestEachAlertIsAnnouncedOnceInAWindow(t *testing.T) {
 	w := watch(t)
 	w.route.Spec.Consumers = nil
 	raised := func(usage *ledgerpb.RouteUsage) *ledgerpb.RouteUsage {
-		usage.Budgets[0].Budget.LimitNanoUsd = 200 * dollars
+		usage.Budgets[0].Budget.Limit = 200 * dollars
 		return usage
 	}
 	december := func(usage *ledgerpb.RouteUsage) *ledgerpb.RouteUsage {

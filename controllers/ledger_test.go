@@ -154,15 +154,15 @@ func TestTheLedgerKnowsTheBudgetsBeforeTheProxiesDo(t *testing.T) {
 	w.create(w.route())
 	w.deployment("chat")
 	usage := w.ledger.Usage(w.namespace, "chat")
-	if len(usage.GetBudgets()) != 1 || usage.GetBudgets()[0].GetBudget().GetLimitNanoUsd() != 100*usd {
+	if len(usage.GetBudgets()) != 1 || usage.GetBudgets()[0].GetBudget().GetLimit() != 100*usd {
 		t.Errorf("the route's budgets are %v", usage.GetBudgets())
 	}
-	if consumers := usage.GetConsumers(); len(consumers) != 1 || consumers[0].GetBudgets()[0].GetBudget().GetLimitNanoUsd() != usd {
+	if consumers := usage.GetConsumers(); len(consumers) != 1 || consumers[0].GetBudgets()[0].GetBudget().GetLimit() != usd {
 		t.Errorf("the consumers are %v", consumers)
 	}
 	change(w, "chat", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Spec.Budgets[0].Amount = "200.00" })
 	w.eventually("the ledger knows the new amount", func() error {
-		if limit := w.ledger.Usage(w.namespace, "chat").GetBudgets()[0].GetBudget().GetLimitNanoUsd(); limit != 200*usd {
+		if limit := w.ledger.Usage(w.namespace, "chat").GetBudgets()[0].GetBudget().GetLimit(); limit != 200*usd {
 			return fmt.Errorf("the limit is %d", limit)
 		}
 		return nil

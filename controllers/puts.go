@@ -45,16 +45,16 @@ func (p *puts) note(route types.NamespacedName, request *ledgerpb.PutRouteReques
 func knowsBudgets(usage *ledgerpb.RouteUsage, put *ledgerpb.PutRouteRequest) bool {
 	limits := map[string]int64{}
 	for _, budget := range usage.GetBudgets() {
-		limits["/"+budget.GetBudget().GetRef().GetName()] = budget.GetBudget().GetLimitNanoUsd()
+		limits["/"+budget.GetBudget().GetRef().GetName()] = budget.GetBudget().GetLimit()
 	}
 	for _, consumer := range usage.GetConsumers() {
 		for _, budget := range consumer.GetBudgets() {
-			limits[consumer.GetName()+"/"+budget.GetBudget().GetRef().GetName()] = budget.GetBudget().GetLimitNanoUsd()
+			limits[consumer.GetName()+"/"+budget.GetBudget().GetRef().GetName()] = budget.GetBudget().GetLimit()
 		}
 	}
 	for _, budget := range put.GetBudgets() {
 		limit, known := limits[budget.GetRef().GetConsumer()+"/"+budget.GetRef().GetName()]
-		if !known || limit != budget.GetLimitNanoUsd() {
+		if !known || limit != budget.GetLimit() {
 			return false
 		}
 	}

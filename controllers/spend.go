@@ -141,7 +141,7 @@ func budgetStatuses(specs []v1alpha1.Budget, usages []*ledgerpb.BudgetUsage) []v
 }
 
 func budgetStatus(spec v1alpha1.Budget, usage *ledgerpb.BudgetUsage) v1alpha1.BudgetStatus {
-	limit, spent := money.FromNano(usage.GetBudget().GetLimitNanoUsd()), spent(usage.GetSpend())
+	limit, spent := money.FromNano(usage.GetBudget().GetLimit()), spent(usage.GetSpend())
 	held := money.FromNano(usage.GetSpend().GetHeldNanoUsd())
 	status := v1alpha1.BudgetStatus{
 		Name:        spec.Name,

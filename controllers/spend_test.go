@@ -43,7 +43,7 @@ func usageOf(settled, uncertain, held int64) *ledgerpb.RouteUsage {
 		Spend: spend,
 		Budgets: []*ledgerpb.BudgetUsage{{
 			Budget: &ledgerpb.Budget{
-				Ref: &ledgerpb.BudgetRef{Name: "monthly"}, LimitNanoUsd: 100_000_000_000,
+				Ref: &ledgerpb.BudgetRef{Name: "monthly"}, Limit: 100_000_000_000,
 				Period: ledgerpb.Period_PERIOD_MONTH, TimeZone: "Europe/Berlin", Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 			},
 			Spend: spend, WindowStart: timestamppb.New(monthStart), WindowEnd: timestamppb.New(monthEnd),
@@ -52,7 +52,7 @@ func usageOf(settled, uncertain, held int64) *ledgerpb.RouteUsage {
 			Name: "search", Spend: spend,
 			Budgets: []*ledgerpb.BudgetUsage{{
 				Budget: &ledgerpb.Budget{
-					Ref: &ledgerpb.BudgetRef{Consumer: "search", Name: "all"}, LimitNanoUsd: 10_000_000_000,
+					Ref: &ledgerpb.BudgetRef{Consumer: "search", Name: "all"}, Limit: 10_000_000_000,
 					Period: ledgerpb.Period_PERIOD_TOTAL, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 				},
 				Spend: spend, WindowStart: timestamppb.New(time.Unix(0, 0)),
@@ -97,7 +97,7 @@ func TestFiguresAreWrittenWhen(t *testing.T) {
 	nextWindow.Budgets[0].WindowStart = timestamppb.New(monthEnd)
 	nextWindow.Budgets[0].WindowEnd = timestamppb.New(monthEnd.AddDate(0, 1, 0))
 	raised := usageOf(1*usd, 0, 0)
-	raised.Budgets[0].Budget.LimitNanoUsd = 200 * usd
+	raised.Budgets[0].Budget.Limit = 200 * usd
 	renamed := usageOf(1*usd, 0, 0)
 	renamed.Budgets[0].Budget.Ref.Name = "yearly"
 

@@ -62,11 +62,11 @@ func ledgerBudgets(path, consumer string, budgets []v1alpha1.Budget, now time.Ti
 			return nil, fmt.Errorf("%s[%d]: %w", path, i, err)
 		}
 		compiled = append(compiled, &ledgerpb.Budget{
-			Ref:          &ledgerpb.BudgetRef{Consumer: consumer, Name: budget.Name},
-			LimitNanoUsd: limit.Nano(),
-			Period:       periods[budget.Window.Period],
-			TimeZone:     budget.Window.TimeZone,
-			Enforcement:  enforcements[budget.Enforcement],
+			Ref:         &ledgerpb.BudgetRef{Consumer: consumer, Name: budget.Name},
+			Limit:       limit.Nano(),
+			Period:      periods[budget.Window.Period],
+			TimeZone:    budget.Window.TimeZone,
+			Enforcement: enforcements[budget.Enforcement],
 		})
 	}
 	return compiled, nil

@@ -38,7 +38,7 @@ func TestCreditsCountUntilTheyExpire(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := request.GetBudgets()[0].GetLimitNanoUsd(); got != test.nano {
+		if got := request.GetBudgets()[0].GetLimit(); got != test.nano {
 			t.Errorf("%s: the limit is %d nano-USD, want %d", test.why, got, test.nano)
 		}
 		if next := compile.NextExpiry(route, test.at); !next.Equal(test.next) {
@@ -56,8 +56,8 @@ func TestCreditsNeverTakeALimitBeyondWhatTheLedgerCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, budget := range request.GetBudgets() {
-		if budget.GetRef().GetName() == route.Spec.Budgets[0].Name && budget.GetLimitNanoUsd() != 999_999_999_999_999_999 {
-			t.Errorf("the limit is %d nano-USD", budget.GetLimitNanoUsd())
+		if budget.GetRef().GetName() == route.Spec.Budgets[0].Name && budget.GetLimit() != 999_999_999_999_999_999 {
+			t.Errorf("the limit is %d nano-USD", budget.GetLimit())
 		}
 	}
 }

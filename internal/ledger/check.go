@@ -108,7 +108,7 @@ func (c *checker) charges(field string, charges []*ledgerpb.Charge) {
 
 func (c *checker) charge(prefix string, one *ledgerpb.Charge) {
 	c.must(one.GetLease() > 0, "%slease: must be positive", prefix)
-	c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxSum)
+	c.amount(prefix+"amount", one.GetAmount(), store.MaxSum)
 }
 
 func checkAppend(request *ledgerpb.AppendRequest) error {
@@ -184,7 +184,7 @@ func checkPutRoute(request *ledgerpb.PutRouteRequest) error {
 
 func (c *checker) budget(field string, one *ledgerpb.Budget) {
 	c.name(field+".ref.name", one.GetRef().GetName(), maxName)
-	c.amount(field+".limit_nano_usd", one.GetLimitNanoUsd(), store.MaxLimit)
+	c.amount(field+".limit", one.GetLimit(), store.MaxLimit)
 	_, known := enforcements[one.GetEnforcement()]
 	c.must(known, "%s.enforcement: must be deny or warn", field)
 	period, known := periods[one.GetPeriod()]

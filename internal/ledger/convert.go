@@ -60,7 +60,7 @@ func drawOf(ctx context.Context, request *ledgerpb.DrawRequest) store.Draw {
 			Want:     money.FromNano(one.GetWantNanoUsd()),
 		}
 		for _, have := range one.GetHave() {
-			demand.Have[have.GetLease()] = money.FromNano(have.GetAmountNanoUsd())
+			demand.Have[have.GetLease()] = money.FromNano(have.GetAmount())
 		}
 		draw.Demands = append(draw.Demands, demand)
 	}
@@ -97,7 +97,7 @@ func record(one *ledgerpb.Record) store.Record {
 }
 
 func charge(one *ledgerpb.Charge) store.Charge {
-	return store.Charge{Lease: one.GetLease(), Amount: money.FromNano(one.GetAmountNanoUsd())}
+	return store.Charge{Lease: one.GetLease(), Amount: money.FromNano(one.GetAmount())}
 }
 
 func settlement(one *ledgerpb.Settlement) *store.Settlement {
@@ -140,13 +140,13 @@ func answerMessage(answer store.Answer, now time.Time) *ledgerpb.Answer {
 
 func leaseMessage(lease *store.Lease, now time.Time) *ledgerpb.Lease {
 	message := &ledgerpb.Lease{
-		Id:               lease.ID,
-		GrantedNanoUsd:   lease.Granted.Nano(),
-		Budget:           &ledgerpb.BudgetRef{Consumer: lease.Consumer, Name: lease.Budget},
-		LimitNanoUsd:     lease.Limit.Nano(),
-		RemainingNanoUsd: lease.Remaining.Nano(),
-		FreeNanoUsd:      lease.Free.Nano(),
-		Sharers:          int32(min(lease.Sharers, math.MaxInt32)), //nolint:gosec // It was bounded.
+		Id:        lease.ID,
+		Granted:   lease.Granted.Nano(),
+		Budget:    &ledgerpb.BudgetRef{Consumer: lease.Consumer, Name: lease.Budget},
+		Limit:     lease.Limit.Nano(),
+		Remaining: lease.Remaining.Nano(),
+		Free:      lease.Free.Nano(),
+		Sharers:   int32(min(lease.Sharers, math.MaxInt32)), //nolint:gosec // It was bounded.
 	}
 	if !lease.WindowEnd.IsZero() {
 		message.ValidFor = durationpb.New(lease.WindowEnd.Sub(now))
@@ -159,10 +159,10 @@ func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
 		return nil
 	}
 	message := &ledgerpb.Denial{
-		Reason:           ledgerpb.Denial_REASON_HELD,
-		Budget:           &ledgerpb.BudgetRef{Consumer: denial.Consumer, Name: denial.Budget},
-		LimitNanoUsd:     denial.Limit.Nano(),
-		RemainingNanoUsd: denial.Remaining.Nano(),
+		Reason:    ledgerpb.Denial_REASON_HELD,
+		Budget:    &ledgerpb.BudgetRef{Consumer: denial.Consumer, Name: denial.Budget},
+		Limit:     denial.Limit.Nano(),
+		Remaining: denial.Remaining.Nano(),
 	}
 	if denial.Exhausted {
 		message.Reason = ledgerpb.Denial_REASON_EXHAUSTED
@@ -180,7 +180,7 @@ func routeOf(request *ledgerpb.PutRouteRequest) store.Route {
 		route.Budgets = append(route.Budgets, store.Budget{
 			Consumer:    one.GetRef().GetConsumer(),
 			Name:        one.GetRef().GetName(),
-			Limit:       money.FromNano(one.GetLimitNanoUsd()),
+			Limit:       money.FromNano(one.GetLimit()),
 			Period:      periods[one.GetPeriod()],
 			TimeZone:    one.GetTimeZone(),
 			Enforcement: enforcements[one.GetEnforcement()],
@@ -213,11 +213,11 @@ func budgetUsages(budgets []store.BudgetUsage) []*ledgerpb.BudgetUsage {
 	for _, one := range budgets {
 		message := &ledgerpb.BudgetUsage{
 			Budget: &ledgerpb.Budget{
-				Ref:          &ledgerpb.BudgetRef{Consumer: one.Budget.Consumer, Name: one.Budget.Name},
-				LimitNanoUsd: one.Budget.Limit.Nano(),
-				Period:       periodNumbers[one.Budget.Period],
-				TimeZone:     one.Budget.TimeZone,
-				Enforcement:  enforcementNumbers[one.Budget.Enforcement],
+				Ref:         &ledgerpb.BudgetRef{Consumer: one.Budget.Consumer, Name: one.Budget.Name},
+				Limit:       one.Budget.Limit.Nano(),
+				Period:      periodNumbers[one.Budget.Period],
+				TimeZone:    one.Budget.TimeZone,
+				Enforcement: enforcementNumbers[one.Budget.Enforcement],
 			},
 			Spend:       spendMessage(one.Spend),
 			WindowStart: timestamppb.New(one.Window.Start),

@@ -60,11 +60,11 @@ var chat = &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}
 func (w *world) putChat() {
 	w.PutRoute(&ledgerpb.PutRouteRequest{Route: chat, Consumers: []string{"alice"}, Budgets: []*ledgerpb.Budget{
 		{
-			Ref: &ledgerpb.BudgetRef{Name: "monthly"}, LimitNanoUsd: 1000,
+			Ref: &ledgerpb.BudgetRef{Name: "monthly"}, Limit: 1000,
 			Period: ledgerpb.Period_PERIOD_MONTH, TimeZone: "Europe/Berlin", Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 		},
 		{
-			Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: "all"}, LimitNanoUsd: 10,
+			Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: "all"}, Limit: 10,
 			Period: ledgerpb.Period_PERIOD_TOTAL, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_WARN,
 		},
 	}})
@@ -92,7 +92,7 @@ func settlement(session *ledgerpb.Session, amount, lease int64) *ledgerpb.Append
 	return &ledgerpb.AppendRequest{Session: session, First: 1, Records: []*ledgerpb.Record{{
 		Kind: &ledgerpb.Record_Settlement{Settlement: &ledgerpb.Settlement{
 			Route: chat, Consumer: "alice", AmountNanoUsd: amount, Certainty: ledgerpb.Settlement_CERTAINTY_EXACT,
-			Charges: []*ledgerpb.Charge{{Lease: lease, AmountNanoUsd: amount}},
+			Charges: []*ledgerpb.Charge{{Lease: lease, Amount: amount}},
 		}},
 	}}}
 }
@@ -146,7 +146,7 @@ func TestARouteIsSpentFromAndShown(t *testing.T) {
 		Route: chat, Spend: spend,
 		Budgets: []*ledgerpb.BudgetUsage{{
 			Budget: &ledgerpb.Budget{
-				Ref: &ledgerpb.BudgetRef{Name: "monthly"}, LimitNanoUsd: 1000,
+				Ref: &ledgerpb.BudgetRef{Name: "monthly"}, Limit: 1000,
 				Period: ledgerpb.Period_PERIOD_MONTH, TimeZone: "Europe/Berlin", Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 			},
 			Spend:       leased,
@@ -155,7 +155,7 @@ func TestARouteIsSpentFromAndShown(t *testing.T) {
 		}},
 		Consumers: []*ledgerpb.ConsumerUsage{{Name: "alice", Spend: spend, Budgets: []*ledgerpb.BudgetUsage{{
 			Budget: &ledgerpb.Budget{
-				Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: "all"}, LimitNanoUsd: 10,
+				Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: "all"}, Limit: 10,
 				Period: ledgerpb.Period_PERIOD_TOTAL, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_WARN,
 			},
 			Spend:       spend,
@@ -178,7 +178,7 @@ func TestADenialSaysWhatIsLeftAndUntilWhen(t *testing.T) {
 	untilDecember := durationpb.New(time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC).Sub(noon))
 	held := &ledgerpb.Denial{
 		Reason: ledgerpb.Denial_REASON_HELD, Budget: &ledgerpb.BudgetRef{Name: "monthly"},
-		LimitNanoUsd: 1000, RemainingNanoUsd: 1000, ResetsIn: untilDecember,
+		Limit: 1000, Remaining: 1000, ResetsIn: untilDecember,
 	}
 	_, denial := w.draw(session, 2, 101)
 	if diff := cmp.Diff(held, denial, protocmp.Transform()); diff != "" {
@@ -187,7 +187,7 @@ func TestADenialSaysWhatIsLeftAndUntilWhen(t *testing.T) {
 	w.append(settlement(session, 950, lease.GetId()))
 	exhausted := &ledgerpb.Denial{
 		Reason: ledgerpb.Denial_REASON_EXHAUSTED, Budget: &ledgerpb.BudgetRef{Name: "monthly"},
-		LimitNanoUsd: 1000, RemainingNanoUsd: 50, ResetsIn: untilDecember,
+		Limit: 1000, Remaining: 50, ResetsIn: untilDecember,
 	}
 	_, denial = w.draw(session, 3, 51)
 	if diff := cmp.Diff(exhausted, denial, protocmp.Transform()); diff != "" {
@@ -390,7 +390,7 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		"demands[0].amount_nano_usd: is 2":  draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.AmountNanoUsd = 2e18 }),
 		"demands[0].want_nano_usd":          draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.WantNanoUsd = -1 }),
 		"demands[0].have[0].lease": draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) {
-			d.Have = []*ledgerpb.Charge{{AmountNanoUsd: 1}}
+			d.Have = []*ledgerpb.Charge{{Amount: 1}}
 		}),
 		"first":                               log(0),
 		"records[0].kind":                     log(1, &ledgerpb.Record{}),
@@ -399,7 +399,7 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		"records[0].settlement.amount":        settle(func(s *ledgerpb.Settlement) { s.AmountNanoUsd = -5 }),
 		"records[0].settlement.certainty":     settle(func(s *ledgerpb.Settlement) { s.Certainty = 0 }),
 		"records[0].settlement.route":         settle(func(s *ledgerpb.Settlement) { s.Route = nil }),
-		"records[0].settlement.charges[0].am": settle(func(s *ledgerpb.Settlement) { s.Charges[0].AmountNanoUsd = -1 }),
+		"records[0].settlement.charges[0].am": settle(func(s *ledgerpb.Settlement) { s.Charges[0].Amount = -1 }),
 		"in_flight[0].consumer": func() error {
 			_, err := w.proxy.Heartbeat(t.Context(), &ledgerpb.HeartbeatRequest{
 				Session: session, InFlight: []*ledgerpb.InFlight{{Route: chat}},
@@ -416,7 +416,7 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		},
 		"route.namespace":           put(func(r *ledgerpb.PutRouteRequest, _ *ledgerpb.Budget) { r.Route = nil }),
 		"consumers[1]":              put(func(r *ledgerpb.PutRouteRequest, _ *ledgerpb.Budget) { r.Consumers = []string{"alice", "alice"} }),
-		"budgets[0].limit_nano_usd": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.LimitNanoUsd = 1e18 }),
+		"budgets[0].limit":          put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Limit = 1e18 }),
 		"budgets[0].period":         put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Period = 0 }),
 		"budgets[0].enforcement":    put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Enforcement = 0 }),
 		"budgets[0].time_zone":      put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.TimeZone = "Europe/Nowhere" }),

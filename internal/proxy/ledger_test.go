@@ -100,10 +100,10 @@ func (l *ledger) acknowledged(t *testing.T) string {
 // monthly is a budget that denies; the consumer is empty for one of the route.
 func monthly(consumer string, nano int64) *ledgerpb.Budget {
 	return &ledgerpb.Budget{
-		Ref:          &ledgerpb.BudgetRef{Consumer: consumer, Name: "monthly"},
-		LimitNanoUsd: nano,
-		Period:       ledgerpb.Period_PERIOD_MONTH,
-		TimeZone:     "Europe/Berlin",
-		Enforcement:  ledgerpb.Enforcement_ENFORCEMENT_DENY,
+		Ref:         &ledgerpb.BudgetRef{Consumer: consumer, Name: "monthly"},
+		Limit:       nano,
+		Period:      ledgerpb.Period_PERIOD_MONTH,
+		TimeZone:    "Europe/Berlin",
+		Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 	}
 }

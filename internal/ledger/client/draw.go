@@ -154,7 +154,7 @@ func (c *Client) demand(now time.Time, key spenderKey, amount money.Amount, clai
 		WantNanoUsd:   c.purse.wants(now, key, amount).Nano(),
 	}
 	for _, one := range claimed {
-		message.Have = append(message.Have, &ledgerpb.Charge{Lease: one.slice.lease, AmountNanoUsd: one.amount.Nano()})
+		message.Have = append(message.Have, &ledgerpb.Charge{Lease: one.slice.lease, Amount: one.amount.Nano()})
 	}
 	return message
 }
@@ -244,10 +244,10 @@ func (r *request) note(now time.Time, answer *ledgerpb.Answer) {
 func leasesOf(asked time.Time, answer *ledgerpb.Answer) []granted {
 	leases := make([]granted, 0, len(answer.GetLeases()))
 	for _, one := range answer.GetLeases() {
-		lease := granted{lease: one.GetId(), amount: money.FromNano(one.GetGrantedNanoUsd()), told: account{
-			limit:     money.FromNano(one.GetLimitNanoUsd()),
-			remaining: money.FromNano(one.GetRemainingNanoUsd()),
-			free:      money.FromNano(one.GetFreeNanoUsd()),
+		lease := granted{lease: one.GetId(), amount: money.FromNano(one.GetGranted()), told: account{
+			limit:     money.FromNano(one.GetLimit()),
+			remaining: money.FromNano(one.GetRemaining()),
+			free:      money.FromNano(one.GetFree()),
 			sharers:   int64(max(one.GetSharers(), 1)),
 		}}
 		if one.GetValidFor() != nil {
@@ -270,8 +270,8 @@ func deniedError(denial *ledgerpb.Denial) *DeniedError {
 		Reason:    reason,
 		Consumer:  denial.GetBudget().GetConsumer(),
 		Budget:    denial.GetBudget().GetName(),
-		Limit:     money.FromNano(denial.GetLimitNanoUsd()),
-		Remaining: money.FromNano(denial.GetRemainingNanoUsd()),
+		Limit:     money.FromNano(denial.GetLimit()),
+		Remaining: money.FromNano(denial.GetRemaining()),
 		ResetsIn:  denial.GetResetsIn().AsDuration(),
 	}
 }

@@ -70,7 +70,7 @@ func (h *Hold) newBooking() *booking {
 func (b *booking) cost(amount, held money.Amount, certainty ledgerpb.Settlement_Certainty) {
 	b.settlement.AmountNanoUsd, b.settlement.Certainty = amount.Nano(), certainty
 	for _, one := range b.settlement.GetCharges() {
-		one.AmountNanoUsd = least(amount, held).Nano()
+		one.Amount = least(amount, held).Nano()
 	}
 }
 
@@ -187,7 +187,7 @@ func (c *Client) giveBack(returned []charge) {
 	records := make([]*ledgerpb.Record, 0, len(returned))
 	for _, one := range returned {
 		records = append(records, &ledgerpb.Record{Kind: &ledgerpb.Record_Returned{
-			Returned: &ledgerpb.Charge{Lease: one.slice.lease, AmountNanoUsd: one.amount.Nano()},
+			Returned: &ledgerpb.Charge{Lease: one.slice.lease, Amount: one.amount.Nano()},
 		}})
 	}
 	if err := c.book.add(0, c.journal.End(), records...); err != nil {

@@ -30,7 +30,7 @@ var route = client.Route{Namespace: "ai", Name: "chat"}
 // deny is a budget of alice's that denies.
 func deny(name string, limit int64) *ledgerpb.Budget {
 	return &ledgerpb.Budget{
-		Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: name}, LimitNanoUsd: limit,
+		Ref: &ledgerpb.BudgetRef{Consumer: "alice", Name: name}, Limit: limit,
 		Period: ledgerpb.Period_PERIOD_TOTAL, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 	}
 }

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: ledger.proto
 
-// The ledger's RPCs. Every amount is in nano-USD. RPCs and fields are only ever added, so that a program can talk to a ledger one version older or newer.
+// The ledger's RPCs. An amount is in nano-USD where its name says so, and otherwise in the unit of the budget that it is of. RPCs and fields are only ever added, so that a program can talk to a ledger one version older or newer.
 
 package ledgerpb
 
@@ -25,6 +25,57 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Unit is what is limited: money, or the requests or tokens of a rate limit.
+type Unit int32
+
+const (
+	// UNIT_UNSPECIFIED is money, in nano-USD.
+	Unit_UNIT_UNSPECIFIED Unit = 0
+	Unit_UNIT_REQUESTS    Unit = 1
+	Unit_UNIT_TOKENS      Unit = 2
+)
+
+// Enum value maps for Unit.
+var (
+	Unit_name = map[int32]string{
+		0: "UNIT_UNSPECIFIED",
+		1: "UNIT_REQUESTS",
+		2: "UNIT_TOKENS",
+	}
+	Unit_value = map[string]int32{
+		"UNIT_UNSPECIFIED": 0,
+		"UNIT_REQUESTS":    1,
+		"UNIT_TOKENS":      2,
+	}
+)
+
+func (x Unit) Enum() *Unit {
+	p := new(Unit)
+	*p = x
+	return p
+}
+
+func (x Unit) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Unit) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_proto_enumTypes[0].Descriptor()
+}
+
+func (Unit) Type() protoreflect.EnumType {
+	return &file_ledger_proto_enumTypes[0]
+}
+
+func (x Unit) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Unit.Descriptor instead.
+func (Unit) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{0}
+}
+
 type Period int32
 
 const (
@@ -35,6 +86,8 @@ const (
 	Period_PERIOD_MONTH       Period = 4
 	Period_PERIOD_YEAR        Period = 5
 	Period_PERIOD_TOTAL       Period = 6
+	// PERIOD_SECONDS is one of so many seconds as the budget says, counted from 1970 in UTC.
+	Period_PERIOD_SECONDS Period = 7
 )
 
 // Enum value maps for Period.
@@ -47,6 +100,7 @@ var (
 		4: "PERIOD_MONTH",
 		5: "PERIOD_YEAR",
 		6: "PERIOD_TOTAL",
+		7: "PERIOD_SECONDS",
 	}
 	Period_value = map[string]int32{
 		"PERIOD_UNSPECIFIED": 0,
@@ -56,6 +110,7 @@ var (
 		"PERIOD_MONTH":       4,
 		"PERIOD_YEAR":        5,
 		"PERIOD_TOTAL":       6,
+		"PERIOD_SECONDS":     7,
 	}
 )
 
@@ -70,11 +125,11 @@ func (x Period) String() string {
 }
 
 func (Period) Descriptor() protoreflect.EnumDescriptor {
-	return file_ledger_proto_enumTypes[0].Descriptor()
+	return file_ledger_proto_enumTypes[1].Descriptor()
 }
 
 func (Period) Type() protoreflect.EnumType {
-	return &file_ledger_proto_enumTypes[0]
+	return &file_ledger_proto_enumTypes[1]
 }
 
 func (x Period) Number() protoreflect.EnumNumber {
@@ -83,7 +138,7 @@ func (x Period) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Period.Descriptor instead.
 func (Period) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{0}
+	return file_ledger_proto_rawDescGZIP(), []int{1}
 }
 
 type Enforcement int32
@@ -119,11 +174,11 @@ func (x Enforcement) String() string {
 }
 
 func (Enforcement) Descriptor() protoreflect.EnumDescriptor {
-	return file_ledger_proto_enumTypes[1].Descriptor()
+	return file_ledger_proto_enumTypes[2].Descriptor()
 }
 
 func (Enforcement) Type() protoreflect.EnumType {
-	return &file_ledger_proto_enumTypes[1]
+	return &file_ledger_proto_enumTypes[2]
 }
 
 func (x Enforcement) Number() protoreflect.EnumNumber {
@@ -132,7 +187,7 @@ func (x Enforcement) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Enforcement.Descriptor instead.
 func (Enforcement) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{1}
+	return file_ledger_proto_rawDescGZIP(), []int{2}
 }
 
 type Denial_Reason int32
@@ -170,11 +225,11 @@ func (x Denial_Reason) String() string {
 }
 
 func (Denial_Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_ledger_proto_enumTypes[2].Descriptor()
+	return file_ledger_proto_enumTypes[3].Descriptor()
 }
 
 func (Denial_Reason) Type() protoreflect.EnumType {
-	return &file_ledger_proto_enumTypes[2]
+	return &file_ledger_proto_enumTypes[3]
 }
 
 func (x Denial_Reason) Number() protoreflect.EnumNumber {
@@ -221,11 +276,11 @@ func (x Settlement_Certainty) String() string {
 }
 
 func (Settlement_Certainty) Descriptor() protoreflect.EnumDescriptor {
-	return file_ledger_proto_enumTypes[3].Descriptor()
+	return file_ledger_proto_enumTypes[4].Descriptor()
 }
 
 func (Settlement_Certainty) Type() protoreflect.EnumType {
-	return &file_ledger_proto_enumTypes[3]
+	return &file_ledger_proto_enumTypes[4]
 }
 
 func (x Settlement_Certainty) Number() protoreflect.EnumNumber {
@@ -803,7 +858,12 @@ type Demand struct {
 	// have is what the proxy has put aside for the request from its leases.
 	Have []*Charge `protobuf:"bytes,4,rep,name=have,proto3" json:"have,omitempty"`
 	// want is what the proxy would like on top in each account.
-	WantNanoUsd   int64 `protobuf:"varint,5,opt,name=want_nano_usd,json=wantNanoUsd,proto3" json:"want_nano_usd,omitempty"`
+	WantNanoUsd int64 `protobuf:"varint,5,opt,name=want_nano_usd,json=wantNanoUsd,proto3" json:"want_nano_usd,omitempty"`
+	// requests and tokens are what is needed of the accounts that are in these units, want_requests and want_tokens what the proxy would like on top of them.
+	Requests      int64 `protobuf:"varint,6,opt,name=requests,proto3" json:"requests,omitempty"`
+	Tokens        int64 `protobuf:"varint,7,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	WantRequests  int64 `protobuf:"varint,8,opt,name=want_requests,json=wantRequests,proto3" json:"want_requests,omitempty"`
+	WantTokens    int64 `protobuf:"varint,9,opt,name=want_tokens,json=wantTokens,proto3" json:"want_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -873,11 +933,39 @@ func (x *Demand) GetWantNanoUsd() int64 {
 	return 0
 }
 
-// Charge is an amount of a lease.
+func (x *Demand) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Demand) GetTokens() int64 {
+	if x != nil {
+		return x.Tokens
+	}
+	return 0
+}
+
+func (x *Demand) GetWantRequests() int64 {
+	if x != nil {
+		return x.WantRequests
+	}
+	return 0
+}
+
+func (x *Demand) GetWantTokens() int64 {
+	if x != nil {
+		return x.WantTokens
+	}
+	return 0
+}
+
+// Charge is an amount of a lease, in the unit of its account.
 type Charge struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lease         int64                  `protobuf:"varint,1,opt,name=lease,proto3" json:"lease,omitempty"`
-	AmountNanoUsd int64                  `protobuf:"varint,2,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	Amount        int64                  `protobuf:"varint,2,opt,name=amount,proto3" json:"amount,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -919,9 +1007,9 @@ func (x *Charge) GetLease() int64 {
 	return 0
 }
 
-func (x *Charge) GetAmountNanoUsd() int64 {
+func (x *Charge) GetAmount() int64 {
 	if x != nil {
-		return x.AmountNanoUsd
+		return x.Amount
 	}
 	return 0
 }
@@ -1043,19 +1131,19 @@ func (x *Answer) GetLeases() []*Lease {
 	return nil
 }
 
-// Lease is money of one account, in one window, that is out with one proxy.
+// Lease is what of one account, in one window, is out with one proxy. Amounts are in the unit of the account.
 type Lease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// granted is all that was ever leased under this id.
-	GrantedNanoUsd int64 `protobuf:"varint,2,opt,name=granted_nano_usd,json=grantedNanoUsd,proto3" json:"granted_nano_usd,omitempty"`
+	Granted int64 `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
 	// valid_for is for how long the lease can be spent from; absent if without end. A proxy counts it from the moment at which it asked.
-	ValidFor     *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
-	Budget       *BudgetRef           `protobuf:"bytes,4,opt,name=budget,proto3" json:"budget,omitempty"`
-	LimitNanoUsd int64                `protobuf:"varint,5,opt,name=limit_nano_usd,json=limitNanoUsd,proto3" json:"limit_nano_usd,omitempty"`
+	ValidFor *durationpb.Duration `protobuf:"bytes,3,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
+	Budget   *BudgetRef           `protobuf:"bytes,4,opt,name=budget,proto3" json:"budget,omitempty"`
+	Limit    int64                `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	// remaining is the limit less what is spent, free what could still be leased. Either may be negative.
-	RemainingNanoUsd int64 `protobuf:"varint,6,opt,name=remaining_nano_usd,json=remainingNanoUsd,proto3" json:"remaining_nano_usd,omitempty"`
-	FreeNanoUsd      int64 `protobuf:"varint,7,opt,name=free_nano_usd,json=freeNanoUsd,proto3" json:"free_nano_usd,omitempty"`
+	Remaining int64 `protobuf:"varint,6,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	Free      int64 `protobuf:"varint,7,opt,name=free,proto3" json:"free,omitempty"`
 	// sharers is how many proxies serve the route now.
 	Sharers       int32 `protobuf:"varint,8,opt,name=sharers,proto3" json:"sharers,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1099,9 +1187,9 @@ func (x *Lease) GetId() int64 {
 	return 0
 }
 
-func (x *Lease) GetGrantedNanoUsd() int64 {
+func (x *Lease) GetGranted() int64 {
 	if x != nil {
-		return x.GrantedNanoUsd
+		return x.Granted
 	}
 	return 0
 }
@@ -1120,23 +1208,23 @@ func (x *Lease) GetBudget() *BudgetRef {
 	return nil
 }
 
-func (x *Lease) GetLimitNanoUsd() int64 {
+func (x *Lease) GetLimit() int64 {
 	if x != nil {
-		return x.LimitNanoUsd
+		return x.Limit
 	}
 	return 0
 }
 
-func (x *Lease) GetRemainingNanoUsd() int64 {
+func (x *Lease) GetRemaining() int64 {
 	if x != nil {
-		return x.RemainingNanoUsd
+		return x.Remaining
 	}
 	return 0
 }
 
-func (x *Lease) GetFreeNanoUsd() int64 {
+func (x *Lease) GetFree() int64 {
 	if x != nil {
-		return x.FreeNanoUsd
+		return x.Free
 	}
 	return 0
 }
@@ -1148,14 +1236,14 @@ func (x *Lease) GetSharers() int32 {
 	return 0
 }
 
-// Denial says why a demand was refused.
+// Denial says why a demand was refused. Amounts are in the unit of the account that refused it.
 type Denial struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Reason       Denial_Reason          `protobuf:"varint,1,opt,name=reason,proto3,enum=modelroute.ledger.v1.Denial_Reason" json:"reason,omitempty"`
-	Budget       *BudgetRef             `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
-	LimitNanoUsd int64                  `protobuf:"varint,3,opt,name=limit_nano_usd,json=limitNanoUsd,proto3" json:"limit_nano_usd,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason Denial_Reason          `protobuf:"varint,1,opt,name=reason,proto3,enum=modelroute.ledger.v1.Denial_Reason" json:"reason,omitempty"`
+	Budget *BudgetRef             `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
+	Limit  int64                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// remaining is the limit less what is spent, not less what is held; it may be negative.
-	RemainingNanoUsd int64 `protobuf:"varint,4,opt,name=remaining_nano_usd,json=remainingNanoUsd,proto3" json:"remaining_nano_usd,omitempty"`
+	Remaining int64 `protobuf:"varint,4,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	// resets_in is the time until the window ends; absent for a Total budget.
 	ResetsIn      *durationpb.Duration `protobuf:"bytes,5,opt,name=resets_in,json=resetsIn,proto3" json:"resets_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1206,16 +1294,16 @@ func (x *Denial) GetBudget() *BudgetRef {
 	return nil
 }
 
-func (x *Denial) GetLimitNanoUsd() int64 {
+func (x *Denial) GetLimit() int64 {
 	if x != nil {
-		return x.LimitNanoUsd
+		return x.Limit
 	}
 	return 0
 }
 
-func (x *Denial) GetRemainingNanoUsd() int64 {
+func (x *Denial) GetRemaining() int64 {
 	if x != nil {
-		return x.RemainingNanoUsd
+		return x.Remaining
 	}
 	return 0
 }
@@ -1227,11 +1315,12 @@ func (x *Denial) GetResetsIn() *durationpb.Duration {
 	return nil
 }
 
-// BudgetRef names one budget of a route (consumer empty) or of a consumer.
+// BudgetRef names one budget or rate limit of a route (consumer empty) or of a consumer. Those in different units may have the same name.
 type BudgetRef struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Consumer      string                 `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Unit          Unit                   `protobuf:"varint,3,opt,name=unit,proto3,enum=modelroute.ledger.v1.Unit" json:"unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1278,6 +1367,13 @@ func (x *BudgetRef) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *BudgetRef) GetUnit() Unit {
+	if x != nil {
+		return x.Unit
+	}
+	return Unit_UNIT_UNSPECIFIED
 }
 
 // Record is an entry of a proxy's log.
@@ -1395,8 +1491,11 @@ type Settlement struct {
 	Charges []*Charge `protobuf:"bytes,6,rep,name=charges,proto3" json:"charges,omitempty"`
 	// replaces is what an earlier settlement booked as uncertain for the same attempt, and what the amount stands for now that it is known.
 	ReplacesNanoUsd int64 `protobuf:"varint,7,opt,name=replaces_nano_usd,json=replacesNanoUsd,proto3" json:"replaces_nano_usd,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// requests and tokens are what counts against rate limits.
+	Requests      int64 `protobuf:"varint,8,opt,name=requests,proto3" json:"requests,omitempty"`
+	Tokens        int64 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settlement) Reset() {
@@ -1474,6 +1573,20 @@ func (x *Settlement) GetCharges() []*Charge {
 func (x *Settlement) GetReplacesNanoUsd() int64 {
 	if x != nil {
 		return x.ReplacesNanoUsd
+	}
+	return 0
+}
+
+func (x *Settlement) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Settlement) GetTokens() int64 {
+	if x != nil {
+		return x.Tokens
 	}
 	return 0
 }
@@ -1584,14 +1697,18 @@ func (x *AppendResponse) GetApplied() int64 {
 	return 0
 }
 
+// Budget is a budget, or one limit of a rate limit.
 type Budget struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Ref          *BudgetRef             `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	LimitNanoUsd int64                  `protobuf:"varint,2,opt,name=limit_nano_usd,json=limitNanoUsd,proto3" json:"limit_nano_usd,omitempty"`
-	Period       Period                 `protobuf:"varint,3,opt,name=period,proto3,enum=modelroute.ledger.v1.Period" json:"period,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ref   *BudgetRef             `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// limit is in the unit of the ref.
+	Limit  int64  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Period Period `protobuf:"varint,3,opt,name=period,proto3,enum=modelroute.ledger.v1.Period" json:"period,omitempty"`
 	// time_zone is an IANA name; empty means UTC.
-	TimeZone      string      `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	Enforcement   Enforcement `protobuf:"varint,5,opt,name=enforcement,proto3,enum=modelroute.ledger.v1.Enforcement" json:"enforcement,omitempty"`
+	TimeZone    string      `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	Enforcement Enforcement `protobuf:"varint,5,opt,name=enforcement,proto3,enum=modelroute.ledger.v1.Enforcement" json:"enforcement,omitempty"`
+	// period_seconds is how long a window of PERIOD_SECONDS is.
+	PeriodSeconds int64 `protobuf:"varint,6,opt,name=period_seconds,json=periodSeconds,proto3" json:"period_seconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1633,9 +1750,9 @@ func (x *Budget) GetRef() *BudgetRef {
 	return nil
 }
 
-func (x *Budget) GetLimitNanoUsd() int64 {
+func (x *Budget) GetLimit() int64 {
 	if x != nil {
-		return x.LimitNanoUsd
+		return x.Limit
 	}
 	return 0
 }
@@ -1659,6 +1776,13 @@ func (x *Budget) GetEnforcement() Enforcement {
 		return x.Enforcement
 	}
 	return Enforcement_ENFORCEMENT_UNSPECIFIED
+}
+
+func (x *Budget) GetPeriodSeconds() int64 {
+	if x != nil {
+		return x.PeriodSeconds
+	}
+	return 0
 }
 
 type PutRouteRequest struct {
@@ -1924,7 +2048,7 @@ func (x *Spend) GetLeasedNanoUsd() int64 {
 type BudgetUsage struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Budget *Budget                `protobuf:"bytes,1,opt,name=budget,proto3" json:"budget,omitempty"`
-	// spend within the current window.
+	// spend within the current window, in the budget's unit.
 	Spend       *Spend                 `protobuf:"bytes,2,opt,name=spend,proto3" json:"spend,omitempty"`
 	WindowStart *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=window_start,json=windowStart,proto3" json:"window_start,omitempty"`
 	// window_end is absent for a Total budget.
@@ -2491,12 +2615,12 @@ func (x *ProxyAccount) GetRelease() *ProxyRelease {
 	return nil
 }
 
-// Outstanding is money of one budget that is out with a proxy.
+// Outstanding is what of one budget is out with a proxy, in the budget's unit.
 type Outstanding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	Budget        *BudgetRef             `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
-	AmountNanoUsd int64                  `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	Amount        int64                  `protobuf:"varint,3,opt,name=amount,proto3" json:"amount,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2545,9 +2669,9 @@ func (x *Outstanding) GetBudget() *BudgetRef {
 	return nil
 }
 
-func (x *Outstanding) GetAmountNanoUsd() int64 {
+func (x *Outstanding) GetAmount() int64 {
 	if x != nil {
-		return x.AmountNanoUsd
+		return x.Amount
 	}
 	return 0
 }
@@ -2990,45 +3114,51 @@ const file_ledger_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x126\n" +
 	"\ademands\x18\x03 \x03(\v2\x1c.modelroute.ledger.v1.DemandR\ademands\x12\x14\n" +
-	"\x05after\x18\x04 \x01(\x03R\x05after\"\xd8\x01\n" +
+	"\x05after\x18\x04 \x01(\x03R\x05after\"\xd2\x02\n" +
 	"\x06Demand\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12&\n" +
 	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\x120\n" +
 	"\x04have\x18\x04 \x03(\v2\x1c.modelroute.ledger.v1.ChargeR\x04have\x12\"\n" +
-	"\rwant_nano_usd\x18\x05 \x01(\x03R\vwantNanoUsd\"F\n" +
+	"\rwant_nano_usd\x18\x05 \x01(\x03R\vwantNanoUsd\x12\x1a\n" +
+	"\brequests\x18\x06 \x01(\x03R\brequests\x12\x16\n" +
+	"\x06tokens\x18\a \x01(\x03R\x06tokens\x12#\n" +
+	"\rwant_requests\x18\b \x01(\x03R\fwantRequests\x12\x1f\n" +
+	"\vwant_tokens\x18\t \x01(\x03R\n" +
+	"wantTokens\"6\n" +
 	"\x06Charge\x12\x14\n" +
-	"\x05lease\x18\x01 \x01(\x03R\x05lease\x12&\n" +
-	"\x0famount_nano_usd\x18\x02 \x01(\x03R\ramountNanoUsd\"F\n" +
+	"\x05lease\x18\x01 \x01(\x03R\x05lease\x12\x16\n" +
+	"\x06amount\x18\x02 \x01(\x03R\x06amount\"F\n" +
 	"\fDrawResponse\x126\n" +
 	"\aanswers\x18\x01 \x03(\v2\x1c.modelroute.ledger.v1.AnswerR\aanswers\"\xa7\x01\n" +
 	"\x06Answer\x12\x18\n" +
 	"\aproblem\x18\x01 \x01(\tR\aproblem\x124\n" +
 	"\x06denial\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.DenialR\x06denial\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x03R\aversion\x123\n" +
-	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\xc4\x02\n" +
+	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\x84\x02\n" +
 	"\x05Lease\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x03R\x02id\x12(\n" +
-	"\x10granted_nano_usd\x18\x02 \x01(\x03R\x0egrantedNanoUsd\x126\n" +
+	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
+	"\agranted\x18\x02 \x01(\x03R\agranted\x126\n" +
 	"\tvalid_for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\x127\n" +
-	"\x06budget\x18\x04 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12$\n" +
-	"\x0elimit_nano_usd\x18\x05 \x01(\x03R\flimitNanoUsd\x12,\n" +
-	"\x12remaining_nano_usd\x18\x06 \x01(\x03R\x10remainingNanoUsd\x12\"\n" +
-	"\rfree_nano_usd\x18\a \x01(\x03R\vfreeNanoUsd\x12\x18\n" +
-	"\asharers\x18\b \x01(\x05R\asharers\"\xd3\x02\n" +
+	"\x06budget\x18\x04 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x03R\x05limit\x12\x1c\n" +
+	"\tremaining\x18\x06 \x01(\x03R\tremaining\x12\x12\n" +
+	"\x04free\x18\a \x01(\x03R\x04free\x12\x18\n" +
+	"\asharers\x18\b \x01(\x05R\asharers\"\xb3\x02\n" +
 	"\x06Denial\x12;\n" +
 	"\x06reason\x18\x01 \x01(\x0e2#.modelroute.ledger.v1.Denial.ReasonR\x06reason\x127\n" +
-	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12$\n" +
-	"\x0elimit_nano_usd\x18\x03 \x01(\x03R\flimitNanoUsd\x12,\n" +
-	"\x12remaining_nano_usd\x18\x04 \x01(\x03R\x10remainingNanoUsd\x126\n" +
+	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x03R\x05limit\x12\x1c\n" +
+	"\tremaining\x18\x04 \x01(\x03R\tremaining\x126\n" +
 	"\tresets_in\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\bresetsIn\"G\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10REASON_EXHAUSTED\x10\x01\x12\x0f\n" +
-	"\vREASON_HELD\x10\x02\";\n" +
+	"\vREASON_HELD\x10\x02\"k\n" +
 	"\tBudgetRef\x12\x1a\n" +
 	"\bconsumer\x18\x01 \x01(\tR\bconsumer\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\xb3\x01\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
+	"\x04unit\x18\x03 \x01(\x0e2\x1a.modelroute.ledger.v1.UnitR\x04unit\"\xb3\x01\n" +
 	"\x06Record\x12B\n" +
 	"\n" +
 	"settlement\x18\x01 \x01(\v2 .modelroute.ledger.v1.SettlementH\x00R\n" +
@@ -3036,7 +3166,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\breturned\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.ChargeH\x00R\breturned\x12!\n" +
 	"\vrelease_all\x18\x03 \x01(\bH\x00R\n" +
 	"releaseAllB\x06\n" +
-	"\x04kind\"\xc3\x03\n" +
+	"\x04kind\"\xf7\x03\n" +
 	"\n" +
 	"Settlement\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
@@ -3045,7 +3175,9 @@ const file_ledger_proto_rawDesc = "" +
 	"\x0famount_nano_usd\x18\x04 \x01(\x03R\ramountNanoUsd\x12H\n" +
 	"\tcertainty\x18\x05 \x01(\x0e2*.modelroute.ledger.v1.Settlement.CertaintyR\tcertainty\x126\n" +
 	"\acharges\x18\x06 \x03(\v2\x1c.modelroute.ledger.v1.ChargeR\acharges\x12*\n" +
-	"\x11replaces_nano_usd\x18\a \x01(\x03R\x0freplacesNanoUsd\"T\n" +
+	"\x11replaces_nano_usd\x18\a \x01(\x03R\x0freplacesNanoUsd\x12\x1a\n" +
+	"\brequests\x18\b \x01(\x03R\brequests\x12\x16\n" +
+	"\x06tokens\x18\t \x01(\x03R\x06tokens\"T\n" +
 	"\tCertainty\x12\x19\n" +
 	"\x15CERTAINTY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCERTAINTY_EXACT\x10\x01\x12\x17\n" +
@@ -3055,13 +3187,14 @@ const file_ledger_proto_rawDesc = "" +
 	"\x05first\x18\x02 \x01(\x03R\x05first\x126\n" +
 	"\arecords\x18\x03 \x03(\v2\x1c.modelroute.ledger.v1.RecordR\arecords\"*\n" +
 	"\x0eAppendResponse\x12\x18\n" +
-	"\aapplied\x18\x01 \x01(\x03R\aapplied\"\xf9\x01\n" +
+	"\aapplied\x18\x01 \x01(\x03R\aapplied\"\x90\x02\n" +
 	"\x06Budget\x121\n" +
-	"\x03ref\x18\x01 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x03ref\x12$\n" +
-	"\x0elimit_nano_usd\x18\x02 \x01(\x03R\flimitNanoUsd\x124\n" +
+	"\x03ref\x18\x01 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x03ref\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\x124\n" +
 	"\x06period\x18\x03 \x01(\x0e2\x1c.modelroute.ledger.v1.PeriodR\x06period\x12\x1b\n" +
 	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x12C\n" +
-	"\venforcement\x18\x05 \x01(\x0e2!.modelroute.ledger.v1.EnforcementR\venforcement\"\xb5\x01\n" +
+	"\venforcement\x18\x05 \x01(\x0e2!.modelroute.ledger.v1.EnforcementR\venforcement\x12%\n" +
+	"\x0eperiod_seconds\x18\x06 \x01(\x03R\rperiodSeconds\"\xb5\x01\n" +
 	"\x0fPutRouteRequest\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x1c\n" +
@@ -3117,11 +3250,11 @@ const file_ledger_proto_rawDesc = "" +
 	"\breleased\x18\x05 \x01(\bR\breleased\x12\x18\n" +
 	"\aapplied\x18\x06 \x01(\x03R\aapplied\x123\n" +
 	"\x03out\x18\a \x03(\v2!.modelroute.ledger.v1.OutstandingR\x03out\x12<\n" +
-	"\arelease\x18\b \x01(\v2\".modelroute.ledger.v1.ProxyReleaseR\arelease\"\xa4\x01\n" +
+	"\arelease\x18\b \x01(\v2\".modelroute.ledger.v1.ProxyReleaseR\arelease\"\x94\x01\n" +
 	"\vOutstanding\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x127\n" +
-	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12&\n" +
-	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\"\x88\x01\n" +
+	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12\x16\n" +
+	"\x06amount\x18\x03 \x01(\x03R\x06amount\"\x88\x01\n" +
 	"\fProxyRelease\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12*\n" +
@@ -3146,7 +3279,11 @@ const file_ledger_proto_rawDesc = "" +
 	"\vRestoration\x125\n" +
 	"\btaken_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12;\n" +
 	"\vrestored_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"restoredAt*\x87\x01\n" +
+	"restoredAt*@\n" +
+	"\x04Unit\x12\x14\n" +
+	"\x10UNIT_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rUNIT_REQUESTS\x10\x01\x12\x0f\n" +
+	"\vUNIT_TOKENS\x10\x02*\x9b\x01\n" +
 	"\x06Period\x12\x16\n" +
 	"\x12PERIOD_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vPERIOD_HOUR\x10\x01\x12\x0e\n" +
@@ -3155,7 +3292,8 @@ const file_ledger_proto_rawDesc = "" +
 	"\vPERIOD_WEEK\x10\x03\x12\x10\n" +
 	"\fPERIOD_MONTH\x10\x04\x12\x0f\n" +
 	"\vPERIOD_YEAR\x10\x05\x12\x10\n" +
-	"\fPERIOD_TOTAL\x10\x06*V\n" +
+	"\fPERIOD_TOTAL\x10\x06\x12\x12\n" +
+	"\x0ePERIOD_SECONDS\x10\a*V\n" +
 	"\vEnforcement\x12\x1b\n" +
 	"\x17ENFORCEMENT_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ENFORCEMENT_DENY\x10\x01\x12\x14\n" +
@@ -3186,145 +3324,147 @@ func file_ledger_proto_rawDescGZIP() []byte {
 	return file_ledger_proto_rawDescData
 }
 
-var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_ledger_proto_goTypes = []any{
-	(Period)(0),                   // 0: modelroute.ledger.v1.Period
-	(Enforcement)(0),              // 1: modelroute.ledger.v1.Enforcement
-	(Denial_Reason)(0),            // 2: modelroute.ledger.v1.Denial.Reason
-	(Settlement_Certainty)(0),     // 3: modelroute.ledger.v1.Settlement.Certainty
-	(*RouteRef)(nil),              // 4: modelroute.ledger.v1.RouteRef
-	(*Session)(nil),               // 5: modelroute.ledger.v1.Session
-	(*OpenSessionRequest)(nil),    // 6: modelroute.ledger.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),   // 7: modelroute.ledger.v1.OpenSessionResponse
-	(*HeartbeatRequest)(nil),      // 8: modelroute.ledger.v1.HeartbeatRequest
-	(*InFlight)(nil),              // 9: modelroute.ledger.v1.InFlight
-	(*HeartbeatResponse)(nil),     // 10: modelroute.ledger.v1.HeartbeatResponse
-	(*RouteVersion)(nil),          // 11: modelroute.ledger.v1.RouteVersion
-	(*DrawRequest)(nil),           // 12: modelroute.ledger.v1.DrawRequest
-	(*Demand)(nil),                // 13: modelroute.ledger.v1.Demand
-	(*Charge)(nil),                // 14: modelroute.ledger.v1.Charge
-	(*DrawResponse)(nil),          // 15: modelroute.ledger.v1.DrawResponse
-	(*Answer)(nil),                // 16: modelroute.ledger.v1.Answer
-	(*Lease)(nil),                 // 17: modelroute.ledger.v1.Lease
-	(*Denial)(nil),                // 18: modelroute.ledger.v1.Denial
-	(*BudgetRef)(nil),             // 19: modelroute.ledger.v1.BudgetRef
-	(*Record)(nil),                // 20: modelroute.ledger.v1.Record
-	(*Settlement)(nil),            // 21: modelroute.ledger.v1.Settlement
-	(*AppendRequest)(nil),         // 22: modelroute.ledger.v1.AppendRequest
-	(*AppendResponse)(nil),        // 23: modelroute.ledger.v1.AppendResponse
-	(*Budget)(nil),                // 24: modelroute.ledger.v1.Budget
-	(*PutRouteRequest)(nil),       // 25: modelroute.ledger.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),      // 26: modelroute.ledger.v1.PutRouteResponse
-	(*ListUsageRequest)(nil),      // 27: modelroute.ledger.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),     // 28: modelroute.ledger.v1.ListUsageResponse
-	(*Spend)(nil),                 // 29: modelroute.ledger.v1.Spend
-	(*BudgetUsage)(nil),           // 30: modelroute.ledger.v1.BudgetUsage
-	(*ConsumerUsage)(nil),         // 31: modelroute.ledger.v1.ConsumerUsage
-	(*RouteUsage)(nil),            // 32: modelroute.ledger.v1.RouteUsage
-	(*ProxyStatus)(nil),           // 33: modelroute.ledger.v1.ProxyStatus
-	(*ReleaseProxyRequest)(nil),   // 34: modelroute.ledger.v1.ReleaseProxyRequest
-	(*ReleaseProxyResponse)(nil),  // 35: modelroute.ledger.v1.ReleaseProxyResponse
-	(*ListProxiesRequest)(nil),    // 36: modelroute.ledger.v1.ListProxiesRequest
-	(*ListProxiesResponse)(nil),   // 37: modelroute.ledger.v1.ListProxiesResponse
-	(*ProxyAccount)(nil),          // 38: modelroute.ledger.v1.ProxyAccount
-	(*Outstanding)(nil),           // 39: modelroute.ledger.v1.Outstanding
-	(*ProxyRelease)(nil),          // 40: modelroute.ledger.v1.ProxyRelease
-	(*BackupRequest)(nil),         // 41: modelroute.ledger.v1.BackupRequest
-	(*BackupResponse)(nil),        // 42: modelroute.ledger.v1.BackupResponse
-	(*VerifyRequest)(nil),         // 43: modelroute.ledger.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 44: modelroute.ledger.v1.VerifyResponse
-	(*Finding)(nil),               // 45: modelroute.ledger.v1.Finding
-	(*Restoration)(nil),           // 46: modelroute.ledger.v1.Restoration
-	(*durationpb.Duration)(nil),   // 47: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(Unit)(0),                     // 0: modelroute.ledger.v1.Unit
+	(Period)(0),                   // 1: modelroute.ledger.v1.Period
+	(Enforcement)(0),              // 2: modelroute.ledger.v1.Enforcement
+	(Denial_Reason)(0),            // 3: modelroute.ledger.v1.Denial.Reason
+	(Settlement_Certainty)(0),     // 4: modelroute.ledger.v1.Settlement.Certainty
+	(*RouteRef)(nil),              // 5: modelroute.ledger.v1.RouteRef
+	(*Session)(nil),               // 6: modelroute.ledger.v1.Session
+	(*OpenSessionRequest)(nil),    // 7: modelroute.ledger.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),   // 8: modelroute.ledger.v1.OpenSessionResponse
+	(*HeartbeatRequest)(nil),      // 9: modelroute.ledger.v1.HeartbeatRequest
+	(*InFlight)(nil),              // 10: modelroute.ledger.v1.InFlight
+	(*HeartbeatResponse)(nil),     // 11: modelroute.ledger.v1.HeartbeatResponse
+	(*RouteVersion)(nil),          // 12: modelroute.ledger.v1.RouteVersion
+	(*DrawRequest)(nil),           // 13: modelroute.ledger.v1.DrawRequest
+	(*Demand)(nil),                // 14: modelroute.ledger.v1.Demand
+	(*Charge)(nil),                // 15: modelroute.ledger.v1.Charge
+	(*DrawResponse)(nil),          // 16: modelroute.ledger.v1.DrawResponse
+	(*Answer)(nil),                // 17: modelroute.ledger.v1.Answer
+	(*Lease)(nil),                 // 18: modelroute.ledger.v1.Lease
+	(*Denial)(nil),                // 19: modelroute.ledger.v1.Denial
+	(*BudgetRef)(nil),             // 20: modelroute.ledger.v1.BudgetRef
+	(*Record)(nil),                // 21: modelroute.ledger.v1.Record
+	(*Settlement)(nil),            // 22: modelroute.ledger.v1.Settlement
+	(*AppendRequest)(nil),         // 23: modelroute.ledger.v1.AppendRequest
+	(*AppendResponse)(nil),        // 24: modelroute.ledger.v1.AppendResponse
+	(*Budget)(nil),                // 25: modelroute.ledger.v1.Budget
+	(*PutRouteRequest)(nil),       // 26: modelroute.ledger.v1.PutRouteRequest
+	(*PutRouteResponse)(nil),      // 27: modelroute.ledger.v1.PutRouteResponse
+	(*ListUsageRequest)(nil),      // 28: modelroute.ledger.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),     // 29: modelroute.ledger.v1.ListUsageResponse
+	(*Spend)(nil),                 // 30: modelroute.ledger.v1.Spend
+	(*BudgetUsage)(nil),           // 31: modelroute.ledger.v1.BudgetUsage
+	(*ConsumerUsage)(nil),         // 32: modelroute.ledger.v1.ConsumerUsage
+	(*RouteUsage)(nil),            // 33: modelroute.ledger.v1.RouteUsage
+	(*ProxyStatus)(nil),           // 34: modelroute.ledger.v1.ProxyStatus
+	(*ReleaseProxyRequest)(nil),   // 35: modelroute.ledger.v1.ReleaseProxyRequest
+	(*ReleaseProxyResponse)(nil),  // 36: modelroute.ledger.v1.ReleaseProxyResponse
+	(*ListProxiesRequest)(nil),    // 37: modelroute.ledger.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),   // 38: modelroute.ledger.v1.ListProxiesResponse
+	(*ProxyAccount)(nil),          // 39: modelroute.ledger.v1.ProxyAccount
+	(*Outstanding)(nil),           // 40: modelroute.ledger.v1.Outstanding
+	(*ProxyRelease)(nil),          // 41: modelroute.ledger.v1.ProxyRelease
+	(*BackupRequest)(nil),         // 42: modelroute.ledger.v1.BackupRequest
+	(*BackupResponse)(nil),        // 43: modelroute.ledger.v1.BackupResponse
+	(*VerifyRequest)(nil),         // 44: modelroute.ledger.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 45: modelroute.ledger.v1.VerifyResponse
+	(*Finding)(nil),               // 46: modelroute.ledger.v1.Finding
+	(*Restoration)(nil),           // 47: modelroute.ledger.v1.Restoration
+	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
-	4,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
-	5,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	47, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	48, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
-	5,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
-	9,  // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
-	4,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
-	11, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	48, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
-	4,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
-	5,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
-	13, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
-	4,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
-	14, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
-	16, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
-	18, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
-	17, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	47, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
-	19, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	2,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
-	19, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	47, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
-	21, // 22: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
-	14, // 23: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
-	4,  // 24: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	48, // 25: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
-	3,  // 26: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
-	14, // 27: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
-	5,  // 28: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
-	20, // 29: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
-	19, // 30: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
-	0,  // 31: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
-	1,  // 32: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
-	4,  // 33: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	24, // 34: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
-	32, // 35: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
-	24, // 36: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
-	29, // 37: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	48, // 38: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	48, // 39: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
-	29, // 40: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	30, // 41: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	4,  // 42: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
-	29, // 43: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	30, // 44: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	31, // 45: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
-	33, // 46: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	48, // 47: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	38, // 48: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
-	48, // 49: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
-	39, // 50: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
-	40, // 51: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
-	4,  // 52: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
-	19, // 53: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	48, // 54: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
-	45, // 55: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
-	45, // 56: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
-	46, // 57: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
-	48, // 58: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
-	48, // 59: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
-	6,  // 60: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	8,  // 61: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	12, // 62: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	22, // 63: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	25, // 64: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	27, // 65: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	34, // 66: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	36, // 67: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
-	41, // 68: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
-	43, // 69: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
-	7,  // 70: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	10, // 71: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	15, // 72: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	23, // 73: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	26, // 74: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	28, // 75: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	35, // 76: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	37, // 77: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
-	42, // 78: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
-	44, // 79: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
-	70, // [70:80] is the sub-list for method output_type
-	60, // [60:70] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	5,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
+	6,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
+	48, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	49, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	6,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
+	10, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
+	5,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
+	12, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
+	49, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	5,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
+	6,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
+	14, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
+	5,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
+	15, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
+	17, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
+	19, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
+	18, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
+	48, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	20, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	3,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
+	20, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	48, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	0,  // 22: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
+	22, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
+	15, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
+	5,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
+	49, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	4,  // 27: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
+	15, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
+	6,  // 29: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
+	21, // 30: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
+	20, // 31: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
+	1,  // 32: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
+	2,  // 33: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
+	5,  // 34: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	25, // 35: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
+	33, // 36: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
+	25, // 37: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
+	30, // 38: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	49, // 39: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	49, // 40: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	30, // 41: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	31, // 42: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	5,  // 43: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
+	30, // 44: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	31, // 45: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	32, // 46: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
+	34, // 47: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
+	49, // 48: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	39, // 49: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	49, // 50: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	40, // 51: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	41, // 52: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	5,  // 53: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	20, // 54: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	49, // 55: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	46, // 56: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	46, // 57: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	47, // 58: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	49, // 59: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	49, // 60: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	7,  // 61: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	9,  // 62: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	13, // 63: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	23, // 64: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	26, // 65: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	28, // 66: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	35, // 67: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	37, // 68: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	42, // 69: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	44, // 70: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	8,  // 71: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	11, // 72: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	16, // 73: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	24, // 74: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	27, // 75: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	29, // 76: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	36, // 77: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	38, // 78: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	43, // 79: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	45, // 80: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	71, // [71:81] is the sub-list for method output_type
+	61, // [61:71] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -3342,7 +3482,7 @@ func file_ledger_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
-			NumEnums:      4,
+			NumEnums:      5,
 			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   3,

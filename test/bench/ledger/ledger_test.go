@@ -46,10 +46,10 @@ func BenchmarkClient(b *testing.B) {
 
 func monthly(consumer string) *ledgerpb.Budget {
 	return &ledgerpb.Budget{
-		Ref:          &ledgerpb.BudgetRef{Consumer: consumer, Name: "monthly"},
-		LimitNanoUsd: store.MaxLimit,
-		Period:       ledgerpb.Period_PERIOD_MONTH,
-		Enforcement:  ledgerpb.Enforcement_ENFORCEMENT_DENY,
+		Ref:         &ledgerpb.BudgetRef{Consumer: consumer, Name: "monthly"},
+		Limit:       store.MaxLimit,
+		Period:      ledgerpb.Period_PERIOD_MONTH,
+		Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 	}
 }
 

@@ -88,7 +88,7 @@ func (p *remote) report(b *testing.B) error {
 			Route: p.routes[at], Consumer: "alice", OpenedAt: now, AmountNanoUsd: cost, Certainty: ledgerpb.Settlement_CERTAINTY_EXACT,
 		}
 		for _, lease := range p.leases[at] {
-			one.Charges = append(one.Charges, &ledgerpb.Charge{Lease: lease.GetId(), AmountNanoUsd: cost})
+			one.Charges = append(one.Charges, &ledgerpb.Charge{Lease: lease.GetId(), Amount: cost})
 		}
 		request.Records = append(request.Records, &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: one}})
 	}

@@ -132,7 +132,7 @@ func (s snapshot) add(consumer string, budgets []*ledgerpb.BudgetUsage) {
 	for _, one := range budgets {
 		spend := one.GetSpend()
 		s.windows[consumer] = window{
-			limit:     money.FromNano(one.GetBudget().GetLimitNanoUsd()),
+			limit:     money.FromNano(one.GetBudget().GetLimit()),
 			settled:   money.FromNano(spend.GetSettledNanoUsd()),
 			uncertain: money.FromNano(spend.GetUncertainNanoUsd()),
 			leased:    money.FromNano(spend.GetLeasedNanoUsd()),

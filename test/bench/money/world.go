@@ -238,7 +238,7 @@ func (w *world) putRoute(limits map[string]money.Amount) error {
 	}
 	for consumer, limit := range limits {
 		request.Budgets = append(request.Budgets, &ledgerpb.Budget{
-			Ref: &ledgerpb.BudgetRef{Consumer: consumer, Name: budgetName}, LimitNanoUsd: limit.Nano(),
+			Ref: &ledgerpb.BudgetRef{Consumer: consumer, Name: budgetName}, Limit: limit.Nano(),
 			Period: ledgerpb.Period_PERIOD_TOTAL, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
 		})
 	}

@@ -2,7 +2,7 @@
 //
 // Source: ledger.proto
 
-// The ledger's RPCs. Every amount is in nano-USD. RPCs and fields are only ever added, so that a program can talk to a ledger one version older or newer.
+// The ledger's RPCs. An amount is in nano-USD where its name says so, and otherwise in the unit of the budget that it is of. RPCs and fields are only ever added, so that a program can talk to a ledger one version older or newer.
 package ledgerpbconnect
 
 import (
