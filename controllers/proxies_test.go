@@ -149,7 +149,7 @@ func (p *proxy) spend(nano int64) {
 		})
 		return err
 	})
-	if err := hold.Settle(money.FromNano(nano), ledgerclient.Exact); err != nil {
+	if err := hold.Settle(ledgerclient.Cost{Amount: money.FromNano(nano), Certainty: ledgerclient.Exact}); err != nil {
 		p.w.t.Fatalf("settling: %v", err)
 	}
 	p.w.eventually("the ledger has the settlement", func() error {

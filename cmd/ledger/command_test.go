@@ -293,7 +293,7 @@ func TestADebtIsNoDiscrepancy(t *testing.T) {
 	dir := seed(t)
 	books, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "ledger.db"))
 	try(t, err)
-	_, err = books.ExecContext(t.Context(), `UPDATE accounts SET limit_nano = 5 WHERE name = 'monthly'`)
+	_, err = books.ExecContext(t.Context(), `UPDATE accounts SET ceiling = 5 WHERE name = 'monthly'`)
 	try(t, errors.Join(err, books.Close()))
 	wantCommand(t, exitOK, runWords(t.Context(), "verify", "--data-dir", dir),
 		"Debt: budget monthly of route ai/chat in the window from 2026-11-01T00:00:00Z: 0.749999995 USD over the limit of 0.000000005 USD",

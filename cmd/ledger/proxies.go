@@ -82,7 +82,7 @@ func showProxy(one *ledgerpb.ProxyAccount) proxyShown {
 		shown.LastHeard = &at
 	}
 	for _, out := range one.GetOut() {
-		amount := money.FromNano(out.GetAmount())
+		amount := money.FromNano(out.GetAmountNanoUsd())
 		shown.Out = shown.Out.Add(amount)
 		shown.Budgets = append(shown.Budgets, budgetShown{
 			Namespace: out.GetRoute().GetNamespace(), Route: out.GetRoute().GetName(),

@@ -3,6 +3,8 @@ package budget
 import (
 	"fmt"
 	"sort"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,6 +26,22 @@ const (
 	Total Period = "Total"
 )
 
+// Every is the period of a rate limit: so many seconds, counted from 1970 in UTC, whatever the calendar says.
+func Every(seconds int64) Period { return Period(strconv.FormatInt(seconds, 10) + "s") }
+
+// Seconds returns how long a period of seconds is; false for one of the calendar.
+func (p Period) Seconds() (seconds int64, is bool) {
+	digits, is := strings.CutSuffix(string(p), "s")
+	if !is {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(digits, 10, 64)
+	return seconds, err == nil && seconds > 0 && seconds <= maxSeconds
+}
+
+// maxSeconds is the longest period of seconds: a year, far from where a time overflows.
+const maxSeconds = 366 * 24 * 60 * 60
+
 // Window is the half-open span [Start, End) of a budget. Both are instants in UTC. The End of a Total window is zero.
 type Window struct {
 	Start, End time.Time
@@ -42,15 +60,20 @@ type Window struct {
 type Calendar struct {
 	period   Period
 	location *time.Location
+	// seconds is how long a window is that is not of the calendar; otherwise 0.
+	seconds int64
 }
 
 // NewCalendar makes the calendar of a period in a time zone, which is an IANA name such as "Europe/Berlin"; "" is UTC.
 // A zone that depends on the machine, such as "Local", is an error, because two machines would disagree on a window.
 func NewCalendar(period Period, timeZone string) (Calendar, error) {
+	seconds, ofSeconds := period.Seconds()
 	switch period {
 	case Hour, Day, Week, Month, Year, Total:
 	default:
-		return Calendar{}, fmt.Errorf("period %q is not known", period)
+		if !ofSeconds {
+			return Calendar{}, fmt.Errorf("period %q is not known", period)
+		}
 	}
 	// Every IANA name begins with a capital. What does not is some other file beside the time zone database: "localtime",
 	// "posixrules", or a copy of it that counts leap seconds, below "right/".
@@ -61,7 +84,7 @@ func NewCalendar(period Period, timeZone string) (Calendar, error) {
 	if err != nil {
 		return Calendar{}, fmt.Errorf("time zone %q: %w", timeZone, err)
 	}
-	return Calendar{period: period, location: location}, nil
+	return Calendar{period: period, location: location, seconds: seconds}, nil
 }
 
 // Location returns the time zone, for showing when a window ends.
@@ -75,6 +98,10 @@ func (c Calendar) WindowAt(t time.Time) Window {
 	case Hour:
 		return c.hourAt(t)
 	default: // The others begin at midnight.
+	}
+	if c.seconds > 0 {
+		start := t.Unix() - (t.Unix()%c.seconds+c.seconds)%c.seconds
+		return Window{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+c.seconds, 0).UTC()}
 	}
 	first := c.firstMidnight(c.clock(t))
 	window := Window{Start: c.whenReached(first)}

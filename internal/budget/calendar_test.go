@@ -204,6 +204,16 @@ func TestATotalWindowNeverEnds(t *testing.T) {
 	}
 }
 
+func TestAWindowOfSecondsIsCountedFrom1970(t *testing.T) {
+	calendar := newCalendar(t, budget.Every(90), "")
+	for at, start := range map[int64]int64{0: 0, 89: 0, 90: 90, 1_790_000_009: 1_789_999_920, -1: -90, -90: -90, -91: -180} {
+		want := budget.Window{Start: time.Unix(start, 0).UTC(), End: time.Unix(start+90, 0).UTC()}
+		if got := calendar.WindowAt(time.Unix(at, 999)); got != want {
+			t.Errorf("%d is in %v, want %v", at, got, want)
+		}
+	}
+}
+
 func TestCalendarsThatCannotBe(t *testing.T) {
 	for reason, test := range map[string]struct {
 		period budget.Period
@@ -212,6 +222,10 @@ func TestCalendarsThatCannotBe(t *testing.T) {
 		"no period":                             {"", "UTC"},
 		"a period of another case":              {"month", "UTC"},
 		"a period that is not offered":          {"Quarter", "UTC"},
+		"a period of no seconds":                {budget.Every(0), "UTC"},
+		"a period of less than no seconds":      {budget.Every(-60), "UTC"},
+		"a period of more than a year":          {budget.Every(400 * 24 * 3600), "UTC"},
+		"a period of seconds without a number":  {"s", "UTC"},
 		"a zone that does not exist":            {budget.Day, "Mars/Phobos"},
 		"a zone of another case":                {budget.Day, "europe/berlin"},
 		"an abbreviation that IANA has not":     {budget.Day, "CEST"},

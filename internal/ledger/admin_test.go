@@ -100,7 +100,7 @@ func TestProxiesAreListed(t *testing.T) {
 	got, err := w.manager.ListProxies(w.as(ledgertest.Key), &ledgerpb.ListProxiesRequest{})
 	want := &ledgerpb.ListProxiesResponse{Proxies: []*ledgerpb.ProxyAccount{{
 		ProxyId: session.GetProxyId(), Instance: "pod", LastHeard: timestamppb.New(noon),
-		Out: []*ledgerpb.Outstanding{{Route: chat, Budget: &ledgerpb.BudgetRef{Name: "monthly"}, Amount: 60}},
+		Out: []*ledgerpb.Outstanding{{Route: chat, Budget: &ledgerpb.BudgetRef{Name: "monthly"}, AmountNanoUsd: 60}},
 	}}}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" || err != nil {
 		t.Errorf("ListProxies: %v (-want +got):\n%s", err, diff)

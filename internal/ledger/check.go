@@ -94,6 +94,10 @@ func checkDraw(request *ledgerpb.DrawRequest) error {
 		c.name(prefix+"consumer", one.GetConsumer(), maxName)
 		c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
 		c.amount(prefix+"want_nano_usd", one.GetWantNanoUsd(), store.MaxAmount)
+		c.amount(prefix+"requests", one.GetRequests(), store.MaxAmount)
+		c.amount(prefix+"tokens", one.GetTokens(), store.MaxAmount)
+		c.amount(prefix+"want_requests", one.GetWantRequests(), store.MaxAmount)
+		c.amount(prefix+"want_tokens", one.GetWantTokens(), store.MaxAmount)
 		c.charges(prefix+"have", one.GetHave())
 	}
 	return c.err
@@ -140,6 +144,8 @@ func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
 	c.name(prefix+"consumer", one.GetConsumer(), maxName)
 	c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
 	c.amount(prefix+"replaces_nano_usd", one.GetReplacesNanoUsd(), store.MaxAmount)
+	c.amount(prefix+"requests", one.GetRequests(), store.MaxAmount)
+	c.amount(prefix+"tokens", one.GetTokens(), store.MaxAmount)
 	c.charges(prefix+"charges", one.GetCharges())
 	certainty := one.GetCertainty()
 	known := certainty == ledgerpb.Settlement_CERTAINTY_EXACT || certainty == ledgerpb.Settlement_CERTAINTY_UNCERTAIN
@@ -175,7 +181,7 @@ func checkPutRoute(request *ledgerpb.PutRouteRequest) error {
 		c.must(known, "%s.ref.consumer: %s is none of the consumers", field, consumer)
 		c.must(count < maxBudgetsEach, "%s: more than %d budgets of one owner", field, maxBudgetsEach)
 		budgetsOf[consumer] = count + 1
-		key := store.Budget{Consumer: consumer, Name: one.GetRef().GetName()}
+		key := store.Budget{Consumer: consumer, Name: one.GetRef().GetName(), Unit: units[one.GetRef().GetUnit()]}
 		c.must(!taken[key], "%s.ref.name: %s is there twice", field, key.Name)
 		taken[key] = true
 	}
@@ -187,9 +193,17 @@ func (c *checker) budget(field string, one *ledgerpb.Budget) {
 	c.amount(field+".limit", one.GetLimit(), store.MaxLimit)
 	_, known := enforcements[one.GetEnforcement()]
 	c.must(known, "%s.enforcement: must be deny or warn", field)
-	period, known := periods[one.GetPeriod()]
-	c.must(known, "%s.period: must be set", field)
-	if known {
+	unit, known := units[one.GetRef().GetUnit()]
+	c.must(known, "%s.ref.unit: %d is not known", field, one.GetRef().GetUnit())
+	denies := one.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY
+	c.must(unit == budget.USD || denies, "%s.enforcement: must be deny for %s", field, unit)
+	period := periodOf(one)
+	_, ofSeconds := period.Seconds()
+	isRate := one.GetPeriod() == ledgerpb.Period_PERIOD_SECONDS
+	c.must(period != "", "%s.period: must be set", field)
+	c.must(ofSeconds == isRate, "%s.period_seconds: is %d, must be positive and no more than a year", field, one.GetPeriodSeconds())
+	c.must(isRate == (unit != budget.USD), "%s.period: must be of seconds for requests and tokens, and of the calendar for money", field)
+	if c.err == nil {
 		_, err := budget.NewCalendar(period, one.GetTimeZone())
 		c.must(err == nil, "%s.time_zone: %v", field, err)
 	}

@@ -25,11 +25,17 @@ var (
 		ledgerpb.Period_PERIOD_YEAR:  budget.Year,
 		ledgerpb.Period_PERIOD_TOTAL: budget.Total,
 	}
+	units = map[ledgerpb.Unit]budget.Unit{
+		ledgerpb.Unit_UNIT_UNSPECIFIED: budget.USD,
+		ledgerpb.Unit_UNIT_REQUESTS:    budget.Requests,
+		ledgerpb.Unit_UNIT_TOKENS:      budget.Tokens,
+	}
 	enforcements = map[ledgerpb.Enforcement]budget.Enforcement{
 		ledgerpb.Enforcement_ENFORCEMENT_DENY: budget.Deny,
 		ledgerpb.Enforcement_ENFORCEMENT_WARN: budget.Warn,
 	}
 	periodNumbers      = inverse(periods)
+	unitNumbers        = inverse(units)
 	enforcementNumbers = inverse(enforcements)
 )
 
@@ -58,6 +64,8 @@ func drawOf(ctx context.Context, request *ledgerpb.DrawRequest) store.Draw {
 			Amount:   money.FromNano(one.GetAmountNanoUsd()),
 			Have:     make(map[int64]money.Amount, len(one.GetHave())),
 			Want:     money.FromNano(one.GetWantNanoUsd()),
+			Requests: one.GetRequests(), Tokens: one.GetTokens(),
+			WantRequests: one.GetWantRequests(), WantTokens: one.GetWantTokens(),
 		}
 		for _, have := range one.GetHave() {
 			demand.Have[have.GetLease()] = money.FromNano(have.GetAmount())
@@ -107,6 +115,8 @@ func settlement(one *ledgerpb.Settlement) *store.Settlement {
 		Amount:    money.FromNano(one.GetAmountNanoUsd()),
 		Uncertain: one.GetCertainty() == ledgerpb.Settlement_CERTAINTY_UNCERTAIN,
 		Replaces:  money.FromNano(one.GetReplacesNanoUsd()),
+		Requests:  one.GetRequests(),
+		Tokens:    one.GetTokens(),
 	}
 	if one.GetOpenedAt() != nil {
 		settlement.OpenedAt = one.GetOpenedAt().AsTime()
@@ -142,7 +152,7 @@ func leaseMessage(lease *store.Lease, now time.Time) *ledgerpb.Lease {
 	message := &ledgerpb.Lease{
 		Id:        lease.ID,
 		Granted:   lease.Granted.Nano(),
-		Budget:    &ledgerpb.BudgetRef{Consumer: lease.Consumer, Name: lease.Budget},
+		Budget:    budgetRef(lease.Consumer, lease.Budget, lease.Unit),
 		Limit:     lease.Limit.Nano(),
 		Remaining: lease.Remaining.Nano(),
 		Free:      lease.Free.Nano(),
@@ -160,7 +170,7 @@ func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
 	}
 	message := &ledgerpb.Denial{
 		Reason:    ledgerpb.Denial_REASON_HELD,
-		Budget:    &ledgerpb.BudgetRef{Consumer: denial.Consumer, Name: denial.Budget},
+		Budget:    budgetRef(denial.Consumer, denial.Budget, denial.Unit),
 		Limit:     denial.Limit.Nano(),
 		Remaining: denial.Remaining.Nano(),
 	}
@@ -173,6 +183,18 @@ func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
 	return message
 }
 
+func budgetRef(consumer, name string, unit budget.Unit) *ledgerpb.BudgetRef {
+	return &ledgerpb.BudgetRef{Consumer: consumer, Name: name, Unit: unitNumbers[unit]}
+}
+
+// periodOf returns a budget's period; empty if it is not known.
+func periodOf(one *ledgerpb.Budget) budget.Period {
+	if one.GetPeriod() == ledgerpb.Period_PERIOD_SECONDS {
+		return budget.Every(one.GetPeriodSeconds())
+	}
+	return periods[one.GetPeriod()]
+}
+
 func routeOf(request *ledgerpb.PutRouteRequest) store.Route {
 	key := routeKey(request.GetRoute())
 	route := store.Route{Namespace: key.Namespace, Name: key.Name, Server: request.GetServer(), Consumers: request.GetConsumers()}
@@ -181,7 +203,8 @@ func routeOf(request *ledgerpb.PutRouteRequest) store.Route {
 			Consumer:    one.GetRef().GetConsumer(),
 			Name:        one.GetRef().GetName(),
 			Limit:       money.FromNano(one.GetLimit()),
-			Period:      periods[one.GetPeriod()],
+			Unit:        units[one.GetRef().GetUnit()],
+			Period:      periodOf(one),
 			TimeZone:    one.GetTimeZone(),
 			Enforcement: enforcements[one.GetEnforcement()],
 		})
@@ -213,7 +236,7 @@ func budgetUsages(budgets []store.BudgetUsage) []*ledgerpb.BudgetUsage {
 	for _, one := range budgets {
 		message := &ledgerpb.BudgetUsage{
 			Budget: &ledgerpb.Budget{
-				Ref:         &ledgerpb.BudgetRef{Consumer: one.Budget.Consumer, Name: one.Budget.Name},
+				Ref:         budgetRef(one.Budget.Consumer, one.Budget.Name, one.Budget.Unit),
 				Limit:       one.Budget.Limit.Nano(),
 				Period:      periodNumbers[one.Budget.Period],
 				TimeZone:    one.Budget.TimeZone,
@@ -222,6 +245,9 @@ func budgetUsages(budgets []store.BudgetUsage) []*ledgerpb.BudgetUsage {
 			Spend:       spendMessage(one.Spend),
 			WindowStart: timestamppb.New(one.Window.Start),
 			Refusing:    one.Refusing,
+		}
+		if seconds, is := one.Budget.Period.Seconds(); is {
+			message.Budget.Period, message.Budget.PeriodSeconds = ledgerpb.Period_PERIOD_SECONDS, seconds
 		}
 		if !one.Window.End.IsZero() {
 			message.WindowEnd = timestamppb.New(one.Window.End)

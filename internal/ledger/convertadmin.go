@@ -16,9 +16,9 @@ func proxyAccountMessage(proxy *store.ProxyAccount) *ledgerpb.ProxyAccount {
 	}
 	for _, one := range proxy.Out {
 		message.Out = append(message.Out, &ledgerpb.Outstanding{
-			Route:  &ledgerpb.RouteRef{Namespace: one.Route.Namespace, Name: one.Route.Name},
-			Budget: &ledgerpb.BudgetRef{Consumer: one.Consumer, Name: one.Budget},
-			Amount: one.Amount.Nano(),
+			Route:         &ledgerpb.RouteRef{Namespace: one.Route.Namespace, Name: one.Route.Name},
+			Budget:        &ledgerpb.BudgetRef{Consumer: one.Consumer, Name: one.Budget},
+			AmountNanoUsd: one.Amount.Nano(),
 		})
 	}
 	if release := proxy.Release; release != nil {

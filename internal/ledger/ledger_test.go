@@ -423,6 +423,18 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		"budgets[0].ref.name":       put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Ref = nil }),
 		"budgets[0].ref.consumer":   put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Ref.Consumer = "bob" }),
 		"budgets[1].ref.name: b is": put(func(r *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { r.Budgets = append(r.Budgets, b) }),
+		"budgets[0].ref.unit":       put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) { b.Ref.Unit = 7 }),
+		"budgets[0].period: must be of seconds for requests": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) {
+			b.Ref.Unit = ledgerpb.Unit_UNIT_REQUESTS
+		}),
+		"budgets[0].period_seconds: is -1": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) {
+			b.Ref.Unit, b.Period, b.PeriodSeconds = ledgerpb.Unit_UNIT_TOKENS, ledgerpb.Period_PERIOD_SECONDS, -1
+		}),
+		"budgets[0].enforcement: must be deny for tokens": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) {
+			b.Ref.Unit, b.Period, b.PeriodSeconds = ledgerpb.Unit_UNIT_TOKENS, ledgerpb.Period_PERIOD_SECONDS, 60
+			b.Enforcement = ledgerpb.Enforcement_ENFORCEMENT_WARN
+		}),
+		"demands[0].tokens": draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.Tokens = -1 }),
 		"routes: must be between 1": func() error {
 			_, err := w.proxy.OpenSession(w.as(ledgertest.Key), &ledgerpb.OpenSessionRequest{ProxyId: "p"})
 			return err

@@ -28,6 +28,7 @@ const (
 	CodeBodyTooLarge      = "body_too_large"
 	CodeBudgetExhausted   = "budget_exhausted"
 	CodeBudgetHeld        = "budget_held"
+	CodeRateLimitExceeded = "rate_limit_exceeded"
 	CodeLedgerUnavailable = "ledger_unavailable"
 	CodeInternal          = "internal_error"
 )

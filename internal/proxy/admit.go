@@ -30,10 +30,22 @@ type admission struct {
 // worst is the most that the request can cost.
 func (a *admission) worst() money.Amount { return pricing.WorstCase(a.bound, a.prices) }
 
+// mostTokens is the most tokens that the request can have.
+func (a *admission) mostTokens() int64 { return pricing.MostTokens(a.bound) }
+
 // within lowers the completion limit until the request costs no more than the amount, though not below minCompletion. It reports whether
 // that changed anything.
 func (a *admission) within(amount money.Amount) bool {
-	limit := max(pricing.CompletionWithin(amount, a.bound, a.prices), min(minCompletion, a.bound.CompletionTokens))
+	return a.lower(pricing.CompletionWithin(amount, a.bound, a.prices))
+}
+
+// withinTokens is within for the tokens of a rate limit.
+func (a *admission) withinTokens(tokens int64) bool {
+	return a.lower(pricing.CompletionWithinTokens(tokens, a.bound))
+}
+
+func (a *admission) lower(limit int64) bool {
+	limit = max(limit, min(minCompletion, a.bound.CompletionTokens))
 	lowered := a.unlimited && limit < a.bound.CompletionTokens
 	if lowered {
 		a.bound.CompletionTokens = limit

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/openai"
 )
@@ -54,6 +55,7 @@ func (s *server) chat(w http.ResponseWriter, r *http.Request, current *table, re
 	if admitted.unlimited {
 		w.Header().Set(limitHeader, strconv.FormatInt(admitted.bound.CompletionTokens, 10))
 	}
+	held.tellRates(w.Header())
 	exchange := &exchange{server: s, admission: admitted, key: key, held: held, record: record, client: newClientWriter(w, s.now)}
 	exchange.run(r.Context())
 }
@@ -102,24 +104,36 @@ func (s *server) reserve(ctx context.Context, admitted *admission, record *recor
 }
 
 // hold holds the worst case of a request. One whose client named no limit gets its fair share of what is left, and if not even that is
-// there, what a budget still has.
+// there, what a budget or a rate limit still has.
 func (s *server) hold(ctx context.Context, admitted *admission, demand client.Demand) (*client.Hold, error) {
 	if admitted.unlimited {
 		share, err := s.ledger.Share(ctx, demand)
 		if err != nil {
 			return nil, err
 		}
-		admitted.within(share)
+		admitted.within(share.Amount)
+		admitted.withinTokens(share.Tokens)
 	}
 	for {
-		demand.Amount = admitted.worst()
+		demand.Amount, demand.Requests, demand.Tokens = admitted.worst(), 1, admitted.mostTokens()
 		hold, err := s.ledger.Reserve(ctx, demand)
 		denied, isDenied := errors.AsType[*client.DeniedError](err)
 		// What is left is less than the share was, since others have spent meanwhile. Each turn asks for less.
-		if !isDenied || denied.Reason != client.Exhausted || !admitted.within(denied.Remaining) {
+		if !isDenied || denied.Reason != client.Exhausted || !admitted.withinRemaining(denied) {
 			return hold, err
 		}
 	}
+}
+
+// withinRemaining lowers the completion limit to what is left where a request was denied.
+func (a *admission) withinRemaining(denied *client.DeniedError) bool {
+	switch denied.Unit {
+	case budget.USD:
+		return a.within(denied.Remaining)
+	case budget.Tokens:
+		return a.withinTokens(denied.Remaining.Nano())
+	}
+	return false
 }
 
 // denied says to a client why its request is not served.
@@ -134,6 +148,10 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 			s.metrics.denied(granted, "unavailable")
 		}
 		return openai.LedgerUnavailable()
+	}
+	if denied.Unit != budget.USD {
+		s.metrics.denied(granted, "rate_limited")
+		return rateLimited(denied, admitted)
 	}
 	denial := openai.Denial{
 		Budget:    denied.Budget,

@@ -158,7 +158,7 @@ func (x *exchange) settleBy(usage *pricing.Usage, err error) {
 		return
 	}
 	x.count(usage)
-	x.held.exactly(x.costOf(usage))
+	x.held.exactly(x.costOf(usage), usage.Tokens())
 }
 
 func (x *exchange) count(usage *pricing.Usage) {

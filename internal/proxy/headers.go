@@ -35,15 +35,20 @@ var relayedHeaders = []string{
 
 const rateLimitPrefix = "X-Ratelimit-"
 
-// relayHeaders copies the headers that the client gets.
+// relayHeaders copies the headers that the client gets. Where the client has rate limits of ours it is told of those, and not of the
+// upstream's.
 func relayHeaders(to, from http.Header) {
+	hasOwn := false
+	for name := range to {
+		hasOwn = hasOwn || strings.HasPrefix(name, rateLimitPrefix)
+	}
 	for _, name := range relayedHeaders {
 		if values, found := from[name]; found {
 			to[name] = values
 		}
 	}
 	for name, values := range from {
-		if strings.HasPrefix(name, rateLimitPrefix) {
+		if !hasOwn && strings.HasPrefix(name, rateLimitPrefix) {
 			to[name] = values
 		}
 	}

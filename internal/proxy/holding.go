@@ -18,19 +18,21 @@ type holding struct {
 	settled bool
 }
 
-// exactly books what the attempt cost.
-func (h *holding) exactly(cost money.Amount) { h.settle(cost, client.Exact) }
+// exactly books what the attempt cost, and how many tokens it had.
+func (h *holding) exactly(cost money.Amount, tokens int64) {
+	h.settle(client.Cost{Amount: cost, Certainty: client.Exact, Tokens: tokens})
+}
 
 // release gives the hold back: the attempt cost nothing.
-func (h *holding) release() { h.settle(money.Amount{}, client.Exact) }
+func (h *holding) release() { h.settle(client.Cost{Certainty: client.Exact}) }
 
 // uncertainly books the hold for an attempt that was sent and whose cost is not known, or what is known of its cost if that is more.
 func (h *holding) uncertainly(known money.Amount) {
-	amount := h.hold.Amount()
-	if known.Cmp(amount) > 0 {
-		amount = known
+	cost := h.hold.Worst()
+	if known.Cmp(cost.Amount) > 0 {
+		cost.Amount = known
 	}
-	h.settle(amount, client.Uncertain)
+	h.settle(cost)
 }
 
 // abandon settles what nothing else has settled, which takes a panic.
@@ -44,14 +46,14 @@ func (h *holding) abandon() {
 	}
 }
 
-func (h *holding) settle(amount money.Amount, certainty client.Certainty) {
+func (h *holding) settle(cost client.Cost) {
 	if h.settled {
 		return
 	}
 	h.settled = true
-	h.record.cost, h.record.certainty = amount, certainty
-	h.server.metrics.settled(h.record.grant, amount, certainty)
-	if err := h.hold.Settle(amount, certainty); err != nil {
+	h.record.cost, h.record.certainty = cost.Amount, cost.Certainty
+	h.server.metrics.settled(h.record.grant, cost.Amount, cost.Certainty)
+	if err := h.hold.Settle(cost); err != nil {
 		h.server.logger.LogAttrs(h.server.lifetime, slog.LevelError, "A settlement is not in the journal yet", slog.Any("error", err))
 	}
 }

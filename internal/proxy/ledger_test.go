@@ -77,6 +77,9 @@ func (l *ledger) spends(t *testing.T) map[string]spend {
 	usage := l.running.Usage(routeNamespace, routeName)
 	all := map[string]spend{"route": spendOf(usage.GetSpend())}
 	for _, budget := range usage.GetBudgets() {
+		if budget.GetBudget().GetRef().GetUnit() != ledgerpb.Unit_UNIT_UNSPECIFIED {
+			continue // It is no money.
+		}
 		all["budget "+budget.GetBudget().GetRef().GetName()+" of the route"] = spendOf(budget.GetSpend())
 	}
 	for _, consumer := range usage.GetConsumers() {

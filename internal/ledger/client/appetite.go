@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -12,8 +13,8 @@ const ahead = 4
 // appetite is how much a spender spends: what it was held for in this period and in the one before.
 type appetite struct {
 	began          time.Time
-	current, prior money.Amount
-	last           money.Amount
+	current, prior budget.Amounts
+	last           budget.Amounts
 	lastAt         time.Time
 }
 
@@ -21,11 +22,11 @@ type appetite struct {
 // is lost strands little.
 const appetitePeriod = 2 * time.Second
 
-// ate notes that an amount was held.
-func (a *appetite) ate(now time.Time, amount money.Amount) {
+// ate notes what was held.
+func (a *appetite) ate(now time.Time, amounts budget.Amounts) {
 	a.turn(now)
-	a.current = a.current.Add(amount)
-	a.last, a.lastAt = amount, now
+	a.current = a.current.Add(amounts)
+	a.last, a.lastAt = amounts, now
 }
 
 // greet notes that the spender is there, though it has held nothing yet.
@@ -39,25 +40,32 @@ func (a *appetite) greet(now time.Time) {
 func (a *appetite) turn(now time.Time) {
 	switch passed := now.Sub(a.began); {
 	case passed >= 2*appetitePeriod:
-		a.began, a.current, a.prior = now, money.Amount{}, money.Amount{}
+		a.began, a.current, a.prior = now, budget.Amounts{}, budget.Amounts{}
 	case passed >= appetitePeriod:
-		a.began, a.current, a.prior = a.began.Add(appetitePeriod), money.Amount{}, a.current
+		a.began, a.current, a.prior = a.began.Add(appetitePeriod), budget.Amounts{}, a.current
 	}
 }
 
 // wants is what the spender is likely to need within a period; after a while without requests, nothing.
-func (a *appetite) wants(now time.Time) money.Amount {
+func (a *appetite) wants(now time.Time) budget.Amounts {
 	if a.idleSince(now) > idleTime {
-		return money.Amount{}
+		return budget.Amounts{}
 	}
 	a.turn(now)
-	most := money.FromNano(ahead * min(a.last.Nano(), maxAmount.Nano()/ahead))
-	for _, one := range [2]money.Amount{a.current, a.prior} {
-		if one.Cmp(most) > 0 {
-			most = one
-		}
+	wanted := severalTimes(a.last)
+	for unit := range wanted {
+		most := max(wanted[unit].Nano(), a.current[unit].Nano(), a.prior[unit].Nano())
+		wanted[unit] = money.FromNano(min(most, maxAmount.Nano()))
 	}
-	return least(most, maxAmount)
+	return wanted
+}
+
+// severalTimes is what so many requests like one need as are drawn for at the least.
+func severalTimes(one budget.Amounts) budget.Amounts {
+	for unit, amount := range one {
+		one[unit] = money.FromNano(ahead * min(amount.Nano(), maxAmount.Nano()/ahead))
+	}
+	return one
 }
 
 func (a *appetite) idleSince(now time.Time) time.Duration { return now.Sub(a.lastAt) }

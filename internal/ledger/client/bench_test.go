@@ -48,7 +48,7 @@ func holdAndSettle(b *testing.B, c *client.Client, nano int64) {
 		b.Error(err)
 		return
 	}
-	if err := hold.Settle(money.FromNano(nano), client.Exact); err != nil {
+	if err := hold.Settle(client.Cost{Amount: money.FromNano(nano), Certainty: client.Exact}); err != nil {
 		b.Error(err)
 	}
 }
@@ -94,7 +94,7 @@ func BenchmarkReserve(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StopTimer()
-		if err := hold.Settle(money.FromNano(1000), client.Exact); err != nil {
+		if err := hold.Settle(client.Cost{Amount: money.FromNano(1000), Certainty: client.Exact}); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

@@ -19,6 +19,7 @@ import (
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
@@ -144,6 +145,13 @@ type Demand struct {
 	Consumer  string
 	// Amount is the most that the attempt can cost, in nano-USD.
 	Amount money.Amount
+	// Requests and Tokens are what it takes of rate limits at the most. A request is one, however many attempts it takes.
+	Requests, Tokens int64
+}
+
+// need is what the attempt needs of accounts, by their unit.
+func (d Demand) need() budget.Amounts {
+	return budget.Amounts{budget.USD: d.Amount, budget.Requests: money.FromNano(d.Requests), budget.Tokens: money.FromNano(d.Tokens)}
 }
 
 func (d Demand) key() spenderKey {
@@ -170,13 +178,14 @@ const (
 	Held Reason = "Held"
 )
 
-// DeniedError says which budget refused a demand and what is left of it.
+// DeniedError says which budget or rate limit refused a demand and what is left of it. Amounts are in its unit.
 type DeniedError struct {
 	Reason Reason
 	// Consumer is empty if it is a budget of the route.
 	Consumer string
 	// Budget is the budget's name.
 	Budget string
+	Unit   budget.Unit
 	Limit  money.Amount
 	// Remaining is the limit less what is spent, not less what is held; it may be negative.
 	Remaining money.Amount
@@ -189,5 +198,10 @@ func (e *DeniedError) Error() string {
 	if e.Consumer != "" {
 		owner = "consumer " + e.Consumer
 	}
-	return fmt.Sprintf("budget %s of %s: %s, limit %s USD, remaining %s USD", e.Budget, owner, e.Reason, e.Limit, e.Remaining)
+	kind := "budget"
+	if e.Unit != budget.USD {
+		kind = "rate limit"
+	}
+	return fmt.Sprintf("%s %s of %s: %s, limit %s, remaining %s", kind, e.Budget, owner, e.Reason, e.Unit.Format(e.Limit),
+		e.Unit.Format(e.Remaining))
 }

@@ -97,7 +97,7 @@ func TestHeldMoneyIsWaitedFor(t *testing.T) {
 			}
 			return "nobody asks for the money that is held"
 		})
-		if err := other.Settle(money.FromNano(10), client.Exact); err != nil {
+		if err := other.Settle(client.Cost{Amount: money.FromNano(10), Certainty: client.Exact}); err != nil {
 			t.Errorf("Settle: %v", err)
 		}
 	})
@@ -162,7 +162,7 @@ func TestManyAtATimeAreBookedToTheNanoDollar(t *testing.T) {
 					return
 				}
 				cost := (caller*31 + n*17) % 101
-				if err := hold.Settle(money.FromNano(cost), client.Exact); err != nil {
+				if err := hold.Settle(client.Cost{Amount: money.FromNano(cost), Certainty: client.Exact}); err != nil {
 					t.Errorf("Settle: %v", err)
 					return
 				}

@@ -82,13 +82,13 @@ func spendUntilKilled(ctx context.Context, c *client.Client) error {
 					tell("error 0", err)
 					return
 				}
-				tell("held", hold.Amount().Nano())
-				cost := rand.Int64N(hold.Amount().Nano() + 1)
-				if err := hold.Settle(money.FromNano(cost), client.Exact); err != nil {
+				tell("held", hold.Worst().Amount.Nano())
+				cost := rand.Int64N(hold.Worst().Amount.Nano() + 1)
+				if err := hold.Settle(client.Cost{Amount: money.FromNano(cost), Certainty: client.Exact}); err != nil {
 					tell("error 0", err)
 					return
 				}
-				tell("settled", cost, hold.Amount().Nano()-cost)
+				tell("settled", cost, hold.Worst().Amount.Nano()-cost)
 			}
 		})
 	}
@@ -288,7 +288,7 @@ func spendBelowALimit(ctx context.Context, c *client.Client) error {
 		open = append(open, hold)
 	}
 	for _, hold := range open {
-		if err := hold.Settle(money.FromNano(7), client.Exact); err == nil {
+		if err := hold.Settle(client.Cost{Amount: money.FromNano(7), Certainty: client.Exact}); err == nil {
 			return errors.New("a settlement that the disk did not take passes for written")
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -120,16 +121,16 @@ func (c *Client) newDraw(current *session) *draw {
 	}
 	for _, r := range c.longestUnasked() {
 		r.asked++
-		r.claimed = c.purse.claim(d.asked, r.demand.key(), r.demand.Amount)
+		r.claimed = c.purse.claim(d.asked, r.demand.key(), r.demand.need())
 		d.lacking = append(d.lacking, r)
-		if !add(c.demand(d.asked, r.demand.key(), r.demand.Amount, r.claimed)) {
+		if !add(c.demand(d.asked, r.demand.key(), r.demand.need(), r.claimed)) {
 			return d
 		}
 	}
 	for key := range c.ahead {
 		delete(c.ahead, key)
 		d.ahead = append(d.ahead, key)
-		if !add(c.demand(d.asked, key, money.Amount{}, nil)) {
+		if !add(c.demand(d.asked, key, budget.Amounts{}, nil)) {
 			return d
 		}
 	}
@@ -146,12 +147,17 @@ func (c *Client) longestUnasked() []*request {
 	return sorted
 }
 
-func (c *Client) demand(now time.Time, key spenderKey, amount money.Amount, claimed []charge) *ledgerpb.Demand {
+func (c *Client) demand(now time.Time, key spenderKey, need budget.Amounts, claimed []charge) *ledgerpb.Demand {
+	wanted := c.purse.wants(now, key, need)
 	message := &ledgerpb.Demand{
 		Route:         &ledgerpb.RouteRef{Namespace: key.route.Namespace, Name: key.route.Name},
 		Consumer:      key.consumer,
-		AmountNanoUsd: amount.Nano(),
-		WantNanoUsd:   c.purse.wants(now, key, amount).Nano(),
+		AmountNanoUsd: need[budget.USD].Nano(),
+		Requests:      need[budget.Requests].Nano(),
+		Tokens:        need[budget.Tokens].Nano(),
+		WantNanoUsd:   wanted[budget.USD].Nano(),
+		WantRequests:  wanted[budget.Requests].Nano(),
+		WantTokens:    wanted[budget.Tokens].Nano(),
 	}
 	for _, one := range claimed {
 		message.Have = append(message.Have, &ledgerpb.Charge{Lease: one.slice.lease, Amount: one.amount.Nano()})
@@ -244,7 +250,7 @@ func (r *request) note(now time.Time, answer *ledgerpb.Answer) {
 func leasesOf(asked time.Time, answer *ledgerpb.Answer) []granted {
 	leases := make([]granted, 0, len(answer.GetLeases()))
 	for _, one := range answer.GetLeases() {
-		lease := granted{lease: one.GetId(), amount: money.FromNano(one.GetGranted()), told: account{
+		lease := granted{lease: one.GetId(), unit: unitOf(one.GetBudget()), amount: money.FromNano(one.GetGranted()), told: account{
 			limit:     money.FromNano(one.GetLimit()),
 			remaining: money.FromNano(one.GetRemaining()),
 			free:      money.FromNano(one.GetFree()),
@@ -256,6 +262,17 @@ func leasesOf(asked time.Time, answer *ledgerpb.Answer) []granted {
 		leases = append(leases, lease)
 	}
 	return leases
+}
+
+// unitOf is what an account counts.
+func unitOf(ref *ledgerpb.BudgetRef) budget.Unit {
+	switch ref.GetUnit() {
+	case ledgerpb.Unit_UNIT_REQUESTS:
+		return budget.Requests
+	case ledgerpb.Unit_UNIT_TOKENS:
+		return budget.Tokens
+	}
+	return budget.USD
 }
 
 func deniedError(denial *ledgerpb.Denial) *DeniedError {
@@ -270,6 +287,7 @@ func deniedError(denial *ledgerpb.Denial) *DeniedError {
 		Reason:    reason,
 		Consumer:  denial.GetBudget().GetConsumer(),
 		Budget:    denial.GetBudget().GetName(),
+		Unit:      unitOf(denial.GetBudget()),
 		Limit:     money.FromNano(denial.GetLimit()),
 		Remaining: money.FromNano(denial.GetRemaining()),
 		ResetsIn:  denial.GetResetsIn().AsDuration(),

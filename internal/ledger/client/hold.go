@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/money"
@@ -28,8 +29,10 @@ type Hold struct {
 	doubtful money.Amount
 }
 
-// Amount is what is held, in nano-USD.
-func (h *Hold) Amount() money.Amount { return h.demand.Amount }
+// Worst is what is booked if nothing else becomes known of the attempt: all that is held, as uncertain.
+func (h *Hold) Worst() Cost {
+	return Cost{Amount: h.demand.Amount, Certainty: Uncertain, Tokens: h.demand.Tokens}
+}
 
 // booking is what is booked for a hold. Its messages are made at once, since there is one for every attempt.
 type booking struct {
@@ -62,15 +65,24 @@ func (h *Hold) newBooking() *booking {
 	}
 	b.kind.Settlement = &b.settlement
 	b.record.Kind = &b.kind
-	b.cost(h.demand.Amount, h.demand.Amount, ledgerpb.Settlement_CERTAINTY_UNCERTAIN)
+	h.cost(b, h.Worst())
 	return b
 }
 
-// cost sets what the attempt cost of what was held.
-func (b *booking) cost(amount, held money.Amount, certainty ledgerpb.Settlement_Certainty) {
-	b.settlement.AmountNanoUsd, b.settlement.Certainty = amount.Nano(), certainty
-	for _, one := range b.settlement.GetCharges() {
-		one.Amount = least(amount, held).Nano()
+// cost sets what the attempt cost, and with it what is taken of each slice: no more than was held there.
+func (h *Hold) cost(b *booking, cost Cost) {
+	b.settlement.AmountNanoUsd, b.settlement.Certainty = cost.Amount.Nano(), certaintyProto(cost.Certainty)
+	b.settlement.Requests, b.settlement.Tokens = h.demand.Requests, cost.Tokens
+	taken := h.demand.need().Least(h.spent(cost))
+	for i, one := range b.settlement.GetCharges() {
+		one.Amount = taken[h.slices[i].unit].Nano()
+	}
+}
+
+// spent is what an attempt of that cost spends of accounts, by their unit.
+func (h *Hold) spent(cost Cost) budget.Amounts {
+	return budget.Amounts{
+		budget.USD: cost.Amount, budget.Requests: money.FromNano(h.demand.Requests), budget.Tokens: money.FromNano(cost.Tokens),
 	}
 }
 
@@ -86,29 +98,46 @@ func (h *Hold) Sent(generation string) {
 	}
 }
 
-// Settle books what the attempt cost and gives the rest of the hold back. The amount may exceed the hold. It counts once: only the first
+// Cost is what an attempt cost.
+type Cost struct {
+	// Amount is in nano-USD.
+	Amount    money.Amount
+	Certainty Certainty
+	// Tokens are those of prompt and completion, which count against rate limits.
+	Tokens int64
+}
+
+// Settle books what the attempt cost and gives the rest of the hold back. The cost may exceed the hold. It counts once: only the first
 // call does anything. It returns when the cost is in the journal, from where it reaches the ledger whatever happens to this process. An
 // error means that the disk does not take it now; it is written as soon as the disk does.
-func (h *Hold) Settle(amount money.Amount, certainty Certainty) error {
+func (h *Hold) Settle(cost Cost) error {
 	c := h.client
-	if amount.IsNegative() || amount.Cmp(maxAmount) > 0 {
-		c.logger.Error("a settlement is out of range and is cut to it", slog.String("amount", amount.String()))
-		amount = money.FromNano(min(max(amount.Nano(), 0), maxAmount.Nano()))
+	if within := cost.within(); within != cost {
+		c.logger.Error("a settlement is out of range and is cut to it", slog.String("amount", cost.Amount.String()),
+			slog.Int64("tokens", cost.Tokens))
+		cost = within
 	}
 	if !c.beginSettling(h) {
 		return nil
 	}
-	if certainty != Exact {
-		c.setDoubtful(h, amount)
+	if cost.Certainty != Exact {
+		c.setDoubtful(h, cost.Amount)
 	}
-	h.booking.cost(amount, h.demand.Amount, certaintyProto(certainty))
+	h.cost(h.booking, cost)
 	err := c.book.add(h.id, h.at, &h.booking.record)
-	c.endHold(h, amount)
+	c.endHold(h, h.spent(cost))
 	wake(c.owe)
 	if err != nil {
-		return fmt.Errorf("settling %s USD goes on in the background: %w", amount, err)
+		return fmt.Errorf("settling %s USD goes on in the background: %w", cost.Amount, err)
 	}
 	return nil
+}
+
+// within cuts a cost to what the ledger takes.
+func (c Cost) within() Cost {
+	c.Amount = money.FromNano(min(max(c.Amount.Nano(), 0), maxAmount.Nano()))
+	c.Tokens = min(max(c.Tokens, 0), maxAmount.Nano())
+	return c
 }
 
 // Correct books what an attempt really cost whose settlement was uncertain, in place of what was booked. Only the first call does
@@ -164,9 +193,9 @@ func (c *Client) beginSettling(h *Hold) bool {
 }
 
 // endHold gives back what was held and not spent, here or to the ledger.
-func (c *Client) endHold(h *Hold, spent money.Amount) {
+func (c *Client) endHold(h *Hold, spent budget.Amounts) {
 	c.mu.Lock()
-	returned := c.purse.end(c.options.Now(), h.demand.key(), h.slices, h.demand.Amount, spent)
+	returned := c.purse.end(c.options.Now(), h.demand.key(), h.slices, h.demand.need(), spent)
 	delete(c.holds, h.id)
 	waiting, renew := len(c.waiting) > 0, c.renew
 	c.mu.Unlock()
@@ -211,7 +240,7 @@ func (c *Client) open(demand Demand, from []*slice) (*Hold, error) {
 	_, err := c.journal.Append(journal.Entry{Kind: kindHold, Payload: *buffer})
 	payloads.Put(buffer)
 	if err != nil {
-		c.endHold(h, money.Amount{})
+		c.endHold(h, budget.Amounts{})
 		return nil, fmt.Errorf("%w: writing to the journal: %w", ErrUnavailable, err)
 	}
 	return h, nil

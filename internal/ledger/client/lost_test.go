@@ -121,7 +121,7 @@ func TestALossyWireLosesNothing(t *testing.T) {
 						continue
 					}
 					cost := rand.Int64N(101)
-					if err := hold.Settle(money.FromNano(cost), client.Exact); err != nil {
+					if err := hold.Settle(client.Cost{Amount: money.FromNano(cost), Certainty: client.Exact}); err != nil {
 						t.Errorf("Settle: %v", err)
 					}
 					spent.Add(cost)
@@ -278,7 +278,7 @@ func TestRequestsThatComeAndGoLoseNothing(t *testing.T) {
 			for range 25 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.Int64N(int64(3*time.Millisecond))))
 				if hold, err := c.Reserve(ctx, demand(700)); err == nil {
-					if err := hold.Settle(money.Amount{}, client.Exact); err != nil {
+					if err := hold.Settle(client.Cost{Amount: money.Amount{}, Certainty: client.Exact}); err != nil {
 						t.Errorf("Settle: %v", err)
 					}
 				}

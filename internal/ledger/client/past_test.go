@@ -20,7 +20,7 @@ func left(t *testing.T, l *ledgertest.Ledger, journals journal.Options) (id stri
 	first, second := reserve(t, c.Client, 100), reserve(t, c.Client, 200)
 	w.breaks(func(string) (bool, bool) { return true, true })
 	settle(t, first, 40, client.Exact)
-	if second.Amount().Nano() != 200 {
+	if second.Worst().Amount.Nano() != 200 {
 		t.Fatal("the hold is not what was asked for")
 	}
 	c.stop()

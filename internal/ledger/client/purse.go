@@ -3,6 +3,7 @@ package client
 import (
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -46,40 +47,41 @@ func newPurse() *purse {
 	}
 }
 
-// take takes the amount from every slice of a spender, or from none. It reports false if a slice has too little, or if it is not known
-// yet which slices there have to be.
-func (p *purse) take(now time.Time, key spenderKey, amount money.Amount) ([]*slice, bool) {
+// take takes what is needed from every slice of a spender, or nothing from any. It reports false if a slice has too little, or if it is not
+// known yet which slices there have to be.
+func (p *purse) take(now time.Time, key spenderKey, need budget.Amounts) ([]*slice, bool) {
 	payer := p.spenders[key]
 	if payer == nil {
 		return nil, false
 	}
 	for _, s := range payer.slices {
-		if !s.usable(now) || s.free.Cmp(amount) < 0 {
+		if !s.usable(now) || s.free.Cmp(need[s.unit]) < 0 {
 			return nil, false
 		}
 	}
 	for _, s := range payer.slices {
-		s.free = s.free.Sub(amount)
+		s.free = s.free.Sub(need[s.unit])
 		s.held++
 		s.lastUsed = now
 	}
-	payer.inFlight = payer.inFlight.Add(amount)
-	payer.appetite.ate(now, amount)
+	payer.inFlight = payer.inFlight.Add(need[budget.USD])
+	payer.appetite.ate(now, need)
 	return payer.slices, true
 }
 
 // end ends a hold: what was held and not spent goes back to the slices. It returns what must go back to the ledger: what is in slices that
 // are not spent from any more, and so much as was spent beyond the hold, since that is booked against money that was not leased.
-func (p *purse) end(now time.Time, key spenderKey, from []*slice, held, spent money.Amount) []charge {
+func (p *purse) end(now time.Time, key spenderKey, from []*slice, held, spent budget.Amounts) []charge {
 	if payer := p.spenders[key]; payer != nil {
-		payer.inFlight = payer.inFlight.Sub(held)
+		payer.inFlight = payer.inFlight.Sub(held[budget.USD])
 	}
-	rest, debt := held.Sub(least(held, spent)), spent.Sub(least(held, spent))
+	covered := held.Least(spent)
+	rests, debts := held.Sub(covered), spent.Sub(covered)
 	var returned []charge
 	for _, s := range from {
 		s.held--
-		s.free = s.free.Add(rest)
-		if !debt.IsZero() {
+		s.free = s.free.Add(rests[s.unit])
+		if debt := debts[s.unit]; !debt.IsZero() {
 			returned = append(returned, s.returnBut(s.free.Sub(least(s.free, debt)))...)
 		}
 		returned = append(returned, p.putAway(now, s)...)
@@ -101,14 +103,14 @@ func (p *purse) putAway(now time.Time, s *slice) []charge {
 }
 
 // claim puts aside what a spender's slices have for a demand that they cannot cover, until the ledger has answered.
-func (p *purse) claim(now time.Time, key spenderKey, amount money.Amount) []charge {
+func (p *purse) claim(now time.Time, key spenderKey, need budget.Amounts) []charge {
 	payer := p.spenders[key]
 	if payer == nil {
 		return nil
 	}
 	var claimed []charge
 	for _, s := range payer.slices {
-		if part := least(s.free, amount); s.usable(now) && !part.IsZero() {
+		if part := least(s.free, need[s.unit]); s.usable(now) && !part.IsZero() {
 			s.free = s.free.Sub(part)
 			s.held++
 			claimed = append(claimed, charge{slice: s, amount: part})

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -25,7 +26,16 @@ type purseModel struct {
 type purseHold struct {
 	key    spenderKey
 	slices []*slice
-	amount int64
+	amount budget.Amounts
+}
+
+// amountsOf are so many nano-USD, one request and so many tokens.
+func amountsOf(nano, tokens int64) budget.Amounts {
+	return budget.Amounts{budget.USD: money.FromNano(nano), budget.Requests: money.FromNano(1), budget.Tokens: money.FromNano(tokens)}
+}
+
+func drawAmounts(t *rapid.T, most int64) budget.Amounts {
+	return amountsOf(rapid.Int64Range(0, most).Draw(t, "amount"), rapid.Int64Range(0, most).Draw(t, "tokens"))
 }
 
 var (
@@ -37,8 +47,8 @@ func drawSpender(t *rapid.T) spenderKey {
 	return spenderKey{route: rapid.SampledFrom(purseRoutes).Draw(t, "route"), consumer: rapid.SampledFrom(consumers).Draw(t, "consumer")}
 }
 
-// leasesOf names the leases of a spender: one that the whole route shares, and its own, in the window and for the version of now. Those of
-// the route have an end.
+// leasesOf names the leases of a spender, in the window and for the version of now: one that the whole route shares, its own, and one of
+// the tokens that the whole route shares.
 func (m *purseModel) leasesOf(key spenderKey) []int64 {
 	base := 1000 * (m.window + 1)
 	if key.route == purseRoutes[1] {
@@ -48,7 +58,16 @@ func (m *purseModel) leasesOf(key spenderKey) []int64 {
 	if key.consumer == "bob" {
 		own += 10
 	}
-	return []int64{base, own}
+	return []int64{base, own, base + tokenLease}
+}
+
+const tokenLease = 50
+
+func unitOfLease(lease int64) budget.Unit {
+	if lease%100 == tokenLease {
+		return budget.Tokens
+	}
+	return budget.USD
 }
 
 const windowLength = time.Hour
@@ -71,7 +90,7 @@ func (m *purseModel) grant(t *rapid.T) {
 	answer := []granted{}
 	for _, lease := range m.leasesOf(key) {
 		m.granted[lease] += rapid.Int64Range(0, 1000).Draw(t, "more")
-		answer = append(answer, granted{lease: lease, amount: money.FromNano(m.granted[lease]), ends: m.ends()})
+		answer = append(answer, granted{lease: lease, unit: unitOfLease(lease), amount: money.FromNano(m.granted[lease]), ends: m.ends()})
 	}
 	if lost {
 		return
@@ -90,14 +109,14 @@ func (m *purseModel) repeat(t *rapid.T) {
 	answer := []granted{}
 	for _, lease := range m.leasesOf(key) {
 		old := rapid.Int64Range(0, m.heard[lease]).Draw(t, "old")
-		answer = append(answer, granted{lease: lease, amount: money.FromNano(old), ends: m.ends()})
+		answer = append(answer, granted{lease: lease, unit: unitOfLease(lease), amount: money.FromNano(old), ends: m.ends()})
 	}
 	m.purse.learn(m.now, key, m.versions[key.route], answer)
 }
 
 func (m *purseModel) take(t *rapid.T) {
-	key, amount := drawSpender(t), rapid.Int64Range(0, 600).Draw(t, "amount")
-	if taken, enough := m.purse.take(m.now, key, money.FromNano(amount)); enough {
+	key, amount := drawSpender(t), drawAmounts(t, 600)
+	if taken, enough := m.purse.take(m.now, key, amount); enough {
 		m.holds = append(m.holds, purseHold{key: key, slices: taken, amount: amount})
 	}
 }
@@ -109,15 +128,15 @@ func (m *purseModel) settle(t *rapid.T) {
 	at := rapid.IntRange(0, len(m.holds)-1).Draw(t, "hold")
 	hold := m.holds[at]
 	m.holds = append(m.holds[:at], m.holds[at+1:]...)
-	spent := rapid.Int64Range(0, hold.amount+200).Draw(t, "spent")
-	m.takeBack(m.purse.end(m.now, hold.key, hold.slices, money.FromNano(hold.amount), money.FromNano(spent)))
+	spent := drawAmounts(t, 800)
+	m.takeBack(m.purse.end(m.now, hold.key, hold.slices, hold.amount, spent))
 	for _, s := range hold.slices {
-		m.back[s.lease] += min(spent, hold.amount)
+		m.back[s.lease] += min(spent[s.unit].Nano(), hold.amount[s.unit].Nano())
 	}
 }
 
 func (m *purseModel) claim(t *rapid.T) {
-	m.claims = append(m.claims, m.purse.claim(m.now, drawSpender(t), money.FromNano(rapid.Int64Range(0, 900).Draw(t, "amount"))))
+	m.claims = append(m.claims, m.purse.claim(m.now, drawSpender(t), drawAmounts(t, 900)))
 }
 
 func (m *purseModel) unclaim(t *rapid.T) {
@@ -145,7 +164,7 @@ func (m *purseModel) pass(t *rapid.T) {
 
 func (m *purseModel) recall(t *rapid.T) {
 	leases := m.leasesOf(drawSpender(t))
-	m.takeBack(m.purse.recall(m.now, leases[rapid.IntRange(0, 1).Draw(t, "lease")]))
+	m.takeBack(m.purse.recall(m.now, leases[rapid.IntRange(0, len(leases)-1).Draw(t, "lease")]))
 }
 
 // check adds up what is here.
@@ -159,9 +178,9 @@ func (m *purseModel) check(t *rapid.T) {
 	}
 	flight := map[spenderKey]int64{}
 	for _, hold := range m.holds {
-		flight[hold.key] += hold.amount
+		flight[hold.key] += hold.amount[budget.USD].Nano()
 		for _, s := range hold.slices {
-			here[s.lease] += hold.amount
+			here[s.lease] += hold.amount[s.unit].Nano()
 			m.inPurse(t, s)
 		}
 	}
@@ -244,10 +263,10 @@ func TestALeaseThatIsToldOfAgainCountsOnlyWhatIsNew(t *testing.T) {
 		t.Errorf("%d went back and %d slices are left", back, len(p.slices))
 	}
 	p.learn(now, alice, 2, grantOf(7, 130))
-	if _, enough := p.take(now, alice, money.FromNano(31)); enough {
+	if _, enough := p.take(now, alice, amountsOf(31, 0)); enough {
 		t.Error("what was granted and given back counts again")
 	}
-	if _, enough := p.take(now, alice, money.FromNano(30)); !enough {
+	if _, enough := p.take(now, alice, amountsOf(30, 0)); !enough {
 		t.Error("what is new does not count")
 	}
 }
@@ -264,7 +283,7 @@ func TestWhatIsNotUsedIsForgotten(t *testing.T) {
 	}
 	// As long as the ledger may tell of the lease again, what went back must not count again.
 	p.learn(now, alice, 1, grantOf(7, 100))
-	if _, enough := p.take(now, alice, money.FromNano(1)); enough {
+	if _, enough := p.take(now, alice, amountsOf(1, 0)); enough {
 		t.Error("what went back long ago counts again")
 	}
 	for range 4 {
@@ -280,17 +299,17 @@ func TestWhatIsNotUsedIsForgotten(t *testing.T) {
 func TestALedgerThatForgotGrantsGrantsThemAgainWithoutTheirCounting(t *testing.T) {
 	p, now := newPurse(), time.Unix(0, 0)
 	p.learn(now, alice, 1, grantOf(7, 1000))
-	if _, enough := p.take(now, alice, money.FromNano(1000)); !enough {
+	if _, enough := p.take(now, alice, amountsOf(1000, 0)); !enough {
 		t.Fatal("nothing was learnt")
 	}
 	for _, told := range []int64{600, 900, 1000} {
 		p.learn(now, alice, 1, grantOf(7, told))
-		if _, enough := p.take(now, alice, money.FromNano(1)); enough {
+		if _, enough := p.take(now, alice, amountsOf(1, 0)); enough {
 			t.Errorf("at %d, money that was spent counts again", told)
 		}
 	}
 	p.learn(now, alice, 1, grantOf(7, 1001))
-	if _, enough := p.take(now, alice, money.FromNano(1)); !enough {
+	if _, enough := p.take(now, alice, amountsOf(1, 0)); !enough {
 		t.Error("what is new does not count")
 	}
 }
@@ -299,7 +318,7 @@ func TestAnAnswerFromBeforeAnEditSaysNothingOfTheAccounts(t *testing.T) {
 	p, now := newPurse(), time.Unix(0, 0)
 	p.outdated(map[Route]int64{alice.route: 2})
 	p.learn(now, alice, 1, grantOf(7, 100))
-	if _, enough := p.take(now, alice, money.FromNano(1)); enough {
+	if _, enough := p.take(now, alice, amountsOf(1, 0)); enough {
 		t.Error("a request is held in accounts that are not there any more")
 	}
 	if !p.slices[7].closed {
@@ -313,8 +332,8 @@ func TestAnAnswerFromBeforeAnEditSaysNothingOfTheAccounts(t *testing.T) {
 func TestADebtGivesBackWhatWasDrawnAhead(t *testing.T) {
 	p, now := newPurse(), time.Unix(0, 0)
 	p.learn(now, alice, 1, grantOf(7, 500))
-	taken, _ := p.take(now, alice, money.FromNano(100))
-	if back := sumOf(p.end(now, alice, taken, money.FromNano(100), money.FromNano(250))); back != 150 {
+	taken, _ := p.take(now, alice, amountsOf(100, 0))
+	if back := sumOf(p.end(now, alice, taken, amountsOf(100, 0), amountsOf(250, 0))); back != 150 {
 		t.Errorf("%d went back, want 150", back)
 	}
 }
@@ -322,7 +341,7 @@ func TestADebtGivesBackWhatWasDrawnAhead(t *testing.T) {
 func TestASpenderThatGetsNothingAheadDoesNotAskWithEveryRequest(t *testing.T) {
 	p, now := newPurse(), time.Unix(1000, 0)
 	p.learn(now, alice, 1, grantOf(7, 100))
-	p.take(now, alice, money.FromNano(90))
+	p.take(now, alice, amountsOf(90, 0))
 	if !p.low(now, alice) {
 		t.Error("a spender that has little left does not ask for more")
 	}
@@ -342,7 +361,7 @@ func TestWhatIsPutAsideWhenItIsRecalledGoesBackAfterwards(t *testing.T) {
 	p, now := newPurse(), time.Unix(1000, 0)
 	p.learn(now, alice, 1, grantOf(7, 6))
 	// A request for more waits, and the ledger is being asked, when others are refused.
-	claimed := p.claim(now, alice, money.FromNano(10))
+	claimed := p.claim(now, alice, amountsOf(10, 0))
 	if returned := p.recall(now, 7); len(returned) != 0 {
 		t.Fatalf("what was put aside goes back: %v", returned)
 	}

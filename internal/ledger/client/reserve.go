@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -51,14 +52,14 @@ func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
 	if err := demand.check(); err != nil {
 		return nil, err
 	}
-	demand.Amount = least(demand.Amount, maxAmount)
+	demand.Amount, demand.Tokens = least(demand.Amount, maxAmount), min(demand.Tokens, maxAmount.Nano())
 	now := c.options.Now()
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
 		return nil, errClosing
 	}
-	taken, enough := c.purse.take(now, demand.key(), demand.Amount)
+	taken, enough := c.purse.take(now, demand.key(), demand.need())
 	if enough && c.purse.low(now, demand.key()) {
 		c.ahead[demand.key()] = struct{}{}
 		wake(c.want)
@@ -80,6 +81,9 @@ const maxName = 253
 func (d Demand) check() error {
 	if d.Amount.IsNegative() {
 		return fmt.Errorf("%w: a hold of %s USD is negative", ErrUnavailable, d.Amount)
+	}
+	if d.Requests < 0 || d.Tokens < 0 {
+		return fmt.Errorf("%w: a hold of %d requests and %d tokens is negative", ErrUnavailable, d.Requests, d.Tokens)
 	}
 	for _, name := range [...]string{d.Namespace, d.Route, d.Consumer} {
 		if name == "" || len(name) > maxName {
@@ -123,7 +127,7 @@ func (c *Client) leave(r *request, err error) error {
 	case got := <-r.outcome:
 		if got.err == nil {
 			c.mu.Lock()
-			returned := c.purse.end(c.options.Now(), r.demand.key(), got.taken, r.demand.Amount, money.Amount{})
+			returned := c.purse.end(c.options.Now(), r.demand.key(), got.taken, r.demand.need(), budget.Amounts{})
 			c.mu.Unlock()
 			c.giveBack(returned)
 		}
@@ -140,7 +144,7 @@ func (c *Client) leave(r *request, err error) error {
 func (c *Client) serveWaiting(now time.Time, connected bool) {
 	left := c.waiting[:0]
 	for _, r := range c.waiting {
-		taken, enough := c.purse.take(now, r.demand.key(), r.demand.Amount)
+		taken, enough := c.purse.take(now, r.demand.key(), r.demand.need())
 		err := r.verdict(now, connected)
 		switch {
 		case enough:

@@ -3,12 +3,15 @@ package client
 import (
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// slice is money of one account in one window.
+// slice is money of one account in one window, or what a rate limit has in one.
 type slice struct {
 	lease int64
+	// unit is what is counted.
+	unit budget.Unit
 	// free can be spent.
 	free money.Amount
 	// ends is when the window is over; zero if never. It has a monotonic reading.
@@ -59,11 +62,15 @@ func (s *slice) returnBut(kept money.Amount) []charge {
 type known struct {
 	granted money.Amount
 	toldAt  time.Time
+	// unit and ends are those of the lease.
+	unit budget.Unit
+	ends time.Time
 }
 
 // granted is what the ledger says of one lease.
 type granted struct {
 	lease  int64
+	unit   budget.Unit
 	amount money.Amount
 	ends   time.Time
 	told   account
@@ -78,7 +85,7 @@ func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []gra
 	for _, one := range leases {
 		s := p.slices[one.lease]
 		if s == nil {
-			s = &slice{lease: one.lease, closed: true}
+			s = &slice{lease: one.lease, unit: one.unit, closed: true}
 			p.slices[one.lease] = s
 		}
 		s.free = s.free.Add(p.newIn(now, one))
@@ -107,6 +114,6 @@ func (p *purse) newIn(now time.Time, one granted) money.Amount {
 		// where it was is that money.
 		one.amount, more = before.granted, money.Amount{}
 	}
-	p.known[one.lease] = known{granted: one.amount, toldAt: now}
+	p.known[one.lease] = known{granted: one.amount, toldAt: now, unit: one.unit, ends: one.ends}
 	return more
 }

@@ -84,7 +84,7 @@ func TestAllReplicasAtOnceSpendAllOfASmallBudget(t *testing.T) {
 						t.Errorf("Reserve: %v", err)
 						return
 					}
-					if err := hold.Settle(money.FromNano(cost), client.Exact); err != nil {
+					if err := hold.Settle(client.Cost{Amount: money.FromNano(cost), Certainty: client.Exact}); err != nil {
 						t.Errorf("Settle: %v", err)
 					}
 					spent.Add(cost)
@@ -224,8 +224,8 @@ func TestRandomSpendingOverEditsAndWindowsLosesNothing(t *testing.T) {
 					if err != nil {
 						continue
 					}
-					cost := rand.Int64N(hold.Amount().Nano() + 1)
-					if err := hold.Settle(money.FromNano(cost), client.Exact); err != nil {
+					cost := rand.Int64N(hold.Worst().Amount.Nano() + 1)
+					if err := hold.Settle(client.Cost{Amount: money.FromNano(cost), Certainty: client.Exact}); err != nil {
 						t.Errorf("Settle: %v", err)
 					}
 					spent.Add(cost)

@@ -3,6 +3,8 @@ package client
 import (
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -47,7 +49,7 @@ func (p *purse) tidy(now time.Time) []charge {
 			returned = append(returned, s.returnAll()...)
 		default:
 			// Twice of what is drawn at a time: less would send the same money back and forth.
-			wanted := appetites[s]
+			wanted := appetites[s][s.unit]
 			returned = append(returned, s.returnBut(wanted.Add(wanted))...)
 		}
 	}
@@ -78,7 +80,8 @@ func (p *purse) forgetIdle(now time.Time) {
 // it has forgotten these leases itself, since it keeps those of which nothing is out for less long.
 func (p *purse) forgetLeases(now time.Time) {
 	for lease, one := range p.known {
-		if p.slices[lease] == nil && now.Sub(one.toldAt) > leaseLife {
+		over := !one.ends.IsZero() && now.Sub(one.ends) > store.RateLife
+		if p.slices[lease] == nil && (now.Sub(one.toldAt) > leaseLife || one.unit != budget.USD && over) {
 			delete(p.known, lease)
 		}
 	}
@@ -91,8 +94,8 @@ const leaseLife = 2 * time.Hour
 const spenderLife = 10 * time.Minute
 
 // appetites sums up for each slice what its spenders would draw ahead of need.
-func (p *purse) appetites(now time.Time) map[*slice]money.Amount {
-	sums := make(map[*slice]money.Amount, len(p.slices))
+func (p *purse) appetites(now time.Time) map[*slice]budget.Amounts {
+	sums := make(map[*slice]budget.Amounts, len(p.slices))
 	for _, payer := range p.spenders {
 		wanted := payer.appetite.wants(now)
 		for _, s := range payer.slices {
@@ -112,9 +115,9 @@ func (p *purse) low(now time.Time, key spenderKey) bool {
 	if payer == nil || now.Sub(payer.aheadAt) < aheadPause {
 		return false
 	}
-	quarter := money.FromNano(payer.appetite.wants(now).Nano() / 4)
+	wanted := payer.appetite.wants(now)
 	for _, s := range payer.slices {
-		if s.free.Cmp(quarter) < 0 && now.After(s.recalled) {
+		if s.free.Nano() < wanted[s.unit].Nano()/4 && now.After(s.recalled) {
 			payer.aheadAt = now
 			return true
 		}
@@ -123,11 +126,11 @@ func (p *purse) low(now time.Time, key spenderKey) bool {
 }
 
 // wants is how much a spender would like to have ahead of need.
-func (p *purse) wants(now time.Time, key spenderKey, amount money.Amount) money.Amount {
+func (p *purse) wants(now time.Time, key spenderKey, need budget.Amounts) budget.Amounts {
 	if payer := p.spenders[key]; payer != nil {
 		return payer.appetite.wants(now)
 	}
-	return money.FromNano(ahead * min(amount.Nano(), maxAmount.Nano()/ahead))
+	return severalTimes(need)
 }
 
 func least(a, b money.Amount) money.Amount {

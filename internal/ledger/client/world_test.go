@@ -60,7 +60,7 @@ func reserve(t *testing.T, c *client.Client, nano int64) *client.Hold {
 
 func settle(t *testing.T, hold *client.Hold, nano int64, certainty client.Certainty) {
 	t.Helper()
-	if err := hold.Settle(money.FromNano(nano), certainty); err != nil {
+	if err := hold.Settle(client.Cost{Amount: money.FromNano(nano), Certainty: certainty}); err != nil {
 		t.Fatalf("Settle: %v", err)
 	}
 }

@@ -2615,12 +2615,12 @@ func (x *ProxyAccount) GetRelease() *ProxyRelease {
 	return nil
 }
 
-// Outstanding is what of one budget is out with a proxy, in the budget's unit.
+// Outstanding is money of one budget that is out with a proxy.
 type Outstanding struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	Budget        *BudgetRef             `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
-	Amount        int64                  `protobuf:"varint,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	AmountNanoUsd int64                  `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2669,9 +2669,9 @@ func (x *Outstanding) GetBudget() *BudgetRef {
 	return nil
 }
 
-func (x *Outstanding) GetAmount() int64 {
+func (x *Outstanding) GetAmountNanoUsd() int64 {
 	if x != nil {
-		return x.Amount
+		return x.AmountNanoUsd
 	}
 	return 0
 }
@@ -3250,11 +3250,11 @@ const file_ledger_proto_rawDesc = "" +
 	"\breleased\x18\x05 \x01(\bR\breleased\x12\x18\n" +
 	"\aapplied\x18\x06 \x01(\x03R\aapplied\x123\n" +
 	"\x03out\x18\a \x03(\v2!.modelroute.ledger.v1.OutstandingR\x03out\x12<\n" +
-	"\arelease\x18\b \x01(\v2\".modelroute.ledger.v1.ProxyReleaseR\arelease\"\x94\x01\n" +
+	"\arelease\x18\b \x01(\v2\".modelroute.ledger.v1.ProxyReleaseR\arelease\"\xa4\x01\n" +
 	"\vOutstanding\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x127\n" +
-	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12\x16\n" +
-	"\x06amount\x18\x03 \x01(\x03R\x06amount\"\x88\x01\n" +
+	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12&\n" +
+	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\"\x88\x01\n" +
 	"\fProxyRelease\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12*\n" +

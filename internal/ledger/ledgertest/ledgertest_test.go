@@ -20,7 +20,7 @@ func TestLedgerKeepsItsBooksWhenItIsStoppedAndStarted(t *testing.T) {
 			}
 			l.Stop()
 			l.Start()
-			if err := hold.Settle(money.FromNano(42), client.Exact); err != nil {
+			if err := hold.Settle(client.Cost{Amount: money.FromNano(42), Certainty: client.Exact}); err != nil {
 				t.Fatal(err)
 			}
 			if err := proxy.Close(t.Context()); err != nil {

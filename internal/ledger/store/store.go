@@ -2,10 +2,11 @@
 // denies is never overspent. storetest is the suite that every implementation must pass.
 //
 // Every method that writes has written to disk when it returns without an error. Times are the ledger's own and are given by the
-// caller, so that a store reads no clock. Amounts are in nano-USD.
+// caller, so that a store reads no clock. Amounts are in nano-USD; those of a rate limit's accounts and leases are in requests or tokens.
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -41,7 +42,8 @@ type Store interface {
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again, it can never draw again, and the
 	// reason is kept. It returns how much that was. ErrUnknownProxy, ErrStillAlive if it was heard from after the given instant.
 	ReleaseProxy(ctx context.Context, now, heardAfter time.Time, release Release) (money.Amount, error)
-	// Compact forgets leases of which nothing is left and whose window is over. No money is changed.
+	// Compact forgets leases of which nothing is left and whose window is over, and everything of a rate limit's windows that are. No money
+	// is changed.
 	Compact(ctx context.Context, now time.Time) error
 	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
 	// from after the given instant.
@@ -86,6 +88,9 @@ const (
 	MaxSum = 2 * MaxAmount
 )
 
+// RateLife is for how long the books keep what they have of a rate limit's window that is over.
+const RateLife = 5 * time.Minute
+
 // Bucket is how finely history is kept. Every offset from UTC in use today is a multiple of it, so that windows begin with a bucket.
 const Bucket = 15 * time.Minute
 
@@ -99,15 +104,22 @@ type Route struct {
 	Budgets   []Budget
 }
 
-// Budget is one budget of a route, or of a consumer if that is set.
+// Budget is one budget of a route, or of a consumer if that is set. A rate limit is one, too, in another unit; it denies.
 type Budget struct {
 	Consumer string
-	Name     string
+	// Name is unique among the budgets of one owner in one unit.
+	Name string
+	Unit budget.Unit
 	// Limit is between 0 and MaxLimit.
 	Limit       money.Amount
 	Period      budget.Period
 	TimeZone    string
 	Enforcement budget.Enforcement
+}
+
+// CompareBudgets orders the budgets of one owner: by unit and name.
+func CompareBudgets(a, b Budget) int {
+	return cmp.Or(cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Name, b.Name))
 }
 
 // RouteKey names a route.
@@ -179,13 +191,34 @@ type Draw struct {
 type Demand struct {
 	Route    RouteKey
 	Consumer string
-	// Amount is the worst case of the request, between 0 and MaxAmount. It is needed in every account of the route and of the consumer.
-	Amount money.Amount
+	// Amount is the worst case of the request, between 0 and MaxAmount. It is needed in every account of the route and of the consumer
+	// that counts money; in those that count requests or tokens, Requests and Tokens are.
+	Amount           money.Amount
+	Requests, Tokens int64
 	// Have is what the proxy has put aside for the request from what it drew earlier, by lease.
 	Have map[int64]money.Amount
-	// Want is what the proxy would like to have on top in each account. It gets as much as leaves enough for others.
-	Want money.Amount
+	// Want, WantRequests and WantTokens are what the proxy would like to have on top in each account. It gets as much as leaves enough for
+	// others.
+	Want                     money.Amount
+	WantRequests, WantTokens int64
 }
+
+// Need is what is needed in every account of a unit.
+func (d *Demand) Need(unit budget.Unit) money.Amount {
+	return pick(unit, d.Amount, d.Requests, d.Tokens)
+}
+
+// Ahead is what the proxy would like on top in every account of a unit.
+func (d *Demand) Ahead(unit budget.Unit) money.Amount {
+	return pick(unit, d.Want, d.WantRequests, d.WantTokens)
+}
+
+func pick(unit budget.Unit, amount money.Amount, requests, tokens int64) money.Amount {
+	return [...]money.Amount{budget.USD: amount, budget.Requests: money.FromNano(requests), budget.Tokens: money.FromNano(tokens)}[unit]
+}
+
+// Nothing is the demand of somebody who only asks which accounts there are.
+func (d *Demand) Nothing() Demand { return Demand{Route: d.Route, Consumer: d.Consumer} }
 
 // Answer is what became of a demand.
 type Answer struct {
@@ -209,6 +242,7 @@ type Lease struct {
 	WindowEnd time.Time
 	// Consumer is empty if it is a budget of the route.
 	Consumer, Budget string
+	Unit             budget.Unit
 	Limit            money.Amount
 	// Remaining is the limit less what is settled and uncertain; Free is what could still be leased. Either may be negative.
 	Remaining, Free money.Amount
@@ -222,6 +256,7 @@ type Denial struct {
 	Exhausted bool
 	// Consumer is empty if it is a budget of the route.
 	Consumer, Budget string
+	Unit             budget.Unit
 	Limit            money.Amount
 	// Remaining is the limit less what is settled and uncertain; it may be negative.
 	Remaining money.Amount
@@ -256,8 +291,26 @@ type Settlement struct {
 	// Replaces is what an earlier settlement booked as uncertain for the same attempt, which Amount takes the place of; between 0 and
 	// MaxAmount.
 	Replaces money.Amount
+	// Requests and Tokens are what counts against rate limits; between 0 and MaxAmount.
+	Requests, Tokens int64
 	// Charges are what is taken off the leases that the attempt was held in. What it cost beyond that is booked all the same.
 	Charges []Charge
+}
+
+// Cost is what a settlement adds to the accounts of a unit; what is uncertain may be negative. Nobody doubts requests and tokens: they
+// count for moments.
+func (s *Settlement) Cost(unit budget.Unit) (settled, uncertain money.Amount) {
+	switch unit {
+	case budget.Requests:
+		return money.FromNano(s.Requests), money.Amount{}
+	case budget.Tokens:
+		return money.FromNano(s.Tokens), money.Amount{}
+	}
+	uncertain = money.Amount{}.Sub(s.Replaces)
+	if s.Uncertain {
+		return money.Amount{}, uncertain.Add(s.Amount)
+	}
+	return s.Amount, uncertain
 }
 
 // Appended says what became of records.

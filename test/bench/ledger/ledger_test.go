@@ -38,7 +38,7 @@ func BenchmarkClient(b *testing.B) {
 				if err != nil {
 					return err
 				}
-				return hold.Settle(money.FromNano(600), client.Exact)
+				return hold.Settle(client.Cost{Amount: money.FromNano(600), Certainty: client.Exact})
 			})
 		})
 	}

@@ -189,7 +189,7 @@ func reserve(ctx context.Context, spender *client.Client, count int, amount mone
 	took := time.Since(began)
 	runtime.ReadMemStats(&after)
 	for _, hold := range holds {
-		if err := hold.Settle(amount, client.Exact); err != nil {
+		if err := hold.Settle(client.Cost{Amount: amount, Certainty: client.Exact}); err != nil {
 			return 0, 0, err
 		}
 	}

@@ -38,35 +38,42 @@ func (c *Claim) Lacks() bool { return !c.Need.IsZero() && c.Need.Cmp(c.Free()) >
 // Weigh works out what a demand needs of an account, and how much may be leased ahead of need: so much that as much is left for every
 // other proxy twice over, which shrinks as the budget runs out, and nothing while somebody is being refused. The proxy says that it has
 // have of its lease, of which out is out as far as the books know; both are zero if it has no lease.
-func (c *Claim) Weigh(demand store.Demand, have, out money.Amount, sharers int, contended bool) {
+func (c *Claim) Weigh(demand *store.Demand, have, out money.Amount, sharers int, contended bool) {
 	// Nobody has more of a lease than is out; these books may be from a backup and know nothing of the rest.
-	has := max(0, min(have.Nano(), out.Nano(), demand.Amount.Nano()))
-	c.Need = demand.Amount.Sub(money.FromNano(has))
+	need := demand.Need(c.Budget.Unit)
+	has := max(0, min(have.Nano(), out.Nano(), need.Nano()))
+	c.Need = need.Sub(money.FromNano(has))
 	left := c.Free().Sub(c.Need)
 	if contended || left.IsNegative() {
 		return
 	}
-	c.Extra = money.FromNano(max(0, min(demand.Want.Nano(), left.Nano()/int64(2*sharers))))
+	c.Extra = money.FromNano(max(0, min(demand.Ahead(c.Budget.Unit).Nano(), left.Nano()/int64(2*sharers))))
 }
 
 // Lease returns what the proxy is told of its lease.
 func (c *Claim) Lease(id int64, granted money.Amount, sharers int) store.Lease {
 	return store.Lease{
 		ID: id, Granted: granted, WindowEnd: c.Window.End,
-		Consumer: c.Budget.Consumer, Budget: c.Budget.Name, Limit: c.Budget.Limit,
+		Consumer: c.Budget.Consumer, Budget: c.Budget.Name, Unit: c.Budget.Unit, Limit: c.Budget.Limit,
 		Remaining: c.Remaining(), Free: c.Free(), Sharers: sharers,
 	}
 }
 
-// Denial returns why a demand of the amount cannot be met from the account; nil if it can.
-func (c *Claim) Denial(amount money.Amount) *store.Denial {
+// Exhausted reports whether what is spent leaves too little for the demand, whatever is out with proxies.
+func (c *Claim) Exhausted(demand *store.Demand) bool {
+	return c.Remaining().Cmp(demand.Need(c.Budget.Unit)) < 0
+}
+
+// Denial returns why a demand cannot be met from the account; nil if it can.
+func (c *Claim) Denial(demand *store.Demand) *store.Denial {
 	if !c.Lacks() {
 		return nil
 	}
 	return &store.Denial{
-		Exhausted: c.Remaining().Cmp(amount) < 0,
+		Exhausted: c.Exhausted(demand),
 		Consumer:  c.Budget.Consumer,
 		Budget:    c.Budget.Name,
+		Unit:      c.Budget.Unit,
 		Limit:     c.Budget.Limit,
 		Remaining: c.Remaining(),
 		WindowEnd: c.Window.End,

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -30,12 +31,23 @@ func TestAClaimNeedsWhatItsProxyDoesNotHave(t *testing.T) {
 				Spend:  &store.Spend{Leased: money.FromNano(test.leased)},
 			}
 			demand := store.Demand{Amount: money.FromNano(test.amount), Want: money.FromNano(test.want)}
-			c.Weigh(demand, money.FromNano(test.have), money.FromNano(test.out), test.sharers, test.contended)
+			c.Weigh(&demand, money.FromNano(test.have), money.FromNano(test.out), test.sharers, test.contended)
 			if c.Need.Nano() != test.need || c.Extra.Nano() != test.extra || c.Lacks() != test.lacks {
 				t.Errorf("needs %d and %d ahead, lacks %t; want %d, %d and %t",
 					c.Need.Nano(), c.Extra.Nano(), c.Lacks(), test.need, test.extra, test.lacks)
 			}
 		})
+	}
+}
+
+func TestAClaimNeedsWhatItsUnitCounts(t *testing.T) {
+	demand := store.Demand{Amount: money.FromNano(900), Requests: 1, Tokens: 30, Want: money.FromNano(1), WantRequests: 2, WantTokens: 3}
+	for unit, want := range map[budget.Unit][2]int64{budget.USD: {900, 1}, budget.Requests: {1, 2}, budget.Tokens: {30, 3}} {
+		c := Claim{Budget: store.Budget{Unit: unit, Limit: money.FromNano(1000)}, Spend: &store.Spend{}}
+		c.Weigh(&demand, money.Amount{}, money.Amount{}, 1, false)
+		if got := [2]int64{c.Need.Nano(), c.Extra.Nano()}; got != want {
+			t.Errorf("of %s it needs %d and %d ahead, want %d", unit, got[0], got[1], want)
+		}
 	}
 }
 

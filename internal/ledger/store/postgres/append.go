@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
-	"github.com/modelroute/modelroute/internal/money"
 )
 
 // log is a call's part of a proxy's log.
@@ -187,14 +187,8 @@ func (w *work) lockPayers(records []store.Record, routes map[store.RouteKey]*rou
 	return w.ensureWindows(accounts)
 }
 
-// costOf is what a settlement adds to the books, and what it takes back of an uncertain one that it replaces.
-func costOf(one *store.Settlement) change {
-	c := change{uncertain: money.Amount{}.Sub(one.Replaces)}
-	if one.Uncertain {
-		c.uncertain = c.uncertain.Add(one.Amount)
-	} else {
-		c.settled = one.Amount
-	}
+func costOf(one *store.Settlement, unit budget.Unit) (c change) {
+	c.settled, c.uncertain = one.Cost(unit)
 	return c
 }
 
@@ -210,14 +204,14 @@ func (w *work) settle(owner *route, one *store.Settlement) {
 			openedAt = w.withinWindow(l, openedAt)
 		}
 	}
-	c := costOf(one)
+	c := costOf(one, budget.USD)
 	bucket := bucketOf(openedAt.UnixMilli())
 	for _, payer := range payersOf(owner, one.Consumer) {
 		w.deltas.scopes[payer.id] = w.deltas.scopes[payer.id].plus(c)
 		key := bucketKey{scope: payer.id, bucket: bucket}
 		w.deltas.history[key] = w.deltas.history[key].plus(c)
 		for _, a := range payer.accounts {
-			w.changeWindow(a.keyAt(openedAt), c)
+			w.changeWindow(a.keyAt(openedAt), costOf(one, a.budget.Unit))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/ledger/store/lend"
 	"github.com/modelroute/modelroute/internal/money"
@@ -39,7 +40,7 @@ func (d *drawing) claims(owner *route, spender *scope) []claim {
 }
 
 // weigh works out what a demand needs of an account, and what may be leased on top.
-func (c *claim) weigh(demand store.Demand, sharers int, contended bool) {
+func (c *claim) weigh(demand *store.Demand, sharers int, contended bool) {
 	var have, out money.Amount
 	if c.lease != nil {
 		have, out = demand.Have[c.lease.id], c.lease.out()
@@ -58,9 +59,9 @@ func leasesOf(claims []claim, sharers int) []store.Lease {
 }
 
 // denialOf finds the budget to blame; nil if every account has what is needed.
-func denialOf(claims []claim, amount money.Amount) (worst *store.Denial) {
+func denialOf(claims []claim, demand *store.Demand) (worst *store.Denial) {
 	for i := range claims {
-		worst = lend.Worse(worst, claims[i].Denial(amount))
+		worst = lend.Worse(worst, claims[i].Denial(demand))
 	}
 	return worst
 }
@@ -70,16 +71,16 @@ const contentionKept = 2 * time.Second
 
 // noteDenial remembers which accounts refused: one whose money is spent, until it grants again, and one whose money is out with
 // proxies, so that they are asked for it.
-func (d *drawing) noteDenial(claims []claim, amount money.Amount) {
+func (d *drawing) noteDenial(claims []claim, demand *store.Demand) {
 	for i := range claims {
 		c := &claims[i]
 		switch {
 		case !c.Lacks():
-		case c.Remaining().Cmp(amount) >= 0:
+		case !c.Exhausted(demand):
 			if !c.row.isContended(d.now.Add(contentionKept)) || !c.row.isContended(d.now) {
 				c.row.contendedUntil, d.marked[c.key] = d.now.Add(lend.ContentionTime).UnixMilli(), true
 			}
-		case amount.Cmp(c.account.budget.Limit) <= 0 && !c.row.refusing:
+		case c.Budget.Unit == budget.USD && demand.Amount.Cmp(c.Budget.Limit) <= 0 && !c.row.refusing:
 			c.row.refusing, d.marked[c.key] = true, true
 		}
 	}

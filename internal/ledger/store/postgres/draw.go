@@ -69,8 +69,8 @@ func (t *tx) draw(now time.Time, credential store.Credential, draw store.Draw) (
 		return nil, err
 	}
 	answers := make([]store.Answer, 0, len(draw.Demands))
-	for _, demand := range draw.Demands {
-		answers = append(answers, d.meet(demand))
+	for i := range draw.Demands {
+		answers = append(answers, d.meet(&draw.Demands[i]))
 	}
 	return answers, d.write()
 }
@@ -97,8 +97,8 @@ func (d *drawing) prepare() error {
 		return err
 	}
 	var accounts []*account
-	for _, demand := range d.draw.Demands {
-		owner, spender, refused := d.spender(demand)
+	for i := range d.draw.Demands {
+		owner, spender, refused := d.spender(&d.draw.Demands[i])
 		if refused != nil {
 			continue
 		}
@@ -176,7 +176,7 @@ func (d *drawing) queueServers(b *pgx.Batch, routes []int64) {
 }
 
 // spender finds who pays for the demand, and checks that the caller may spend it.
-func (d *drawing) spender(demand store.Demand) (*route, *scope, error) {
+func (d *drawing) spender(demand *store.Demand) (*route, *scope, error) {
 	owner := d.routes[demand.Route]
 	if owner == nil {
 		return nil, nil, store.ErrUnknownRoute
@@ -192,7 +192,7 @@ func (d *drawing) spender(demand store.Demand) (*route, *scope, error) {
 }
 
 // meet leases what a demand lacks in all of its accounts, and what it would like on top, or says why not.
-func (d *drawing) meet(demand store.Demand) store.Answer {
+func (d *drawing) meet(demand *store.Demand) store.Answer {
 	owner, spender, refused := d.spender(demand)
 	if refused != nil {
 		return store.Answer{Err: refused}
@@ -201,13 +201,13 @@ func (d *drawing) meet(demand store.Demand) store.Answer {
 	claims := d.claims(owner, spender)
 	answer := store.Answer{Version: owner.version}
 	if d.repeated {
-		demand.Amount, demand.Want = money.Amount{}, money.Amount{} // It is met with what was leased.
+		demand = new(demand.Nothing()) // It is met with what was leased.
 	}
 	for i := range claims {
 		claims[i].weigh(demand, sharers, claims[i].row.isContended(d.now))
 	}
-	if answer.Denial = denialOf(claims, demand.Amount); answer.Denial != nil {
-		d.noteDenial(claims, demand.Amount)
+	if answer.Denial = denialOf(claims, demand); answer.Denial != nil {
+		d.noteDenial(claims, demand)
 	} else {
 		d.grantAll(owner, claims, demand)
 	}
@@ -218,7 +218,7 @@ func (d *drawing) meet(demand store.Demand) store.Answer {
 
 // grantAll leases what a demand needs in all of its accounts. It makes the leases that are missing, so that the proxy learns of every
 // account.
-func (d *drawing) grantAll(owner *route, claims []claim, demand store.Demand) {
+func (d *drawing) grantAll(owner *route, claims []claim, demand *store.Demand) {
 	if !d.ever[owner.id] {
 		d.served[owner.id] = true
 	}
@@ -226,7 +226,7 @@ func (d *drawing) grantAll(owner *route, claims []claim, demand store.Demand) {
 		c := &claims[i]
 		d.grant(c)
 		// What is leased ahead of need says nothing of the requests that come.
-		if c.row.refusing && !demand.Amount.IsZero() {
+		if c.row.refusing && !demand.Need(c.Budget.Unit).IsZero() {
 			c.row.refusing, d.marked[c.key] = false, true
 		}
 	}

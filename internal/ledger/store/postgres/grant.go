@@ -11,7 +11,7 @@ import (
 // locked, so that it finds what was read and changes every row; it is what would stop a mistake.
 const keepInvariant = `UPDATE windows SET leased = leased + d.amount
 	FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS d (id, start, amount) JOIN accounts ON accounts.id = d.id
-	WHERE account_id = d.id AND windows.start = d.start AND settled + uncertain + leased + d.amount <= limit_nano`
+	WHERE account_id = d.id AND windows.start = d.start AND settled + uncertain + leased + d.amount <= ceiling`
 
 // write writes what was decided, and commits. Where nothing was leased, nothing has to be recognised when it is repeated, and denying
 // again and again costs no disk.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -170,8 +169,8 @@ func (t *tx) load(which string, arguments ...any) (map[store.RouteKey]*route, er
 
 // selectRoutes reads routes with all of their scopes and accounts. It is one statement, so that what it reads is one version.
 const selectRoutes = `SELECT namespace, routes.name, server, version, routes.id, scopes.id, consumer, scopes.active,
-	coalesce(accounts.id, 0), coalesce(accounts.active, FALSE), coalesce(accounts.name, ''), coalesce(limit_nano, 0),
-	coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
+	coalesce(accounts.id, 0), coalesce(accounts.active, FALSE), coalesce(accounts.name, ''), coalesce(ceiling, 0),
+	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
 	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id `
 
 // scanInto returns what takes a row of selectRoutes into the routes.
@@ -183,7 +182,7 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(scan func(into .
 		a := &account{}
 		if err := scan(&one.key.Namespace, &one.key.Name, &one.server, &one.version, &one.id,
 			&spender.id, &a.budget.Consumer, &spender.active, &a.id, &a.active, &a.budget.Name,
-			&limit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
+			&limit, &a.budget.Unit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
 			return err
 		}
 		owner := routes[one.key]
@@ -216,7 +215,7 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(scan func(into .
 func sortAccounts(routes map[store.RouteKey]*route) {
 	for _, known := range routes {
 		for _, owner := range known.scopes {
-			slices.SortFunc(owner.accounts, func(a, b *account) int { return strings.Compare(a.budget.Name, b.budget.Name) })
+			slices.SortFunc(owner.accounts, func(a, b *account) int { return store.CompareBudgets(a.budget, b.budget) })
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -170,7 +171,9 @@ func (r *snapshot) budgetUsage(now time.Time, spender *scope, held money.Amount)
 	usage := make([]store.BudgetUsage, 0, len(spender.accounts))
 	for _, a := range spender.accounts {
 		row := *r.windows[a.keyAt(now)]
-		row.spend.Held = held
+		if a.budget.Unit == budget.USD {
+			row.spend.Held = held
+		}
 		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: a.windowAt(now), Spend: row.spend, Refusing: row.refusing})
 	}
 	return usage

@@ -44,16 +44,18 @@ const (
 const never = int64(1) << 62
 
 // queueSum works out what the row of an account's window has to be, from the history since the window began and from the leases that
-// were last added to in it.
+// were last added to in it. Of requests and tokens there is no history.
 func queueSum(b *pgx.Batch, a *account, window budget.Window, into *store.Spend) {
 	start, end := window.Start.UnixMilli(), never
 	if !window.End.IsZero() {
 		end = window.End.UnixMilli()
 	}
 	var settled, uncertain, leased, silent int64
-	b.Queue(sumHistory, a.spender.id, bucketOf(start), end).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&settled, &uncertain)
-	})
+	if a.budget.Unit == budget.USD {
+		b.Queue(sumHistory, a.spender.id, bucketOf(start), end).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&settled, &uncertain)
+		})
+	}
 	b.Queue(sumLeases, a.id, start, end).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&leased, &silent)
 		*into = store.Spend{

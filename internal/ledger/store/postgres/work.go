@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -235,11 +236,13 @@ func (w *work) releaseAll() {
 	w.deltas.dropAll = true
 }
 
-// out is everything that is out with the proxy.
+// out is all the money that is out with the proxy.
 func (w *work) out() money.Amount {
 	var sum money.Amount
 	for _, l := range w.leases {
-		sum = sum.Add(l.out())
+		if w.accounts[l.account].budget.Unit == budget.USD {
+			sum = sum.Add(l.out())
+		}
 	}
 	return sum
 }

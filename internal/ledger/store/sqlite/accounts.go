@@ -58,13 +58,13 @@ func (s *Store) proxyAccounts(ctx context.Context) ([]store.ProxyAccount, error)
 	return all, err
 }
 
-// outstanding returns what is out with each proxy, sorted by budget.
+// outstanding returns the money that is out with each proxy, sorted by budget.
 func (r *snapshot) outstanding() (map[int64][]store.Outstanding, error) {
 	out := map[int64][]store.Outstanding{}
 	err := r.rows(`SELECT leases.proxy_id, namespace, routes.name, consumer, accounts.name,
 		sum((granted - taken) / 1000000000), sum((granted - taken) % 1000000000)
 		FROM leases JOIN accounts ON accounts.id = account_id JOIN scopes ON scopes.id = scope_id JOIN routes ON routes.id = route_id
-		WHERE granted > taken GROUP BY leases.proxy_id, account_id ORDER BY namespace, routes.name, consumer, accounts.name`,
+		WHERE granted > taken AND unit = 0 GROUP BY leases.proxy_id, account_id ORDER BY namespace, routes.name, consumer, accounts.name`,
 		func(rows *sql.Rows) error {
 			var proxy, whole, fraction int64
 			var one store.Outstanding

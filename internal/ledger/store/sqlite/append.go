@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/store"
-	"github.com/modelroute/modelroute/internal/money"
 )
 
 // Append implements store.Store.
@@ -101,17 +100,7 @@ func (t *tx) settle(now time.Time, from *state, one *store.Settlement) error {
 	if spender == nil {
 		spender = owner.scopes[""] // The route pays alone for a consumer that it never had.
 	}
-	return t.book(now, owner, spender, openedAt, costOf(one))
-}
-
-func costOf(one *store.Settlement) change {
-	c := change{uncertain: money.Amount{}.Sub(one.Replaces)}
-	if one.Uncertain {
-		c.uncertain = c.uncertain.Add(one.Amount)
-	} else {
-		c.settled = one.Amount
-	}
-	return c
+	return t.book(now, owner, spender, openedAt, one)
 }
 
 // withinWindow moves a time into the window that a lease counts in: a hold settles in the window in which it was opened, and the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -45,9 +46,9 @@ func (d *deltas) lease(l *lease) { d.leases[l.id] = l }
 
 func (d *deltas) logOf(p *state) { d.logs[p.id] = p }
 
-// book adds a cost to everything that the two scopes of an attempt count in, at the time at which it was held. Every account that is spent
+// book adds what an attempt cost to everything that its two scopes count in, at the time at which it was held. Every account that is spent
 // from gets a row for its window at now, also where nothing is leased from it: to sum it anew whenever the usage is read takes too long.
-func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Time, c change) error {
+func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Time, one *store.Settlement) error {
 	d := &t.deltas
 	bucket := bucketOf(openedAt.UnixMilli())
 	payers := []*scope{owner.scopes[""], spender}
@@ -61,15 +62,21 @@ func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Tim
 			}
 		}
 	}
+	cost := costOf(one, budget.USD)
 	for _, s := range payers {
-		d.scopes[s.id] = d.scopes[s.id].plus(c)
+		d.scopes[s.id] = d.scopes[s.id].plus(cost)
 		key := bucketKey{scope: s.id, bucket: bucket}
-		d.history[key] = d.history[key].plus(c)
+		d.history[key] = d.history[key].plus(cost)
 		for _, a := range s.accounts {
-			d.window(windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}, c)
+			d.window(windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}, costOf(one, a.budget.Unit))
 		}
 	}
 	return nil
+}
+
+func costOf(one *store.Settlement, unit budget.Unit) (c change) {
+	c.settled, c.uncertain = one.Cost(unit)
+	return c
 }
 
 // Sums saturate at store.MaxSum.

@@ -44,8 +44,8 @@ func (t *tx) draw(now time.Time, credential store.Credential, draw store.Draw) (
 	}
 	repeated := draw.Sequence <= from.lastDraw
 	granted := false
-	for _, demand := range draw.Demands {
-		answer, added, err := t.meet(now, from, demand, draw.Identity, repeated)
+	for i := range draw.Demands {
+		answer, added, err := t.meet(now, from, &draw.Demands[i], draw.Identity, repeated)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -74,7 +74,7 @@ type claim struct {
 
 // meet leases what a demand lacks in all of its accounts, and what it would like on top, or says why not.
 func (t *tx) meet(
-	now time.Time, from *state, demand store.Demand, identity string, repeated bool,
+	now time.Time, from *state, demand *store.Demand, identity string, repeated bool,
 ) (answer store.Answer, granted bool, err error) {
 	owner, spender, refused := t.spender(demand, identity)
 	if refused != nil {
@@ -86,14 +86,14 @@ func (t *tx) meet(
 	}
 	answer.Version = owner.version
 	if repeated {
-		demand.Amount, demand.Want = money.Amount{}, money.Amount{} // It is met with what was leased.
+		demand = new(demand.Nothing()) // It is met with what was leased.
 	}
 	sharers := t.sharers(demand.Route)
 	for i := range claims {
 		claims[i].weigh(demand, sharers, t.isContended(claims[i].key.account, now))
 	}
-	if answer.Denial = denialOf(claims, demand.Amount); answer.Denial != nil {
-		err = t.noteDenial(claims, demand.Amount, now)
+	if answer.Denial = denialOf(claims, demand); answer.Denial != nil {
+		err = t.noteDenial(claims, demand, now)
 	} else {
 		granted, err = t.grantAll(now, from, owner, claims, demand)
 	}
@@ -107,7 +107,7 @@ func (t *tx) meet(
 
 // grantAll leases what a demand needs in all of its accounts, and reports whether that is more than nothing. It makes the leases that are
 // missing, so that the proxy learns of every account.
-func (t *tx) grantAll(now time.Time, from *state, owner *route, claims []claim, demand store.Demand) (granted bool, err error) {
+func (t *tx) grantAll(now time.Time, from *state, owner *route, claims []claim, demand *store.Demand) (granted bool, err error) {
 	if err := t.noteServed(from, demand.Route, owner.id); err != nil {
 		return false, err
 	}
@@ -118,7 +118,7 @@ func (t *tx) grantAll(now time.Time, from *state, owner *route, claims []claim, 
 		}
 		granted = granted || added
 		// What is leased ahead of need says nothing of the requests that come.
-		if claims[i].row.refusing && !demand.Amount.IsZero() {
+		if claims[i].row.refusing && !demand.Need(claims[i].Budget.Unit).IsZero() {
 			if _, err := t.exec(unmarkRefusing, claims[i].key.account, claims[i].key.start); err != nil {
 				return false, fmt.Errorf("noting the end of a refusal: %w", err)
 			}
@@ -128,7 +128,7 @@ func (t *tx) grantAll(now time.Time, from *state, owner *route, claims []claim, 
 }
 
 // spender finds who pays for the demand, and checks that the caller may spend it.
-func (t *tx) spender(demand store.Demand, identity string) (*route, *scope, error) {
+func (t *tx) spender(demand *store.Demand, identity string) (*route, *scope, error) {
 	owner := t.routes[demand.Route]
 	if owner == nil {
 		return nil, nil, store.ErrUnknownRoute
@@ -187,7 +187,7 @@ func (t *tx) join(c *claim, silent bool, now time.Time) error {
 }
 
 // weigh works out what a demand needs of an account, and what may be leased on top.
-func (c *claim) weigh(demand store.Demand, sharers int, contended bool) {
+func (c *claim) weigh(demand *store.Demand, sharers int, contended bool) {
 	var have, out money.Amount
 	if c.lease != nil {
 		have, out = demand.Have[c.lease.id], c.lease.out()
@@ -197,14 +197,14 @@ func (c *claim) weigh(demand store.Demand, sharers int, contended bool) {
 
 // keepInvariant leases from a window, if the budget's limit allows it: the invariant of the books, in one statement.
 const keepInvariant = `UPDATE windows SET leased = leased + ?1 WHERE account_id = ?2 AND start = ?3
-	AND settled + uncertain + leased + ?1 <= (SELECT limit_nano FROM accounts WHERE id = ?2)`
+	AND settled + uncertain + leased + ?1 <= (SELECT ceiling FROM accounts WHERE id = ?2)`
 
 // grant leases what a claim needs and its extra, and reports whether that is more than nothing.
 func (t *tx) grant(c *claim, from *state, now time.Time) (bool, error) {
 	amount := c.Need.Add(c.Extra)
 	if c.lease == nil {
 		var err error
-		if c.lease, err = t.newLease(leaseKey{proxy: from.id, account: c.key.account, start: c.key.start}, now); err != nil {
+		if c.lease, err = t.newLease(leaseKey{proxy: from.id, account: c.key.account, start: c.key.start}, c.Budget.Unit, now); err != nil {
 			return false, err
 		}
 	}
@@ -216,7 +216,7 @@ func (t *tx) grant(c *claim, from *state, now time.Time) (bool, error) {
 		return false, err
 	}
 	if changed != 1 {
-		return false, fmt.Errorf("%s USD do not fit budget %s, though they were found to", amount, c.account.budget.Name)
+		return false, fmt.Errorf("%s do not fit %s, though they were found to", c.Budget.Unit.Format(amount), c.Budget.Name)
 	}
 	c.row.spend.Leased = c.row.spend.Leased.Add(amount)
 	return true, t.add(c.lease, from.silent, amount, now)
@@ -233,9 +233,9 @@ func leasesOf(claims []claim, sharers int) []store.Lease {
 }
 
 // denialOf finds the budget to blame; nil if every account has what is needed.
-func denialOf(claims []claim, amount money.Amount) (worst *store.Denial) {
+func denialOf(claims []claim, demand *store.Demand) (worst *store.Denial) {
 	for i := range claims {
-		worst = lend.Worse(worst, claims[i].Denial(amount))
+		worst = lend.Worse(worst, claims[i].Denial(demand))
 	}
 	return worst
 }
@@ -247,14 +247,14 @@ const (
 
 // noteDenial remembers which accounts refused: one whose money is spent, until it grants again, and one whose money is out with
 // proxies, so that they are asked for it.
-func (t *tx) noteDenial(claims []claim, amount money.Amount, now time.Time) error {
+func (t *tx) noteDenial(claims []claim, demand *store.Demand, now time.Time) error {
 	for i := range claims {
 		c := &claims[i]
 		switch {
 		case !c.Lacks():
-		case c.Remaining().Cmp(amount) >= 0:
+		case !c.Exhausted(demand):
 			t.contend(c.key.account, now)
-		case amount.Cmp(c.account.budget.Limit) <= 0:
+		case c.Budget.Unit == budget.USD && demand.Amount.Cmp(c.Budget.Limit) <= 0:
 			if _, err := t.exec(markRefusing, c.key.account, c.key.start); err != nil {
 				return fmt.Errorf("noting a refusal: %w", err)
 			}

@@ -67,10 +67,7 @@ func (t *tx) lapse(proxyID string) (money.Amount, error) {
 	if err != nil {
 		return money.Amount{}, err
 	}
-	var amount money.Amount
-	for _, l := range leases {
-		amount = amount.Add(l.out())
-	}
+	amount := moneyOut(leases)
 	return amount, t.setSilent(known, true)
 }
 

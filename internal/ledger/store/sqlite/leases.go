@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store/lend"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -17,6 +18,7 @@ type lease struct {
 	id        int64
 	proxy     int64
 	account   int64
+	unit      budget.Unit
 	start     int64
 	granted   money.Amount
 	taken     money.Amount
@@ -29,11 +31,12 @@ func (l *lease) out() money.Amount { return l.granted.Sub(l.taken) }
 // leaseKey names the lease that is added to.
 type leaseKey struct{ proxy, account, start int64 }
 
-const selectLease = `SELECT id, proxy_id, account_id, start, granted, taken, granted_at FROM leases `
+const selectLease = `SELECT id, proxy_id, account_id, (SELECT unit FROM accounts WHERE accounts.id = account_id), start, granted, taken,
+	granted_at FROM leases `
 
 func (l *lease) scan(row func(into ...any) error) error {
 	var granted, taken, grantedAt int64
-	if err := row(&l.id, &l.proxy, &l.account, &l.start, &granted, &taken, &grantedAt); err != nil {
+	if err := row(&l.id, &l.proxy, &l.account, &l.unit, &l.start, &granted, &taken, &grantedAt); err != nil {
 		return err
 	}
 	l.granted, l.taken, l.grantedAt = money.FromNano(granted), money.FromNano(taken), time.UnixMilli(grantedAt).UTC()
@@ -96,6 +99,16 @@ func (t *tx) leasesOf(proxy int64) ([]*lease, error) {
 	return found, err
 }
 
+// moneyOut is how much money of leases is not reported yet.
+func moneyOut(leases []*lease) (sum money.Amount) {
+	for _, l := range leases {
+		if l.unit == budget.USD {
+			sum = sum.Add(l.out())
+		}
+	}
+	return sum
+}
+
 // count adds an amount to what the window that a lease counts in says is out, or takes it off: from what is uncertain if the proxy is
 // silent. An account that is not there any more has no window.
 func (t *tx) count(l *lease, silent bool, amount money.Amount) {
@@ -145,9 +158,9 @@ func randomID() int64 {
 	return int64(binary.LittleEndian.Uint64(random[:])>>1) | 1
 }
 
-func (t *tx) newLease(key leaseKey, now time.Time) (*lease, error) {
+func (t *tx) newLease(key leaseKey, unit budget.Unit, now time.Time) (*lease, error) {
 	made := &lease{
-		id: randomID(), proxy: key.proxy, account: key.account, start: key.start, grantedAt: now.Truncate(time.Millisecond).UTC(),
+		id: randomID(), proxy: key.proxy, account: key.account, unit: unit, start: key.start, grantedAt: now.Truncate(time.Millisecond).UTC(),
 	}
 	_, err := t.exec(`INSERT INTO leases (id, proxy_id, account_id, start, granted, taken, granted_at) VALUES (?, ?, ?, ?, 0, 0, ?)`,
 		made.id, key.proxy, key.account, key.start, made.grantedAt.UnixMilli())

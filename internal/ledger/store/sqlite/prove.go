@@ -62,8 +62,8 @@ func (v *verifier) proveScopes() error {
 			}
 			v.verdict.Scopes++
 			about, of := scopeName(key, consumer), "the sum of its history"
-			v.differ(about, "settled", money.FromNano(settled), sum(whole, fraction), of)
-			v.differ(about, "uncertain", money.FromNano(uncertain), sum(uncertainWhole, uncertainFraction), of)
+			v.differ(about, "settled", budget.USD, money.FromNano(settled), sum(whole, fraction), of)
+			v.differ(about, "uncertain", budget.USD, money.FromNano(uncertain), sum(uncertainWhole, uncertainFraction), of)
 			return nil
 		})
 }
@@ -97,6 +97,7 @@ func (v *verifier) proveWindows() error {
 		v.verdict.Windows++
 		about := v.names[key.account] + " in the window from " + instant(key.start)
 		at, active := v.places[key.account]
+		unit := v.units[key.account]
 		if !active {
 			v.found(about, "the window is there though the budget was taken away")
 			continue
@@ -106,14 +107,17 @@ func (v *verifier) proveWindows() error {
 			v.found(about, "no %s begins then in the time zone %q", at.account.budget.Period, at.account.budget.TimeZone)
 			continue
 		}
-		want, err := sumWindow(v, at.spender, key.account, window)
+		want, err := sumWindow(v, at.spender, at.account, window)
 		if err != nil {
 			return fmt.Errorf("summing up %s: %w", about, err)
 		}
 		row := v.windows[key].spend
-		v.differ(about, "settled", row.Settled, want.Settled, "the sum of the history")
-		v.differ(about, "uncertain", row.Uncertain, want.Uncertain, "the sum of the history and of what is out with silent proxies")
-		v.differ(about, "leased", row.Leased, want.Leased, "the sum of what is out with proxies that are not silent")
+		if unit != budget.USD {
+			want.Settled = row.Settled // There is no history to sum.
+		}
+		v.differ(about, "settled", unit, row.Settled, want.Settled, "the sum of the history")
+		v.differ(about, "uncertain", unit, row.Uncertain, want.Uncertain, "the sum of the history and of what is out with silent proxies")
+		v.differ(about, "leased", unit, row.Leased, want.Leased, "the sum of what is out with proxies that are not silent")
 		v.noteDebt(about, at.account.budget, window, row)
 	}
 	return nil
@@ -127,8 +131,8 @@ func (v *verifier) noteDebt(about string, b store.Budget, window budget.Window, 
 		return
 	}
 	v.verdict.Debts = append(v.verdict.Debts, store.Finding{About: about, Problem: fmt.Sprintf(
-		"%s USD over the limit of %s USD: %s settled, %s uncertain, %s out with proxies",
-		over, b.Limit, row.Settled, row.Uncertain, row.Leased)})
+		"%s over the limit of %s: %s settled, %s uncertain, %s out with proxies",
+		b.Unit.Format(over), b.Unit.Format(b.Limit), b.Unit.Format(row.Settled), b.Unit.Format(row.Uncertain), b.Unit.Format(row.Leased))})
 }
 
 // proveLeases expects no more to be taken off a lease than was granted, and nothing to be out with a proxy that was given up.

@@ -44,9 +44,7 @@ func (t *tx) release(now time.Time, release store.Release) (freed money.Amount, 
 	if err != nil {
 		return money.Amount{}, nil, err
 	}
-	for _, l := range leases {
-		freed = freed.Add(l.out())
-	}
+	freed = moneyOut(leases)
 	if err := t.releaseAll(known); err != nil {
 		return money.Amount{}, nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
@@ -165,7 +164,7 @@ func (t *tx) putRoute(put store.Route) error {
 }
 
 // putBudgets drops the windows of every account that goes or whose windows now begin elsewhere. They are summed when they are next
-// needed. Accounts stay, since money of them may be out.
+// needed; those of a rate limit begin with nothing. Accounts stay, since money of them may be out.
 func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 	clear(t.present)
 	const ofRoute = `SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?1`
@@ -174,15 +173,15 @@ func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 	}
 	for _, b := range budgets {
 		if _, err := t.exec(`DELETE FROM windows WHERE account_id IN (
-			`+ofRoute+` AND consumer = ?2 AND name = ?3 AND (period <> ?4 OR time_zone <> ?5))`,
-			routeID, b.Consumer, b.Name, string(b.Period), b.TimeZone); err != nil {
+			`+ofRoute+` AND consumer = ?2 AND name = ?3 AND unit = ?4 AND (period <> ?5 OR time_zone <> ?6))`,
+			routeID, b.Consumer, b.Name, int(b.Unit), string(b.Period), b.TimeZone); err != nil {
 			return err
 		}
-		if _, err := t.exec(`INSERT INTO accounts (scope_id, name, active, limit_nano, period, time_zone, enforcement)
-			SELECT id, ?3, 1, ?4, ?5, ?6, ?7 FROM scopes WHERE route_id = ?1 AND consumer = ?2
-			ON CONFLICT (scope_id, name) DO UPDATE SET active = 1,
-			limit_nano = excluded.limit_nano, period = excluded.period, time_zone = excluded.time_zone, enforcement = excluded.enforcement`,
-			routeID, b.Consumer, b.Name, b.Limit.Nano(), string(b.Period), b.TimeZone, string(b.Enforcement)); err != nil {
+		if _, err := t.exec(`INSERT INTO accounts (scope_id, name, active, ceiling, period, time_zone, enforcement, unit)
+			SELECT id, ?3, 1, ?4, ?5, ?6, ?7, ?8 FROM scopes WHERE route_id = ?1 AND consumer = ?2
+			ON CONFLICT (scope_id, name, unit) DO UPDATE SET active = 1,
+			ceiling = excluded.ceiling, period = excluded.period, time_zone = excluded.time_zone, enforcement = excluded.enforcement`,
+			routeID, b.Consumer, b.Name, b.Limit.Nano(), string(b.Period), b.TimeZone, string(b.Enforcement), int(b.Unit)); err != nil {
 			return err
 		}
 	}
@@ -194,8 +193,8 @@ func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 }
 
 const selectAccounts = `SELECT namespace, routes.name, server, version, routes.id, scopes.id, consumer, scopes.active,
-	coalesce(accounts.id, 0), coalesce(accounts.name, ''), coalesce(limit_nano, 0),
-	coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
+	coalesce(accounts.id, 0), coalesce(accounts.name, ''), coalesce(ceiling, 0),
+	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
 	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id AND accounts.active = 1 `
 
 // loadRoutes fills the writer's memory before it runs.
@@ -230,7 +229,7 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(*sql.Rows) error
 		var active bool
 		var a account
 		if err := rows.Scan(&key.Namespace, &key.Name, &server, &version, &routeID, &scopeID, &a.budget.Consumer, &active,
-			&a.id, &a.budget.Name, &limit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
+			&a.id, &a.budget.Name, &limit, &a.budget.Unit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
 			return err
 		}
 		known := routes[key]
@@ -259,7 +258,7 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(*sql.Rows) error
 func sortAccounts(routes map[store.RouteKey]*route) {
 	for _, known := range routes {
 		for _, owner := range known.scopes {
-			slices.SortFunc(owner.accounts, func(a, b *account) int { return strings.Compare(a.budget.Name, b.budget.Name) })
+			slices.SortFunc(owner.accounts, func(a, b *account) int { return store.CompareBudgets(a.budget, b.budget) })
 		}
 	}
 }

@@ -16,8 +16,11 @@ type windowSums struct {
 }
 
 // spend is what the row of an account's window has to be, as sumWindow works it out.
-func (w windowSums) spend(spender *scope, account int64) store.Spend {
-	spend, out := w.history[spender.id], w.leases[account]
+func (w windowSums) spend(spender *scope, a *account) store.Spend {
+	spend, out := store.Spend{}, w.leases[a.id]
+	if a.budget.Unit == budget.USD {
+		spend = w.history[spender.id]
+	}
 	return store.Spend{
 		Settled: spend.Settled, Uncertain: saturated(spend.Uncertain.Add(out.Uncertain)), Leased: out.Leased,
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -154,9 +155,11 @@ func (r *snapshot) budgetUsage(now time.Time, spender *scope, held money.Amount)
 			if err != nil {
 				return nil, fmt.Errorf("budget %s: %w", a.budget.Name, err)
 			}
-			row.spend = sums.spend(spender, a.id)
+			row.spend = sums.spend(spender, a)
 		}
-		row.spend.Held = held
+		if a.budget.Unit == budget.USD {
+			row.spend.Held = held
+		}
 		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: window, Spend: row.spend, Refusing: row.refusing})
 	}
 	return usage, nil

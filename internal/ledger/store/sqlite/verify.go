@@ -108,6 +108,7 @@ type verifier struct {
 	*snapshot
 	now     time.Time
 	names   map[int64]string
+	units   map[int64]budget.Unit
 	places  map[int64]place
 	verdict store.Verdict
 }
@@ -123,7 +124,7 @@ func verify(ctx context.Context, db *sql.DB, now time.Time) (store.Verdict, erro
 			ctx: ctx, tx: tx,
 			routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]windowRow{},
 		},
-		now: now, names: map[int64]string{}, places: map[int64]place{},
+		now: now, names: map[int64]string{}, units: map[int64]budget.Unit{}, places: map[int64]place{},
 	}
 	switch err := v.integrity(); {
 	case isCorrupt(err):
@@ -165,9 +166,9 @@ func (v *verifier) found(about, format string, arguments ...any) {
 }
 
 // differ notes a discrepancy if an amount is not the sum that it should be.
-func (v *verifier) differ(about, what string, booked, sum money.Amount, of string) {
+func (v *verifier) differ(about, what string, unit budget.Unit, booked, sum money.Amount, of string) {
 	if booked != sum {
-		v.found(about, "%s is %s USD, %s %s USD", what, booked, of, sum)
+		v.found(about, "%s is %s, %s %s", what, unit.Format(booked), of, unit.Format(sum))
 	}
 }
 
@@ -208,11 +209,15 @@ func (v *verifier) take() error {
 			}
 		}
 	}
-	return v.rows(`SELECT id, name, scope_id FROM accounts`, func(rows *sql.Rows) error {
+	return v.rows(`SELECT id, name, scope_id, unit FROM accounts`, func(rows *sql.Rows) error {
 		var id, scope int64
 		var name string
-		err := rows.Scan(&id, &name, &scope)
-		v.names[id] = "budget " + name + " of " + scopes[scope]
+		var unit budget.Unit
+		err := rows.Scan(&id, &name, &scope, &unit)
+		v.units[id], v.names[id] = unit, "budget "+name+" of "+scopes[scope]
+		if unit != budget.USD {
+			v.names[id] = "rate limit " + name + " (" + unit.String() + ") of " + scopes[scope]
+		}
 		return err
 	})
 }

@@ -53,23 +53,25 @@ func sum(whole, fraction int64) money.Amount {
 }
 
 // sumWindow works out what the row of an account's window has to be, from the history since the window began and from the leases that
-// were last added to in it.
-func sumWindow(q querier, spender *scope, account int64, window budget.Window) (store.Spend, error) {
+// were last added to in it. Of requests and tokens there is no history.
+func sumWindow(q querier, spender *scope, a *account, window budget.Window) (store.Spend, error) {
 	start, end := window.Start.UnixMilli(), never
 	if !window.End.IsZero() {
 		end = window.End.UnixMilli()
 	}
 	var whole, fraction, uncertainWhole, uncertainFraction int64
-	err := q.row(sumHistory, []any{spender.id, bucketOf(start), end}, &whole, &fraction, &uncertainWhole, &uncertainFraction)
-	if err != nil {
-		return store.Spend{}, err
+	if a.budget.Unit == budget.USD {
+		err := q.row(sumHistory, []any{spender.id, bucketOf(start), end}, &whole, &fraction, &uncertainWhole, &uncertainFraction)
+		if err != nil {
+			return store.Spend{}, err
+		}
 	}
 	spend := store.Spend{Settled: sum(whole, fraction), Uncertain: sum(uncertainWhole, uncertainFraction)}
-	if err := q.row(sumLeases, []any{account, 0, start, end}, &whole, &fraction); err != nil {
+	if err := q.row(sumLeases, []any{a.id, 0, start, end}, &whole, &fraction); err != nil {
 		return store.Spend{}, err
 	}
 	spend.Leased = sum(whole, fraction)
-	if err := q.row(sumLeases, []any{account, 1, start, end}, &whole, &fraction); err != nil {
+	if err := q.row(sumLeases, []any{a.id, 1, start, end}, &whole, &fraction); err != nil {
 		return store.Spend{}, err
 	}
 	spend.Uncertain = saturated(spend.Uncertain.Add(sum(whole, fraction)))
@@ -106,7 +108,7 @@ func (t *tx) ensureWindow(spender *scope, a *account, now time.Time) (windowKey,
 	var there int
 	err := t.row(`SELECT 1 FROM windows WHERE account_id = ? AND start = ?`, []any{key.account, key.start}, &there)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = t.openWindow(spender, key, window)
+		err = t.openWindow(spender, a, key, window)
 	}
 	if err != nil {
 		return key, err
@@ -115,11 +117,11 @@ func (t *tx) ensureWindow(spender *scope, a *account, now time.Time) (windowKey,
 	return key, nil
 }
 
-func (t *tx) openWindow(spender *scope, key windowKey, window budget.Window) error {
+func (t *tx) openWindow(spender *scope, a *account, key windowKey, window budget.Window) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	spend, err := sumWindow(t, spender, key.account, window)
+	spend, err := sumWindow(t, spender, a, window)
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func runDebts(t *testing.T, open Open) {
 		Scopes: 3, Windows: 2, Leases: 1, Proxies: 1,
 		Debts: []store.Finding{{
 			About:   "budget total of route ai/chat in the window from 1970-01-01T00:00:00Z",
-			Problem: "0.50 USD over the limit of 1.00 USD: 1.25 settled, 0.00 uncertain, 0.25 out with proxies",
+			Problem: "0.50 USD over the limit of 1.00 USD: 1.25 USD settled, 0.00 USD uncertain, 0.25 USD out with proxies",
 		}},
 	}
 	if diff := cmp.Diff(want, verdict); diff != "" {

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("Heartbeats", func(t *testing.T) { runHeartbeats(t, open) })
 	t.Run("Compact", func(t *testing.T) { runCompact(t, open) })
 	t.Run("Race", func(t *testing.T) { runRace(t, open) })
+	t.Run("Rates", func(t *testing.T) { runRates(t, open) })
 	t.Run("Gone", func(t *testing.T) { runGone(t, open) })
 	t.Run("Model", func(t *testing.T) { runModel(t, open) })
 }

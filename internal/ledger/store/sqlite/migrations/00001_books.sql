@@ -1,4 +1,4 @@
--- The ledger's books. Amounts are in nano-USD, times in milliseconds since 1970 in UTC. Rows are named by what they are about (namespace, route, consumer),
+-- The ledger's books. Amounts are in nano-USD, those of an account in its unit, times in milliseconds since 1970 in UTC. Rows are named by what they are about (namespace, route, consumer),
 -- so that deleting and re-creating a route finds the same books.
 
 -- +goose Up
@@ -35,21 +35,24 @@ CREATE TABLE history (
   PRIMARY KEY (scope_id, bucket)
 ) STRICT, WITHOUT ROWID;
 
--- An account is a scope under one budget.
+-- An account is a scope under one budget, or under one limit of a rate limit.
 CREATE TABLE accounts (
   id          INTEGER PRIMARY KEY,
   scope_id    INTEGER NOT NULL REFERENCES scopes (id),
   name        TEXT NOT NULL,
+  -- What is counted: 0 nano-USD, 1 requests, 2 tokens.
+  unit        INTEGER NOT NULL CHECK (unit IN (0, 1, 2)),
   -- 0 once the budget was taken away. The row stays, since money of the account may still be out.
   active      INTEGER NOT NULL CHECK (active IN (0, 1)),
-  limit_nano  INTEGER NOT NULL CHECK (limit_nano >= 0),
+  -- The limit.
+  ceiling     INTEGER NOT NULL CHECK (ceiling >= 0),
   period      TEXT NOT NULL,
   time_zone   TEXT NOT NULL,
   enforcement TEXT NOT NULL CHECK (enforcement IN ('Deny', 'Warn')),
-  UNIQUE (scope_id, name)
+  UNIQUE (scope_id, name, unit)
 ) STRICT;
 
--- An account in a window. The row is the sum of the history since the window began and of the leases that were last added to in it; it can be dropped at any time
+-- An account in a window. A row of an account that counts money is the sum of the history since the window began and of the leases that were last added to in it; it can be dropped at any time
 -- and is then summed again.
 CREATE TABLE windows (
   account_id INTEGER NOT NULL REFERENCES accounts (id),

@@ -1,0 +1,46 @@
+package openai
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// RateLimit is one limit of a rate limit, as of now. Its numbers are requests or tokens.
+type RateLimit struct {
+	// Name is the rate limit's name. Unit is "requests" or "tokens".
+	Name, Unit string
+	Limit      int64
+	// Remaining is what is left in the current window, as far as is known here.
+	Remaining int64
+	// ResetsIn is the time to the end of the window.
+	ResetsIn time.Duration
+}
+
+// SetHeader tells a client where it stands, in OpenAI's headers.
+func (l RateLimit) SetHeader(header http.Header) {
+	header.Set("X-Ratelimit-Limit-"+l.Unit, strconv.FormatInt(l.Limit, 10))
+	header.Set("X-Ratelimit-Remaining-"+l.Unit, strconv.FormatInt(max(l.Remaining, 0), 10))
+	header.Set("X-Ratelimit-Reset-"+l.Unit, max(l.ResetsIn, 0).Round(time.Millisecond).String())
+}
+
+// RateLimitExceeded is a 429 for a request that needs so many requests or tokens of a limit, and gets them at the earliest after
+// retryAfter, which is rounded up to whole seconds. As with OpenAI, the type names the unit. One that needs more than the whole limit will
+// never be served, and SDKs are told not to retry it.
+func RateLimitExceeded(l RateLimit, needed int64, retryAfter time.Duration) *Error {
+	e := newError(http.StatusTooManyRequests, l.Unit, CodeRateLimitExceeded, "",
+		"Rate limit %q of %d %s has %d left, and this request can take up to %d.", l.Name, l.Limit, l.Unit, max(l.Remaining, 0), needed)
+	if needed > l.Limit {
+		e.Message += " That is more than the whole limit."
+		if l.Unit == "tokens" {
+			e.Message += " Ask for fewer completion tokens, or send a shorter prompt."
+		}
+		e = e.with(headerShouldRetry, "false")
+	} else {
+		e.Message += fmt.Sprintf(" Retry in %s; the limit is renewed in %s.", ceilSeconds(retryAfter), ceilSeconds(l.ResetsIn))
+		e = e.withRetryAfter(retryAfter)
+	}
+	l.SetHeader(e.Header)
+	return e
+}

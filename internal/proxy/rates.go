@@ -1,0 +1,35 @@
+package proxy
+
+import (
+	"net/http"
+
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/openai"
+)
+
+// tellRates tells the client where it stands with the tightest rate limit of each unit.
+func (h *holding) tellRates(header http.Header) {
+	for _, rate := range h.hold.Rates() {
+		openai.RateLimit{
+			Unit: rate.Unit.String(), Limit: rate.Limit, Remaining: rate.Remaining, ResetsIn: rate.ResetsIn,
+		}.SetHeader(header)
+	}
+}
+
+// rateLimited says to a client that a rate limit refuses its request. What others only hold may come back before the window ends.
+func rateLimited(denied *client.DeniedError, admitted *admission) *openai.Error {
+	needed := int64(1)
+	if denied.Unit == budget.Tokens {
+		needed = admitted.mostTokens()
+	}
+	limit := openai.RateLimit{
+		Name: denied.Budget, Unit: denied.Unit.String(), Limit: denied.Limit.Nano(), Remaining: denied.Remaining.Nano(),
+		ResetsIn: denied.ResetsIn,
+	}
+	if denied.Reason == client.Held {
+		limit.Remaining = 0
+		return openai.RateLimitExceeded(limit, needed, retryAfter(denied.ResetsIn))
+	}
+	return openai.RateLimitExceeded(limit, needed, denied.ResetsIn)
+}
