@@ -75,6 +75,14 @@ type ModelRouteSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	Budgets []Budget `json:"budgets,omitempty"`
 
+	// rateLimits limit how many requests and tokens all consumers of the route have together in a short time. Every one of them holds.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	RateLimits []RateLimit `json:"rateLimits,omitempty"`
+
 	// consumers are those who may use the route. Each gets a Secret with an API key of its own. Without any, nobody can use the route.
 	// +optional
 	// +listType=map
@@ -283,6 +291,15 @@ type Consumer struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	Budgets []Budget `json:"budgets,omitempty"`
+
+	// rateLimits limit how many requests and tokens this consumer has in a short time, within the rate limits of the route, which hold as
+	// well.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	RateLimits []RateLimit `json:"rateLimits,omitempty"`
 }
 
 // Proxy is how the proxy of a route runs.

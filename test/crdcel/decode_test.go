@@ -23,6 +23,9 @@ func TestWhatTheSchemaAcceptsTheManagerCanRead(t *testing.T) {
 		"a quantity with a huge exponent":    `{"proxy":{"resources":{"limits":{"cpu":"1e99999999999999999999"}}}}`,
 		"a quantity with a word as its unit": `{"proxy":{"resources":{"limits":{"cpu":"1mm"}}}}`,
 		"a quantity of many digits":          `{"proxy":{"resources":{"limits":{"cpu":"123456789012345678901234567890.5"}}}}`,
+		"a limit beyond 64 bits":             `{"rateLimits":[{"name":"a","periodSeconds":60,"tokens":99999999999999999999}]}`,
+		"a limit with an exponent":           `{"rateLimits":[{"name":"a","periodSeconds":60,"requests":1e3}]}`,
+		"a period with a point":              `{"rateLimits":[{"name":"a","periodSeconds":60.0,"requests":1}]}`,
 		"a toleration beyond 64 bits":        `{"proxy":{"tolerations":[{"operator":"Exists","tolerationSeconds":99999999999999999999}]}}`,
 	}
 	for name, spec := range cases {

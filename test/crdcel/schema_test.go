@@ -67,8 +67,10 @@ func TestEveryAmountAndSpanSaysItsUnit(t *testing.T) {
 		switch {
 		case property.Type == "string" && amount.MatchString(path):
 			unit = "USD"
-		case strings.HasSuffix(path, "timeoutSeconds"):
+		case strings.HasSuffix(path, "timeoutSeconds"), strings.HasSuffix(path, "periodSeconds"):
 			unit = "seconds"
+		case strings.HasSuffix(path, "rateLimits[].requests"):
+			unit = "requests"
 		case strings.HasSuffix(strings.ToLower(path), "percents"), strings.HasSuffix(path, "percentUsed"):
 			unit = "percent"
 		case strings.HasSuffix(path, "contextLength"), strings.HasSuffix(strings.ToLower(path), "tokens"):
@@ -83,6 +85,26 @@ func TestEveryAmountAndSpanSaysItsUnit(t *testing.T) {
 	})
 	if units < 20 {
 		t.Errorf("only %d fields have a unit", units)
+	}
+}
+
+// The ledger takes that many accounts of one owner, since it checks all of them in one statement.
+const accountsInTheLedger = 32
+
+func TestAllBudgetsAndRateLimitsOfOneOwnerFitIntoTheLedger(t *testing.T) {
+	most := func(owner apiextensionsv1.JSONSchemaProps, list string) int64 {
+		items := owner.Properties[list].MaxItems
+		if items == nil {
+			t.Fatalf("%s has no bound", list)
+		}
+		return *items
+	}
+	spec := readSchema(t).Properties["spec"]
+	for name, owner := range map[string]apiextensionsv1.JSONSchemaProps{"route": spec, "consumer": *spec.Properties["consumers"].Items.Schema} {
+		// A rate limit is two accounts: one of requests, one of tokens.
+		if accounts := most(owner, "budgets") + 2*most(owner, "rateLimits"); accounts > accountsInTheLedger {
+			t.Errorf("a %s can have %d accounts, the ledger takes %d", name, accounts, accountsInTheLedger)
+		}
 	}
 }
 

@@ -106,6 +106,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: rateLimits
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.RateLimit
+          elementRelationship: associative
+          keys:
+          - name
     - name: secretName
       type:
         scalar: string
@@ -299,6 +307,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: proxy
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Proxy
+    - name: rateLimits
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.RateLimit
+          elementRelationship: associative
+          keys:
+          - name
     - name: upstreams
       type:
         list:
@@ -391,6 +407,21 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: io.k8s.api.core.v1.Toleration
           elementRelationship: atomic
+- name: com.github.modelroute.modelroute.api.v1alpha1.RateLimit
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: periodSeconds
+      type:
+        scalar: numeric
+    - name: requests
+      type:
+        scalar: numeric
+    - name: tokens
+      type:
+        scalar: numeric
 - name: com.github.modelroute.modelroute.api.v1alpha1.Resources
   map:
     fields:

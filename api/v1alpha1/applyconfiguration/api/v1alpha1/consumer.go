@@ -16,6 +16,9 @@ type ConsumerApplyConfiguration struct {
 	SecretName *string `json:"secretName,omitempty"`
 	// budgets limit what this consumer spends, within the budgets of the route, which hold as well.
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`
+	// rateLimits limit how many requests and tokens this consumer has in a short time, within the rate limits of the route, which hold as
+	// well.
+	RateLimits []RateLimitApplyConfiguration `json:"rateLimits,omitempty"`
 }
 
 // ConsumerApplyConfiguration constructs a declarative configuration of the Consumer type for use with
@@ -49,6 +52,19 @@ func (b *ConsumerApplyConfiguration) WithBudgets(values ...*BudgetApplyConfigura
 			panic("nil value passed to WithBudgets")
 		}
 		b.Budgets = append(b.Budgets, *values[i])
+	}
+	return b
+}
+
+// WithRateLimits adds the given value to the RateLimits field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the RateLimits field.
+func (b *ConsumerApplyConfiguration) WithRateLimits(values ...*RateLimitApplyConfiguration) *ConsumerApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithRateLimits")
+		}
+		b.RateLimits = append(b.RateLimits, *values[i])
 	}
 	return b
 }

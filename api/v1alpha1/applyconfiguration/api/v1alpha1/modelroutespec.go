@@ -17,6 +17,8 @@ type ModelRouteSpecApplyConfiguration struct {
 	Parameters *ParametersApplyConfiguration `json:"parameters,omitempty"`
 	// budgets limit what all consumers of the route spend together. Every one of them holds. Without any, spend is counted and not limited.
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`
+	// rateLimits limit how many requests and tokens all consumers of the route have together in a short time. Every one of them holds.
+	RateLimits []RateLimitApplyConfiguration `json:"rateLimits,omitempty"`
 	// consumers are those who may use the route. Each gets a Secret with an API key of its own. Without any, nobody can use the route.
 	Consumers []ConsumerApplyConfiguration `json:"consumers,omitempty"`
 	// proxy is how the proxy of this route runs.
@@ -67,6 +69,19 @@ func (b *ModelRouteSpecApplyConfiguration) WithBudgets(values ...*BudgetApplyCon
 			panic("nil value passed to WithBudgets")
 		}
 		b.Budgets = append(b.Budgets, *values[i])
+	}
+	return b
+}
+
+// WithRateLimits adds the given value to the RateLimits field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the RateLimits field.
+func (b *ModelRouteSpecApplyConfiguration) WithRateLimits(values ...*RateLimitApplyConfiguration) *ModelRouteSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithRateLimits")
+		}
+		b.RateLimits = append(b.RateLimits, *values[i])
 	}
 	return b
 }
