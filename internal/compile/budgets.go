@@ -1,9 +1,9 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
@@ -25,7 +25,7 @@ var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
 }
 
 // Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets with the credits that count
-// now, and the identity that may serve it. An error means that it was not valid.
+// now, all rate limits, and the identity that may serve it. An error means that it was not valid.
 func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerpb.PutRouteRequest, error) {
 	request := &ledgerpb.PutRouteRequest{
 		Route:  &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
@@ -35,7 +35,7 @@ func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerp
 	if err != nil {
 		return nil, err
 	}
-	request.Budgets = budgets
+	request.Budgets = append(budgets, ledgerRateLimits("", route.Spec.RateLimits)...)
 	for i, consumer := range route.Spec.Consumers {
 		budgets, err := ledgerBudgets(fmt.Sprintf("spec.consumers[%d].budgets", i), consumer.Name, consumer.Budgets, now)
 		if err != nil {
@@ -43,15 +43,20 @@ func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerp
 		}
 		request.Consumers = append(request.Consumers, consumer.Name)
 		request.Budgets = append(request.Budgets, budgets...)
+		request.Budgets = append(request.Budgets, ledgerRateLimits(consumer.Name, consumer.RateLimits)...)
 	}
 	slices.Sort(request.Consumers)
-	slices.SortFunc(request.Budgets, func(a, b *ledgerpb.Budget) int {
-		if order := strings.Compare(a.GetRef().GetConsumer(), b.GetRef().GetConsumer()); order != 0 {
-			return order
-		}
-		return strings.Compare(a.GetRef().GetName(), b.GetRef().GetName())
-	})
+	slices.SortFunc(request.Budgets, func(a, b *ledgerpb.Budget) int { return compareRefs(a.GetRef(), b.GetRef()) })
 	return request, nil
+}
+
+// compareRefs orders accounts. The unit comes last: a budget and the limits of a rate limit may share a name.
+func compareRefs(a, b *ledgerpb.BudgetRef) int {
+	return cmp.Or(
+		cmp.Compare(a.GetConsumer(), b.GetConsumer()),
+		cmp.Compare(a.GetName(), b.GetName()),
+		cmp.Compare(a.GetUnit(), b.GetUnit()),
+	)
 }
 
 func ledgerBudgets(path, consumer string, budgets []v1alpha1.Budget, now time.Time) ([]*ledgerpb.Budget, error) {

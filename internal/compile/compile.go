@@ -51,7 +51,7 @@ func Config(in Input) (routeconfig.Config, error) {
 			Upstreams: upstreams,
 			Defaults:  defaults,
 			Consumers: consumers(in.Route.Spec.Consumers, in.Keys),
-			Denies:    denies(in.Route.Spec.Budgets),
+			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
 		}},
 	}, nil
 }
@@ -156,12 +156,17 @@ func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []ro
 	for _, consumer := range spec {
 		accepted := slices.Clone(keys[consumer.Name])
 		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
-		compiled = append(compiled, routeconfig.Consumer{Name: consumer.Name, Keys: accepted, Denies: denies(consumer.Budgets)})
+		compiled = append(compiled, routeconfig.Consumer{
+			Name: consumer.Name, Keys: accepted, Denies: denies(consumer.Budgets, consumer.RateLimits),
+		})
 	}
 	slices.SortFunc(compiled, func(a, b routeconfig.Consumer) int { return strings.Compare(a.Name, b.Name) })
 	return compiled
 }
 
-func denies(budgets []v1alpha1.Budget) bool {
-	return slices.ContainsFunc(budgets, func(budget v1alpha1.Budget) bool { return budget.Enforcement == v1alpha1.EnforcementDeny })
+// denies reports whether requests must have a bound: because a budget is not to be overspent, or a rate limit counts their tokens. One
+// that counts only requests knows beforehand what each of them takes.
+func denies(budgets []v1alpha1.Budget, limits []v1alpha1.RateLimit) bool {
+	return limitsTokens(limits) ||
+		slices.ContainsFunc(budgets, func(budget v1alpha1.Budget) bool { return budget.Enforcement == v1alpha1.EnforcementDeny })
 }

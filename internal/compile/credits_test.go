@@ -8,6 +8,7 @@ import (
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 )
 
 var noon = time.Date(2026, time.November, 25, 12, 0, 0, 0, time.UTC)
@@ -56,7 +57,9 @@ func TestCreditsNeverTakeALimitBeyondWhatTheLedgerCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, budget := range request.GetBudgets() {
-		if budget.GetRef().GetName() == route.Spec.Budgets[0].Name && budget.GetLimit() != 999_999_999_999_999_999 {
+		ref := budget.GetRef()
+		isIt := ref.GetName() == route.Spec.Budgets[0].Name && ref.GetUnit() == ledgerpb.Unit_UNIT_UNSPECIFIED
+		if isIt && budget.GetLimit() != 999_999_999_999_999_999 {
 			t.Errorf("the limit is %d nano-USD", budget.GetLimit())
 		}
 	}

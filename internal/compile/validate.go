@@ -22,6 +22,7 @@ func Validate(route *v1alpha1.ModelRoute) field.ErrorList {
 	errs := validateUpstreams(route.Spec.Upstreams, spec.Child("upstreams"))
 	errs = append(errs, validateModel(route, spec)...)
 	errs = append(errs, validateBudgets(route.Spec.Budgets, spec.Child("budgets"))...)
+	errs = append(errs, validateRateLimits(route.Spec.RateLimits, spec.Child("rateLimits"))...)
 	return append(errs, validateConsumers(route, spec.Child("consumers"))...)
 }
 
@@ -139,6 +140,7 @@ func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.Error
 			}
 		}
 		errs = append(errs, validateBudgets(consumer.Budgets, path.Child("budgets"))...)
+		errs = append(errs, validateRateLimits(consumer.RateLimits, path.Child("rateLimits"))...)
 	}
 	return errs
 }

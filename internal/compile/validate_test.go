@@ -66,6 +66,37 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams = nil },
 			want:   []string{"spec.upstreams", "name the place that serves the model"},
 		},
+		"a rate limit that limits nothing": {
+			reason: "it looks as if it did",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.RateLimits = []v1alpha1.RateLimit{{Name: "per-minute", PeriodSeconds: 60}}
+			},
+			want: []string{"spec.rateLimits[0]: Required value", "set requests, tokens, or both"},
+		},
+		"a rate limit over a week": {
+			reason: "what is that long is a budget's business",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				weekly := v1alpha1.RateLimit{Name: "weekly", PeriodSeconds: 7 * 86400, Requests: new(int64(1))}
+				spec.Consumers = []v1alpha1.Consumer{{Name: "a", RateLimits: []v1alpha1.RateLimit{weekly}}}
+			},
+			want: []string{"spec.consumers[0].rateLimits[0].periodSeconds", "between 1 and 86400 seconds"},
+		},
+		"rate limits beyond counting": {
+			reason: "less than none and more than all is neither",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				limit := v1alpha1.RateLimit{Name: "a", PeriodSeconds: 60, Requests: new(int64(-1)), Tokens: new(int64(1_000_000_000_001))}
+				spec.RateLimits = []v1alpha1.RateLimit{limit}
+			},
+			want: []string{"spec.rateLimits[0].requests", "spec.rateLimits[0].tokens", "leave it out for no limit"},
+		},
+		"two rate limits of one name": {
+			reason: "they would be one account",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				one := v1alpha1.RateLimit{Name: "per-minute", PeriodSeconds: 60, Requests: new(int64(1))}
+				spec.RateLimits = []v1alpha1.RateLimit{one, one}
+			},
+			want: []string{"spec.rateLimits[1].name: Duplicate value"},
+		},
 		"several things at once": {
 			reason: "one pass tells everything",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {

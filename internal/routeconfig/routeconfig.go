@@ -35,8 +35,8 @@ type Route struct {
 	Defaults []Parameter `json:"defaults,omitempty"`
 	// Consumers are sorted by name.
 	Consumers []Consumer `json:"consumers,omitempty"`
-	// Denies is true if a budget of the route denies: then every request carries a completion limit, and one whose cost
-	// has no bound is refused.
+	// Denies is true if a budget of the route denies or a rate limit of the route counts tokens: then every request carries a
+	// completion limit, and one whose cost or tokens have no bound is refused.
 	Denies bool `json:"denies,omitempty"`
 }
 
@@ -102,7 +102,7 @@ type Consumer struct {
 	Name string `json:"name"`
 	// Keys are the keys that are accepted now, sorted by id.
 	Keys []Key `json:"keys,omitempty"`
-	// Denies is true if a budget of this consumer denies.
+	// Denies is true if a budget of this consumer denies or a rate limit of the consumer counts tokens.
 	Denies bool `json:"denies,omitempty"`
 }
 
