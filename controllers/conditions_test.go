@@ -267,15 +267,15 @@ func TestOfSeveralProcessesInOnePodTheLastOneCounts(t *testing.T) {
 
 func TestWhatTheLedgerHasLostIsPutAgain(t *testing.T) {
 	put := &ledgerpb.PutRouteRequest{Budgets: []*ledgerpb.Budget{usageOf(0, 0, 0).Budgets[0].Budget, usageOf(0, 0, 0).Consumers[0].Budgets[0].Budget}}
-	if !knowsBudgets(usageOf(1, 0, 0), put) {
+	if !knowsAccounts(usageOf(1, 0, 0), put) {
 		t.Error("the ledger knows all budgets, and that is not seen")
 	}
 	without := usageOf(1, 0, 0)
 	without.Consumers = nil
-	if knowsBudgets(without, put) {
+	if knowsAccounts(without, put) {
 		t.Error("a consumer's budget is lost, and that is not seen")
 	}
-	if knowsBudgets(nil, &ledgerpb.PutRouteRequest{}) {
+	if knowsAccounts(nil, &ledgerpb.PutRouteRequest{}) {
 		t.Error("the route is lost, and that is not seen")
 	}
 }

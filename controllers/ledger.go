@@ -26,14 +26,14 @@ const (
 
 // Ledger is what the manager asks of the ledger.
 type Ledger interface {
-	// PutRoute replaces the budgets of a route and who may serve it. It returns an *InvalidBudgetsError if the ledger finds fault with the
-	// request.
+	// PutRoute replaces the budgets and rate limits of a route, and who may serve it. It returns an *InvalidBudgetsError if the ledger
+	// finds fault with the request.
 	PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error
 	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
 	ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, error)
 }
 
-// InvalidBudgetsError says that the ledger refuses a route's budgets; trying again does not help.
+// InvalidBudgetsError says that the ledger refuses a route's budgets and rate limits; trying again does not help.
 type InvalidBudgetsError struct {
 	// Message is the ledger's word on which field is wrong.
 	Message string

@@ -102,7 +102,8 @@ func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
 	}
 	err = r.put(ctx, s.name(), request)
 	if refused, isRefused := errors.AsType[*InvalidBudgetsError](err); isRefused {
-		s.invalid = field.ErrorList{field.Forbidden(field.NewPath("spec", "budgets"), "the ledger refuses them: "+refused.Message)}
+		message := "the ledger refuses its budgets and rate limits: " + refused.Message
+		s.invalid = field.ErrorList{field.Forbidden(field.NewPath("spec"), message)}
 		return invalidError{}
 	}
 	if err != nil {

@@ -1,6 +1,8 @@
 package controllers
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +31,7 @@ func (p *puts) needs(route types.NamespacedName, request *ledgerpb.PutRouteReque
 	if !known || !proto.Equal(last.request, request) {
 		return true
 	}
-	return said.asked.After(last.at) && !knowsBudgets(said.usage, request)
+	return said.asked.After(last.at) && !knowsAccounts(said.usage, request)
 }
 
 func (p *puts) note(route types.NamespacedName, request *ledgerpb.PutRouteRequest, at time.Time) {
@@ -41,22 +43,51 @@ func (p *puts) note(route types.NamespacedName, request *ledgerpb.PutRouteReques
 	p.last[route] = put{request: request, at: at}
 }
 
-// knowsBudgets reports whether the ledger has the budgets and consumers that were put; it forgets them only when its store is lost.
-func knowsBudgets(usage *ledgerpb.RouteUsage, put *ledgerpb.PutRouteRequest) bool {
-	limits := map[string]int64{}
-	for _, budget := range usage.GetBudgets() {
-		limits["/"+budget.GetBudget().GetRef().GetName()] = budget.GetBudget().GetLimit()
+// account names a budget, or one limit of a rate limit: those in different units may share a name.
+type account struct {
+	consumer, name string
+	unit           ledgerpb.Unit
+}
+
+// terms are what the ledger is told of an account.
+type terms struct {
+	limit         int64
+	period        ledgerpb.Period
+	periodSeconds int64
+	timeZone      string
+	enforcement   ledgerpb.Enforcement
+}
+
+func termsOf(budget *ledgerpb.Budget) terms {
+	return terms{
+		limit: budget.GetLimit(), period: budget.GetPeriod(), periodSeconds: budget.GetPeriodSeconds(),
+		timeZone: budget.GetTimeZone(), enforcement: budget.GetEnforcement(),
 	}
+}
+
+// knowsAccounts reports whether the ledger has the consumers that were put, and the budgets and rate limits, on the same terms and no
+// others. It is otherwise only when its store was lost, or restored from a backup.
+func knowsAccounts(usage *ledgerpb.RouteUsage, put *ledgerpb.PutRouteRequest) bool {
+	if usage == nil {
+		return false
+	}
+	known, consumers := map[account]terms{}, map[string]bool{}
+	note := func(consumer string, budgets []*ledgerpb.BudgetUsage) {
+		consumers[consumer] = true
+		for _, one := range budgets {
+			ref := one.GetBudget().GetRef()
+			known[account{consumer: consumer, name: ref.GetName(), unit: ref.GetUnit()}] = termsOf(one.GetBudget())
+		}
+	}
+	note("", usage.GetBudgets())
 	for _, consumer := range usage.GetConsumers() {
-		for _, budget := range consumer.GetBudgets() {
-			limits[consumer.GetName()+"/"+budget.GetBudget().GetRef().GetName()] = budget.GetBudget().GetLimit()
-		}
+		note(consumer.GetName(), consumer.GetBudgets())
 	}
+	wanted := map[account]terms{}
 	for _, budget := range put.GetBudgets() {
-		limit, known := limits[budget.GetRef().GetConsumer()+"/"+budget.GetRef().GetName()]
-		if !known || limit != budget.GetLimit() {
-			return false
-		}
+		ref := budget.GetRef()
+		wanted[account{consumer: ref.GetConsumer(), name: ref.GetName(), unit: ref.GetUnit()}] = termsOf(budget)
 	}
-	return usage != nil
+	isUnknown := func(consumer string) bool { return !consumers[consumer] }
+	return maps.Equal(known, wanted) && !slices.ContainsFunc(put.GetConsumers(), isUnknown)
 }

@@ -127,12 +127,14 @@ func sameWindow(statuses []v1alpha1.BudgetStatus, of *v1alpha1.BudgetStatus) *v1
 	return nil
 }
 
-// budgetStatuses are in the order of the spec.
+// budgetStatuses are in the order of the spec. Rate limits are accounts of the ledger as well, and may have a budget's name; what they
+// count is no money.
 func budgetStatuses(specs []v1alpha1.Budget, usages []*ledgerpb.BudgetUsage) []v1alpha1.BudgetStatus {
 	var statuses []v1alpha1.BudgetStatus
 	for _, spec := range specs {
 		for _, usage := range usages {
-			if usage.GetBudget().GetRef().GetName() == spec.Name {
+			ref := usage.GetBudget().GetRef()
+			if ref.GetName() == spec.Name && ref.GetUnit() == ledgerpb.Unit_UNIT_UNSPECIFIED {
 				statuses = append(statuses, budgetStatus(spec, usage))
 			}
 		}

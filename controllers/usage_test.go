@@ -180,30 +180,6 @@ func TestALostAnswerIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestBudgetsArePutOnlyWhenTheLedgerNeedsThem(t *testing.T) {
-	name := client.ObjectKeyFromObject(limitedRoute())
-	request := &ledgerpb.PutRouteRequest{Budgets: []*ledgerpb.Budget{usageOf(0, 0, 0).Budgets[0].Budget}}
-	other := &ledgerpb.PutRouteRequest{}
-	known := snapshot{asked: noon.Add(time.Second), usage: usageOf(1, 0, 0)}
-	var puts puts
-	if !puts.needs(name, request, known) {
-		t.Error("what this process has not put has to be put: an earlier one may have put something else")
-	}
-	puts.note(name, request, noon)
-	if puts.needs(name, request, known) {
-		t.Error("what was put, and is known, is put again")
-	}
-	if puts.needs(name, request, snapshot{asked: noon.Add(-time.Second)}) {
-		t.Error("an answer from before it was put counts")
-	}
-	if !puts.needs(name, request, snapshot{asked: noon.Add(time.Second)}) {
-		t.Error("what the ledger has lost is not put again")
-	}
-	if !puts.needs(name, other, known) {
-		t.Error("what has changed is not put")
-	}
-}
-
 func TestTheLedgersRefusalIsToldFromItsAbsence(t *testing.T) {
 	ledger := ledgertest.Start(t)
 	tokenFile := filepath.Join(t.TempDir(), "token")
