@@ -126,7 +126,10 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 }
 
 func TestTheSamplesAreValid(t *testing.T) {
-	for _, sample := range []string{"../../config/samples/mixtral-8x22b-instruct.yaml", "../../test/crdcel/testdata/largest.yaml"} {
+	for _, sample := range []string{
+		"../../config/samples/mixtral-8x22b-instruct.yaml", "../../config/samples/rate-limits.yaml",
+		"../../test/crdcel/testdata/largest.yaml",
+	} {
 		if errs := compile.Validate(readRoute(t, sample)); len(errs) > 0 {
 			t.Errorf("%s: %v", sample, errs.ToAggregate())
 		}
