@@ -154,8 +154,10 @@ func TestTheLedgerKnowsTheBudgetsBeforeTheProxiesDo(t *testing.T) {
 	w.create(w.route())
 	w.deployment("chat")
 	usage := w.ledger.Usage(w.namespace, "chat")
-	if len(usage.GetBudgets()) != 1 || usage.GetBudgets()[0].GetBudget().GetLimit() != 100*usd {
-		t.Errorf("the route's budgets are %v", usage.GetBudgets())
+	// Money comes before requests and tokens.
+	if budgets := usage.GetBudgets(); len(budgets) != 3 || budgets[0].GetBudget().GetLimit() != 100*usd ||
+		budgets[1].GetBudget().GetLimit() != 600 || budgets[2].GetBudget().GetLimit() != 400_000 {
+		t.Errorf("the route's budgets and rate limits are %v", budgets)
 	}
 	if consumers := usage.GetConsumers(); len(consumers) != 1 || consumers[0].GetBudgets()[0].GetBudget().GetLimit() != usd {
 		t.Errorf("the consumers are %v", consumers)

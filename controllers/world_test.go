@@ -310,9 +310,16 @@ func (w *world) route() *v1alpha1.ModelRoute {
 				Name: "monthly", Amount: "100.00", Window: v1alpha1.Window{Period: "Month", TimeZone: "Europe/Berlin"},
 				Enforcement: v1alpha1.EnforcementDeny, AlertPercents: []int32{50, 80},
 			}},
-			Consumers: []v1alpha1.Consumer{{Name: "search", Budgets: []v1alpha1.Budget{{
-				Name: "all", Amount: "1.00", Window: v1alpha1.Window{Period: "Total"}, Enforcement: v1alpha1.EnforcementDeny,
-			}}}},
+			RateLimits: []v1alpha1.RateLimit{
+				{Name: "monthly", PeriodSeconds: 60, Requests: ptr.To[int64](600), Tokens: ptr.To[int64](400_000)},
+			},
+			Consumers: []v1alpha1.Consumer{{
+				Name: "search",
+				Budgets: []v1alpha1.Budget{{
+					Name: "all", Amount: "1.00", Window: v1alpha1.Window{Period: "Total"}, Enforcement: v1alpha1.EnforcementDeny,
+				}},
+				RateLimits: []v1alpha1.RateLimit{{Name: "burst", PeriodSeconds: 1, Requests: ptr.To[int64](5)}},
+			}},
 			Proxy: &v1alpha1.Proxy{Replicas: ptr.To[int32](1)},
 		},
 	}
