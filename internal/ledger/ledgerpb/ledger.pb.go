@@ -292,6 +292,61 @@ func (Settlement_Certainty) EnumDescriptor() ([]byte, []int) {
 	return file_ledger_proto_rawDescGZIP(), []int{17, 0}
 }
 
+type Settlement_Source int32
+
+const (
+	Settlement_SOURCE_UNSPECIFIED Settlement_Source = 0
+	// SOURCE_REPORTED: the upstream said what it charged.
+	Settlement_SOURCE_REPORTED Settlement_Source = 1
+	// SOURCE_PRICED: the tokens that the upstream reported, at the route's prices.
+	Settlement_SOURCE_PRICED Settlement_Source = 2
+	// SOURCE_ESTIMATED: tokens that were counted here, at the route's prices.
+	Settlement_SOURCE_ESTIMATED Settlement_Source = 3
+)
+
+// Enum value maps for Settlement_Source.
+var (
+	Settlement_Source_name = map[int32]string{
+		0: "SOURCE_UNSPECIFIED",
+		1: "SOURCE_REPORTED",
+		2: "SOURCE_PRICED",
+		3: "SOURCE_ESTIMATED",
+	}
+	Settlement_Source_value = map[string]int32{
+		"SOURCE_UNSPECIFIED": 0,
+		"SOURCE_REPORTED":    1,
+		"SOURCE_PRICED":      2,
+		"SOURCE_ESTIMATED":   3,
+	}
+)
+
+func (x Settlement_Source) Enum() *Settlement_Source {
+	p := new(Settlement_Source)
+	*p = x
+	return p
+}
+
+func (x Settlement_Source) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Settlement_Source) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_proto_enumTypes[5].Descriptor()
+}
+
+func (Settlement_Source) Type() protoreflect.EnumType {
+	return &file_ledger_proto_enumTypes[5]
+}
+
+func (x Settlement_Source) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Settlement_Source.Descriptor instead.
+func (Settlement_Source) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{17, 1}
+}
+
 type RouteRef struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -1492,8 +1547,15 @@ type Settlement struct {
 	// replaces is what an earlier settlement booked as uncertain for the same attempt, and what the amount stands for now that it is known.
 	ReplacesNanoUsd int64 `protobuf:"varint,7,opt,name=replaces_nano_usd,json=replacesNanoUsd,proto3" json:"replaces_nano_usd,omitempty"`
 	// requests and tokens are what counts against rate limits.
-	Requests      int64 `protobuf:"varint,8,opt,name=requests,proto3" json:"requests,omitempty"`
-	Tokens        int64 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	Requests int64 `protobuf:"varint,8,opt,name=requests,proto3" json:"requests,omitempty"`
+	Tokens   int64 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// model and upstream are what the history tells the attempt by.
+	Model    string `protobuf:"bytes,10,opt,name=model,proto3" json:"model,omitempty"`
+	Upstream string `protobuf:"bytes,11,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// source says where an exact amount is from.
+	Source Settlement_Source `protobuf:"varint,12,opt,name=source,proto3,enum=modelroute.ledger.v1.Settlement_Source" json:"source,omitempty"`
+	// used is what the upstream reported; absent if it reported nothing.
+	Used          *TokenUsage `protobuf:"bytes,13,opt,name=used,proto3" json:"used,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1591,6 +1653,105 @@ func (x *Settlement) GetTokens() int64 {
 	return 0
 }
 
+func (x *Settlement) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Settlement) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *Settlement) GetSource() Settlement_Source {
+	if x != nil {
+		return x.Source
+	}
+	return Settlement_SOURCE_UNSPECIFIED
+}
+
+func (x *Settlement) GetUsed() *TokenUsage {
+	if x != nil {
+		return x.Used
+	}
+	return nil
+}
+
+// TokenUsage counts tokens by their kind.
+type TokenUsage struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Prompt int64                  `protobuf:"varint,1,opt,name=prompt,proto3" json:"prompt,omitempty"`
+	// cached are those of the prompt that were read from a cache.
+	Cached     int64 `protobuf:"varint,2,opt,name=cached,proto3" json:"cached,omitempty"`
+	Completion int64 `protobuf:"varint,3,opt,name=completion,proto3" json:"completion,omitempty"`
+	// reasoning are those of the completion that were spent on reasoning.
+	Reasoning     int64 `protobuf:"varint,4,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenUsage) Reset() {
+	*x = TokenUsage{}
+	mi := &file_ledger_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenUsage) ProtoMessage() {}
+
+func (x *TokenUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenUsage.ProtoReflect.Descriptor instead.
+func (*TokenUsage) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TokenUsage) GetPrompt() int64 {
+	if x != nil {
+		return x.Prompt
+	}
+	return 0
+}
+
+func (x *TokenUsage) GetCached() int64 {
+	if x != nil {
+		return x.Cached
+	}
+	return 0
+}
+
+func (x *TokenUsage) GetCompletion() int64 {
+	if x != nil {
+		return x.Completion
+	}
+	return 0
+}
+
+func (x *TokenUsage) GetReasoning() int64 {
+	if x != nil {
+		return x.Reasoning
+	}
+	return 0
+}
+
 type AppendRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Session *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -1603,7 +1764,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_ledger_proto_msgTypes[18]
+	mi := &file_ledger_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1776,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[18]
+	mi := &file_ledger_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1789,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{18}
+	return file_ledger_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AppendRequest) GetSession() *Session {
@@ -1662,7 +1823,7 @@ type AppendResponse struct {
 
 func (x *AppendResponse) Reset() {
 	*x = AppendResponse{}
-	mi := &file_ledger_proto_msgTypes[19]
+	mi := &file_ledger_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1835,7 @@ func (x *AppendResponse) String() string {
 func (*AppendResponse) ProtoMessage() {}
 
 func (x *AppendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[19]
+	mi := &file_ledger_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1848,7 @@ func (x *AppendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
 func (*AppendResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{19}
+	return file_ledger_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AppendResponse) GetApplied() int64 {
@@ -1715,7 +1876,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_ledger_proto_msgTypes[20]
+	mi := &file_ledger_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1888,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[20]
+	mi := &file_ledger_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +1901,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{20}
+	return file_ledger_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Budget) GetRef() *BudgetRef {
@@ -1800,7 +1961,7 @@ type PutRouteRequest struct {
 
 func (x *PutRouteRequest) Reset() {
 	*x = PutRouteRequest{}
-	mi := &file_ledger_proto_msgTypes[21]
+	mi := &file_ledger_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1973,7 @@ func (x *PutRouteRequest) String() string {
 func (*PutRouteRequest) ProtoMessage() {}
 
 func (x *PutRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[21]
+	mi := &file_ledger_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +1986,7 @@ func (x *PutRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRouteRequest.ProtoReflect.Descriptor instead.
 func (*PutRouteRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{21}
+	return file_ledger_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PutRouteRequest) GetRoute() *RouteRef {
@@ -1864,7 +2025,7 @@ type PutRouteResponse struct {
 
 func (x *PutRouteResponse) Reset() {
 	*x = PutRouteResponse{}
-	mi := &file_ledger_proto_msgTypes[22]
+	mi := &file_ledger_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2037,7 @@ func (x *PutRouteResponse) String() string {
 func (*PutRouteResponse) ProtoMessage() {}
 
 func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[22]
+	mi := &file_ledger_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2050,7 @@ func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRouteResponse.ProtoReflect.Descriptor instead.
 func (*PutRouteResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{22}
+	return file_ledger_proto_rawDescGZIP(), []int{23}
 }
 
 type ListUsageRequest struct {
@@ -1900,7 +2061,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_ledger_proto_msgTypes[23]
+	mi := &file_ledger_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2073,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[23]
+	mi := &file_ledger_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2086,7 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{23}
+	return file_ledger_proto_rawDescGZIP(), []int{24}
 }
 
 type ListUsageResponse struct {
@@ -1937,7 +2098,7 @@ type ListUsageResponse struct {
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_ledger_proto_msgTypes[24]
+	mi := &file_ledger_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2110,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[24]
+	mi := &file_ledger_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2123,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{24}
+	return file_ledger_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListUsageResponse) GetRoutes() []*RouteUsage {
@@ -1989,7 +2150,7 @@ type Spend struct {
 
 func (x *Spend) Reset() {
 	*x = Spend{}
-	mi := &file_ledger_proto_msgTypes[25]
+	mi := &file_ledger_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2001,7 +2162,7 @@ func (x *Spend) String() string {
 func (*Spend) ProtoMessage() {}
 
 func (x *Spend) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[25]
+	mi := &file_ledger_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2014,7 +2175,7 @@ func (x *Spend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spend.ProtoReflect.Descriptor instead.
 func (*Spend) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{25}
+	return file_ledger_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Spend) GetSettledNanoUsd() int64 {
@@ -2061,7 +2222,7 @@ type BudgetUsage struct {
 
 func (x *BudgetUsage) Reset() {
 	*x = BudgetUsage{}
-	mi := &file_ledger_proto_msgTypes[26]
+	mi := &file_ledger_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2234,7 @@ func (x *BudgetUsage) String() string {
 func (*BudgetUsage) ProtoMessage() {}
 
 func (x *BudgetUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[26]
+	mi := &file_ledger_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2247,7 @@ func (x *BudgetUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetUsage.ProtoReflect.Descriptor instead.
 func (*BudgetUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{26}
+	return file_ledger_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *BudgetUsage) GetBudget() *Budget {
@@ -2135,7 +2296,7 @@ type ConsumerUsage struct {
 
 func (x *ConsumerUsage) Reset() {
 	*x = ConsumerUsage{}
-	mi := &file_ledger_proto_msgTypes[27]
+	mi := &file_ledger_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2308,7 @@ func (x *ConsumerUsage) String() string {
 func (*ConsumerUsage) ProtoMessage() {}
 
 func (x *ConsumerUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[27]
+	mi := &file_ledger_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2321,7 @@ func (x *ConsumerUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerUsage.ProtoReflect.Descriptor instead.
 func (*ConsumerUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{27}
+	return file_ledger_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ConsumerUsage) GetName() string {
@@ -2197,7 +2358,7 @@ type RouteUsage struct {
 
 func (x *RouteUsage) Reset() {
 	*x = RouteUsage{}
-	mi := &file_ledger_proto_msgTypes[28]
+	mi := &file_ledger_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2370,7 @@ func (x *RouteUsage) String() string {
 func (*RouteUsage) ProtoMessage() {}
 
 func (x *RouteUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[28]
+	mi := &file_ledger_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2383,7 @@ func (x *RouteUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteUsage.ProtoReflect.Descriptor instead.
 func (*RouteUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{28}
+	return file_ledger_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RouteUsage) GetRoute() *RouteRef {
@@ -2273,7 +2434,7 @@ type ProxyStatus struct {
 
 func (x *ProxyStatus) Reset() {
 	*x = ProxyStatus{}
-	mi := &file_ledger_proto_msgTypes[29]
+	mi := &file_ledger_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2446,7 @@ func (x *ProxyStatus) String() string {
 func (*ProxyStatus) ProtoMessage() {}
 
 func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[29]
+	mi := &file_ledger_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2459,7 @@ func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyStatus.ProtoReflect.Descriptor instead.
 func (*ProxyStatus) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{29}
+	return file_ledger_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ProxyStatus) GetProxyId() string {
@@ -2340,7 +2501,7 @@ type ReleaseProxyRequest struct {
 
 func (x *ReleaseProxyRequest) Reset() {
 	*x = ReleaseProxyRequest{}
-	mi := &file_ledger_proto_msgTypes[30]
+	mi := &file_ledger_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2513,7 @@ func (x *ReleaseProxyRequest) String() string {
 func (*ReleaseProxyRequest) ProtoMessage() {}
 
 func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[30]
+	mi := &file_ledger_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2526,7 @@ func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{30}
+	return file_ledger_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReleaseProxyRequest) GetProxyId() string {
@@ -2392,7 +2553,7 @@ type ReleaseProxyResponse struct {
 
 func (x *ReleaseProxyResponse) Reset() {
 	*x = ReleaseProxyResponse{}
-	mi := &file_ledger_proto_msgTypes[31]
+	mi := &file_ledger_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2565,7 @@ func (x *ReleaseProxyResponse) String() string {
 func (*ReleaseProxyResponse) ProtoMessage() {}
 
 func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[31]
+	mi := &file_ledger_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2578,7 @@ func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{31}
+	return file_ledger_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReleaseProxyResponse) GetFreedNanoUsd() int64 {
@@ -2435,7 +2596,7 @@ type ListProxiesRequest struct {
 
 func (x *ListProxiesRequest) Reset() {
 	*x = ListProxiesRequest{}
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2447,7 +2608,7 @@ func (x *ListProxiesRequest) String() string {
 func (*ListProxiesRequest) ProtoMessage() {}
 
 func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2460,7 +2621,7 @@ func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesRequest.ProtoReflect.Descriptor instead.
 func (*ListProxiesRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{32}
+	return file_ledger_proto_rawDescGZIP(), []int{33}
 }
 
 type ListProxiesResponse struct {
@@ -2473,7 +2634,7 @@ type ListProxiesResponse struct {
 
 func (x *ListProxiesResponse) Reset() {
 	*x = ListProxiesResponse{}
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2646,7 @@ func (x *ListProxiesResponse) String() string {
 func (*ListProxiesResponse) ProtoMessage() {}
 
 func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2659,7 @@ func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesResponse.ProtoReflect.Descriptor instead.
 func (*ListProxiesResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{33}
+	return file_ledger_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListProxiesResponse) GetProxies() []*ProxyAccount {
@@ -2531,7 +2692,7 @@ type ProxyAccount struct {
 
 func (x *ProxyAccount) Reset() {
 	*x = ProxyAccount{}
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2704,7 @@ func (x *ProxyAccount) String() string {
 func (*ProxyAccount) ProtoMessage() {}
 
 func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2717,7 @@ func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyAccount.ProtoReflect.Descriptor instead.
 func (*ProxyAccount) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{34}
+	return file_ledger_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ProxyAccount) GetProxyId() string {
@@ -2627,7 +2788,7 @@ type Outstanding struct {
 
 func (x *Outstanding) Reset() {
 	*x = Outstanding{}
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2639,7 +2800,7 @@ func (x *Outstanding) String() string {
 func (*Outstanding) ProtoMessage() {}
 
 func (x *Outstanding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2652,7 +2813,7 @@ func (x *Outstanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outstanding.ProtoReflect.Descriptor instead.
 func (*Outstanding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{35}
+	return file_ledger_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Outstanding) GetRoute() *RouteRef {
@@ -2689,7 +2850,7 @@ type ProxyRelease struct {
 
 func (x *ProxyRelease) Reset() {
 	*x = ProxyRelease{}
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2862,7 @@ func (x *ProxyRelease) String() string {
 func (*ProxyRelease) ProtoMessage() {}
 
 func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2875,7 @@ func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyRelease.ProtoReflect.Descriptor instead.
 func (*ProxyRelease) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{36}
+	return file_ledger_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ProxyRelease) GetBy() string {
@@ -2745,6 +2906,269 @@ func (x *ProxyRelease) GetFreedNanoUsd() int64 {
 	return 0
 }
 
+type ListHistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Route *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	// from and to bound the steps, in whole quarters of an hour; absent: from the beginning, up to now. What was there before the history that is kept is one sum, at
+	// 1970.
+	From *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// step is what is summed up; unspecified is a quarter of an hour.
+	Step Period `protobuf:"varint,4,opt,name=step,proto3,enum=modelroute.ledger.v1.Period" json:"step,omitempty"`
+	// time_zone is an IANA name, for steps of days and more; empty means UTC.
+	TimeZone string `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// per_consumer asks for each consumer instead of the whole route.
+	PerConsumer   bool `protobuf:"varint,6,opt,name=per_consumer,json=perConsumer,proto3" json:"per_consumer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHistoryRequest) Reset() {
+	*x = ListHistoryRequest{}
+	mi := &file_ledger_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHistoryRequest) ProtoMessage() {}
+
+func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
+func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListHistoryRequest) GetRoute() *RouteRef {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *ListHistoryRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ListHistoryRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *ListHistoryRequest) GetStep() Period {
+	if x != nil {
+		return x.Step
+	}
+	return Period_PERIOD_UNSPECIFIED
+}
+
+func (x *ListHistoryRequest) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *ListHistoryRequest) GetPerConsumer() bool {
+	if x != nil {
+		return x.PerConsumer
+	}
+	return false
+}
+
+type ListHistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// entries are sorted by time, consumer, model and upstream.
+	Entries []*HistoryEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// next is where to go on from; absent if this is all.
+	Next          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHistoryResponse) Reset() {
+	*x = ListHistoryResponse{}
+	mi := &file_ledger_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHistoryResponse) ProtoMessage() {}
+
+func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
+func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListHistoryResponse) GetNext() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+// HistoryEntry is what was spent in a step.
+type HistoryEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Start *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	// consumer is empty for the whole route.
+	Consumer string `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	Model    string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	Upstream string `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// requests are attempts at the upstream that were settled.
+	Requests int64       `protobuf:"varint,5,opt,name=requests,proto3" json:"requests,omitempty"`
+	Tokens   *TokenUsage `protobuf:"bytes,6,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	// reported, priced and estimated are what is settled, by its source; uncertain counts as spent until it is known better.
+	ReportedNanoUsd  int64 `protobuf:"varint,7,opt,name=reported_nano_usd,json=reportedNanoUsd,proto3" json:"reported_nano_usd,omitempty"`
+	PricedNanoUsd    int64 `protobuf:"varint,8,opt,name=priced_nano_usd,json=pricedNanoUsd,proto3" json:"priced_nano_usd,omitempty"`
+	EstimatedNanoUsd int64 `protobuf:"varint,9,opt,name=estimated_nano_usd,json=estimatedNanoUsd,proto3" json:"estimated_nano_usd,omitempty"`
+	UncertainNanoUsd int64 `protobuf:"varint,10,opt,name=uncertain_nano_usd,json=uncertainNanoUsd,proto3" json:"uncertain_nano_usd,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *HistoryEntry) Reset() {
+	*x = HistoryEntry{}
+	mi := &file_ledger_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryEntry) ProtoMessage() {}
+
+func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
+func (*HistoryEntry) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *HistoryEntry) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
+}
+
+func (x *HistoryEntry) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *HistoryEntry) GetTokens() *TokenUsage {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *HistoryEntry) GetReportedNanoUsd() int64 {
+	if x != nil {
+		return x.ReportedNanoUsd
+	}
+	return 0
+}
+
+func (x *HistoryEntry) GetPricedNanoUsd() int64 {
+	if x != nil {
+		return x.PricedNanoUsd
+	}
+	return 0
+}
+
+func (x *HistoryEntry) GetEstimatedNanoUsd() int64 {
+	if x != nil {
+		return x.EstimatedNanoUsd
+	}
+	return 0
+}
+
+func (x *HistoryEntry) GetUncertainNanoUsd() int64 {
+	if x != nil {
+		return x.UncertainNanoUsd
+	}
+	return 0
+}
+
 type BackupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// path is absolute.
@@ -2755,7 +3179,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +3191,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2780,7 +3204,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{37}
+	return file_ledger_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *BackupRequest) GetPath() string {
@@ -2800,7 +3224,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2812,7 +3236,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2825,7 +3249,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{38}
+	return file_ledger_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BackupResponse) GetBytes() int64 {
@@ -2843,7 +3267,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3279,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3292,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{39}
+	return file_ledger_proto_rawDescGZIP(), []int{43}
 }
 
 type VerifyResponse struct {
@@ -2890,7 +3314,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3326,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3339,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{40}
+	return file_ledger_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *VerifyResponse) GetScopes() int64 {
@@ -2978,7 +3402,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2990,7 +3414,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3003,7 +3427,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{41}
+	return file_ledger_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Finding) GetAbout() string {
@@ -3031,7 +3455,7 @@ type Restoration struct {
 
 func (x *Restoration) Reset() {
 	*x = Restoration{}
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3043,7 +3467,7 @@ func (x *Restoration) String() string {
 func (*Restoration) ProtoMessage() {}
 
 func (x *Restoration) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3056,7 +3480,7 @@ func (x *Restoration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restoration.ProtoReflect.Descriptor instead.
 func (*Restoration) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{42}
+	return file_ledger_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Restoration) GetTakenAt() *timestamppb.Timestamp {
@@ -3166,7 +3590,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\breturned\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.ChargeH\x00R\breturned\x12!\n" +
 	"\vrelease_all\x18\x03 \x01(\bH\x00R\n" +
 	"releaseAllB\x06\n" +
-	"\x04kind\"\xf7\x03\n" +
+	"\x04kind\"\x80\x06\n" +
 	"\n" +
 	"Settlement\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
@@ -3177,11 +3601,29 @@ const file_ledger_proto_rawDesc = "" +
 	"\acharges\x18\x06 \x03(\v2\x1c.modelroute.ledger.v1.ChargeR\acharges\x12*\n" +
 	"\x11replaces_nano_usd\x18\a \x01(\x03R\x0freplacesNanoUsd\x12\x1a\n" +
 	"\brequests\x18\b \x01(\x03R\brequests\x12\x16\n" +
-	"\x06tokens\x18\t \x01(\x03R\x06tokens\"T\n" +
+	"\x06tokens\x18\t \x01(\x03R\x06tokens\x12\x14\n" +
+	"\x05model\x18\n" +
+	" \x01(\tR\x05model\x12\x1a\n" +
+	"\bupstream\x18\v \x01(\tR\bupstream\x12?\n" +
+	"\x06source\x18\f \x01(\x0e2'.modelroute.ledger.v1.Settlement.SourceR\x06source\x124\n" +
+	"\x04used\x18\r \x01(\v2 .modelroute.ledger.v1.TokenUsageR\x04used\"T\n" +
 	"\tCertainty\x12\x19\n" +
 	"\x15CERTAINTY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCERTAINTY_EXACT\x10\x01\x12\x17\n" +
-	"\x13CERTAINTY_UNCERTAIN\x10\x02\"\x96\x01\n" +
+	"\x13CERTAINTY_UNCERTAIN\x10\x02\"^\n" +
+	"\x06Source\x12\x16\n" +
+	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fSOURCE_REPORTED\x10\x01\x12\x11\n" +
+	"\rSOURCE_PRICED\x10\x02\x12\x14\n" +
+	"\x10SOURCE_ESTIMATED\x10\x03\"z\n" +
+	"\n" +
+	"TokenUsage\x12\x16\n" +
+	"\x06prompt\x18\x01 \x01(\x03R\x06prompt\x12\x16\n" +
+	"\x06cached\x18\x02 \x01(\x03R\x06cached\x12\x1e\n" +
+	"\n" +
+	"completion\x18\x03 \x01(\x03R\n" +
+	"completion\x12\x1c\n" +
+	"\treasoning\x18\x04 \x01(\x03R\treasoning\"\x96\x01\n" +
 	"\rAppendRequest\x127\n" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x03R\x05first\x126\n" +
@@ -3259,7 +3701,29 @@ const file_ledger_proto_rawDesc = "" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12*\n" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12$\n" +
-	"\x0efreed_nano_usd\x18\x04 \x01(\x03R\ffreedNanoUsd\"#\n" +
+	"\x0efreed_nano_usd\x18\x04 \x01(\x03R\ffreedNanoUsd\"\x98\x02\n" +
+	"\x12ListHistoryRequest\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x120\n" +
+	"\x04step\x18\x04 \x01(\x0e2\x1c.modelroute.ledger.v1.PeriodR\x04step\x12\x1b\n" +
+	"\ttime_zone\x18\x05 \x01(\tR\btimeZone\x12!\n" +
+	"\fper_consumer\x18\x06 \x01(\bR\vperConsumer\"\x83\x01\n" +
+	"\x13ListHistoryResponse\x12<\n" +
+	"\aentries\x18\x01 \x03(\v2\".modelroute.ledger.v1.HistoryEntryR\aentries\x12.\n" +
+	"\x04next\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\"\x94\x03\n" +
+	"\fHistoryEntry\x120\n" +
+	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n" +
+	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\x12\x1a\n" +
+	"\bupstream\x18\x04 \x01(\tR\bupstream\x12\x1a\n" +
+	"\brequests\x18\x05 \x01(\x03R\brequests\x128\n" +
+	"\x06tokens\x18\x06 \x01(\v2 .modelroute.ledger.v1.TokenUsageR\x06tokens\x12*\n" +
+	"\x11reported_nano_usd\x18\a \x01(\x03R\x0freportedNanoUsd\x12&\n" +
+	"\x0fpriced_nano_usd\x18\b \x01(\x03R\rpricedNanoUsd\x12,\n" +
+	"\x12estimated_nano_usd\x18\t \x01(\x03R\x10estimatedNanoUsd\x12,\n" +
+	"\x12uncertain_nano_usd\x18\n" +
+	" \x01(\x03R\x10uncertainNanoUsd\"#\n" +
 	"\rBackupRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\"&\n" +
 	"\x0eBackupResponse\x12\x14\n" +
@@ -3302,12 +3766,13 @@ const file_ledger_proto_rawDesc = "" +
 	"\vOpenSession\x12(.modelroute.ledger.v1.OpenSessionRequest\x1a).modelroute.ledger.v1.OpenSessionResponse\x12\\\n" +
 	"\tHeartbeat\x12&.modelroute.ledger.v1.HeartbeatRequest\x1a'.modelroute.ledger.v1.HeartbeatResponse\x12M\n" +
 	"\x04Draw\x12!.modelroute.ledger.v1.DrawRequest\x1a\".modelroute.ledger.v1.DrawResponse\x12S\n" +
-	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\x94\x03\n" +
+	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\xf8\x03\n" +
 	"\x0eManagerService\x12Y\n" +
 	"\bPutRoute\x12%.modelroute.ledger.v1.PutRouteRequest\x1a&.modelroute.ledger.v1.PutRouteResponse\x12\\\n" +
 	"\tListUsage\x12&.modelroute.ledger.v1.ListUsageRequest\x1a'.modelroute.ledger.v1.ListUsageResponse\x12e\n" +
 	"\fReleaseProxy\x12).modelroute.ledger.v1.ReleaseProxyRequest\x1a*.modelroute.ledger.v1.ReleaseProxyResponse\x12b\n" +
-	"\vListProxies\x12(.modelroute.ledger.v1.ListProxiesRequest\x1a).modelroute.ledger.v1.ListProxiesResponse2\xb8\x01\n" +
+	"\vListProxies\x12(.modelroute.ledger.v1.ListProxiesRequest\x1a).modelroute.ledger.v1.ListProxiesResponse\x12b\n" +
+	"\vListHistory\x12(.modelroute.ledger.v1.ListHistoryRequest\x1a).modelroute.ledger.v1.ListHistoryResponse2\xb8\x01\n" +
 	"\fAdminService\x12S\n" +
 	"\x06Backup\x12#.modelroute.ledger.v1.BackupRequest\x1a$.modelroute.ledger.v1.BackupResponse\x12S\n" +
 	"\x06Verify\x12#.modelroute.ledger.v1.VerifyRequest\x1a$.modelroute.ledger.v1.VerifyResponseBDZBgithub.com/modelroute/modelroute/internal/ledger/ledgerpb;ledgerpbb\x06proto3"
@@ -3324,147 +3789,164 @@ func file_ledger_proto_rawDescGZIP() []byte {
 	return file_ledger_proto_rawDescData
 }
 
-var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_ledger_proto_goTypes = []any{
 	(Unit)(0),                     // 0: modelroute.ledger.v1.Unit
 	(Period)(0),                   // 1: modelroute.ledger.v1.Period
 	(Enforcement)(0),              // 2: modelroute.ledger.v1.Enforcement
 	(Denial_Reason)(0),            // 3: modelroute.ledger.v1.Denial.Reason
 	(Settlement_Certainty)(0),     // 4: modelroute.ledger.v1.Settlement.Certainty
-	(*RouteRef)(nil),              // 5: modelroute.ledger.v1.RouteRef
-	(*Session)(nil),               // 6: modelroute.ledger.v1.Session
-	(*OpenSessionRequest)(nil),    // 7: modelroute.ledger.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),   // 8: modelroute.ledger.v1.OpenSessionResponse
-	(*HeartbeatRequest)(nil),      // 9: modelroute.ledger.v1.HeartbeatRequest
-	(*InFlight)(nil),              // 10: modelroute.ledger.v1.InFlight
-	(*HeartbeatResponse)(nil),     // 11: modelroute.ledger.v1.HeartbeatResponse
-	(*RouteVersion)(nil),          // 12: modelroute.ledger.v1.RouteVersion
-	(*DrawRequest)(nil),           // 13: modelroute.ledger.v1.DrawRequest
-	(*Demand)(nil),                // 14: modelroute.ledger.v1.Demand
-	(*Charge)(nil),                // 15: modelroute.ledger.v1.Charge
-	(*DrawResponse)(nil),          // 16: modelroute.ledger.v1.DrawResponse
-	(*Answer)(nil),                // 17: modelroute.ledger.v1.Answer
-	(*Lease)(nil),                 // 18: modelroute.ledger.v1.Lease
-	(*Denial)(nil),                // 19: modelroute.ledger.v1.Denial
-	(*BudgetRef)(nil),             // 20: modelroute.ledger.v1.BudgetRef
-	(*Record)(nil),                // 21: modelroute.ledger.v1.Record
-	(*Settlement)(nil),            // 22: modelroute.ledger.v1.Settlement
-	(*AppendRequest)(nil),         // 23: modelroute.ledger.v1.AppendRequest
-	(*AppendResponse)(nil),        // 24: modelroute.ledger.v1.AppendResponse
-	(*Budget)(nil),                // 25: modelroute.ledger.v1.Budget
-	(*PutRouteRequest)(nil),       // 26: modelroute.ledger.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),      // 27: modelroute.ledger.v1.PutRouteResponse
-	(*ListUsageRequest)(nil),      // 28: modelroute.ledger.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),     // 29: modelroute.ledger.v1.ListUsageResponse
-	(*Spend)(nil),                 // 30: modelroute.ledger.v1.Spend
-	(*BudgetUsage)(nil),           // 31: modelroute.ledger.v1.BudgetUsage
-	(*ConsumerUsage)(nil),         // 32: modelroute.ledger.v1.ConsumerUsage
-	(*RouteUsage)(nil),            // 33: modelroute.ledger.v1.RouteUsage
-	(*ProxyStatus)(nil),           // 34: modelroute.ledger.v1.ProxyStatus
-	(*ReleaseProxyRequest)(nil),   // 35: modelroute.ledger.v1.ReleaseProxyRequest
-	(*ReleaseProxyResponse)(nil),  // 36: modelroute.ledger.v1.ReleaseProxyResponse
-	(*ListProxiesRequest)(nil),    // 37: modelroute.ledger.v1.ListProxiesRequest
-	(*ListProxiesResponse)(nil),   // 38: modelroute.ledger.v1.ListProxiesResponse
-	(*ProxyAccount)(nil),          // 39: modelroute.ledger.v1.ProxyAccount
-	(*Outstanding)(nil),           // 40: modelroute.ledger.v1.Outstanding
-	(*ProxyRelease)(nil),          // 41: modelroute.ledger.v1.ProxyRelease
-	(*BackupRequest)(nil),         // 42: modelroute.ledger.v1.BackupRequest
-	(*BackupResponse)(nil),        // 43: modelroute.ledger.v1.BackupResponse
-	(*VerifyRequest)(nil),         // 44: modelroute.ledger.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 45: modelroute.ledger.v1.VerifyResponse
-	(*Finding)(nil),               // 46: modelroute.ledger.v1.Finding
-	(*Restoration)(nil),           // 47: modelroute.ledger.v1.Restoration
-	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 49: google.protobuf.Timestamp
+	(Settlement_Source)(0),        // 5: modelroute.ledger.v1.Settlement.Source
+	(*RouteRef)(nil),              // 6: modelroute.ledger.v1.RouteRef
+	(*Session)(nil),               // 7: modelroute.ledger.v1.Session
+	(*OpenSessionRequest)(nil),    // 8: modelroute.ledger.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),   // 9: modelroute.ledger.v1.OpenSessionResponse
+	(*HeartbeatRequest)(nil),      // 10: modelroute.ledger.v1.HeartbeatRequest
+	(*InFlight)(nil),              // 11: modelroute.ledger.v1.InFlight
+	(*HeartbeatResponse)(nil),     // 12: modelroute.ledger.v1.HeartbeatResponse
+	(*RouteVersion)(nil),          // 13: modelroute.ledger.v1.RouteVersion
+	(*DrawRequest)(nil),           // 14: modelroute.ledger.v1.DrawRequest
+	(*Demand)(nil),                // 15: modelroute.ledger.v1.Demand
+	(*Charge)(nil),                // 16: modelroute.ledger.v1.Charge
+	(*DrawResponse)(nil),          // 17: modelroute.ledger.v1.DrawResponse
+	(*Answer)(nil),                // 18: modelroute.ledger.v1.Answer
+	(*Lease)(nil),                 // 19: modelroute.ledger.v1.Lease
+	(*Denial)(nil),                // 20: modelroute.ledger.v1.Denial
+	(*BudgetRef)(nil),             // 21: modelroute.ledger.v1.BudgetRef
+	(*Record)(nil),                // 22: modelroute.ledger.v1.Record
+	(*Settlement)(nil),            // 23: modelroute.ledger.v1.Settlement
+	(*TokenUsage)(nil),            // 24: modelroute.ledger.v1.TokenUsage
+	(*AppendRequest)(nil),         // 25: modelroute.ledger.v1.AppendRequest
+	(*AppendResponse)(nil),        // 26: modelroute.ledger.v1.AppendResponse
+	(*Budget)(nil),                // 27: modelroute.ledger.v1.Budget
+	(*PutRouteRequest)(nil),       // 28: modelroute.ledger.v1.PutRouteRequest
+	(*PutRouteResponse)(nil),      // 29: modelroute.ledger.v1.PutRouteResponse
+	(*ListUsageRequest)(nil),      // 30: modelroute.ledger.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),     // 31: modelroute.ledger.v1.ListUsageResponse
+	(*Spend)(nil),                 // 32: modelroute.ledger.v1.Spend
+	(*BudgetUsage)(nil),           // 33: modelroute.ledger.v1.BudgetUsage
+	(*ConsumerUsage)(nil),         // 34: modelroute.ledger.v1.ConsumerUsage
+	(*RouteUsage)(nil),            // 35: modelroute.ledger.v1.RouteUsage
+	(*ProxyStatus)(nil),           // 36: modelroute.ledger.v1.ProxyStatus
+	(*ReleaseProxyRequest)(nil),   // 37: modelroute.ledger.v1.ReleaseProxyRequest
+	(*ReleaseProxyResponse)(nil),  // 38: modelroute.ledger.v1.ReleaseProxyResponse
+	(*ListProxiesRequest)(nil),    // 39: modelroute.ledger.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),   // 40: modelroute.ledger.v1.ListProxiesResponse
+	(*ProxyAccount)(nil),          // 41: modelroute.ledger.v1.ProxyAccount
+	(*Outstanding)(nil),           // 42: modelroute.ledger.v1.Outstanding
+	(*ProxyRelease)(nil),          // 43: modelroute.ledger.v1.ProxyRelease
+	(*ListHistoryRequest)(nil),    // 44: modelroute.ledger.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),   // 45: modelroute.ledger.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),          // 46: modelroute.ledger.v1.HistoryEntry
+	(*BackupRequest)(nil),         // 47: modelroute.ledger.v1.BackupRequest
+	(*BackupResponse)(nil),        // 48: modelroute.ledger.v1.BackupResponse
+	(*VerifyRequest)(nil),         // 49: modelroute.ledger.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 50: modelroute.ledger.v1.VerifyResponse
+	(*Finding)(nil),               // 51: modelroute.ledger.v1.Finding
+	(*Restoration)(nil),           // 52: modelroute.ledger.v1.Restoration
+	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
-	5,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
-	6,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	48, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	49, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
-	6,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
-	10, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
-	5,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
-	12, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	49, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
-	5,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
-	6,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
-	14, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
-	5,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
-	15, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
-	17, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
-	19, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
-	18, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	48, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
-	20, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	6,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
+	7,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
+	53, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	54, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	7,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
+	11, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
+	6,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
+	13, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
+	54, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	6,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
+	7,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
+	15, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
+	6,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
+	16, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
+	18, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
+	20, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
+	19, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
+	53, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	21, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
 	3,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
-	20, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	48, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	21, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	53, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
 	0,  // 22: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
-	22, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
-	15, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
-	5,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	49, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	23, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
+	16, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
+	6,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
+	54, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
 	4,  // 27: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
-	15, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
-	6,  // 29: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
-	21, // 30: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
-	20, // 31: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
-	1,  // 32: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
-	2,  // 33: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
-	5,  // 34: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	25, // 35: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
-	33, // 36: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
-	25, // 37: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
-	30, // 38: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	49, // 39: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	49, // 40: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
-	30, // 41: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	31, // 42: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	5,  // 43: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
-	30, // 44: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	31, // 45: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	32, // 46: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
-	34, // 47: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	49, // 48: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	39, // 49: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
-	49, // 50: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
-	40, // 51: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
-	41, // 52: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
-	5,  // 53: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
-	20, // 54: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	49, // 55: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
-	46, // 56: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
-	46, // 57: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
-	47, // 58: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
-	49, // 59: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
-	49, // 60: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
-	7,  // 61: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	9,  // 62: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	13, // 63: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	23, // 64: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	26, // 65: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	28, // 66: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	35, // 67: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	37, // 68: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
-	42, // 69: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
-	44, // 70: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
-	8,  // 71: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	11, // 72: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	16, // 73: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	24, // 74: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	27, // 75: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	29, // 76: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	36, // 77: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	38, // 78: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
-	43, // 79: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
-	45, // 80: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
-	71, // [71:81] is the sub-list for method output_type
-	61, // [61:71] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	16, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
+	5,  // 29: modelroute.ledger.v1.Settlement.source:type_name -> modelroute.ledger.v1.Settlement.Source
+	24, // 30: modelroute.ledger.v1.Settlement.used:type_name -> modelroute.ledger.v1.TokenUsage
+	7,  // 31: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
+	22, // 32: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
+	21, // 33: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
+	1,  // 34: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
+	2,  // 35: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
+	6,  // 36: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	27, // 37: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
+	35, // 38: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
+	27, // 39: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
+	32, // 40: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	54, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	54, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	32, // 43: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	33, // 44: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	6,  // 45: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
+	32, // 46: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	33, // 47: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	34, // 48: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
+	36, // 49: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
+	54, // 50: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	41, // 51: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	54, // 52: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	42, // 53: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	43, // 54: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	6,  // 55: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	21, // 56: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	54, // 57: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	6,  // 58: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	54, // 59: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	54, // 60: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	1,  // 61: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
+	46, // 62: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
+	54, // 63: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
+	54, // 64: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
+	24, // 65: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
+	51, // 66: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	51, // 67: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	52, // 68: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	54, // 69: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	54, // 70: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	8,  // 71: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	10, // 72: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	14, // 73: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	25, // 74: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	28, // 75: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	30, // 76: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	37, // 77: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	39, // 78: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	44, // 79: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
+	47, // 80: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	49, // 81: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	9,  // 82: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	12, // 83: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	17, // 84: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	26, // 85: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	29, // 86: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	31, // 87: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	38, // 88: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	40, // 89: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	45, // 90: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
+	48, // 91: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	50, // 92: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	82, // [82:93] is the sub-list for method output_type
+	71, // [71:82] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -3482,8 +3964,8 @@ func file_ledger_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   43,
+			NumEnums:      6,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

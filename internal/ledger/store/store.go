@@ -42,9 +42,11 @@ type Store interface {
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again, it can never draw again, and the
 	// reason is kept. It returns how much that was. ErrUnknownProxy, ErrStillAlive if it was heard from after the given instant.
 	ReleaseProxy(ctx context.Context, now, heardAfter time.Time, release Release) (money.Amount, error)
-	// Compact forgets leases of which nothing is left and whose window is over, and everything of a rate limit's windows that are. No money
-	// is changed.
-	Compact(ctx context.Context, now time.Time) error
+	// Compact forgets leases of which nothing is left and whose window is over, and everything of a rate limit's windows that are. What of
+	// the history is from before keepFrom is carried forward as one sum. No money is changed.
+	Compact(ctx context.Context, now, keepFrom time.Time) error
+	// History calls each for every row, sorted by bucket, consumer, model and upstream. ErrUnknownRoute; an error of each ends it.
+	History(ctx context.Context, query HistoryQuery, each func(HistoryRow) error) error
 	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
 	// from after the given instant.
 	Usage(ctx context.Context, now, heardAfter time.Time) ([]RouteUsage, error)
@@ -90,9 +92,6 @@ const (
 
 // RateLife is for how long the books keep what they have of a rate limit's window that is over.
 const RateLife = 5 * time.Minute
-
-// Bucket is how finely history is kept. Every offset from UTC in use today is a multiple of it, so that windows begin with a bucket.
-const Bucket = 15 * time.Minute
 
 // Route is what the manager puts.
 type Route struct {
@@ -293,6 +292,11 @@ type Settlement struct {
 	Replaces money.Amount
 	// Requests and Tokens are what counts against rate limits; between 0 and MaxAmount.
 	Requests, Tokens int64
+	// Model and Upstream are what the history tells the attempt by, Source is where an exact amount is from, Used what the upstream
+	// reported.
+	Model, Upstream string
+	Source          Source
+	Used            Tokens
 	// Charges are what is taken off the leases that the attempt was held in. What it cost beyond that is booked all the same.
 	Charges []Charge
 }

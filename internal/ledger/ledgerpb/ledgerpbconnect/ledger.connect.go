@@ -46,6 +46,8 @@ const (
 	ManagerServiceReleaseProxyProcedure = "/modelroute.ledger.v1.ManagerService/ReleaseProxy"
 	// ManagerServiceListProxiesProcedure is the procedure name of the ManagerService's ListProxies RPC.
 	ManagerServiceListProxiesProcedure = "/modelroute.ledger.v1.ManagerService/ListProxies"
+	// ManagerServiceListHistoryProcedure is the procedure name of the ManagerService's ListHistory RPC.
+	ManagerServiceListHistoryProcedure = "/modelroute.ledger.v1.ManagerService/ListHistory"
 	// AdminServiceBackupProcedure is the procedure name of the AdminService's Backup RPC.
 	AdminServiceBackupProcedure = "/modelroute.ledger.v1.AdminService/Backup"
 	// AdminServiceVerifyProcedure is the procedure name of the AdminService's Verify RPC.
@@ -263,6 +265,13 @@ var (
 			Procedure:  ManagerServiceListProxiesProcedure,
 		}
 	})
+	managerServiceListHistorySpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ManagerService").Methods().ByName("ListHistory"),
+			Procedure:  ManagerServiceListHistoryProcedure,
+		}
+	})
 )
 
 // ManagerServiceClient is a client for the modelroute.ledger.v1.ManagerService service.
@@ -278,6 +287,8 @@ type ManagerServiceClient interface {
 	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
 	// AdminService, if the ledger's store has no such thing.
 	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
+	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer. NOT_FOUND if the route was never put.
+	ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error)
 }
 
 // NewManagerServiceClient constructs a client for the modelroute.ledger.v1.ManagerService service.
@@ -299,6 +310,8 @@ type ManagerServiceHandler interface {
 	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
 	// AdminService, if the ledger's store has no such thing.
 	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
+	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer. NOT_FOUND if the route was never put.
+	ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error)
 }
 
 // RegisterManagerServiceHandler registers svc as the modelroute.ledger.v1.ManagerService
@@ -310,6 +323,7 @@ func RegisterManagerServiceHandler(server *connect.Server, svc ManagerServiceHan
 		connect.Method{Spec: managerServiceListUsageSpec(), Handler: adapter.listUsage},
 		connect.Method{Spec: managerServiceReleaseProxySpec(), Handler: adapter.releaseProxy},
 		connect.Method{Spec: managerServiceListProxiesSpec(), Handler: adapter.listProxies},
+		connect.Method{Spec: managerServiceListHistorySpec(), Handler: adapter.listHistory},
 	)
 }
 
@@ -330,6 +344,10 @@ func (UnimplementedManagerServiceHandler) ReleaseProxy(context.Context, *ledgerp
 
 func (UnimplementedManagerServiceHandler) ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ListProxies is not implemented")
+}
+
+func (UnimplementedManagerServiceHandler) ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ListHistory is not implemented")
 }
 
 type managerServiceClient struct {
@@ -363,6 +381,14 @@ func (c *managerServiceClient) ReleaseProxy(ctx context.Context, req *ledgerpb.R
 func (c *managerServiceClient) ListProxies(ctx context.Context, req *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error) {
 	var res ledgerpb.ListProxiesResponse
 	if err := c.client.CallUnary(ctx, managerServiceListProxiesSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *managerServiceClient) ListHistory(ctx context.Context, req *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error) {
+	var res ledgerpb.ListHistoryResponse
+	if err := c.client.CallUnary(ctx, managerServiceListHistorySpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -412,6 +438,18 @@ func (h managerServiceHandler) listProxies(ctx context.Context, _ connect.Spec, 
 		return err
 	}
 	res, err := h.svc.ListProxies(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h managerServiceHandler) listHistory(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.ListHistoryRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListHistory(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -205,11 +205,11 @@ func (w *work) settle(owner *route, one *store.Settlement) {
 		}
 	}
 	c := costOf(one, budget.USD)
-	bucket := bucketOf(openedAt.UnixMilli())
+	bucket, sums := bucketOf(openedAt.UnixMilli()), one.Sums()
 	for _, payer := range payersOf(owner, one.Consumer) {
 		w.deltas.scopes[payer.id] = w.deltas.scopes[payer.id].plus(c)
-		key := bucketKey{scope: payer.id, bucket: bucket}
-		w.deltas.history[key] = w.deltas.history[key].plus(c)
+		key := historyKey{scope: payer.id, bucket: bucket, model: one.Model, upstream: one.Upstream}
+		w.deltas.history[key] = w.deltas.history[key].Plus(sums)
 		for _, a := range payer.accounts {
 			w.changeWindow(a.keyAt(openedAt), costOf(one, a.budget.Unit))
 		}

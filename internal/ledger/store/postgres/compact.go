@@ -24,7 +24,7 @@ const (
 )
 
 // Compact implements store.Store. It takes one proxy after the other, so that nobody waits for long.
-func (s *Store) Compact(ctx context.Context, now time.Time) error {
+func (s *Store) Compact(ctx context.Context, now, keepFrom time.Time) error {
 	over, before := now.Add(-store.RateLife).UnixMilli(), now.Add(-leaseLife).UnixMilli()
 	err := s.transact(ctx, "forgetting the windows of rate limits", func(t *tx) error {
 		// No scope is locked: a window that is over and gone is no longer changed.
@@ -33,6 +33,9 @@ func (s *Store) Compact(ctx context.Context, now time.Time) error {
 		return t.commit(b)
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.carryHistory(ctx, keepFrom); err != nil {
 		return err
 	}
 	proxies, err := s.doneWith(ctx, over, before)

@@ -120,7 +120,9 @@ func (t *tx) putRoute(put store.Route) error {
 	b.Queue(dropMovedWindows, budgets...)
 	b.Queue(putBudgets, budgets...)
 	b.Queue(dropGoneWindows, id)
-	b.Queue(`UPDATE windows SET refusing = FALSE WHERE refusing AND account_id IN `+accountsOfRoute, id)
+	// An edit ends every refusal: who is still refused asks again.
+	b.Queue(`UPDATE windows SET refusing = FALSE, contended_until = 0 WHERE (refusing OR contended_until > 0) AND account_id IN `+
+		accountsOfRoute, id)
 	return t.commit(b)
 }
 

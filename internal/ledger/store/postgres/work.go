@@ -36,17 +36,12 @@ func (t *tx) work(now time.Time, from *proxy) *work {
 // deltas collects what a transaction changes, so that a row that many records change is written once.
 type deltas struct {
 	scopes  map[int64]change
-	history map[bucketKey]change
+	history map[historyKey]store.Sums
 	windows map[windowKey]change
 	// leases are those whose rows no longer say what they are.
 	leases map[int64]*lease
 	// dropAll is true if the leases that the proxy had are all given back.
 	dropAll bool
-}
-
-type bucketKey struct {
-	scope  int64
-	bucket int64
 }
 
 // change is what is added to a row; it may be negative.
@@ -59,7 +54,7 @@ func (c change) plus(d change) change {
 }
 
 func newDeltas() deltas {
-	return deltas{scopes: map[int64]change{}, history: map[bucketKey]change{}, windows: map[windowKey]change{}, leases: map[int64]*lease{}}
+	return deltas{scopes: map[int64]change{}, history: map[historyKey]store.Sums{}, windows: map[windowKey]change{}, leases: map[int64]*lease{}}
 }
 
 // changeWindow changes a window: its row in the database, and what is known of it here.
@@ -90,20 +85,6 @@ const (
 		uncertain = greatest(0, least(scopes.uncertain + d.uncertain, 2000000000000000000))
 		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS d (id, settled, uncertain) WHERE scopes.id = d.id`
 
-	addHistory = `INSERT INTO history AS h (scope_id, bucket, settled, uncertain)
-		SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
-		ON CONFLICT (scope_id, bucket) DO UPDATE SET settled = least(h.settled + excluded.settled, 2000000000000000000),
-		uncertain = least(h.uncertain + excluded.uncertain, 2000000000000000000)`
-
-	// correctHistory is addHistory for what takes uncertain money away, which no new row can do.
-	correctHistory = `WITH d AS (
-			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS d (id, bucket, settled, uncertain)),
-		there AS (UPDATE history AS h SET settled = least(h.settled + d.settled, 2000000000000000000),
-			uncertain = greatest(0, least(h.uncertain + d.uncertain, 2000000000000000000))
-			FROM d WHERE h.scope_id = d.id AND h.bucket = d.bucket RETURNING h.scope_id, h.bucket)
-		INSERT INTO history (scope_id, bucket, settled, uncertain) SELECT id, bucket, settled, 0 FROM d
-		WHERE NOT EXISTS (SELECT 1 FROM there WHERE there.scope_id = d.id AND there.bucket = d.bucket)`
-
 	updateWindows = `UPDATE windows SET settled = greatest(0, least(windows.settled + d.settled, 2000000000000000000)),
 		uncertain = greatest(0, least(windows.uncertain + d.uncertain, 2000000000000000000)),
 		leased = greatest(0, least(windows.leased + d.leased, 2000000000000000000))
@@ -116,6 +97,7 @@ const (
 // flush queues the statements that write what was collected.
 func (w *work) flush(b *pgx.Batch) {
 	w.flushScopes(b)
+	w.flushHistory(b)
 	w.flushWindows(b)
 	ids, taken := make([]int64, 0, len(w.deltas.leases)), make([]int64, 0, len(w.deltas.leases))
 	for id, l := range w.deltas.leases {
@@ -138,22 +120,6 @@ func (w *work) flushScopes(b *pgx.Batch) {
 	}
 	if len(ids) > 0 {
 		b.Queue(updateScopes, ids, settled, uncertain)
-	}
-	w.flushHistory(b, addHistory, func(c change) bool { return c != (change{}) && !c.uncertain.IsNegative() })
-	w.flushHistory(b, correctHistory, func(c change) bool { return c.uncertain.IsNegative() })
-}
-
-// flushHistory writes the changes of history that are of a kind.
-func (w *work) flushHistory(b *pgx.Batch, statement string, of func(change) bool) {
-	var ids, buckets, settled, uncertain []int64
-	for key, c := range w.deltas.history {
-		if of(c) {
-			ids, buckets = append(ids, key.scope), append(buckets, key.bucket)
-			settled, uncertain = append(settled, bounded(c.settled)), append(uncertain, bounded(c.uncertain))
-		}
-	}
-	if len(ids) > 0 {
-		b.Queue(statement, ids, buckets, settled, uncertain)
 	}
 }
 

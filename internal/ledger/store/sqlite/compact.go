@@ -18,7 +18,7 @@ const (
 )
 
 // Compact implements store.Store.
-func (s *Store) Compact(ctx context.Context, now time.Time) error {
+func (s *Store) Compact(ctx context.Context, now, keepFrom time.Time) error {
 	return s.submit(&call{ctx: ctx, do: func(t *tx) (refused, err error) {
 		if err := t.flush(); err != nil {
 			return nil, err
@@ -27,6 +27,9 @@ func (s *Store) Compact(ctx context.Context, now time.Time) error {
 			if _, err := t.exec(`DELETE FROM `+table+` WHERE `+isOver, now.Add(-store.RateLife).UnixMilli()); err != nil {
 				return nil, fmt.Errorf("forgetting the %s of rate limits: %w", table, err)
 			}
+		}
+		if err := t.carryHistory(keepFrom); err != nil {
+			return nil, err
 		}
 		return nil, t.dropLeases(`granted_at < ?`, now.Add(-leaseLife).UnixMilli())
 	}})

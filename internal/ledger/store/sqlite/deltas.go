@@ -12,16 +12,11 @@ import (
 // deltas collects what the calls of a group change, so that a row that many of them change is written once.
 type deltas struct {
 	scopes  map[int64]change
-	history map[bucketKey]change
+	history map[historyKey]store.Sums
 	windows map[windowKey]change
 	// leases and logs are those whose rows no longer say what the writer remembers.
 	leases map[int64]*lease
 	logs   map[int64]*state
-}
-
-type bucketKey struct {
-	scope  int64
-	bucket int64
 }
 
 // change is what is added to a row; it may be negative.
@@ -35,7 +30,7 @@ func (c change) plus(d change) change {
 
 func newDeltas() deltas {
 	return deltas{
-		scopes: map[int64]change{}, history: map[bucketKey]change{}, windows: map[windowKey]change{},
+		scopes: map[int64]change{}, history: map[historyKey]store.Sums{}, windows: map[windowKey]change{},
 		leases: map[int64]*lease{}, logs: map[int64]*state{},
 	}
 }
@@ -50,7 +45,7 @@ func (d *deltas) logOf(p *state) { d.logs[p.id] = p }
 // from gets a row for its window at now, also where nothing is leased from it: to sum it anew whenever the usage is read takes too long.
 func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Time, one *store.Settlement) error {
 	d := &t.deltas
-	bucket := bucketOf(openedAt.UnixMilli())
+	bucket, sums := bucketOf(openedAt.UnixMilli()), one.Sums()
 	payers := []*scope{owner.scopes[""], spender}
 	if payers[0] == spender {
 		payers = payers[:1]
@@ -65,8 +60,8 @@ func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Tim
 	cost := costOf(one, budget.USD)
 	for _, s := range payers {
 		d.scopes[s.id] = d.scopes[s.id].plus(cost)
-		key := bucketKey{scope: s.id, bucket: bucket}
-		d.history[key] = d.history[key].plus(cost)
+		key := historyKey{scope: s.id, bucket: bucket, model: one.Model, upstream: one.Upstream}
+		d.history[key] = d.history[key].Plus(sums)
 		for _, a := range s.accounts {
 			d.window(windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}, costOf(one, a.budget.Unit))
 		}
@@ -87,9 +82,6 @@ const (
 
 	updateScope  = `UPDATE scopes SET ` + plusSettled + `, ` + plusUncertain + ` WHERE id = ?`
 	updateWindow = `UPDATE windows SET ` + plusSettled + `, ` + plusUncertain + `, ` + plusLeased + ` WHERE account_id = ? AND start = ?`
-	addHistory   = `INSERT INTO history (scope_id, bucket, settled, uncertain) VALUES (?1, ?2, ?3, max(0, ?4))
-		ON CONFLICT (scope_id, bucket) DO UPDATE SET
-		settled = min(settled + ?3, 2000000000000000000), uncertain = max(0, min(uncertain + ?4, 2000000000000000000))`
 )
 
 // flush writes what was collected.
@@ -102,11 +94,8 @@ func (t *tx) flush() error {
 			return fmt.Errorf("booking on scope %d: %w", id, err)
 		}
 	}
-	for key, c := range t.deltas.history {
-		if c == (change{}) {
-			continue
-		}
-		if _, err := t.exec(addHistory, key.scope, key.bucket, bounded(c.settled), bounded(c.uncertain)); err != nil {
+	for key, sums := range t.deltas.history {
+		if err := t.addHistory(key, sums); err != nil {
 			return fmt.Errorf("booking in the history of scope %d: %w", key.scope, err)
 		}
 	}

@@ -69,11 +69,11 @@ func (v *verifier) proveScopes() error {
 }
 
 // proveHistory expects no row of the history to be less than nothing, and every one to be of a whole quarter of an hour: any other would
-// count in the wrong window.
+// count in the wrong window. No more is priced or estimated than is settled.
 func (v *verifier) proveHistory() error {
 	return v.rows(fmt.Sprintf(`SELECT namespace, name, consumer, bucket, history.settled, history.uncertain
 		FROM history JOIN scopes ON scopes.id = scope_id JOIN routes ON routes.id = route_id
-		WHERE bucket %% %d <> 0 OR history.settled < 0 OR history.uncertain < 0
+		WHERE bucket %% %d <> 0 OR history.settled < 0 OR history.uncertain < 0 OR history.settled < priced OR history.settled < estimated
 		ORDER BY namespace, name, consumer, bucket`, store.Bucket.Milliseconds()),
 		func(rows *sql.Rows) error {
 			var key store.RouteKey
@@ -81,7 +81,8 @@ func (v *verifier) proveHistory() error {
 			var bucket, settled, uncertain int64
 			err := rows.Scan(&key.Namespace, &key.Name, &consumer, &bucket, &settled, &uncertain)
 			v.found(scopeName(key, consumer),
-				"%s USD settled and %s USD uncertain are in the history at %s: it has amounts from 0 up, by the quarter of an hour",
+				"%s USD settled and %s USD uncertain are in the history at %s: it has amounts from 0 up, by the quarter of an hour, of which no "+
+					"more is priced or estimated than is settled",
 				money.FromNano(settled), money.FromNano(uncertain), instant(bucket))
 			return err
 		})

@@ -95,6 +95,7 @@ func (s *Store) replaceRoute(key store.RouteKey, changed *route) {
 		for _, known := range old.scopes {
 			for _, a := range known.accounts {
 				delete(s.accounts, a.id)
+				delete(s.contended, a.id) // Who is still refused asks again.
 			}
 		}
 	}

@@ -229,6 +229,7 @@ func (m *model) put(rt *rapid.T, route store.Route) {
 	}
 	if m.version == 0 || !cmp.Equal(m.route, route, amounts) {
 		m.version++
+		clear(m.contended) // Who is still refused asks again.
 	}
 	m.route = route
 }
@@ -324,7 +325,7 @@ func (m *model) releaseAll(p *modelProxy) {
 }
 
 func (m *model) compact(rt *rapid.T) {
-	if err := m.store.Compact(m.t.Context(), m.clock.now()); err != nil {
+	if err := m.store.Compact(m.t.Context(), m.clock.now(), m.clock.now().Add(-store.MinRetention)); err != nil {
 		rt.Fatalf("Compact: %v", err)
 	}
 	for _, l := range m.leases {

@@ -164,7 +164,7 @@ func runOldRates(t *testing.T, open Open) {
 	leases := b.ask(held)[0].Leases
 	b.advance(time.Minute + store.RateLife - time.Second)
 	compact := func() {
-		if err := b.Compact(t.Context(), b.now()); err != nil {
+		if err := b.Compact(t.Context(), b.now(), time.Unix(0, 0)); err != nil {
 			t.Fatalf("Compact: %v", err)
 		}
 	}

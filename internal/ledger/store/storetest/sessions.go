@@ -172,7 +172,7 @@ func runProxies(t *testing.T, open Open) {
 func runCompact(t *testing.T, open Open) {
 	compact := func(b *books) {
 		b.t.Helper()
-		if err := b.Compact(t.Context(), b.now()); err != nil {
+		if err := b.Compact(t.Context(), b.now(), time.Unix(0, 0)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -33,14 +33,27 @@ CREATE TABLE scopes (
   UNIQUE (route_id, consumer)
 );
 
--- What a scope spent, by the quarter of an hour in which it was held. From this, a window is opened whatever its period and time zone.
+-- What a scope spent, by the quarter of an hour in which it was held. From this, a window is opened whatever its period and time zone. What is not kept for longer is
+-- carried forward to bucket 0.
 CREATE TABLE history (
-  scope_id  BIGINT NOT NULL,
-  bucket    BIGINT NOT NULL,
-  settled   BIGINT NOT NULL CHECK (settled >= 0),
-  uncertain BIGINT NOT NULL CHECK (uncertain >= 0),
-  PRIMARY KEY (scope_id, bucket)
+  scope_id   BIGINT NOT NULL,
+  bucket     BIGINT NOT NULL,
+  model      TEXT NOT NULL,
+  upstream   TEXT NOT NULL,
+  requests   BIGINT NOT NULL CHECK (requests >= 0),
+  prompt     BIGINT NOT NULL CHECK (prompt >= 0),
+  cached     BIGINT NOT NULL CHECK (cached >= 0),
+  completion BIGINT NOT NULL CHECK (completion >= 0),
+  reasoning  BIGINT NOT NULL CHECK (reasoning >= 0),
+  -- All that is known to be spent; priced and estimated are the parts of it that upstreams did not report.
+  settled    BIGINT NOT NULL CHECK (settled >= 0),
+  priced     BIGINT NOT NULL CHECK (priced >= 0),
+  estimated  BIGINT NOT NULL CHECK (estimated >= 0),
+  uncertain  BIGINT NOT NULL CHECK (uncertain >= 0),
+  PRIMARY KEY (scope_id, bucket, model, upstream)
 );
+
+CREATE INDEX history_by_time ON history (bucket);
 
 -- An account is a scope under one budget, or under one limit of a rate limit.
 CREATE TABLE accounts (

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"time"
+
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+const (
+	// Bucket is how finely history is kept. Every offset from UTC in use today is a multiple of it, so that windows begin with a bucket.
+	Bucket = 15 * time.Minute
+	// MinRetention is for how long history is kept at the least: the windows of a year are summed from it when a budget is edited.
+	MinRetention = 368 * 24 * time.Hour
+)
+
+// Source says where an exact amount is from.
+type Source int
+
+const (
+	// Reported is what the upstream said that it charged.
+	Reported Source = iota
+	// Priced is what the tokens that the upstream reported cost at the route's prices.
+	Priced
+	// Estimated is what tokens that were counted here cost at the route's prices.
+	Estimated
+)
+
+// Tokens counts tokens by their kind. Cached are part of Prompt, Reasoning of Completion.
+type Tokens struct{ Prompt, Cached, Completion, Reasoning int64 }
+
+// Sums are what attempts came to.
+type Sums struct {
+	// Requests is how many attempts were settled.
+	Requests int64
+	Tokens   Tokens
+	// Settled is what is known to be spent; Priced and Estimated are the parts of it that the upstream did not report.
+	Settled, Priced, Estimated money.Amount
+	// Uncertain counts as spent until it is known better. It is negative in what is added when it is.
+	Uncertain money.Amount
+}
+
+// Plus returns the sums of both, each saturated.
+func (s Sums) Plus(t Sums) Sums {
+	return Sums{
+		Requests: plus(s.Requests, t.Requests),
+		Tokens: Tokens{
+			Prompt: plus(s.Tokens.Prompt, t.Tokens.Prompt), Cached: plus(s.Tokens.Cached, t.Tokens.Cached),
+			Completion: plus(s.Tokens.Completion, t.Tokens.Completion), Reasoning: plus(s.Tokens.Reasoning, t.Tokens.Reasoning),
+		},
+		Settled: s.Settled.Add(t.Settled), Priced: s.Priced.Add(t.Priced), Estimated: s.Estimated.Add(t.Estimated),
+		Uncertain: s.Uncertain.Add(t.Uncertain),
+	}
+}
+
+func plus(a, b int64) int64 { return money.FromNano(a).Add(money.FromNano(b)).Nano() }
+
+// Columns is how many numbers Sums are made of.
+const Columns = 9
+
+// Numbers are the sums in the order in which every store keeps them: requests, prompt, cached, completion, reasoning, settled, priced,
+// estimated, uncertain. Each is between -MaxSum and MaxSum, so that adding it to a sum of the books cannot overflow.
+func (s Sums) Numbers() [Columns]int64 {
+	numbers := [Columns]int64{
+		s.Requests, s.Tokens.Prompt, s.Tokens.Cached, s.Tokens.Completion, s.Tokens.Reasoning,
+		s.Settled.Nano(), s.Priced.Nano(), s.Estimated.Nano(), s.Uncertain.Nano(),
+	}
+	for i, one := range numbers {
+		numbers[i] = max(-MaxSum, min(one, MaxSum))
+	}
+	return numbers
+}
+
+// SumsOf reads what Numbers wrote.
+func SumsOf(numbers [Columns]int64) Sums {
+	return Sums{
+		Requests: numbers[0],
+		Tokens:   Tokens{Prompt: numbers[1], Cached: numbers[2], Completion: numbers[3], Reasoning: numbers[4]},
+		Settled:  money.FromNano(numbers[5]), Priced: money.FromNano(numbers[6]), Estimated: money.FromNano(numbers[7]),
+		Uncertain: money.FromNano(numbers[8]),
+	}
+}
+
+// Sums are what a settlement adds to the history.
+func (s *Settlement) Sums() Sums {
+	sums := Sums{Requests: s.Requests, Tokens: s.Used, Uncertain: money.Amount{}.Sub(s.Replaces)}
+	if s.Uncertain {
+		sums.Uncertain = sums.Uncertain.Add(s.Amount)
+		return sums
+	}
+	sums.Settled = s.Amount
+	switch s.Source {
+	case Reported:
+	case Priced:
+		sums.Priced = s.Amount
+	case Estimated:
+		sums.Estimated = s.Amount
+	}
+	return sums
+}
+
+// HistoryQuery asks for the history of a route from a time on and up to another one.
+type HistoryQuery struct {
+	Route RouteKey
+	// From and To are whole buckets.
+	From, To time.Time
+	// PerConsumer asks for each consumer instead of the whole route.
+	PerConsumer bool
+}
+
+// HistoryRow is what was spent in one bucket, by the time at which it was held. What is no longer kept in buckets is in that of 1970.
+type HistoryRow struct {
+	Bucket time.Time
+	// Consumer is empty for the whole route.
+	Consumer        string
+	Model, Upstream string
+	Sums            Sums
+}

@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/modelroute/modelroute/internal/ledger/store"
+)
+
+// historyKey names a row of history.
+type historyKey struct {
+	scope           int64
+	bucket          int64
+	model, upstream string
+}
+
+const (
+	historyColumns = `requests, prompt, cached, completion, reasoning, settled, priced, estimated, uncertain`
+
+	historyAdded = `unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
+		AS d (scope_id, bucket, model, upstream, ` + historyColumns + `)`
+)
+
+// historySums adds a row to the row h that is there. Sums saturate at store.MaxSum.
+func historySums(row string) string {
+	sums := make([]string, 0, store.Columns)
+	for column := range strings.SplitSeq(historyColumns, ", ") {
+		sums = append(sums, fmt.Sprintf("%[1]s = greatest(0, least(h.%[1]s + %[2]s.%[1]s, %[3]d))", column, row, int64(store.MaxSum)))
+	}
+	return strings.Join(sums, ", ")
+}
+
+var (
+	addHistory = `INSERT INTO history AS h (scope_id, bucket, model, upstream, ` + historyColumns + `) SELECT * FROM ` + historyAdded +
+		` ON CONFLICT (scope_id, bucket, model, upstream) DO UPDATE SET ` + historySums("excluded")
+
+	// correctHistory is addHistory for what takes uncertain money away, which no new row can do.
+	correctHistory = `WITH d AS (SELECT * FROM ` + historyAdded + `),
+		there AS (UPDATE history AS h SET ` + historySums("d") + ` FROM d WHERE h.scope_id = d.scope_id AND h.bucket = d.bucket
+			AND h.model = d.model AND h.upstream = d.upstream RETURNING h.scope_id, h.bucket, h.model, h.upstream)
+		INSERT INTO history (scope_id, bucket, model, upstream, ` + historyColumns + `)
+		SELECT scope_id, bucket, model, upstream, requests, prompt, cached, completion, reasoning, settled, priced, estimated, 0 FROM d
+		WHERE NOT EXISTS (SELECT 1 FROM there WHERE there.scope_id = d.scope_id AND there.bucket = d.bucket
+			AND there.model = d.model AND there.upstream = d.upstream)`
+
+	// carryForward takes what a scope has from before a time out of the buckets, and adds it up in the one of 1970.
+	carryForward = `WITH gone AS (DELETE FROM history WHERE scope_id = ANY ($1) AND bucket > 0 AND bucket < $2
+			RETURNING scope_id, model, upstream, ` + historyColumns + `)
+		INSERT INTO history AS h (scope_id, bucket, model, upstream, ` + historyColumns + `)
+		SELECT scope_id, 0, model, upstream, ` + summedUp() + ` FROM gone GROUP BY scope_id, model, upstream
+		ON CONFLICT (scope_id, bucket, model, upstream) DO UPDATE SET ` + historySums("excluded")
+)
+
+// summedUp sums every column up. PostgreSQL sums numbers of 64 bits without a bound.
+func summedUp() string {
+	sums := make([]string, 0, store.Columns)
+	for column := range strings.SplitSeq(historyColumns, ", ") {
+		sums = append(sums, fmt.Sprintf("least(sum(%s), %d)::bigint", column, int64(store.MaxSum)))
+	}
+	return strings.Join(sums, ", ")
+}
+
+// flushHistory queues the statements that add to the history.
+func (w *work) flushHistory(b *pgx.Batch) {
+	var added, corrected historyArrays
+	for key, sums := range w.deltas.history {
+		switch {
+		case sums == (store.Sums{}):
+		case sums.Uncertain.IsNegative():
+			corrected.append(key, sums)
+		default:
+			added.append(key, sums)
+		}
+	}
+	added.queue(b, addHistory)
+	corrected.queue(b, correctHistory)
+}
+
+// historyArrays are the rows of historyAdded, column by column.
+type historyArrays struct {
+	scopes, buckets   []int64
+	models, upstreams []string
+	numbers           [store.Columns][]int64
+}
+
+func (a *historyArrays) append(key historyKey, sums store.Sums) {
+	a.scopes, a.buckets = append(a.scopes, key.scope), append(a.buckets, key.bucket)
+	a.models, a.upstreams = append(a.models, key.model), append(a.upstreams, key.upstream)
+	for i, number := range sums.Numbers() {
+		a.numbers[i] = append(a.numbers[i], number)
+	}
+}
+
+func (a *historyArrays) queue(b *pgx.Batch, statement string) {
+	if len(a.scopes) == 0 {
+		return
+	}
+	arguments := []any{a.scopes, a.buckets, a.models, a.upstreams}
+	for i := range a.numbers {
+		arguments = append(arguments, a.numbers[i])
+	}
+	b.Queue(statement, arguments...)
+}
+
+// History implements store.Store.
+func (s *Store) History(ctx context.Context, query store.HistoryQuery, yield func(store.HistoryRow) error) error {
+	var found []store.HistoryRow
+	err := s.transact(ctx, "reading the history", func(t *tx) error {
+		found = nil
+		var there []int64
+		b := t.batch()
+		b.Queue(`SELECT id FROM routes WHERE namespace = $1 AND name = $2`, query.Route.Namespace, query.Route.Name).Query(
+			func(rows pgx.Rows) (err error) {
+				there, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+				return err
+			})
+		b.Queue(`SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
+			history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
+			WHERE route_id = (SELECT id FROM routes WHERE namespace = $1 AND name = $2) AND (consumer <> '') = $3
+			AND bucket >= $4 AND bucket < $5 ORDER BY bucket, consumer COLLATE "C", model COLLATE "C", upstream COLLATE "C"`,
+			query.Route.Namespace, query.Route.Name, query.PerConsumer, query.From.UnixMilli(), query.To.UnixMilli()).Query(
+			each(func(scan func(into ...any) error) error {
+				row, err := scanHistory(scan)
+				found = append(found, row)
+				return err
+			}))
+		if err := t.send(b); err != nil {
+			return err
+		}
+		if len(there) == 0 {
+			return refusal{fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, query.Route.Namespace, query.Route.Name)}
+		}
+		return errUnchanged
+	})
+	for _, row := range found {
+		if err != nil {
+			break
+		}
+		err = yield(row)
+	}
+	return err
+}
+
+func scanHistory(scan func(into ...any) error) (store.HistoryRow, error) {
+	var row store.HistoryRow
+	var bucket int64
+	var numbers [store.Columns]int64
+	into := []any{&bucket, &row.Consumer, &row.Model, &row.Upstream}
+	for i := range numbers {
+		into = append(into, &numbers[i])
+	}
+	err := scan(into...)
+	row.Bucket, row.Sums = time.UnixMilli(bucket).UTC(), store.SumsOf(numbers)
+	return row, err
+}
+
+// maxCarried is of how many scopes the history is carried forward at a time, so that nobody waits for long.
+const maxCarried = 100
+
+// carryHistory carries what is from before a time forward as one sum.
+func (s *Store) carryHistory(ctx context.Context, keepFrom time.Time) error {
+	before := bucketOf(keepFrom.UnixMilli())
+	for {
+		var scopes []int64
+		err := s.transact(ctx, "carrying the history forward", func(t *tx) error {
+			b := t.batch()
+			b.Queue(`SELECT DISTINCT scope_id FROM history WHERE bucket > 0 AND bucket < $1 LIMIT $2`, before, maxCarried).Query(
+				func(rows pgx.Rows) (err error) {
+					scopes, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+					return err
+				})
+			if err := t.send(b); err != nil {
+				return err
+			}
+			if len(scopes) == 0 {
+				return errUnchanged
+			}
+			slices.Sort(scopes)
+			b = t.batch()
+			b.Queue(lockScopes, scopes)
+			b.Queue(carryForward, scopes, before)
+			return t.commit(b)
+		})
+		if err != nil || len(scopes) == 0 {
+			return err
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/ledger/store"
+)
+
+// historyKey names a row of history.
+type historyKey struct {
+	scope           int64
+	bucket          int64
+	model, upstream string
+}
+
+const (
+	historyColumns = `requests, prompt, cached, completion, reasoning, settled, priced, estimated, uncertain`
+
+	// plusHistory adds what was to be inserted to the row that is there. Sums saturate at store.MaxSum.
+	plusHistory = ` ON CONFLICT (scope_id, bucket, model, upstream) DO UPDATE SET
+		requests = min(requests + excluded.requests, 2000000000000000000),
+		prompt = min(prompt + excluded.prompt, 2000000000000000000), cached = min(cached + excluded.cached, 2000000000000000000),
+		completion = min(completion + excluded.completion, 2000000000000000000),
+		reasoning = min(reasoning + excluded.reasoning, 2000000000000000000),
+		settled = min(settled + excluded.settled, 2000000000000000000), priced = min(priced + excluded.priced, 2000000000000000000),
+		estimated = min(estimated + excluded.estimated, 2000000000000000000)`
+
+	addHistory = `INSERT INTO history (scope_id, bucket, model, upstream, ` + historyColumns + `)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, max(0, ?13))` + plusHistory + `,
+		uncertain = max(0, min(uncertain + ?13, 2000000000000000000))`
+
+	// carryForward takes row after row, so that no sum can overflow.
+	carryForward = `INSERT INTO history (scope_id, bucket, model, upstream, ` + historyColumns + `)
+		SELECT scope_id, 0, model, upstream, ` + historyColumns + ` FROM history WHERE bucket > 0 AND bucket < ?` + plusHistory + `,
+		uncertain = min(uncertain + excluded.uncertain, 2000000000000000000)`
+)
+
+// addHistory adds sums to a row.
+func (t *tx) addHistory(key historyKey, sums store.Sums) error {
+	if sums == (store.Sums{}) {
+		return nil
+	}
+	arguments := make([]any, 0, 4+store.Columns)
+	arguments = append(arguments, key.scope, key.bucket, key.model, key.upstream)
+	for _, number := range sums.Numbers() {
+		arguments = append(arguments, number)
+	}
+	_, err := t.exec(addHistory, arguments...)
+	return err
+}
+
+// carryHistory carries what is from before a time forward as one sum.
+func (t *tx) carryHistory(keepFrom time.Time) error {
+	before := bucketOf(keepFrom.UnixMilli())
+	if _, err := t.exec(carryForward, before); err != nil {
+		return fmt.Errorf("carrying the history forward: %w", err)
+	}
+	if _, err := t.exec(`DELETE FROM history WHERE bucket > 0 AND bucket < ?`, before); err != nil {
+		return fmt.Errorf("dropping what of the history was carried forward: %w", err)
+	}
+	return nil
+}
+
+// History implements store.Store.
+func (s *Store) History(ctx context.Context, query store.HistoryQuery, each func(store.HistoryRow) error) error {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("reading the history: %w", failure(err))
+	}
+	defer func() { _ = tx.Rollback() }() // It only reads.
+	r := &snapshot{ctx: ctx, tx: tx}
+	var route int64
+	err = r.row(`SELECT id FROM routes WHERE namespace = ? AND name = ?`, []any{query.Route.Namespace, query.Route.Name}, &route)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, query.Route.Namespace, query.Route.Name)
+	case err != nil:
+		return fmt.Errorf("reading the history: %w", failure(err))
+	}
+	var refused error
+	err = r.rows(`SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
+		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
+		WHERE route_id = ? AND (consumer <> '') = ? AND bucket >= ? AND bucket < ? ORDER BY bucket, consumer, model, upstream`,
+		func(rows *sql.Rows) error {
+			row, err := scanHistory(rows)
+			if err == nil {
+				refused = each(row)
+			}
+			return errors.Join(err, refused)
+		}, route, query.PerConsumer, query.From.UnixMilli(), query.To.UnixMilli())
+	if refused != nil || err == nil {
+		return refused
+	}
+	return fmt.Errorf("reading the history: %w", failure(err))
+}
+
+func scanHistory(rows *sql.Rows) (store.HistoryRow, error) {
+	var row store.HistoryRow
+	var bucket int64
+	var numbers [store.Columns]int64
+	into := []any{&bucket, &row.Consumer, &row.Model, &row.Upstream}
+	for i := range numbers {
+		into = append(into, &numbers[i])
+	}
+	err := rows.Scan(into...)
+	row.Bucket, row.Sums = time.UnixMilli(bucket).UTC(), store.SumsOf(numbers)
+	return row, err
+}

@@ -1,0 +1,130 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// attempt is a settlement of alice's, of a model at an upstream, that was held at a time.
+func (p *proxy) attempt(at time.Time, upstream string, settled store.Settlement) store.Record {
+	settled.Route, settled.OpenedAt, settled.Requests = chat, at, 1
+	if settled.Consumer == "" {
+		settled.Consumer = "alice"
+	}
+	settled.Model, settled.Upstream = "mixtral", upstream
+	return store.Record{Settlement: &settled}
+}
+
+// history reads the route's history up to now.
+func (b *books) history(from time.Time, perConsumer bool) []store.HistoryRow {
+	b.t.Helper()
+	var found []store.HistoryRow
+	query := store.HistoryQuery{Route: chat, From: from, To: b.now().Add(store.Bucket), PerConsumer: perConsumer}
+	if err := b.History(b.t.Context(), query, func(row store.HistoryRow) error {
+		found = append(found, row)
+		return nil
+	}); err != nil {
+		b.t.Fatalf("History: %v", err)
+	}
+	return found
+}
+
+// wantHistory compares the history from 1970 on.
+func (b *books) wantHistory(perConsumer bool, want ...store.HistoryRow) {
+	b.t.Helper()
+	if diff := cmp.Diff(want, b.history(time.Unix(0, 0), perConsumer), amounts); diff != "" {
+		b.t.Errorf("history, per consumer %t (-want +got):\n%s", perConsumer, diff)
+	}
+}
+
+func row(bucket time.Time, consumer, upstream string, sums store.Sums) store.HistoryRow {
+	return store.HistoryRow{Bucket: bucket, Consumer: consumer, Model: "mixtral", Upstream: upstream, Sums: sums}
+}
+
+func runHistory(t *testing.T, open Open) {
+	t.Run("attempts are summed by their quarter of an hour, consumer, model, upstream and source", func(t *testing.T) {
+		b := newBooks(t, open)
+		b.report(
+			b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "1"), Used: store.Tokens{Prompt: 10, Cached: 4, Completion: 20, Reasoning: 5}}),
+			b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "2"), Source: store.Priced, Used: store.Tokens{Prompt: 1, Completion: 2}}),
+			b.attempt(noon, "vllm", store.Settlement{Amount: dollars(t, "4"), Source: store.Estimated}),
+			b.attempt(noon, "openrouter", store.Settlement{Consumer: "bob", Amount: dollars(t, "8"), Uncertain: true}),
+			b.attempt(noon.Add(-time.Second), "openrouter", store.Settlement{Amount: dollars(t, "16")}),
+		)
+		both := store.Sums{
+			Requests: 2, Tokens: store.Tokens{Prompt: 11, Cached: 4, Completion: 22, Reasoning: 5}, Settled: dollars(t, "3"), Priced: dollars(t, "2"),
+		}
+		estimated := store.Sums{Requests: 1, Settled: dollars(t, "4"), Estimated: dollars(t, "4")}
+		earlier := row(noon.Add(-store.Bucket), "alice", "openrouter", store.Sums{Requests: 1, Settled: dollars(t, "16")})
+		b.wantHistory(true, earlier, row(noon, "alice", "openrouter", both), row(noon, "alice", "vllm", estimated),
+			row(noon, "bob", "openrouter", store.Sums{Requests: 1, Uncertain: dollars(t, "8")}))
+		earlier.Consumer = ""
+		all := both
+		all.Requests, all.Uncertain = 3, dollars(t, "8")
+		b.wantHistory(false, earlier, row(noon, "", "openrouter", all), row(noon, "", "vllm", estimated))
+		if got := b.history(noon, false); len(got) != 2 || got[0].Bucket != noon {
+			t.Errorf("from noon on: %+v", got)
+		}
+	})
+	t.Run("what was uncertain and is known now is booked where it was", func(t *testing.T) {
+		b := newBooks(t, open)
+		b.report(b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "8"), Uncertain: true}))
+		b.advance(time.Hour)
+		known := b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "3"), Replaces: dollars(t, "8"), Used: store.Tokens{Completion: 7}})
+		known.Settlement.Requests = 0
+		b.report(known)
+		b.wantHistory(false, row(noon, "", "openrouter", store.Sums{Requests: 1, Tokens: store.Tokens{Completion: 7}, Settled: dollars(t, "3")}))
+		lost := b.attempt(noon, "other", store.Settlement{Amount: dollars(t, "1"), Replaces: dollars(t, "5")})
+		b.report(lost)
+		if got := b.history(noon, false)[1]; got.Sums.Uncertain != (money.Amount{}) {
+			t.Errorf("what replaces something that is not there leaves %s uncertain", got.Sums.Uncertain)
+		}
+	})
+	t.Run("what is no longer kept is carried forward as one sum, and every window stays as it was", func(t *testing.T) { runCarry(t, open) })
+	t.Run("a route that was never put has no history, and the reader may stop", func(t *testing.T) {
+		b := newBooks(t, open)
+		ignore := func(store.HistoryRow) error { return nil }
+		unknown := store.HistoryQuery{Route: store.RouteKey{Namespace: "ai", Name: "other"}, To: noon}
+		if err := b.History(t.Context(), unknown, ignore); !errors.Is(err, store.ErrUnknownRoute) {
+			t.Errorf("error %v, want ErrUnknownRoute", err)
+		}
+		b.report(b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "1")}))
+		enough := errors.New("enough")
+		query := store.HistoryQuery{Route: chat, From: noon, To: noon.Add(store.Bucket)}
+		if err := b.History(t.Context(), query, func(store.HistoryRow) error { return enough }); !errors.Is(err, enough) {
+			t.Errorf("error %v, want that of the reader", err)
+		}
+	})
+}
+
+func runCarry(t *testing.T, open Open) {
+	b := newBooks(t, open, denies(t, "", "total", "100", budget.Total), denies(t, "alice", "year", "100", budget.Year))
+	for range 3 {
+		b.report(
+			b.attempt(b.now(), "openrouter", store.Settlement{Amount: dollars(t, "1"), Used: store.Tokens{Prompt: 3}}),
+			b.attempt(b.now(), "openrouter", store.Settlement{Amount: dollars(t, "0.25"), Uncertain: true}),
+			b.attempt(b.now(), "vllm", store.Settlement{Consumer: "bob", Amount: dollars(t, "2"), Source: store.Priced}),
+		)
+		b.advance(time.Hour)
+	}
+	keepFrom := noon.Add(2 * time.Hour)
+	for range 2 {
+		if err := b.Compact(t.Context(), b.now(), keepFrom.Add(time.Minute)); err != nil {
+			t.Fatalf("Compact: %v", err)
+		}
+		b.made.Forget(b.Store)
+	}
+	reported := store.Sums{Requests: 2, Tokens: store.Tokens{Prompt: 3}, Settled: dollars(t, "1"), Uncertain: dollars(t, "0.25")}
+	priced := store.Sums{Requests: 1, Settled: dollars(t, "2"), Priced: dollars(t, "2")}
+	long := time.Unix(0, 0).UTC()
+	b.wantHistory(true, row(long, "alice", "openrouter", reported.Plus(reported)), row(long, "bob", "vllm", priced.Plus(priced)),
+		row(keepFrom, "alice", "openrouter", reported), row(keepFrom, "bob", "vllm", priced))
+	b.wantSpend("", "total", spend(t, "9", "0.75", "0"))
+}
