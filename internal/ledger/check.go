@@ -146,6 +146,13 @@ func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
 	c.amount(prefix+"replaces_nano_usd", one.GetReplacesNanoUsd(), store.MaxAmount)
 	c.amount(prefix+"requests", one.GetRequests(), store.MaxAmount)
 	c.amount(prefix+"tokens", one.GetTokens(), store.MaxAmount)
+	c.must(len(one.GetModel()) <= maxName, "%smodel: is longer than %d bytes", prefix, maxName)
+	c.must(len(one.GetUpstream()) <= maxName, "%supstream: is longer than %d bytes", prefix, maxName)
+	used := one.GetUsed()
+	c.amount(prefix+"used.prompt", used.GetPrompt(), store.MaxAmount)
+	c.amount(prefix+"used.cached", used.GetCached(), store.MaxAmount)
+	c.amount(prefix+"used.completion", used.GetCompletion(), store.MaxAmount)
+	c.amount(prefix+"used.reasoning", used.GetReasoning(), store.MaxAmount)
 	c.charges(prefix+"charges", one.GetCharges())
 	certainty := one.GetCertainty()
 	known := certainty == ledgerpb.Settlement_CERTAINTY_EXACT || certainty == ledgerpb.Settlement_CERTAINTY_UNCERTAIN

@@ -34,6 +34,11 @@ var (
 		ledgerpb.Enforcement_ENFORCEMENT_DENY: budget.Deny,
 		ledgerpb.Enforcement_ENFORCEMENT_WARN: budget.Warn,
 	}
+	sources = map[ledgerpb.Settlement_Source]store.Source{
+		ledgerpb.Settlement_SOURCE_REPORTED:  store.Reported,
+		ledgerpb.Settlement_SOURCE_PRICED:    store.Priced,
+		ledgerpb.Settlement_SOURCE_ESTIMATED: store.Estimated,
+	}
 	periodNumbers      = inverse(periods)
 	unitNumbers        = inverse(units)
 	enforcementNumbers = inverse(enforcements)
@@ -117,6 +122,13 @@ func settlement(one *ledgerpb.Settlement) *store.Settlement {
 		Replaces:  money.FromNano(one.GetReplacesNanoUsd()),
 		Requests:  one.GetRequests(),
 		Tokens:    one.GetTokens(),
+		Model:     one.GetModel(),
+		Upstream:  one.GetUpstream(),
+		Source:    sources[one.GetSource()],
+		Used: store.Tokens{
+			Prompt: one.GetUsed().GetPrompt(), Cached: one.GetUsed().GetCached(),
+			Completion: one.GetUsed().GetCompletion(), Reasoning: one.GetUsed().GetReasoning(),
+		},
 	}
 	if one.GetOpenedAt() != nil {
 		settlement.OpenedAt = one.GetOpenedAt().AsTime()

@@ -22,6 +22,9 @@ const (
 	// DefaultSilence is how long a proxy is silent before what is out with it becomes uncertain.
 	DefaultSilence = 30 * time.Second
 
+	// DefaultHistoryRetention is a year and a month.
+	DefaultHistoryRetention = 400 * 24 * time.Hour
+
 	// sweepInterval and compactInterval are how often silent proxies are looked for, and how often leases that are used up are forgotten.
 	sweepInterval   = time.Second
 	compactInterval = time.Minute
@@ -44,6 +47,9 @@ type Options struct {
 	// Heartbeat and Silence are DefaultHeartbeat and DefaultSilence if 0.
 	Heartbeat time.Duration
 	Silence   time.Duration
+	// HistoryRetention is how long history is kept by the quarter of an hour; DefaultHistoryRetention if 0, and never less than
+	// store.MinRetention.
+	HistoryRetention time.Duration
 }
 
 // Ledger is the service.
@@ -59,6 +65,10 @@ func New(options Options) *Ledger {
 	if options.Silence == 0 {
 		options.Silence = DefaultSilence
 	}
+	if options.HistoryRetention == 0 {
+		options.HistoryRetention = DefaultHistoryRetention
+	}
+	options.HistoryRetention = max(options.HistoryRetention, store.MinRetention)
 	return &Ledger{Options: options}
 }
 
@@ -89,8 +99,10 @@ func (l *Ledger) Run(ctx context.Context) {
 		case <-sweep.C:
 			l.expireSilent(ctx)
 		case <-compact.C:
-			if err := l.Store.Compact(ctx, l.Now()); err != nil && ctx.Err() == nil {
-				l.Logger.Error("forgetting leases that are used up", slog.Any("error", err))
+			// By whole days, so that what is carried forward is carried once a day.
+			keepFrom := l.Now().Add(-l.HistoryRetention).Truncate(24 * time.Hour)
+			if err := l.Store.Compact(ctx, l.Now(), keepFrom); err != nil && ctx.Err() == nil {
+				l.Logger.Error("forgetting leases that are used up, and old history", slog.Any("error", err))
 			}
 		}
 	}

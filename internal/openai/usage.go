@@ -214,7 +214,22 @@ func parseUsage(value []byte) (*pricing.Usage, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("usage cannot be booked: %w", err)
 	}
+	u.CachedTokens = partOf(object, "prompt_tokens_details", "cached_tokens", u.PromptTokens)
+	u.ReasoningTokens = partOf(object, "completion_tokens_details", "reasoning_tokens", u.CompletionTokens)
 	return &u, nil
+}
+
+// partOf reads how many of all tokens are of a kind. Nothing is booked by it, so one that cannot be believed is none.
+func partOf(object *document, details, name string, all int64) int64 {
+	parts := parseObjectValue(object.last(details))
+	if parts == nil {
+		return 0
+	}
+	count, err := tokenCount(parts, name)
+	if err != nil || count > all {
+		return 0
+	}
+	return count
 }
 
 func tokenCount(object *document, name string) (int64, error) {

@@ -12,6 +12,9 @@ type Prices struct {
 type Usage struct {
 	// PromptTokens include those that were read from a cache; CompletionTokens include those spent on reasoning.
 	PromptTokens, CompletionTokens int64
+	// CachedTokens are those of the prompt that were read from a cache, ReasoningTokens those of the completion that were spent on
+	// reasoning. They are shown and not priced.
+	CachedTokens, ReasoningTokens int64
 	// Cost is what the upstream says that it charged; nil if it did not say.
 	Cost *money.Amount
 	// IsBYOK is true if the model's provider was paid apart, with a key of the customer's own. Cost is then the upstream's

@@ -95,6 +95,7 @@ const limitHeader = "X-Modelroute-Max-Completion-Tokens"
 func (s *server) reserve(ctx context.Context, admitted *admission, record *record) (*holding, *openai.Error) {
 	granted := admitted.grant
 	demand := client.Demand{Namespace: granted.route.Namespace, Route: granted.route.Name, Consumer: granted.consumer.Name}
+	demand.Model, demand.Upstream = granted.route.Model.Name, granted.upstream().Name
 	hold, err := s.hold(ctx, admitted, demand)
 	if err == nil {
 		admitted.seal()

@@ -78,7 +78,7 @@ func (x *exchange) unanswered(err error) {
 		x.fail(unreachable())
 		return
 	}
-	x.held.uncertainly(money.Amount{})
+	x.held.uncertainly()
 	x.fail(broken(err))
 }
 
@@ -90,7 +90,7 @@ func (x *exchange) relayRefusal(response *http.Response) {
 	if err == nil && unbilled(response.StatusCode, said.found) {
 		x.held.release()
 	} else {
-		x.held.uncertainly(money.Amount{})
+		x.held.uncertainly()
 	}
 	x.fail(refusalOf(response.StatusCode, said, x.key))
 }
@@ -100,7 +100,7 @@ func (x *exchange) relayAnswer(content io.Reader) {
 	body, err := readAll(content, maxAnswerBytes)
 	if err != nil {
 		x.record.problem = err.Error()
-		x.held.uncertainly(money.Amount{})
+		x.held.uncertainly()
 		x.fail(broken(err))
 		return
 	}
@@ -154,11 +154,15 @@ func (x *exchange) settleBy(usage *pricing.Usage, err error) {
 		if err != nil {
 			x.record.problem = err.Error()
 		}
-		x.held.uncertainly(money.Amount{})
+		x.held.uncertainly()
 		return
 	}
 	x.count(usage)
-	x.held.exactly(x.costOf(usage), usage.Tokens())
+	source := client.Priced
+	if x.reportsCost() && usage.Cost != nil {
+		source = client.Reported
+	}
+	x.held.exactly(x.costOf(usage), source, usage)
 }
 
 func (x *exchange) count(usage *pricing.Usage) {
@@ -167,8 +171,11 @@ func (x *exchange) count(usage *pricing.Usage) {
 }
 
 func (x *exchange) costOf(usage *pricing.Usage) money.Amount {
-	return pricing.Cost(*usage, x.prices, x.grant.upstream().Provider == routeconfig.OpenRouter)
+	return pricing.Cost(*usage, x.prices, x.reportsCost())
 }
+
+// reportsCost reports whether the upstream's own figure is to be believed.
+func (x *exchange) reportsCost() bool { return x.grant.upstream().Provider == routeconfig.OpenRouter }
 
 // fail answers with an error. The hold is settled by now.
 func (x *exchange) fail(refusal *openai.Error) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/pricing"
 )
 
 // holding is the money that is held for one attempt at an upstream. The first settlement counts, and there always is one: abandon is
@@ -18,20 +19,30 @@ type holding struct {
 	settled bool
 }
 
-// exactly books what the attempt cost, and how many tokens it had.
-func (h *holding) exactly(cost money.Amount, tokens int64) {
-	h.settle(client.Cost{Amount: cost, Certainty: client.Exact, Tokens: tokens})
+// exactly books what the attempt cost by what was used.
+func (h *holding) exactly(cost money.Amount, source client.Source, usage *pricing.Usage) {
+	h.settle(client.Cost{Amount: cost, Certainty: client.Exact, Source: source, Tokens: usage.Tokens(), Used: usedOf(usage)})
+}
+
+func usedOf(usage *pricing.Usage) client.Used {
+	return client.Used{
+		Prompt: usage.PromptTokens, Cached: usage.CachedTokens, Completion: usage.CompletionTokens, Reasoning: usage.ReasoningTokens,
+	}
 }
 
 // release gives the hold back: the attempt cost nothing.
 func (h *holding) release() { h.settle(client.Cost{Certainty: client.Exact}) }
 
-// uncertainly books the hold for an attempt that was sent and whose cost is not known, or what is known of its cost if that is more.
-func (h *holding) uncertainly(known money.Amount) {
+// uncertainly books the hold for an attempt that was sent and whose cost is not known.
+func (h *holding) uncertainly() { h.atLeast(money.Amount{}, &pricing.Usage{}) }
+
+// atLeast is uncertainly for an attempt of which it is known what it cost and used at the least.
+func (h *holding) atLeast(known money.Amount, usage *pricing.Usage) {
 	cost := h.hold.Worst()
 	if known.Cmp(cost.Amount) > 0 {
 		cost.Amount = known
 	}
+	cost.Tokens, cost.Used = max(cost.Tokens, usage.Tokens()), usedOf(usage)
 	h.settle(cost)
 }
 
@@ -40,7 +51,7 @@ func (h *holding) abandon() {
 	switch {
 	case h.settled:
 	case h.sent:
-		h.uncertainly(money.Amount{})
+		h.uncertainly()
 	default:
 		h.release()
 	}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/pricing"
 )
@@ -147,12 +146,12 @@ func (r *streamRelay) settle(cut error) {
 
 // settleCut books the hold, or what the running count makes of it if that is more.
 func (r *streamRelay) settleCut() {
-	known := money.Amount{}
-	if r.usage != nil && r.usageError == nil {
-		r.count(r.usage)
-		known = r.costOf(r.usage)
+	if r.usage == nil || r.usageError != nil {
+		r.held.uncertainly()
+		return
 	}
-	r.held.uncertainly(known)
+	r.count(r.usage)
+	r.held.atLeast(r.costOf(r.usage), r.usage)
 }
 
 // failedAtOnce says that the stream is nothing but an error: nothing was generated.

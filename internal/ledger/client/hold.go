@@ -41,6 +41,7 @@ type booking struct {
 	settlement ledgerpb.Settlement
 	route      ledgerpb.RouteRef
 	openedAt   timestamppb.Timestamp
+	used       ledgerpb.TokenUsage
 	// charges are so many as most have; who has more budgets gets others.
 	charges [usualCharges]ledgerpb.Charge
 	refs    [usualCharges]*ledgerpb.Charge
@@ -54,6 +55,7 @@ func (h *Hold) newBooking() *booking {
 	b.route.Namespace, b.route.Name = h.demand.Namespace, h.demand.Route
 	b.openedAt.Seconds, b.openedAt.Nanos = h.openedAt.Unix(), int32(h.openedAt.Nanosecond()) //nolint:gosec // It is below 1e9.
 	b.settlement.Route, b.settlement.Consumer, b.settlement.OpenedAt = &b.route, h.demand.Consumer, &b.openedAt
+	b.settlement.Model, b.settlement.Upstream, b.settlement.Used = h.demand.Model, h.demand.Upstream, &b.used
 	b.settlement.Charges = b.refs[:0]
 	for i, s := range h.slices {
 		one := &ledgerpb.Charge{}
@@ -73,6 +75,12 @@ func (h *Hold) newBooking() *booking {
 func (h *Hold) cost(b *booking, cost Cost) {
 	b.settlement.AmountNanoUsd, b.settlement.Certainty = cost.Amount.Nano(), certaintyProto(cost.Certainty)
 	b.settlement.Requests, b.settlement.Tokens = h.demand.Requests, cost.Tokens
+	b.settlement.Source = ledgerpb.Settlement_SOURCE_REPORTED
+	if cost.Source == Priced {
+		b.settlement.Source = ledgerpb.Settlement_SOURCE_PRICED
+	}
+	b.used.Prompt, b.used.Cached = cost.Used.Prompt, cost.Used.Cached
+	b.used.Completion, b.used.Reasoning = cost.Used.Completion, cost.Used.Reasoning
 	taken := h.demand.need().Least(h.spent(cost))
 	for i, one := range b.settlement.GetCharges() {
 		one.Amount = taken[h.slices[i].unit].Nano()
@@ -103,9 +111,26 @@ type Cost struct {
 	// Amount is in nano-USD.
 	Amount    money.Amount
 	Certainty Certainty
-	// Tokens are those of prompt and completion, which count against rate limits.
+	// Source says where an exact amount is from.
+	Source Source
+	// Tokens are those of prompt and completion, which count against rate limits. Used is what the upstream reported of them; zero if
+	// nothing.
 	Tokens int64
+	Used   Used
 }
+
+// Source says where an exact amount is from.
+type Source int
+
+const (
+	// Reported is what the upstream said that it charged.
+	Reported Source = iota
+	// Priced is what the tokens that the upstream reported cost at the route's prices.
+	Priced
+)
+
+// Used counts tokens by their kind. Cached are part of Prompt, Reasoning of Completion.
+type Used struct{ Prompt, Cached, Completion, Reasoning int64 }
 
 // Settle books what the attempt cost and gives the rest of the hold back. The cost may exceed the hold. It counts once: only the first
 // call does anything. It returns when the cost is in the journal, from where it reaches the ledger whatever happens to this process. An
@@ -136,7 +161,9 @@ func (h *Hold) Settle(cost Cost) error {
 // within cuts a cost to what the ledger takes.
 func (c Cost) within() Cost {
 	c.Amount = money.FromNano(min(max(c.Amount.Nano(), 0), maxAmount.Nano()))
-	c.Tokens = min(max(c.Tokens, 0), maxAmount.Nano())
+	for _, count := range [...]*int64{&c.Tokens, &c.Used.Prompt, &c.Used.Cached, &c.Used.Completion, &c.Used.Reasoning} {
+		*count = min(max(*count, 0), maxAmount.Nano())
+	}
 	return c
 }
 
@@ -158,6 +185,8 @@ func (h *Hold) Correct(amount money.Amount) error {
 		AmountNanoUsd:   amount.Nano(),
 		Certainty:       ledgerpb.Settlement_CERTAINTY_EXACT,
 		ReplacesNanoUsd: replaced.Nano(),
+		Model:           h.demand.Model,
+		Upstream:        h.demand.Upstream,
 	}
 	err := c.book.add(0, c.journal.End(), &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: correction}})
 	wake(c.owe)

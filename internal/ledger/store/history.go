@@ -103,8 +103,20 @@ type HistoryQuery struct {
 	Route RouteKey
 	// From and To are whole buckets.
 	From, To time.Time
+	// Until says up to which time to read if the first bucket that has something is known, so that one answer is not too long; nil: up to
+	// To in any case.
+	Until func(first time.Time) time.Time
 	// PerConsumer asks for each consumer instead of the whole route.
 	PerConsumer bool
+}
+
+// End returns up to which time to read, in milliseconds, given the first bucket that has something.
+func (q *HistoryQuery) End(first int64) int64 {
+	end := q.To.UnixMilli()
+	if q.Until != nil {
+		end = min(end, q.Until(time.UnixMilli(first).UTC()).UnixMilli())
+	}
+	return end
 }
 
 // HistoryRow is what was spent in one bucket, by the time at which it was held. What is no longer kept in buckets is in that of 1970.

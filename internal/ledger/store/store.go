@@ -45,8 +45,9 @@ type Store interface {
 	// Compact forgets leases of which nothing is left and whose window is over, and everything of a rate limit's windows that are. What of
 	// the history is from before keepFrom is carried forward as one sum. No money is changed.
 	Compact(ctx context.Context, now, keepFrom time.Time) error
-	// History calls each for every row, sorted by bucket, consumer, model and upstream. ErrUnknownRoute; an error of each ends it.
-	History(ctx context.Context, query HistoryQuery, each func(HistoryRow) error) error
+	// History calls each for the rows of a query, sorted by bucket, consumer, model and upstream, and returns the time up to which these
+	// are all. ErrUnknownRoute; an error of each ends it.
+	History(ctx context.Context, query HistoryQuery, each func(HistoryRow) error) (end time.Time, err error)
 	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
 	// from after the given instant.
 	Usage(ctx context.Context, now, heardAfter time.Time) ([]RouteUsage, error)

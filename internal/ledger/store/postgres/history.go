@@ -108,43 +108,63 @@ func (a *historyArrays) queue(b *pgx.Batch, statement string) {
 	b.Queue(statement, arguments...)
 }
 
+const (
+	firstHistory = `SELECT id, coalesce((SELECT min(first) FROM scopes CROSS JOIN LATERAL
+			(SELECT min(bucket) AS first FROM history WHERE scope_id = scopes.id AND bucket >= $3) AS history
+			WHERE route_id = routes.id), $4)::bigint
+		FROM routes WHERE namespace = $1 AND name = $2`
+	selectHistory = `SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
+		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
+		WHERE route_id = $1 AND (consumer <> '') = $2 AND bucket >= $3 AND bucket < $4
+		ORDER BY bucket, consumer COLLATE "C", model COLLATE "C", upstream COLLATE "C"`
+)
+
 // History implements store.Store.
-func (s *Store) History(ctx context.Context, query store.HistoryQuery, yield func(store.HistoryRow) error) error {
+func (s *Store) History(ctx context.Context, query store.HistoryQuery, yield func(store.HistoryRow) error) (time.Time, error) {
 	var found []store.HistoryRow
-	err := s.transact(ctx, "reading the history", func(t *tx) error {
-		found = nil
-		var there []int64
-		b := t.batch()
-		b.Queue(`SELECT id FROM routes WHERE namespace = $1 AND name = $2`, query.Route.Namespace, query.Route.Name).Query(
-			func(rows pgx.Rows) (err error) {
-				there, err = pgx.CollectRows(rows, pgx.RowTo[int64])
-				return err
-			})
-		b.Queue(`SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
-			history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
-			WHERE route_id = (SELECT id FROM routes WHERE namespace = $1 AND name = $2) AND (consumer <> '') = $3
-			AND bucket >= $4 AND bucket < $5 ORDER BY bucket, consumer COLLATE "C", model COLLATE "C", upstream COLLATE "C"`,
-			query.Route.Namespace, query.Route.Name, query.PerConsumer, query.From.UnixMilli(), query.To.UnixMilli()).Query(
-			each(func(scan func(into ...any) error) error {
-				row, err := scanHistory(scan)
-				found = append(found, row)
-				return err
-			}))
-		if err := t.send(b); err != nil {
-			return err
-		}
-		if len(there) == 0 {
-			return refusal{fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, query.Route.Namespace, query.Route.Name)}
-		}
-		return errUnchanged
+	var end int64
+	err := s.transact(ctx, "reading the history", func(t *tx) (err error) {
+		found, end, err = t.history(query)
+		return err
 	})
 	for _, row := range found {
-		if err != nil {
-			break
+		if err == nil {
+			err = yield(row)
 		}
-		err = yield(row)
 	}
-	return err
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.UnixMilli(end).UTC(), nil
+}
+
+// history reads what a query asks for, as of one moment.
+func (t *tx) history(query store.HistoryQuery) (found []store.HistoryRow, end int64, err error) {
+	var route, first int64
+	from, to := query.From.UnixMilli(), query.To.UnixMilli()
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	t.begun = true
+	b.Queue(firstHistory, query.Route.Namespace, query.Route.Name, from, to).Query(each(func(scan func(into ...any) error) error {
+		return scan(&route, &first)
+	}))
+	if err := t.send(b); err != nil {
+		return nil, 0, err
+	}
+	if route == 0 {
+		return nil, 0, refusal{fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, query.Route.Namespace, query.Route.Name)}
+	}
+	end = query.End(first)
+	b = t.batch()
+	b.Queue(selectHistory, route, query.PerConsumer, from, end).Query(each(func(scan func(into ...any) error) error {
+		row, err := scanHistory(scan)
+		found = append(found, row)
+		return err
+	}))
+	if err := t.send(b); err != nil {
+		return nil, 0, err
+	}
+	return found, end, errUnchanged
 }
 
 func scanHistory(scan func(into ...any) error) (store.HistoryRow, error) {

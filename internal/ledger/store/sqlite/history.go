@@ -66,36 +66,58 @@ func (t *tx) carryHistory(keepFrom time.Time) error {
 }
 
 // History implements store.Store.
-func (s *Store) History(ctx context.Context, query store.HistoryQuery, each func(store.HistoryRow) error) error {
+func (s *Store) History(ctx context.Context, query store.HistoryQuery, each func(store.HistoryRow) error) (time.Time, error) {
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return fmt.Errorf("reading the history: %w", failure(err))
+		return time.Time{}, fmt.Errorf("reading the history: %w", failure(err))
 	}
 	defer func() { _ = tx.Rollback() }() // It only reads.
 	r := &snapshot{ctx: ctx, tx: tx}
-	var route int64
-	err = r.row(`SELECT id FROM routes WHERE namespace = ? AND name = ?`, []any{query.Route.Namespace, query.Route.Name}, &route)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, query.Route.Namespace, query.Route.Name)
-	case err != nil:
-		return fmt.Errorf("reading the history: %w", failure(err))
-	}
 	var refused error
-	err = r.rows(`SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
-		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
-		WHERE route_id = ? AND (consumer <> '') = ? AND bucket >= ? AND bucket < ? ORDER BY bucket, consumer, model, upstream`,
-		func(rows *sql.Rows) error {
-			row, err := scanHistory(rows)
-			if err == nil {
-				refused = each(row)
-			}
-			return errors.Join(err, refused)
-		}, route, query.PerConsumer, query.From.UnixMilli(), query.To.UnixMilli())
-	if refused != nil || err == nil {
+	end, err := r.history(query, func(row store.HistoryRow) error {
+		refused = each(row)
 		return refused
+	})
+	switch {
+	case err == nil:
+		return time.UnixMilli(end).UTC(), nil
+	case refused != nil:
+		return time.Time{}, refused
+	case errors.Is(err, store.ErrUnknownRoute):
+		return time.Time{}, err
 	}
-	return fmt.Errorf("reading the history: %w", failure(err))
+	return time.Time{}, fmt.Errorf("reading the history: %w", failure(err))
+}
+
+const (
+	firstHistory = `SELECT coalesce(min((SELECT min(bucket) FROM history WHERE scope_id = scopes.id AND bucket >= ?)), ?)
+		FROM scopes WHERE route_id = ?`
+	selectHistory = `SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
+		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
+		WHERE route_id = ? AND (consumer <> '') = ? AND bucket >= ? AND bucket < ? ORDER BY bucket, consumer, model, upstream`
+)
+
+func (r *snapshot) history(query store.HistoryQuery, each func(store.HistoryRow) error) (end int64, err error) {
+	var route, first int64
+	err = r.row(`SELECT id FROM routes WHERE namespace = ? AND name = ?`, []any{query.Route.Namespace, query.Route.Name}, &route)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, query.Route.Namespace, query.Route.Name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	from := query.From.UnixMilli()
+	if err := r.row(firstHistory, []any{from, query.To.UnixMilli(), route}, &first); err != nil {
+		return 0, err
+	}
+	end = query.End(first)
+	return end, r.rows(selectHistory, func(rows *sql.Rows) error {
+		row, err := scanHistory(rows)
+		if err != nil {
+			return err
+		}
+		return each(row)
+	}, route, query.PerConsumer, from, end)
 }
 
 func scanHistory(rows *sql.Rows) (store.HistoryRow, error) {

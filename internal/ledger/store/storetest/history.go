@@ -27,11 +27,12 @@ func (b *books) history(from time.Time, perConsumer bool) []store.HistoryRow {
 	b.t.Helper()
 	var found []store.HistoryRow
 	query := store.HistoryQuery{Route: chat, From: from, To: b.now().Add(store.Bucket), PerConsumer: perConsumer}
-	if err := b.History(b.t.Context(), query, func(row store.HistoryRow) error {
+	end, err := b.History(b.t.Context(), query, func(row store.HistoryRow) error {
 		found = append(found, row)
 		return nil
-	}); err != nil {
-		b.t.Fatalf("History: %v", err)
+	})
+	if err != nil || !end.Equal(query.To) {
+		b.t.Fatalf("History: up to %v, error %v; want all up to %v", end, err, query.To)
 	}
 	return found
 }
@@ -88,20 +89,44 @@ func runHistory(t *testing.T, open Open) {
 		}
 	})
 	t.Run("what is no longer kept is carried forward as one sum, and every window stays as it was", func(t *testing.T) { runCarry(t, open) })
+	t.Run("a long history is read in parts, of which none is empty", func(t *testing.T) { runParts(t, open) })
 	t.Run("a route that was never put has no history, and the reader may stop", func(t *testing.T) {
 		b := newBooks(t, open)
 		ignore := func(store.HistoryRow) error { return nil }
 		unknown := store.HistoryQuery{Route: store.RouteKey{Namespace: "ai", Name: "other"}, To: noon}
-		if err := b.History(t.Context(), unknown, ignore); !errors.Is(err, store.ErrUnknownRoute) {
+		if _, err := b.History(t.Context(), unknown, ignore); !errors.Is(err, store.ErrUnknownRoute) {
 			t.Errorf("error %v, want ErrUnknownRoute", err)
 		}
 		b.report(b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "1")}))
 		enough := errors.New("enough")
 		query := store.HistoryQuery{Route: chat, From: noon, To: noon.Add(store.Bucket)}
-		if err := b.History(t.Context(), query, func(store.HistoryRow) error { return enough }); !errors.Is(err, enough) {
+		if _, err := b.History(t.Context(), query, func(store.HistoryRow) error { return enough }); !errors.Is(err, enough) {
 			t.Errorf("error %v, want that of the reader", err)
 		}
 	})
+}
+
+func runParts(t *testing.T, open Open) {
+	b := newBooks(t, open)
+	var want []store.HistoryRow
+	for _, at := range []time.Time{noon.AddDate(-2, 0, 0), noon.Add(-store.Bucket), noon} {
+		b.report(b.attempt(at, "openrouter", store.Settlement{Amount: dollars(t, "1")}))
+		want = append(want, row(at, "", "openrouter", store.Sums{Requests: 1, Settled: dollars(t, "1")}))
+	}
+	query := store.HistoryQuery{Route: chat, From: time.Unix(0, 0), To: noon.Add(24 * time.Hour), Until: func(first time.Time) time.Time {
+		return first.Add(store.Bucket)
+	}}
+	for i, ends := range []time.Time{want[0].Bucket.Add(store.Bucket), noon, noon.Add(store.Bucket), query.To} {
+		var part []store.HistoryRow
+		end, err := b.History(t.Context(), query, func(row store.HistoryRow) error {
+			part = append(part, row)
+			return nil
+		})
+		if diff := cmp.Diff(want[min(i, len(want)):min(i+1, len(want))], part, amounts); diff != "" || err != nil || !end.Equal(ends) {
+			t.Errorf("part %d: up to %v, error %v (-want +got):\n%s", i, end, err, diff)
+		}
+		query.From = end
+	}
 }
 
 func runCarry(t *testing.T, open Open) {
