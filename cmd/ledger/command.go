@@ -66,6 +66,7 @@ func commands() map[string]func(*command, context.Context) error {
 		"release": (*command).release,
 		"backup":  (*command).backup,
 		"verify":  (*command).verify,
+		"history": (*command).history,
 		"help":    (*command).help,
 	}
 }

@@ -17,8 +17,10 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/modelroute/modelroute/internal/ledger"
 	"github.com/modelroute/modelroute/internal/ledger/auth"
 	"github.com/modelroute/modelroute/internal/ledger/auth/tokenreview"
+	"github.com/modelroute/modelroute/internal/ledger/store"
 )
 
 // version is what the build says that this is; the linker sets it.
@@ -58,12 +60,18 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 	set.StringVar(&options.TLSDir, "tls-dir", "/etc/modelroute/tls", "directory with tls.crt and tls.key; waited for, and followed")
 	set.StringVar(&manager, "manager-identity", "system:serviceaccount:modelroute-system:modelroute-manager",
 		"who may put routes and see the usage")
+	set.DurationVar(&options.HistoryRetention, "history-retention", ledger.DefaultHistoryRetention,
+		"for how long history is kept by the quarter of an hour")
 	set.StringVar(&audience, "audience", "modelroute-ledger", "audience of the tokens by which callers are known")
 	if err := set.Parse(arguments); err != nil {
 		return err
 	}
 	if set.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: the commands are %s", set.Arg(0), strings.Join(commandNames(), ", "))
+	}
+	if options.HistoryRetention < store.MinRetention {
+		return fmt.Errorf("--history-retention is %s, must be at least %s, so that the windows of a year can be summed",
+			options.HistoryRetention, store.MinRetention)
 	}
 	options.Manager = auth.Identity(manager)
 	config, err := rest.InClusterConfig()

@@ -34,8 +34,10 @@ type Options struct {
 	// Authenticator finds out who calls; Manager may put routes and see the usage.
 	Authenticator auth.Authenticator
 	Manager       auth.Identity
-	Now           func() time.Time
-	Logger        *slog.Logger
+	// HistoryRetention is for how long history is kept by the quarter of an hour; 0 means the default.
+	HistoryRetention time.Duration
+	Now              func() time.Time
+	Logger           *slog.Logger
 }
 
 // Run serves the ledger until ctx ends. It serves health and metrics from the start, so that nobody ends it while it checks large books,
@@ -73,9 +75,11 @@ func keepBooks(ctx context.Context, options Options, metrics *ledger.Metrics, st
 		Store:         books,
 		Authenticator: options.Authenticator,
 		Managers:      []auth.Identity{options.Manager},
-		Now:           options.Now,
-		Logger:        options.Logger,
-		Metrics:       metrics,
+
+		HistoryRetention: options.HistoryRetention,
+		Now:              options.Now,
+		Logger:           options.Logger,
+		Metrics:          metrics,
 	})
 	files := tlsfiles.New(options.TLSDir, options.Logger)
 	state.Store(noCertificate)

@@ -123,3 +123,26 @@ func TestWhatIsCountedHasNoLabelFromAClient(t *testing.T) {
 		t.Error("a label holds what a client sent")
 	}
 }
+
+// The history tells attempts by their model and upstream, and money by who says so: the upstream, or nobody.
+func TestWhatWasSpentIsKeptByModelUpstreamAndSource(t *testing.T) {
+	w := begin(t, setup{})
+	w.ask(asking("answer=10", "")).expectOK(t)
+	w.ask(asking("missing-usage", ""))
+	w.ask(asking("answer=10,no-cost", "")).expectOK(t)
+	w.settled()
+	entries := w.ledger.running.History(routeNamespace, routeName)
+	if len(entries) != 1 {
+		t.Fatalf("the history has %d entries, want 1: %v", len(entries), entries)
+	}
+	got, billed := entries[0], w.upstream.Billed(upstream.Filter{})
+	if got.GetModel() != "mixtral-8x22b-instruct" || got.GetUpstream() != "openrouter" || got.GetRequests() != 3 {
+		t.Errorf("the entry is %v", got)
+	}
+	if got.GetReportedNanoUsd() != billed.Requests[0].CostNanoUSD || got.GetUncertainNanoUsd() == 0 || got.GetPricedNanoUsd() == 0 {
+		t.Errorf("the entry is %v, want %d nano-USD reported", got, billed.Requests[0].CostNanoUSD)
+	}
+	if tokens := got.GetTokens(); tokens.GetCompletion() != 20 || tokens.GetPrompt() == 0 {
+		t.Errorf("tokens = %v, want those of the two answers that told", tokens)
+	}
+}

@@ -294,3 +294,16 @@ func (l *Ledger) Usage(namespace, name string) *ledgerpb.RouteUsage {
 	}
 	return nil
 }
+
+// History returns all that a route spent, as one sum for each model and upstream.
+func (l *Ledger) History(namespace, name string) []*ledgerpb.HistoryEntry {
+	l.t.Helper()
+	service, ctx := l.manager()
+	answer, err := service.ListHistory(ctx, &ledgerpb.ListHistoryRequest{
+		Route: &ledgerpb.RouteRef{Namespace: namespace, Name: name}, Step: ledgerpb.Period_PERIOD_TOTAL,
+	})
+	if err != nil {
+		l.t.Fatalf("ListHistory: %v", err)
+	}
+	return answer.GetEntries()
+}

@@ -287,7 +287,8 @@ type ManagerServiceClient interface {
 	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
 	// AdminService, if the ledger's store has no such thing.
 	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
-	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer. NOT_FOUND if the route was never put.
+	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer.
+	// FAILED_PRECONDITION if the route was never put.
 	ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error)
 }
 
@@ -310,7 +311,8 @@ type ManagerServiceHandler interface {
 	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
 	// AdminService, if the ledger's store has no such thing.
 	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
-	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer. NOT_FOUND if the route was never put.
+	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer.
+	// FAILED_PRECONDITION if the route was never put.
 	ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error)
 }
 
