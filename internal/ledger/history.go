@@ -43,10 +43,10 @@ func (s *managerService) ListHistory(
 		}
 		return steps.endAfter(first.Add(part), query.To)
 	}
-	summed := map[historyKey]store.Sums{}
+	summed := map[historyKey]*store.Sums{}
 	end, err := s.Store.History(ctx, query, func(row store.HistoryRow) error {
 		key := historyKey{start: steps.startOf(row.Bucket), consumer: row.Consumer, model: row.Model, upstream: row.Upstream}
-		summed[key] = summed[key].Plus(row.Sums)
+		store.AddTo(summed, key, &row.Sums)
 		return nil
 	})
 	if err != nil {
@@ -86,7 +86,7 @@ type historyKey struct {
 	consumer, model, upstream string
 }
 
-func historyEntries(summed map[historyKey]store.Sums) []*ledgerpb.HistoryEntry {
+func historyEntries(summed map[historyKey]*store.Sums) []*ledgerpb.HistoryEntry {
 	keys := make([]historyKey, 0, len(summed))
 	for key := range summed {
 		keys = append(keys, key)

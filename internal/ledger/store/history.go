@@ -39,27 +39,35 @@ type Sums struct {
 	Uncertain money.Amount
 }
 
-// Plus returns the sums of both, each saturated.
-func (s Sums) Plus(t Sums) Sums {
-	return Sums{
-		Requests: plus(s.Requests, t.Requests),
-		Tokens: Tokens{
-			Prompt: plus(s.Tokens.Prompt, t.Tokens.Prompt), Cached: plus(s.Tokens.Cached, t.Tokens.Cached),
-			Completion: plus(s.Tokens.Completion, t.Tokens.Completion), Reasoning: plus(s.Tokens.Reasoning, t.Tokens.Reasoning),
-		},
-		Settled: s.Settled.Add(t.Settled), Priced: s.Priced.Add(t.Priced), Estimated: s.Estimated.Add(t.Estimated),
-		Uncertain: s.Uncertain.Add(t.Uncertain),
-	}
+// Add adds others, each saturated.
+func (s *Sums) Add(t *Sums) {
+	plus(&s.Requests, t.Requests)
+	plus(&s.Tokens.Prompt, t.Tokens.Prompt)
+	plus(&s.Tokens.Cached, t.Tokens.Cached)
+	plus(&s.Tokens.Completion, t.Tokens.Completion)
+	plus(&s.Tokens.Reasoning, t.Tokens.Reasoning)
+	s.Settled, s.Priced = s.Settled.Add(t.Settled), s.Priced.Add(t.Priced)
+	s.Estimated, s.Uncertain = s.Estimated.Add(t.Estimated), s.Uncertain.Add(t.Uncertain)
 }
 
-func plus(a, b int64) int64 { return money.FromNano(a).Add(money.FromNano(b)).Nano() }
+func plus(a *int64, b int64) { *a = money.FromNano(*a).Add(money.FromNano(b)).Nano() }
+
+// AddTo adds sums to those of a key.
+func AddTo[K comparable](sums map[K]*Sums, key K, more *Sums) {
+	known := sums[key]
+	if known == nil {
+		known = &Sums{}
+		sums[key] = known
+	}
+	known.Add(more)
+}
 
 // Columns is how many numbers Sums are made of.
 const Columns = 9
 
 // Numbers are the sums in the order in which every store keeps them: requests, prompt, cached, completion, reasoning, settled, priced,
 // estimated, uncertain. Each is between -MaxSum and MaxSum, so that adding it to a sum of the books cannot overflow.
-func (s Sums) Numbers() [Columns]int64 {
+func (s *Sums) Numbers() [Columns]int64 {
 	numbers := [Columns]int64{
 		s.Requests, s.Tokens.Prompt, s.Tokens.Cached, s.Tokens.Completion, s.Tokens.Reasoning,
 		s.Settled.Nano(), s.Priced.Nano(), s.Estimated.Nano(), s.Uncertain.Nano(),

@@ -209,7 +209,7 @@ func (w *work) settle(owner *route, one *store.Settlement) {
 	for _, payer := range payersOf(owner, one.Consumer) {
 		w.deltas.scopes[payer.id] = w.deltas.scopes[payer.id].plus(c)
 		key := historyKey{scope: payer.id, bucket: bucket, model: one.Model, upstream: one.Upstream}
-		w.deltas.history[key] = w.deltas.history[key].Plus(sums)
+		store.AddTo(w.deltas.history, key, &sums)
 		for _, a := range payer.accounts {
 			w.changeWindow(a.keyAt(openedAt), costOf(one, a.budget.Unit))
 		}

@@ -71,7 +71,7 @@ func (w *work) flushHistory(b *pgx.Batch) {
 	var added, corrected historyArrays
 	for key, sums := range w.deltas.history {
 		switch {
-		case sums == (store.Sums{}):
+		case *sums == (store.Sums{}):
 		case sums.Uncertain.IsNegative():
 			corrected.append(key, sums)
 		default:
@@ -89,7 +89,7 @@ type historyArrays struct {
 	numbers           [store.Columns][]int64
 }
 
-func (a *historyArrays) append(key historyKey, sums store.Sums) {
+func (a *historyArrays) append(key historyKey, sums *store.Sums) {
 	a.scopes, a.buckets = append(a.scopes, key.scope), append(a.buckets, key.bucket)
 	a.models, a.upstreams = append(a.models, key.model), append(a.upstreams, key.upstream)
 	for i, number := range sums.Numbers() {

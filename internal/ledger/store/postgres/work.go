@@ -36,7 +36,7 @@ func (t *tx) work(now time.Time, from *proxy) *work {
 // deltas collects what a transaction changes, so that a row that many records change is written once.
 type deltas struct {
 	scopes  map[int64]change
-	history map[historyKey]store.Sums
+	history map[historyKey]*store.Sums
 	windows map[windowKey]change
 	// leases are those whose rows no longer say what they are.
 	leases map[int64]*lease
@@ -54,7 +54,7 @@ func (c change) plus(d change) change {
 }
 
 func newDeltas() deltas {
-	return deltas{scopes: map[int64]change{}, history: map[historyKey]store.Sums{}, windows: map[windowKey]change{}, leases: map[int64]*lease{}}
+	return deltas{scopes: map[int64]change{}, history: map[historyKey]*store.Sums{}, windows: map[windowKey]change{}, leases: map[int64]*lease{}}
 }
 
 // changeWindow changes a window: its row in the database, and what is known of it here.

@@ -12,7 +12,7 @@ import (
 // deltas collects what the calls of a group change, so that a row that many of them change is written once.
 type deltas struct {
 	scopes  map[int64]change
-	history map[historyKey]store.Sums
+	history map[historyKey]*store.Sums
 	windows map[windowKey]change
 	// leases and logs are those whose rows no longer say what the writer remembers.
 	leases map[int64]*lease
@@ -30,7 +30,7 @@ func (c change) plus(d change) change {
 
 func newDeltas() deltas {
 	return deltas{
-		scopes: map[int64]change{}, history: map[historyKey]store.Sums{}, windows: map[windowKey]change{},
+		scopes: map[int64]change{}, history: map[historyKey]*store.Sums{}, windows: map[windowKey]change{},
 		leases: map[int64]*lease{}, logs: map[int64]*state{},
 	}
 }
@@ -61,7 +61,7 @@ func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Tim
 	for _, s := range payers {
 		d.scopes[s.id] = d.scopes[s.id].plus(cost)
 		key := historyKey{scope: s.id, bucket: bucket, model: one.Model, upstream: one.Upstream}
-		d.history[key] = d.history[key].Plus(sums)
+		store.AddTo(d.history, key, &sums)
 		for _, a := range s.accounts {
 			d.window(windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}, costOf(one, a.budget.Unit))
 		}

@@ -40,8 +40,8 @@ const (
 )
 
 // addHistory adds sums to a row.
-func (t *tx) addHistory(key historyKey, sums store.Sums) error {
-	if sums == (store.Sums{}) {
+func (t *tx) addHistory(key historyKey, sums *store.Sums) error {
+	if *sums == (store.Sums{}) {
 		return nil
 	}
 	arguments := make([]any, 0, 4+store.Columns)

@@ -106,6 +106,12 @@ func runHistory(t *testing.T, open Open) {
 	})
 }
 
+func twice(sums store.Sums) store.Sums {
+	once := sums
+	sums.Add(&once)
+	return sums
+}
+
 func runParts(t *testing.T, open Open) {
 	b := newBooks(t, open)
 	var want []store.HistoryRow
@@ -149,7 +155,7 @@ func runCarry(t *testing.T, open Open) {
 	reported := store.Sums{Requests: 2, Tokens: store.Tokens{Prompt: 3}, Settled: dollars(t, "1"), Uncertain: dollars(t, "0.25")}
 	priced := store.Sums{Requests: 1, Settled: dollars(t, "2"), Priced: dollars(t, "2")}
 	long := time.Unix(0, 0).UTC()
-	b.wantHistory(true, row(long, "alice", "openrouter", reported.Plus(reported)), row(long, "bob", "vllm", priced.Plus(priced)),
+	b.wantHistory(true, row(long, "alice", "openrouter", twice(reported)), row(long, "bob", "vllm", twice(priced)),
 		row(keepFrom, "alice", "openrouter", reported), row(keepFrom, "bob", "vllm", priced))
 	b.wantSpend("", "total", spend(t, "9", "0.75", "0"))
 }
