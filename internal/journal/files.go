@@ -114,6 +114,12 @@ func lock(directory string) (*os.File, error) {
 	return nil, errors.Join(fmt.Errorf("locking %s: %w", directory, err), held.Close())
 }
 
+// unlock gives up what lock returned. Closing it is not enough: a process that is just being forked has a copy of it until it runs another
+// program, and the lock would stay until then.
+func unlock(held *os.File) error {
+	return errors.Join(syscall.Flock(descriptor(held), syscall.LOCK_UN), held.Close())
+}
+
 // writeSynced writes a new file and waits until it is on disk.
 func writeSynced(path string, content []byte) (err error) {
 	created, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -117,7 +117,7 @@ func Open(options Options) (*Journal, *Replay, error) {
 	j := &Journal{options: options, disk: options.disk, held: held, gathering: &group{}}
 	replay, err := j.load()
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("opening the journal in %s: %w", options.Directory, err), held.Close())
+		return nil, nil, errors.Join(fmt.Errorf("opening the journal in %s: %w", options.Directory, err), unlock(held))
 	}
 	// Without a reserve the journal is of use for what is essential, and every other append tries again to make one.
 	_ = j.restoreReserve()
@@ -290,7 +290,7 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	err := j.closeActive()
-	if err := errors.Join(err, j.held.Close()); err != nil {
+	if err := errors.Join(err, unlock(j.held)); err != nil {
 		return fmt.Errorf("closing the journal in %s: %w", j.options.Directory, err)
 	}
 	return nil

@@ -23,3 +23,9 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	return file, nil
 }
+
+// unlock gives up what lockDir returned. Closing it is not enough: a process that is just being forked has a copy of it until it runs
+// another program, and the lock would stay until then.
+func unlock(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
+}

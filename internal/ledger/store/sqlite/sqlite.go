@@ -214,7 +214,7 @@ func (s *Store) closeFiles() error {
 			errs = append(errs, db.Close())
 		}
 	}
-	if err := errors.Join(append(errs, s.lock.Close())...); err != nil {
+	if err := errors.Join(append(errs, unlock(s.lock))...); err != nil {
 		return fmt.Errorf("closing the ledger's database: %w", err)
 	}
 	return nil
