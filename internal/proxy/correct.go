@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -28,13 +29,19 @@ const (
 	correctPatience = 15 * time.Minute
 	// correctTimeout bounds one question.
 	correctTimeout = 30 * time.Second
+	// pastPause is the pause between two attempts of an earlier process that are taken up.
+	pastPause = 10 * time.Millisecond
 	// maxGenerationBytes bounds an answer.
 	maxGenerationBytes = 1 << 20
 )
 
+// errPatience ends the asking for an attempt.
+var errPatience = errors.New("the upstream was asked for long enough")
+
 // corrector finds out what attempts cost whose settlement is uncertain: OpenRouter tells for the id of each generation.
 type corrector struct {
 	transport http.RoundTripper
+	keys      *keyFiles
 	metrics   *metrics
 	logger    *slog.Logger
 	// after is the pause before the first question; it doubles. Negative means never to ask.
@@ -46,36 +53,65 @@ type corrector struct {
 
 // doubt is an attempt whose cost is not known.
 type doubt struct {
-	hold       *client.Hold
-	grant      *grant
+	hold *client.Hold
+	// route is the one that the attempt was made for, and has the upstream to ask.
+	route *routeconfig.Route
+	// key is the upstream's key by which the attempt was made; empty if an earlier process made it, and then the one of now is used.
 	key        string
 	generation string
 }
 
-func newCorrector(transport http.RoundTripper, metrics *metrics, logger *slog.Logger, after time.Duration) *corrector {
+func (d *doubt) upstream() *routeconfig.Upstream { return &d.route.Upstreams[0] }
+
+func newCorrector(
+	transport http.RoundTripper, keys *keyFiles, metrics *metrics, logger *slog.Logger, after time.Duration,
+) *corrector {
 	if after == 0 {
 		after = DefaultCorrectAfter
 	}
 	return &corrector{
-		transport: transport, metrics: metrics, logger: logger, after: after,
+		transport: transport, keys: keys, metrics: metrics, logger: logger, after: after,
 		queue: make(chan doubt, maxCorrections), slots: make(chan struct{}, maxCorrections),
 	}
 }
 
 // add takes up a doubt, if the upstream is one that tells.
 func (c *corrector) add(one doubt) {
-	if c.after < 0 || one.generation == "" || one.grant.upstream().Provider != routeconfig.OpenRouter {
+	if c.after < 0 || one.generation == "" || one.upstream().Provider != routeconfig.OpenRouter {
+		one.hold.GiveUp()
 		return
 	}
 	select {
 	case c.slots <- struct{}{}:
 		c.queue <- one
 	default:
-		c.metrics.corrected(one.grant, "dropped")
+		one.hold.GiveUp()
+		c.metrics.corrected(one.route, "dropped")
 	}
 }
 
-// run asks until ctx ends. What is not known by then stays uncertain.
+// addPast takes up what earlier processes left, spread over a while: after a crash there may be a thousand at once.
+func (c *corrector) addPast(ctx context.Context, past []client.Doubt, find func(client.Route) *routeconfig.Route) {
+	spread := time.NewTicker(pastPause)
+	defer spread.Stop()
+	for _, one := range past {
+		route := find(one.Route)
+		if route == nil {
+			c.logger.LogAttrs(ctx, slog.LevelWarn, "What an attempt cost stays uncertain: its route is gone",
+				slog.String("route", one.Route.Namespace+"/"+one.Route.Name), slog.String("generation", one.Generation))
+			one.GiveUp()
+			continue
+		}
+		c.add(doubt{hold: one.Hold, route: route, generation: one.Generation})
+		select {
+		case <-ctx.Done():
+			return
+		case <-spread.C:
+		}
+	}
+}
+
+// run asks until ctx ends. What is not known by then is left to the next process with the same journal.
 func (c *corrector) run(ctx context.Context) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -94,7 +130,7 @@ func (c *corrector) run(ctx context.Context) {
 
 // settle asks for one attempt until it is known what it cost, and corrects what was booked.
 func (c *corrector) settle(ctx context.Context, one doubt) {
-	ctx, cancel := context.WithTimeout(ctx, correctPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, correctPatience, errPatience)
 	defer cancel()
 	var last error
 	for pause := c.after; ; pause = min(2*pause, correctPauseMax) {
@@ -102,9 +138,7 @@ func (c *corrector) settle(ctx context.Context, one doubt) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			c.metrics.corrected(one.grant, "unknown")
-			c.logger.LogAttrs(ctx, slog.LevelWarn, "What an attempt cost stays uncertain",
-				slog.String("generation", one.generation), slog.Any("error", last))
+			c.leave(ctx, one, last)
 			return
 		case <-timer.C:
 		}
@@ -116,11 +150,22 @@ func (c *corrector) settle(ctx context.Context, one doubt) {
 	}
 }
 
+// leave ends the asking for an attempt whose cost is not known.
+func (c *corrector) leave(ctx context.Context, one doubt, last error) {
+	if !errors.Is(context.Cause(ctx), errPatience) {
+		return
+	}
+	one.hold.GiveUp()
+	c.metrics.corrected(one.route, "unknown")
+	c.logger.LogAttrs(ctx, slog.LevelWarn, "What an attempt cost stays uncertain",
+		slog.String("generation", one.generation), slog.Any("error", last))
+}
+
 func (c *corrector) book(ctx context.Context, one doubt, cost money.Amount) {
 	if err := one.hold.Correct(cost); err != nil {
 		c.logger.LogAttrs(ctx, slog.LevelError, "A correction is not in the journal yet", slog.Any("error", err))
 	}
-	c.metrics.corrected(one.grant, "exact")
+	c.metrics.corrected(one.route, "exact")
 	c.logger.LogAttrs(ctx, slog.LevelInfo, "What an attempt cost is known now",
 		slog.String("generation", one.generation), slog.Int64("costNanoUSD", cost.Nano()))
 }
@@ -129,12 +174,19 @@ func (c *corrector) book(ctx context.Context, one doubt, cost money.Amount) {
 func (c *corrector) ask(ctx context.Context, one doubt) (money.Amount, error) {
 	ctx, cancel := context.WithTimeout(ctx, correctTimeout)
 	defer cancel()
-	address := one.grant.upstream().BaseURL + "/generation?id=" + url.QueryEscape(one.generation)
+	key := one.key
+	if key == "" {
+		var err error
+		if key, err = c.keys.read(one.upstream().APIKeyFile); err != nil {
+			return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)
+		}
+	}
+	address := one.upstream().BaseURL + "/generation?id=" + url.QueryEscape(one.generation)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)
 	}
-	request.Header = requestHeader(one.key, false)
+	request.Header = requestHeader(key, false)
 	response, err := c.transport.RoundTrip(request)
 	if err != nil {
 		return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)

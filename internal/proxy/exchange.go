@@ -66,7 +66,7 @@ func (x *exchange) run(ctx context.Context) {
 // doubt has it found out what the attempt cost, if that is uncertain and the upstream named it.
 func (x *exchange) doubt() {
 	if x.record.certainty == client.Uncertain {
-		x.server.corrector.add(doubt{hold: x.held.hold, grant: x.grant, key: x.key, generation: x.record.generation})
+		x.server.corrector.add(doubt{hold: x.held.hold, route: x.grant.route, key: x.key, generation: x.record.generation})
 	}
 }
 

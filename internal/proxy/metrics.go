@@ -10,6 +10,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 // otherRoute stands for requests that reached no route, whatever they asked for: a label never holds what a client sent.
@@ -105,8 +106,8 @@ func (m *metrics) settled(granted *grant, amount money.Amount, certainty client.
 }
 
 // corrected counts what came of asking: exact if it is known now, unknown if not, dropped if nobody asked.
-func (m *metrics) corrected(granted *grant, result string) {
-	m.doubts.WithLabelValues(append(routeValues(granted), result)...).Inc()
+func (m *metrics) corrected(route *routeconfig.Route, result string) {
+	m.doubts.WithLabelValues(route.Namespace, route.Name, result).Inc()
 }
 
 func (m *metrics) used(granted *grant, prompt, completion int64) {

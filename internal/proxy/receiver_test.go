@@ -21,6 +21,7 @@ type received struct {
 	header http.Header
 	host   string
 	path   string
+	query  string
 	body   string
 }
 
@@ -32,7 +33,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	request.Body = io.NopCloser(bytes.NewReader(body))
 	r.mutex.Lock()
-	r.requests = append(r.requests, received{header: request.Header.Clone(), host: request.Host, path: request.URL.Path, body: string(body)})
+	r.requests = append(r.requests, received{header: request.Header.Clone(), host: request.Host, path: request.URL.Path, query: request.URL.RawQuery, body: string(body)})
 	instead := r.instead
 	r.mutex.Unlock()
 	if instead != nil {

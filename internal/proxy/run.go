@@ -73,6 +73,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	workers.Go(func() { server.watchConfig(background, options) })
 	workers.Go(func() { server.ledger.Run(background) })
 	workers.Go(func() { server.corrector.run(ctx) })
+	workers.Go(func() { server.corrector.addPast(ctx, server.ledger.PastDoubts(ctx), server.routeNow) })
 
 	public := server.httpServer(server)
 	admin := server.httpServer(server.adminHandler())

@@ -59,7 +59,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		Logger:     options.Logger,
 	})
 	s.metrics.watchLedger(s.ledger.Owed)
-	s.corrector = newCorrector(s.transport, s.metrics, s.logger, options.CorrectAfter)
+	s.corrector = newCorrector(s.transport, s.keys, s.metrics, s.logger, options.CorrectAfter)
 	return s
 }
 
@@ -101,6 +101,14 @@ func build(encoded []byte, hash string) (*table, *ledgerEndpoint, error) {
 func (s *server) routes() []client.Route {
 	if current := s.tables.Load(); current != nil {
 		return current.routes
+	}
+	return nil
+}
+
+// routeNow finds a route in the configuration that is served; nil if it is not there.
+func (s *server) routeNow(name client.Route) *routeconfig.Route {
+	if current := s.tables.Load(); current != nil {
+		return current.byName[name]
 	}
 	return nil
 }

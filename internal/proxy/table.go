@@ -18,6 +18,8 @@ type table struct {
 	hash string
 	// routes are what the proxy asks the ledger's session for.
 	routes []client.Route
+	// byName are the routes of the configuration.
+	byName map[client.Route]*routeconfig.Route
 	keys   map[keyHash]*principal
 }
 
@@ -54,10 +56,12 @@ func pricesOf(upstream *routeconfig.Upstream) pricing.Prices {
 
 // newTable builds the table of a configuration that routeconfig.Decode accepted. It is an error if a key reaches two models of one name.
 func newTable(config routeconfig.Config, hash string) (*table, error) {
-	built := &table{hash: hash, keys: map[keyHash]*principal{}}
+	built := &table{hash: hash, byName: map[client.Route]*routeconfig.Route{}, keys: map[keyHash]*principal{}}
 	for i := range config.Routes {
 		route := &config.Routes[i]
-		built.routes = append(built.routes, client.Route{Namespace: route.Namespace, Name: route.Name})
+		name := client.Route{Namespace: route.Namespace, Name: route.Name}
+		built.routes = append(built.routes, name)
+		built.byName[name] = route
 		for j := range route.Consumers {
 			if err := built.addConsumer(route, &route.Consumers[j]); err != nil {
 				return nil, fmt.Errorf("route %s/%s: %w", route.Namespace, route.Name, err)

@@ -120,6 +120,7 @@ func (c *Client) astray(err error, applied uint64) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.disown()
 	if !c.renew {
 		c.beginRenewal()
 	}
@@ -156,6 +157,7 @@ func (c *Client) renewIdentity() bool {
 func (c *Client) replaceJournal() error {
 	c.mu.Lock()
 	c.purse, c.session = newPurse(), nil
+	c.moveDoubts()
 	c.mu.Unlock()
 	replace := c.journal.Retire
 	if c.book.isAstray() {

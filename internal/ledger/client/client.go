@@ -99,6 +99,7 @@ type Client struct {
 	// lastHold numbers the holds, holds are those that are open.
 	lastHold uint64
 	holds    map[uint64]*Hold
+	doubts   doubts
 	// waiting are the reservations that a draw is to serve, ahead the spenders for which to draw before they need it.
 	waiting []*request
 	ahead   map[spenderKey]struct{}
@@ -120,6 +121,7 @@ func New(options Options) *Client {
 		sessionChanged: make(chan struct{}),
 		purse:          newPurse(),
 		holds:          map[uint64]*Hold{},
+		doubts:         newDoubts(),
 		ahead:          map[spenderKey]struct{}{},
 	}
 }

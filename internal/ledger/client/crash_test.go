@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,10 +27,14 @@ const (
 	childRole      = "CLIENT_TEST_ROLE"
 	childDirectory = "CLIENT_TEST_DIRECTORY"
 	childURL       = "CLIENT_TEST_URL"
+	// childRetain is how many bytes of its journal it keeps; nothing is 0.
+	childRetain = "CLIENT_TEST_RETAIN"
 )
 
 func TestMain(m *testing.M) {
-	roles := map[string]func(context.Context, *client.Client) error{"spend": spendUntilKilled, "limited": spendBelowALimit}
+	roles := map[string]func(context.Context, *client.Client) error{
+		"spend": spendUntilKilled, "limited": spendBelowALimit, "doubt": doubtUntilKilled,
+	}
 	role, isChild := roles[os.Getenv(childRole)]
 	if !isChild {
 		os.Exit(m.Run())
@@ -55,7 +60,10 @@ func child(t *testing.T, l *ledgertest.Ledger, role, directory string) *exec.Cmd
 func asChild(role func(context.Context, *client.Client) error) error {
 	ctx := context.Background() //nolint:forbidigo // A process of its own has no caller.
 	// Small segments, so that some are trimmed; and no reserve, so that a limit of the file size is a full disk.
-	kept, replay, err := journal.Open(journal.Options{Directory: os.Getenv(childDirectory), SegmentBytes: 64 << 10, ReserveBytes: -1})
+	retain, _ := strconv.ParseInt(os.Getenv(childRetain), 10, 64)
+	kept, replay, err := journal.Open(journal.Options{
+		Directory: os.Getenv(childDirectory), SegmentBytes: 64 << 10, ReserveBytes: -1, RetainBytes: retain,
+	})
 	if err != nil {
 		return err
 	}

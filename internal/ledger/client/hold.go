@@ -27,6 +27,10 @@ type Hold struct {
 	// settled and doubtful are guarded by the client's mutex: whether it is settled, and what is booked as uncertain and not corrected.
 	settled  bool
 	doubtful money.Amount
+	// generation is the upstream's id of the answer, empty if there is none; doubtAt is not behind where the journal has the doubt that is
+	// made of it. The client's mutex guards both.
+	generation string
+	doubtAt    journal.Position
 }
 
 // Worst is what is booked if nothing else becomes known of the attempt: all that is held, as uncertain.
@@ -97,9 +101,10 @@ func (h *Hold) spent(cost Cost) budget.Amounts {
 // Sent notes the upstream's id of the answer, by which its cost can be asked for later. A journal that cannot be written is no reason to
 // stop the answer.
 func (h *Hold) Sent(generation string) {
-	if generation == "" {
+	if generation == "" || len(generation) > maxGeneration {
 		return
 	}
+	h.client.noteGeneration(h, generation)
 	entry := journal.Entry{Kind: kindSent, Payload: append(payload(h.id, &ledgerpb.RouteRef{}), generation...)}
 	if _, err := h.client.journal.AppendEssential(entry); err != nil {
 		h.client.logger.Warn("noting an upstream's id of an answer", slog.Any("error", err))
@@ -146,7 +151,7 @@ func (h *Hold) Settle(cost Cost) error {
 		return nil
 	}
 	if cost.Certainty != Exact {
-		c.setDoubtful(h, cost.Amount)
+		c.beginDoubt(h, cost.Amount)
 	}
 	h.cost(h.booking, cost)
 	err := c.book.add(h.id, h.at, &h.booking.record)
@@ -168,15 +173,16 @@ func (c Cost) within() Cost {
 }
 
 // Correct books what an attempt really cost whose settlement was uncertain, in place of what was booked. Only the first call does
-// anything. The error is as that of Settle.
+// anything. The error is as that of Settle, or says that the amount is out of range: then the settlement stays as it was.
 func (h *Hold) Correct(amount money.Amount) error {
 	c := h.client
-	replaced := c.setDoubtful(h, money.Amount{})
+	if amount.IsNegative() || amount.Cmp(maxAmount) > 0 {
+		h.GiveUp()
+		return fmt.Errorf("correcting %s USD to %s USD, which is out of range", h.demand.Amount, amount)
+	}
+	replaced, _ := c.endDoubt(h)
 	if replaced.IsZero() {
 		return nil
-	}
-	if amount.IsNegative() || amount.Cmp(maxAmount) > 0 {
-		return fmt.Errorf("correcting %s USD to %s USD, which is out of range", replaced, amount)
 	}
 	correction := &ledgerpb.Settlement{
 		Route:           &ledgerpb.RouteRef{Namespace: h.demand.Namespace, Name: h.demand.Route},
@@ -188,21 +194,13 @@ func (h *Hold) Correct(amount money.Amount) error {
 		Model:           h.demand.Model,
 		Upstream:        h.demand.Upstream,
 	}
-	err := c.book.add(0, c.journal.End(), &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: correction}})
+	// It names the hold, so that the next process does not correct it again.
+	err := c.book.add(h.id, h.at, &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: correction}})
 	wake(c.owe)
 	if err != nil {
 		return fmt.Errorf("correcting %s USD to %s USD goes on in the background: %w", replaced, amount, err)
 	}
 	return nil
-}
-
-// setDoubtful notes what is booked as uncertain for a hold, and returns what was.
-func (c *Client) setDoubtful(h *Hold, amount money.Amount) money.Amount {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := h.doubtful
-	h.doubtful = amount
-	return before
 }
 
 // certaintyProto takes everything that is not Exact as uncertain: a cost that nobody vouches for.

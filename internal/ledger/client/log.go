@@ -20,8 +20,12 @@ const (
 	kindHold journal.Kind = iota + 1
 	// kindSent is the upstream's id of the answer to a hold's attempt.
 	kindSent
-	// kindRecord is a numbered record of the log. Its hold is the one that it settles; 0 if it settles none.
+	// kindRecord is a numbered record of the log. Its hold is the one that it settles or corrects; 0 if it does neither.
 	kindRecord
+	// kindDoubt is a hold that was settled as uncertain and not corrected yet, and the upstream's id of the answer: see doubtPayload.
+	kindDoubt
+	// kindGivenUp ends the doubt of a hold that nobody asks for any more.
+	kindGivenUp
 )
 
 const holdBytes = 8

@@ -68,10 +68,13 @@ func (c *Client) replay(ctx context.Context) error {
 	return c.abandon(ctx, found)
 }
 
-// openHold is a hold of an earlier process that has no settlement.
+// openHold is a hold of an earlier process that has no settlement, or one that may be corrected.
 type openHold struct {
 	payload []byte
 	at      journal.Position
+	// generation is the upstream's id of the answer, empty if there is none. booked is what is booked as uncertain, nil before that.
+	generation string
+	booked     *ledgerpb.Settlement
 }
 
 // resume settles what an earlier process of this boot held: it may have been sent and billed, so all of it, as uncertain. It can be called
@@ -91,16 +94,22 @@ func (c *Client) resume(found *journal.Replay) error {
 	}
 	worst := make(map[uint64]*ledgerpb.Settlement, len(open))
 	for id, hold := range open {
+		if hold.booked != nil {
+			continue
+		}
 		worst[id] = &ledgerpb.Settlement{}
 		if err := readPayload(hold.payload, worst[id]); err != nil {
 			return err
 		}
+		hold.booked = worst[id]
+		open[id] = hold
 	}
-	if len(open) > 0 {
+	if len(worst) > 0 {
 		c.logger.Warn("requests were under way when the last process ended; what they can have cost counts as spent",
-			slog.Int("requests", len(open)))
+			slog.Int("requests", len(worst)))
 	}
 	c.resumed = true
+	c.inherit(open)
 	c.book.resume(found.First, found.Next)
 	for id, one := range worst {
 		// What the disk does not take now is written again.
@@ -123,14 +132,12 @@ func (c *Client) recall(record journal.Record, open map[uint64]openHold) error {
 	if err != nil {
 		return err
 	}
-	switch record.Kind {
-	case kindHold:
+	c.lastHold = max(c.lastHold, id)
+	if record.Kind == kindHold {
 		open[id] = openHold{payload: slices.Clone(record.Payload), at: record.Position}
-		c.lastHold = max(c.lastHold, id)
-	case kindRecord:
-		delete(open, id)
+		return nil
 	}
-	return nil
+	return recallDoubt(id, record, open)
 }
 
 // settlePast waits until the ledger has what an earlier process left, and lets money be drawn then.
@@ -153,6 +160,7 @@ func (c *Client) settlePast(ctx context.Context) {
 		case <-changed:
 		}
 	}
+	close(c.doubts.known)
 	wake(c.want)
 }
 

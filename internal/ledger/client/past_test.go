@@ -174,9 +174,7 @@ func TestALedgerThatHasMoreThanTheJournalMissesNothingNew(t *testing.T) {
 	reserve(t, c.Client, 300)
 	wantSpend(t, l, [3]int64{10, 0, 300})
 	c.stop()
-	if err := os.CopyFS(older, os.DirFS(directory)); err != nil {
-		t.Fatal(err)
-	}
+	copyJournal(t, directory, older)
 	c = start(t, l, journal.Options{Directory: directory})
 	for range 20 {
 		spend(t, c.Client, 10)
@@ -198,6 +196,13 @@ func TestALedgerThatHasMoreThanTheJournalMissesNothingNew(t *testing.T) {
 	wantBooks(t, l, books{Settled: 350, Uncertain: 600})
 }
 
+func copyJournal(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOfTwinsWithOneJournalOneGetsAnotherIdentity(t *testing.T) {
 	t.Parallel()
 	l := ledgertest.StartWith(t, ledgertest.Options{Heartbeat: 20 * time.Millisecond})
@@ -206,9 +211,7 @@ func TestOfTwinsWithOneJournalOneGetsAnotherIdentity(t *testing.T) {
 	c := start(t, l, journal.Options{Directory: directory})
 	spend(t, c.Client, 10)
 	wantSpend(t, l, [3]int64{10, 0, 0})
-	if err := os.CopyFS(copied, os.DirFS(directory)); err != nil {
-		t.Fatal(err)
-	}
+	copyJournal(t, directory, copied)
 	hold := reserve(t, c.Client, 100)
 	twin := start(t, l, journal.Options{Directory: copied})
 	for range 20 {

@@ -79,10 +79,12 @@ func (c *Client) ship(ctx context.Context) (int, error) {
 	return len(records), nil
 }
 
-// trim lets the journal delete what neither the ledger nor an open hold needs any more.
+// trim lets the journal delete what neither the ledger nor an open hold or doubt needs any more.
 func (c *Client) trim(acknowledged uint64) {
+	c.carryDoubts()
 	needed := c.journal.End()
 	c.mu.Lock()
+	needed = c.keepDoubts(needed)
 	for _, h := range c.holds {
 		if h.at.Before(needed) {
 			needed = h.at
