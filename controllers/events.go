@@ -19,9 +19,11 @@ const (
 	eventKeyIssued       = "KeyIssued"
 	eventBudgetAlert     = "BudgetAlert"
 	eventBudgetExhausted = "BudgetExhausted"
+	eventBooksDrift      = "UpstreamBooksDrift"
 
 	actionDeliver   = "DeliverKey"
 	actionCount     = "CountSpend"
+	actionCompare   = "CompareBooks"
 	actionReconcile = "Reconcile"
 )
 
@@ -31,7 +33,8 @@ func secretOf(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) *corev1.Se
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: route.Namespace, Name: compile.SecretName(route, consumer)}}
 }
 
-// tell records what the new status says and the one before did not: an alert, a budget that is used up, a route that got stuck.
+// tell records what the new status says and the one before did not: an alert, a budget that is used up, an upstream that
+// bills something else, a route that got stuck.
 func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.ModelRouteStatus) {
 	for _, alert := range newAlerts(before, figuresShown(before.Status), figuresShown(after)) {
 		alert.count(before)
@@ -43,6 +46,9 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 			r.Events.Eventf(before, budget.related(before), corev1.EventTypeWarning, eventBudgetExhausted, actionCount+"/"+budget.spec.Name,
 				"%s", budget.describe())
 		}
+	}
+	for _, drift := range newDrifts(before.Status.Upstreams, after.Upstreams) {
+		r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventBooksDrift, actionCompare+"/"+drift.Name, "%s", describeDrift(drift))
 	}
 	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionStalled)
 	if stalled != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionStalled) {

@@ -50,6 +50,8 @@ type ModelRouteReconciler struct {
 	// Ledger is told the budgets, and Usage knows what it says of the spend.
 	Ledger Ledger
 	Usage  *Usage
+	// Books compares the spend with what upstreams have billed; nil if nobody does.
+	Books *Books
 	// Authority returns the certificate, as PEM, by which proxies know the ledger; nil where the ledger is reached without TLS.
 	Authority func(ctx context.Context) ([]byte, error)
 	// Events records what happened to a route.
@@ -79,7 +81,7 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 	isAuthority := predicate.NewPredicateFuncs(func(object client.Object) bool {
 		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.AuthoritySecret
 	})
-	return ctrl.NewControllerManagedBy(manager).
+	controlled := ctrl.NewControllerManagedBy(manager).
 		For(&v1alpha1.ModelRoute{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&corev1.ServiceAccount{}).
 		Owns(&corev1.Secret{}).
@@ -90,8 +92,11 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(routeOfPod)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.everyRoute), builder.WithPredicates(isAuthority)).
 		WatchesRawSource(r.Usage).
-		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles}).
-		Complete(r)
+		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles})
+	if r.Books != nil {
+		controlled = controlled.WatchesRawSource(r.Books)
+	}
+	return controlled.Complete(r)
 }
 
 // Reconcile takes one route through all phases. They stop at the first that fails; what is there is observed, and the status written, all

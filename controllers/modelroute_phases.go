@@ -193,7 +193,7 @@ func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
 		}
 	}
 	r.Usage.EnsureAsked(ctx)
-	s.usage = r.Usage.of(s.name())
+	s.usage, s.books = r.Usage.of(s.name()), r.Books.of(s.name())
 	return nil
 }
 

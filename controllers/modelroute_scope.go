@@ -45,6 +45,7 @@ type scope struct {
 	deployment *appsv1.Deployment
 	readyPods  []string
 	usage      snapshot
+	books      booksSnapshot
 
 	// err is what ended the phases early.
 	err error

@@ -83,6 +83,7 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 		Spend:              shown.Spend,
 		Budgets:            shown.Budgets,
 		Consumers:          consumerStatuses(s, shown),
+		Upstreams:          projectBooks(s.route, s.books, s.now),
 	}
 	if s.applied {
 		status.Endpoint = compile.Endpoint(s.route)

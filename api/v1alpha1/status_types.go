@@ -52,6 +52,13 @@ type ModelRouteStatus struct {
 	// readyReplicas is how many proxies are ready.
 	// +optional
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+
+	// upstreams compare the books of those upstreams that tell what they billed with what was spent here.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Upstreams []UpstreamStatus `json:"upstreams,omitempty"`
 }
 
 // Summary is what kubectl get shows.
@@ -191,4 +198,87 @@ type ConsumerStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=8
 	Budgets []BudgetStatus `json:"budgets,omitempty"`
+}
+
+// UpstreamStatus compares what an upstream has billed to the route's API key with what was spent here by all routes that use the same key.
+// All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which routes use it.
+type UpstreamStatus struct {
+	// name is the upstream's name.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	Name string `json:"name,omitempty"`
+
+	// since is when the comparison began.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+
+	// billed is what the upstream has billed to the key since then, in USD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Billed string `json:"billed,omitempty"`
+
+	// settled is what these routes are known to have spent since then, in USD. It is without what is uncertain.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Settled string `json:"settled,omitempty"`
+
+	// drift is how much more was billed than spent, in USD; negative if more was spent than billed. What either side may book yet, and what
+	// is uncertain, is no drift.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Drift string `json:"drift,omitempty"`
+
+	// state is Agreeing, or Drifting if the drift is more than 0.01 USD and more than 1 % of what was billed or settled.
+	// +optional
+	State BooksState `json:"state,omitempty"`
+
+	// updateTime is when these figures were last written, which they are when they change.
+	// +optional
+	UpdateTime metav1.Time `json:"updateTime,omitzero"`
+
+	// baseline is what the comparison starts from.
+	// +optional
+	Baseline *BooksBaseline `json:"baseline,omitempty"`
+}
+
+// BooksState says whether an upstream's books and ours agree.
+//
+// +kubebuilder:validation:Enum=Agreeing;Drifting
+type BooksState string
+
+const (
+	// BooksAgreeing means that what was billed is what was spent, as far as can be known.
+	BooksAgreeing BooksState = "Agreeing"
+	// BooksDrifting means that the upstream has billed more, or less, than was spent here.
+	BooksDrifting BooksState = "Drifting"
+)
+
+// BooksBaseline is how both books stood when the comparison began, and when both were sure to have all that was spent until then. It lets
+// another manager go on with the comparison.
+type BooksBaseline struct {
+	// id stands for the key and for the routes that use it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ID string `json:"id,omitempty"`
+
+	// billedFrom is what the upstream had ever billed to the key when the comparison began, and billedTo a few minutes later, in USD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	BilledFrom string `json:"billedFrom,omitempty"`
+
+	// billedTo is described with billedFrom.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	BilledTo string `json:"billedTo,omitempty"`
+
+	// settledFrom is what the routes were known to have spent when the comparison began, in USD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	SettledFrom string `json:"settledFrom,omitempty"`
+
+	// spentTo is what they had spent a few minutes later, in USD, what was uncertain included.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	SpentTo string `json:"spentTo,omitempty"`
 }

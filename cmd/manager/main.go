@@ -12,14 +12,21 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 	_ "time/tzdata" // The image has no time zones of its own.
 
+	_ "golang.org/x/crypto/x509roots/fallback" // Nor has it certificate authorities, by which upstreams are known.
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/modelroute/modelroute/controllers"
 )
 
 // namespaceFile is where a pod finds the namespace that it runs in.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// minBooksInterval keeps a slip of the pen from flooding an upstream with questions.
+const minBooksInterval = 10 * time.Second
 
 // version is what the build says that this is; the linker sets it.
 var version = "unknown"
@@ -58,6 +65,7 @@ type flags struct {
 	ledgerURL, ledgerToken  string
 	metricsAddr, healthAddr string
 	leaderElect             bool
+	booksInterval           time.Duration
 	logLevel                slog.Level
 }
 
@@ -74,12 +82,17 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.StringVar(&f.metricsAddr, "metrics-bind-address", ":8080", "address for /metrics; 0 for none")
 	set.StringVar(&f.healthAddr, "health-probe-bind-address", ":8081", "address for /healthz and /readyz; 0 for none")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "work only while elected among several managers")
+	set.DurationVar(&f.booksInterval, "books-interval", controllers.DefaultBooksInterval,
+		"how often upstreams that tell are asked what they have billed, to compare it with the spend; 0 is never")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
 	if err := set.Parse(arguments); err != nil {
 		return flags{}, err
 	}
 	if set.NArg() > 0 {
 		return flags{}, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	if f.booksInterval != 0 && f.booksInterval < minBooksInterval {
+		return flags{}, fmt.Errorf("--books-interval is %s: 0, or at least %s", f.booksInterval, minBooksInterval)
 	}
 	if f.proxyImage == "" && f.pod == "" {
 		return flags{}, errors.New("--proxy-image or --pod must be set")
@@ -118,6 +131,7 @@ func (f *flags) options(logger *slog.Logger) Options {
 		MetricsBindAddress:     f.metricsAddr,
 		HealthProbeBindAddress: f.healthAddr,
 		LeaderElection:         f.leaderElect,
+		BooksInterval:          f.booksInterval,
 		Logger:                 logger,
 	}
 }

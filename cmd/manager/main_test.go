@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -15,13 +16,14 @@ func TestFlagsHaveDefaultsThatFitTheNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := flags{
-		namespace:   "models",
-		proxyImage:  "localhost/modelroute:dev",
-		ledgerURL:   "https://modelroute-ledger.models.svc:8443",
-		ledgerToken: "/var/run/secrets/modelroute/token",
-		metricsAddr: ":8080",
-		healthAddr:  ":8081",
-		logLevel:    slog.LevelInfo,
+		namespace:     "models",
+		proxyImage:    "localhost/modelroute:dev",
+		ledgerURL:     "https://modelroute-ledger.models.svc:8443",
+		ledgerToken:   "/var/run/secrets/modelroute/token",
+		metricsAddr:   ":8080",
+		healthAddr:    ":8081",
+		booksInterval: 5 * time.Minute,
+		logLevel:      slog.LevelInfo,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(flags{})); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
@@ -37,6 +39,7 @@ func TestFlagsAreRefusedWhen(t *testing.T) {
 		"ThePullPolicyIsNone":      {[]string{"--namespace=models", "--proxy-image=x", "--proxy-image-pull-policy=Sometimes"}, "Sometimes"},
 		"SomethingElseIsSaid":      {[]string{"--namespace=models", "--proxy-image=x", "now"}, `unexpected argument "now"`},
 		"TheLevelIsNone":           {[]string{"--log-level=loud"}, "log-level"},
+		"UpstreamsWouldBeFlooded":  {[]string{"--namespace=models", "--proxy-image=x", "--books-interval=1s"}, "--books-interval is 1s"},
 		"TheNamespaceIsNotTold":    {[]string{"--proxy-image=x"}, "--namespace is not set"},
 		"AFlagDoesNotExistAnyMore": {[]string{"--verbose"}, "verbose"},
 	}

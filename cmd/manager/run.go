@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +46,9 @@ type Options struct {
 	// MetricsBindAddress and HealthProbeBindAddress may be "0" for none.
 	MetricsBindAddress, HealthProbeBindAddress string
 	LeaderElection                             bool
-	Logger                                     *slog.Logger
+	// BooksInterval is how often upstreams are asked what they have billed; 0 is never.
+	BooksInterval time.Duration
+	Logger        *slog.Logger
 }
 
 // Run runs the manager until ctx ends. The error says what could not be started, or that the lead was lost: then the process has to end.
@@ -121,6 +124,12 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 			Namespace: options.Namespace, LedgerURL: options.LedgerURL,
 			ProxyImage: options.ProxyImage, ProxyPullPolicy: options.ProxyPullPolicy,
 		},
+	}
+	if options.BooksInterval > 0 {
+		reconciler.Books = &controllers.Books{
+			Usage: reconciler.Usage, Routes: manager.GetClient(), Secrets: manager.GetAPIReader(),
+			Upstream: controllers.NewOpenRouterBills(), Clock: clock.RealClock{}, Interval: options.BooksInterval,
+		}
 	}
 	if strings.HasPrefix(options.LedgerURL, "https://") {
 		reconciler.Authority = authority

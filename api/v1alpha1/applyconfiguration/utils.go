@@ -18,6 +18,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=modelroute.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("BooksBaseline"):
+		return &apiv1alpha1.BooksBaselineApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Budget"):
 		return &apiv1alpha1.BudgetApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BudgetStatus"):
@@ -56,6 +58,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.SummaryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Upstream"):
 		return &apiv1alpha1.UpstreamApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("UpstreamStatus"):
+		return &apiv1alpha1.UpstreamStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Window"):
 		return &apiv1alpha1.WindowApplyConfiguration{}
 

@@ -25,6 +25,26 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.modelroute.modelroute.api.v1alpha1.BooksBaseline
+  map:
+    fields:
+    - name: billedFrom
+      type:
+        scalar: string
+    - name: billedTo
+      type:
+        scalar: string
+    - name: id
+      type:
+        scalar: string
+    - name: settledFrom
+      type:
+        scalar: string
+    - name: spentTo
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.BooksState
+  scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Budget
   map:
     fields:
@@ -368,6 +388,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: summary
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Summary
+    - name: upstreams
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.UpstreamStatus
+          elementRelationship: associative
+          keys:
+          - name
 - name: com.github.modelroute.modelroute.api.v1alpha1.Parameters
   map:
     fields:
@@ -498,6 +526,33 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: timeoutSeconds
       type:
         scalar: numeric
+- name: com.github.modelroute.modelroute.api.v1alpha1.UpstreamStatus
+  map:
+    fields:
+    - name: baseline
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.BooksBaseline
+    - name: billed
+      type:
+        scalar: string
+    - name: drift
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: settled
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: state
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.BooksState
+    - name: updateTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.modelroute.modelroute.api.v1alpha1.Window
   map:
     fields:

@@ -33,6 +33,8 @@ type ModelRouteStatusApplyConfiguration struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 	// readyReplicas is how many proxies are ready.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+	// upstreams compare the books of those upstreams that tell what they billed with what was spent here.
+	Upstreams []UpstreamStatusApplyConfiguration `json:"upstreams,omitempty"`
 }
 
 // ModelRouteStatusApplyConfiguration constructs a declarative configuration of the ModelRouteStatus type for use with
@@ -125,5 +127,18 @@ func (b *ModelRouteStatusApplyConfiguration) WithReplicas(value int32) *ModelRou
 // If called multiple times, the ReadyReplicas field is set to the value of the last call.
 func (b *ModelRouteStatusApplyConfiguration) WithReadyReplicas(value int32) *ModelRouteStatusApplyConfiguration {
 	b.ReadyReplicas = &value
+	return b
+}
+
+// WithUpstreams adds the given value to the Upstreams field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Upstreams field.
+func (b *ModelRouteStatusApplyConfiguration) WithUpstreams(values ...*UpstreamStatusApplyConfiguration) *ModelRouteStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithUpstreams")
+		}
+		b.Upstreams = append(b.Upstreams, *values[i])
+	}
 	return b
 }

@@ -1,0 +1,167 @@
+package controllers
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// projectBooks is what a route's status shows of its upstream's books. What was not looked at yet stays as it is; what is of another key,
+// or of other routes, goes.
+func projectBooks(route *v1alpha1.ModelRoute, known booksSnapshot, now time.Time) []v1alpha1.UpstreamStatus {
+	if known.off || len(route.Spec.Upstreams) == 0 {
+		return nil
+	}
+	name := route.Spec.Upstreams[0].Name
+	at := slices.IndexFunc(route.Status.Upstreams, func(one v1alpha1.UpstreamStatus) bool { return one.Name == name })
+	var shown []v1alpha1.UpstreamStatus
+	if at >= 0 {
+		shown = route.Status.Upstreams[at : at+1]
+	}
+	switch {
+	case !known.looked:
+		return shown
+	case known.finding == nil:
+		if at >= 0 && known.id != "" && shown[0].Baseline != nil && shown[0].Baseline.ID == known.id {
+			return shown
+		}
+		return nil
+	}
+	next := booksStatus(name, known.id, *known.finding)
+	if at >= 0 {
+		next.UpdateTime = shown[0].UpdateTime
+		if equality.Semantic.DeepEqual(shown[0], next) {
+			return shown
+		}
+	}
+	next.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
+	return []v1alpha1.UpstreamStatus{next}
+}
+
+func sameBooks(a, b []v1alpha1.UpstreamStatus) bool { return equality.Semantic.DeepEqual(a, b) }
+
+func booksStatus(name, id string, of finding) v1alpha1.UpstreamStatus {
+	return v1alpha1.UpstreamStatus{
+		Name:    name,
+		Since:   new(metav1.NewTime(of.from.since.Truncate(time.Second))),
+		Billed:  of.billed.String(),
+		Settled: of.settled.String(),
+		Drift:   of.drift.String(),
+		State:   of.state(),
+		Baseline: &v1alpha1.BooksBaseline{
+			ID:         id,
+			BilledFrom: of.from.billedFrom.String(), BilledTo: of.from.billed.String(),
+			SettledFrom: of.from.settledFrom.String(), SpentTo: of.from.spent.String(),
+		},
+	}
+}
+
+// earliestBaseline is the oldest baseline of that id in the status of the routes; nil if there is none that can be read.
+func earliestBaseline(id string, routes []*v1alpha1.ModelRoute) *baseline {
+	var earliest *baseline
+	for _, route := range routes {
+		for i := range route.Status.Upstreams {
+			found := readBaseline(id, &route.Status.Upstreams[i])
+			if found != nil && (earliest == nil || found.since.Before(earliest.since)) {
+				earliest = found
+			}
+		}
+	}
+	return earliest
+}
+
+func readBaseline(id string, status *v1alpha1.UpstreamStatus) *baseline {
+	from := status.Baseline
+	if from == nil || from.ID != id || status.Since == nil {
+		return nil
+	}
+	billedFrom, err1 := money.ParseUSD(from.BilledFrom)
+	billed, err2 := money.ParseUSD(from.BilledTo)
+	settledFrom, err3 := money.ParseUSD(from.SettledFrom)
+	spent, err4 := money.ParseUSD(from.SpentTo)
+	if errors.Join(err1, err2, err3, err4) != nil {
+		return nil // A status can be edited by anybody who may.
+	}
+	return &baseline{since: status.Since.Time, billedFrom: billedFrom, billed: billed, settledFrom: settledFrom, spent: spent}
+}
+
+// newDrifts are the upstreams whose books drift, and did not in the same comparison before.
+func newDrifts(before, after []v1alpha1.UpstreamStatus) []v1alpha1.UpstreamStatus {
+	var drifts []v1alpha1.UpstreamStatus
+	for _, one := range after {
+		wasThere := slices.ContainsFunc(before, func(other v1alpha1.UpstreamStatus) bool {
+			return other.Name == one.Name && other.State == v1alpha1.BooksDrifting && other.Since.Equal(one.Since)
+		})
+		if one.State == v1alpha1.BooksDrifting && !wasThere {
+			drifts = append(drifts, one)
+		}
+	}
+	return drifts
+}
+
+// describeDrift says so, with no figure that moves.
+func describeDrift(one v1alpha1.UpstreamStatus) string {
+	if parseAmount(one.Drift).IsNegative() {
+		return "Upstream " + one.Name + " has billed less to the API key than the routes that use it have spent: see status.upstreams."
+	}
+	return "Upstream " + one.Name + " has billed more to the API key than the routes that use it have spent: see status.upstreams."
+}
+
+// booksCollector shows what the manager that leads knows, and no series of what is no more.
+type booksCollector struct {
+	of         atomic.Pointer[Books]
+	drift, age *prometheus.Desc
+}
+
+var booksMetrics = newBooksCollector()
+
+func newBooksCollector() *booksCollector {
+	labels := []string{"namespace", "route", "upstream", "account"}
+	return &booksCollector{
+		drift: prometheus.NewDesc("modelroute_upstream_drift_usd",
+			"How much more an upstream has billed to an API key than the routes that use it have spent, in USD; the same for all of these.",
+			labels, nil),
+		age: prometheus.NewDesc("modelroute_upstream_books_age_seconds",
+			"Time since an upstream last said what it has billed to the API key of a route, or since it was first asked.", labels, nil),
+	}
+}
+
+func init() { metrics.Registry.MustRegister(booksMetrics) }
+
+// Describe implements prometheus.Collector.
+func (c *booksCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- c.drift
+	descriptions <- c.age
+}
+
+// Collect implements prometheus.Collector.
+func (c *booksCollector) Collect(found chan<- prometheus.Metric) {
+	books := c.of.Load()
+	if books == nil {
+		return
+	}
+	now := books.Clock.Now()
+	books.mu.Lock()
+	defer books.mu.Unlock()
+	for id, kept := range books.accounts {
+		said, isThere := kept.finding()
+		for _, one := range kept.routes {
+			labels := []string{one.route.Namespace, one.route.Name, one.upstream, id[:8]}
+			if isThere {
+				// This is for graphs; the exact figure is in the status.
+				usd := float64(said.drift.Nano()) / money.NanoPerUSD
+				found <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, usd, labels...)
+			}
+			found <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, now.Sub(kept.asked).Seconds(), labels...)
+		}
+	}
+}
