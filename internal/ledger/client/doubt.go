@@ -142,14 +142,10 @@ func (c *Client) carryDoubts() {
 	c.doubts.ending.Lock()
 	defer c.doubts.ending.Unlock()
 	end := c.journal.End()
-	old := c.oldDoubts(end)
+	old, entries := c.oldDoubts(end)
 	// In this order: what was settled before it was looked for is written, or it waits for the disk.
 	if len(old) == 0 || c.book.waits() {
 		return
-	}
-	entries := make([]journal.Entry, 0, len(old))
-	for _, h := range old {
-		entries = append(entries, journal.Entry{Kind: kindDoubt, Payload: h.doubtPayload()})
 	}
 	_, err := c.journal.Append(entries...)
 	if err != nil {
@@ -166,18 +162,18 @@ func (c *Client) carryDoubts() {
 }
 
 // oldDoubts are those that are neither in the last segment of the journal nor in the one before, and whose settlement is no longer about to
-// be written.
-func (c *Client) oldDoubts(end journal.Position) []*Hold {
+// be written; and what to write of them.
+func (c *Client) oldDoubts(end journal.Position) (old []*Hold, entries []journal.Entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var old []*Hold
 	for id, h := range c.doubts.open {
 		_, settling := c.holds[id]
 		if !settling && (h.doubtAt == journal.Position{} || h.doubtAt.Segment+1 < end.Segment) {
 			old = append(old, h)
+			entries = append(entries, journal.Entry{Kind: kindDoubt, Payload: h.doubtPayload()})
 		}
 	}
-	return old
+	return old, entries
 }
 
 // moveDoubts has all doubts written into another journal. The caller holds the mutex.
@@ -204,7 +200,8 @@ func (b *book) waits() bool {
 	return len(b.unwritten) > 0
 }
 
-// doubtPayload is a doubt in the journal: the length of the upstream's id of the answer, the id, and what is booked.
+// doubtPayload is a doubt in the journal: the length of the upstream's id of the answer, the id, and what is booked. The caller holds the
+// client's mutex.
 func (h *Hold) doubtPayload() []byte {
 	encoded := binary.LittleEndian.AppendUint64(nil, h.id)
 	encoded = binary.LittleEndian.AppendUint16(encoded, uint16(len(h.generation))) //nolint:gosec // It is at most maxGeneration.
