@@ -1,14 +1,11 @@
 package client
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -234,81 +231,4 @@ func readDoubt(encoded []byte) (generation string, booked *ledgerpb.Settlement, 
 		return "", nil, fmt.Errorf("reading a doubt in the journal: %w", err)
 	}
 	return string(encoded[head:end]), booked, nil
-}
-
-// recallDoubt takes up a record of the journal that tells of the doubt of a hold.
-func recallDoubt(id uint64, record journal.Record, open map[uint64]openHold) error {
-	switch hold, isOpen := open[id]; record.Kind {
-	case kindSent:
-		if isOpen {
-			hold.generation = string(record.Payload[holdBytes:])
-			open[id] = hold
-		}
-	case kindRecord:
-		return recallRecord(id, record, open)
-	case kindDoubt:
-		generation, booked, err := readDoubt(record.Payload)
-		if err != nil {
-			return err
-		}
-		// One whose settlement is not there is an open hold, whatever follows.
-		if !isOpen || hold.booked != nil {
-			open[id] = openHold{at: record.Position, generation: generation, booked: booked}
-		}
-	case kindGivenUp:
-		delete(open, id)
-	}
-	return nil
-}
-
-// recallRecord takes up a record of the log. One that settles a hold as uncertain leaves a doubt if the upstream named the answer; every
-// other one ends what there was.
-func recallRecord(id uint64, record journal.Record, open map[uint64]openHold) error {
-	read := &ledgerpb.Record{}
-	if err := readPayload(record.Payload, read); err != nil {
-		return err
-	}
-	hold, isOpen := open[id]
-	booked := read.GetSettlement()
-	if id == 0 && booked.GetReplacesNanoUsd() > 0 {
-		// It was written before corrections named their hold: it may be of any doubt before it.
-		maps.DeleteFunc(open, func(_ uint64, one openHold) bool { return one.booked != nil })
-	}
-	if !isOpen {
-		return nil
-	}
-	isDoubt := booked.GetCertainty() == ledgerpb.Settlement_CERTAINTY_UNCERTAIN && booked.GetAmountNanoUsd() > 0
-	if hold.booked != nil || hold.generation == "" || !isDoubt {
-		delete(open, id)
-		return nil
-	}
-	hold.booked, hold.payload = booked, nil
-	open[id] = hold
-	return nil
-}
-
-// inherit takes up the doubts that an earlier process left, among them the holds that it left open, which are settled now. If there are too
-// many, those of the newest count.
-func (c *Client) inherit(left map[uint64]openHold) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, one := range left {
-		if one.generation == "" || one.booked.GetAmountNanoUsd() == 0 {
-			continue
-		}
-		amount := money.FromNano(one.booked.GetAmountNanoUsd())
-		c.doubts.inherited = append(c.doubts.inherited, &Hold{
-			client: c, id: id, at: one.at, doubtAt: one.at, openedAt: one.booked.GetOpenedAt().AsTime(), settled: true,
-			generation: one.generation, doubtful: amount,
-			demand: Demand{
-				Namespace: one.booked.GetRoute().GetNamespace(), Route: one.booked.GetRoute().GetName(),
-				Consumer: one.booked.GetConsumer(), Amount: amount, Model: one.booked.GetModel(), Upstream: one.booked.GetUpstream(),
-			},
-		})
-	}
-	slices.SortFunc(c.doubts.inherited, func(a, b *Hold) int { return cmp.Compare(b.id, a.id) })
-	c.doubts.inherited = c.doubts.inherited[:min(len(c.doubts.inherited), maxDoubts)]
-	for _, h := range c.doubts.inherited {
-		c.doubts.open[h.id] = h
-	}
 }
