@@ -140,7 +140,8 @@ func (s *services) historyOf(
 	for {
 		part, err := s.manager.ListHistory(callAs(ctx, ""), request)
 		if err != nil {
-			return fmt.Errorf("reading the history of %s/%s: %w", request.GetRoute().GetNamespace(), request.GetRoute().GetName(), told(err))
+			return fmt.Errorf("reading the history of %s/%s: %w", request.GetRoute().GetNamespace(), request.GetRoute().GetName(),
+				told(err))
 		}
 		for _, entry := range part.GetEntries() {
 			if err := write(showEntry(request.GetRoute(), entry, location)); err != nil {
@@ -175,8 +176,8 @@ type entryShown struct {
 
 func showEntry(route *ledgerpb.RouteRef, entry *ledgerpb.HistoryEntry, location *time.Location) entryShown {
 	shown := entryShown{
-		Start: entry.GetStart().AsTime().In(location), Namespace: route.GetNamespace(), Route: route.GetName(), Consumer: entry.GetConsumer(),
-		Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
+		Start: entry.GetStart().AsTime().In(location), Namespace: route.GetNamespace(), Route: route.GetName(),
+		Consumer: entry.GetConsumer(), Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
 		PromptTokens: entry.GetTokens().GetPrompt(), CachedTokens: entry.GetTokens().GetCached(),
 		CompletionTokens: entry.GetTokens().GetCompletion(), ReasoningTokens: entry.GetTokens().GetReasoning(),
 		Reported: money.FromNano(entry.GetReportedNanoUsd()), Priced: money.FromNano(entry.GetPricedNanoUsd()),
@@ -248,8 +249,8 @@ func historyTable(out io.Writer) historyWriter {
 			if consumer == "" {
 				consumer = "-"
 			}
-			_, err := fmt.Fprintf(table, "%s\t%s/%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n", e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route,
-				consumer, e.Model, e.Upstream, e.Requests, e.PromptTokens, e.CompletionTokens, e.Spent, e.Uncertain)
+			_, err := fmt.Fprintf(table, "%s\t%s/%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n",
+				e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route, consumer, e.Model, e.Upstream, e.Requests, e.PromptTokens, e.CompletionTokens, e.Spent, e.Uncertain)
 			return err
 		},
 		end: table.Flush,

@@ -226,11 +226,11 @@ func TestFlags(t *testing.T) {
 		arguments []string
 		want      string
 	}{
-		"an unknown flag":      {[]string{"--no-such-flag"}, "no-such-flag"},
-		"a word too many":      {[]string{"serve"}, `unexpected argument "serve": the commands are backup, help, history, proxies, release, verify`},
+		"an unknown flag":              {[]string{"--no-such-flag"}, "no-such-flag"},
+		"a word too many":              {[]string{"serve"}, `unexpected argument "serve": the commands are backup, help, history, proxies, release, verify`},
 		"history for too short a time": {[]string{"--history-retention", "24h"}, "--history-retention is 24h0m0s, must be at least 8832h"},
-		"help":                 {[]string{"--help"}, "help requested"},
-		"outside of a cluster": {nil, "finding the API server"},
+		"help":                         {[]string{"--help"}, "help requested"},
+		"outside of a cluster":         {nil, "finding the API server"},
 	}
 	for reason, test := range cases {
 		t.Run(reason, func(t *testing.T) {

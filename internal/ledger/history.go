@@ -101,7 +101,8 @@ func historyEntries(summed map[historyKey]*store.Sums) []*ledgerpb.HistoryEntry 
 		entries = append(entries, &ledgerpb.HistoryEntry{
 			Start: timestamppb.New(key.start), Consumer: key.consumer, Model: key.model, Upstream: key.upstream, Requests: sums.Requests,
 			Tokens: &ledgerpb.TokenUsage{
-				Prompt: sums.Tokens.Prompt, Cached: sums.Tokens.Cached, Completion: sums.Tokens.Completion, Reasoning: sums.Tokens.Reasoning,
+				Prompt: sums.Tokens.Prompt, Cached: sums.Tokens.Cached,
+				Completion: sums.Tokens.Completion, Reasoning: sums.Tokens.Reasoning,
 			},
 			ReportedNanoUsd:  sums.Settled.Sub(sums.Priced).Sub(sums.Estimated).Nano(),
 			PricedNanoUsd:    sums.Priced.Nano(),

@@ -19,7 +19,8 @@ func (w *world) spendAt(times ...time.Time) {
 	request := &ledgerpb.AppendRequest{Session: w.open(), First: 1}
 	for _, at := range times {
 		request.Records = append(request.Records, &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: &ledgerpb.Settlement{
-			Route: chat, Consumer: "alice", OpenedAt: timestamppb.New(at), AmountNanoUsd: 1, Requests: 1, Model: "mixtral", Upstream: "vllm",
+			Route: chat, Consumer: "alice", OpenedAt: timestamppb.New(at), AmountNanoUsd: 1, Requests: 1,
+			Model: "mixtral", Upstream: "vllm",
 			Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Source: ledgerpb.Settlement_SOURCE_PRICED,
 			Used: &ledgerpb.TokenUsage{Prompt: 5, Completion: 3},
 		}}})

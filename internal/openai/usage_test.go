@@ -31,7 +31,14 @@ func TestUsageFromResponse(t *testing.T) {
 		want         *pricing.Usage
 		wantErr      string
 	}{
-		"OpenAI": {"tokens without a cost", tokens(`,"total_tokens":46,"prompt_tokens_details":{"cached_tokens":5}`), unchanged, ""},
+		"OpenAI": {"tokens without a cost", tokens(`,"total_tokens":46`), unchanged, ""},
+		"Parts": {
+			"parts of the tokens", tokens(`,"prompt_tokens_details":{"cached_tokens":5},"completion_tokens_details":{"reasoning_tokens":7}`),
+			with(func(u *pricing.Usage) { u.CachedTokens, u.ReasoningTokens = 5, 7 }), "",
+		},
+		"PartsAbsurd": {
+			"nothing is booked by them", tokens(`,"prompt_tokens_details":{"cached_tokens":13},"completion_tokens_details":[]`), unchanged, "",
+		},
 		"Cost": {
 			"OpenRouter's cost, from its text", tokens(`,"cost":0.000228`), with(func(u *pricing.Usage) { u.Cost = nano(228_000) }), "",
 		},

@@ -78,7 +78,8 @@ func admit(caller *principal, body []byte) (*admission, *openai.Error) {
 	}
 	if granted.denies() && chat.UnboundedInput != "" {
 		return nil, openai.InvalidRequest(chat.UnboundedInput,
-			"%s is not text, so its tokens have no bound, and this key has a budget or a limit on tokens that must hold.", chat.UnboundedInput)
+			"%s is not text, so its tokens have no bound, and this key has a budget or a limit on tokens that must hold.",
+			chat.UnboundedInput)
 	}
 	for _, parameter := range granted.route.Defaults {
 		if err := chat.SetDefault(parameter.Name, parameter.Value); err != nil {

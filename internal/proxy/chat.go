@@ -133,6 +133,7 @@ func (a *admission) withinRemaining(denied *client.DeniedError) bool {
 		return a.within(denied.Remaining)
 	case budget.Tokens:
 		return a.withinTokens(denied.Remaining.Nano())
+	case budget.Requests:
 	}
 	return false
 }

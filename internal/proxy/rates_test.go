@@ -46,8 +46,8 @@ func TestAClientIsToldWhereItStandsWithItsRateLimits(t *testing.T) {
 	w := begin(t, setup{budgets: []*ledgerpb.Budget{yearly(ledgerpb.Unit_UNIT_REQUESTS, 3), yearly(ledgerpb.Unit_UNIT_TOKENS, 100_000)}})
 	for left := int64(2); left >= 0; left-- {
 		header := w.ask(asking("answer=10", `,"max_completion_tokens":100`)).expectOK(t).header
-		if limit, remaining := number(t, header, "X-Ratelimit-Limit-Requests"), number(t, header, "X-Ratelimit-Remaining-Requests"); limit != 3 ||
-			remaining != left {
+		limit, remaining := number(t, header, "X-Ratelimit-Limit-Requests"), number(t, header, "X-Ratelimit-Remaining-Requests")
+		if limit != 3 || remaining != left {
 			t.Errorf("%d of %d requests remain, want %d of 3", remaining, limit, left)
 		}
 		if remaining := number(t, header, "X-Ratelimit-Remaining-Tokens"); remaining <= 0 || remaining > 100_000-100 {

@@ -271,6 +271,7 @@ func unitOf(ref *ledgerpb.BudgetRef) budget.Unit {
 		return budget.Requests
 	case ledgerpb.Unit_UNIT_TOKENS:
 		return budget.Tokens
+	case ledgerpb.Unit_UNIT_UNSPECIFIED:
 	}
 	return budget.USD
 }

@@ -78,8 +78,8 @@ func (s *Sums) Numbers() [Columns]int64 {
 	return numbers
 }
 
-// SumsOf reads what Numbers wrote.
-func SumsOf(numbers [Columns]int64) Sums {
+// sumsOf reads what Numbers wrote.
+func sumsOf(numbers [Columns]int64) Sums {
 	return Sums{
 		Requests: numbers[0],
 		Tokens:   Tokens{Prompt: numbers[1], Cached: numbers[2], Completion: numbers[3], Reasoning: numbers[4]},
@@ -134,4 +134,19 @@ type HistoryRow struct {
 	Consumer        string
 	Model, Upstream string
 	Sums            Sums
+}
+
+// ScanHistory reads a row of bucket, consumer, model, upstream and Numbers, as every store selects them.
+func ScanHistory(scan func(into ...any) error) (HistoryRow, error) {
+	var row HistoryRow
+	var bucket int64
+	var numbers [Columns]int64
+	into := make([]any, 0, 4+Columns)
+	into = append(into, &bucket, &row.Consumer, &row.Model, &row.Upstream)
+	for i := range numbers {
+		into = append(into, &numbers[i])
+	}
+	err := scan(into...)
+	row.Bucket, row.Sums = time.UnixMilli(bucket).UTC(), sumsOf(numbers)
+	return row, err
 }

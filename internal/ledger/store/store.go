@@ -310,6 +310,7 @@ func (s *Settlement) Cost(unit budget.Unit) (settled, uncertain money.Amount) {
 		return money.FromNano(s.Requests), money.Amount{}
 	case budget.Tokens:
 		return money.FromNano(s.Tokens), money.Amount{}
+	case budget.USD:
 	}
 	uncertain = money.Amount{}.Sub(s.Replaces)
 	if s.Uncertain {

@@ -15,7 +15,8 @@ const (
 	leaseLife = time.Hour
 
 	// isOver finds what is of a rate limit's window that ended before $1.
-	isOver = `start < (SELECT CASE WHEN unit <> 0 THEN $1 - rtrim(period, 's')::bigint * 1000 END FROM accounts WHERE accounts.id = account_id)`
+	isOver = `start < (SELECT CASE WHEN unit <> 0 THEN $1 - rtrim(period, 's')::bigint * 1000 END
+		FROM accounts WHERE accounts.id = account_id)`
 
 	// isDone finds leases of which nothing is left since $2, and those of which nobody wants to know any more.
 	isDone = `(granted = taken AND granted_at < $2 OR ` + isOver + `)`

@@ -157,7 +157,7 @@ func (t *tx) history(query store.HistoryQuery) (found []store.HistoryRow, end in
 	end = query.End(first)
 	b = t.batch()
 	b.Queue(selectHistory, route, query.PerConsumer, from, end).Query(each(func(scan func(into ...any) error) error {
-		row, err := scanHistory(scan)
+		row, err := store.ScanHistory(scan)
 		found = append(found, row)
 		return err
 	}))
@@ -165,19 +165,6 @@ func (t *tx) history(query store.HistoryQuery) (found []store.HistoryRow, end in
 		return nil, 0, err
 	}
 	return found, end, errUnchanged
-}
-
-func scanHistory(scan func(into ...any) error) (store.HistoryRow, error) {
-	var row store.HistoryRow
-	var bucket int64
-	var numbers [store.Columns]int64
-	into := []any{&bucket, &row.Consumer, &row.Model, &row.Upstream}
-	for i := range numbers {
-		into = append(into, &numbers[i])
-	}
-	err := scan(into...)
-	row.Bucket, row.Sums = time.UnixMilli(bucket).UTC(), store.SumsOf(numbers)
-	return row, err
 }
 
 // maxCarried is of how many scopes the history is carried forward at a time, so that nobody waits for long.

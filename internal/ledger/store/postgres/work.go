@@ -54,7 +54,9 @@ func (c change) plus(d change) change {
 }
 
 func newDeltas() deltas {
-	return deltas{scopes: map[int64]change{}, history: map[historyKey]*store.Sums{}, windows: map[windowKey]change{}, leases: map[int64]*lease{}}
+	return deltas{
+		scopes: map[int64]change{}, history: map[historyKey]*store.Sums{}, windows: map[windowKey]change{}, leases: map[int64]*lease{},
+	}
 }
 
 // changeWindow changes a window: its row in the database, and what is known of it here.

@@ -14,7 +14,8 @@ const (
 	leaseLife = time.Hour
 
 	// isOver finds what is of a rate limit's window that ended before a time.
-	isOver = `start < (SELECT CASE WHEN unit <> 0 THEN ? - CAST(rtrim(period, 's') AS INTEGER) * 1000 END FROM accounts WHERE id = account_id)`
+	isOver = `start < (SELECT CASE WHEN unit <> 0 THEN ? - CAST(rtrim(period, 's') AS INTEGER) * 1000 END
+		FROM accounts WHERE accounts.id = account_id)`
 )
 
 // Compact implements store.Store.

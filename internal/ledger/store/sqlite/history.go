@@ -112,23 +112,10 @@ func (r *snapshot) history(query store.HistoryQuery, each func(store.HistoryRow)
 	}
 	end = query.End(first)
 	return end, r.rows(selectHistory, func(rows *sql.Rows) error {
-		row, err := scanHistory(rows)
+		row, err := store.ScanHistory(rows.Scan)
 		if err != nil {
 			return err
 		}
 		return each(row)
 	}, route, query.PerConsumer, from, end)
-}
-
-func scanHistory(rows *sql.Rows) (store.HistoryRow, error) {
-	var row store.HistoryRow
-	var bucket int64
-	var numbers [store.Columns]int64
-	into := []any{&bucket, &row.Consumer, &row.Model, &row.Upstream}
-	for i := range numbers {
-		into = append(into, &numbers[i])
-	}
-	err := rows.Scan(into...)
-	row.Bucket, row.Sums = time.UnixMilli(bucket).UTC(), store.SumsOf(numbers)
-	return row, err
 }

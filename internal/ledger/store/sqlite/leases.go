@@ -160,7 +160,8 @@ func randomID() int64 {
 
 func (t *tx) newLease(key leaseKey, unit budget.Unit, now time.Time) (*lease, error) {
 	made := &lease{
-		id: randomID(), proxy: key.proxy, account: key.account, unit: unit, start: key.start, grantedAt: now.Truncate(time.Millisecond).UTC(),
+		id: randomID(), proxy: key.proxy, account: key.account, unit: unit, start: key.start,
+		grantedAt: now.Truncate(time.Millisecond).UTC(),
 	}
 	_, err := t.exec(`INSERT INTO leases (id, proxy_id, account_id, start, granted, taken, granted_at) VALUES (?, ?, ?, ?, 0, 0, ?)`,
 		made.id, key.proxy, key.account, key.start, made.grantedAt.UnixMilli())

@@ -81,8 +81,8 @@ func (v *verifier) proveHistory() error {
 			var bucket, settled, uncertain int64
 			err := rows.Scan(&key.Namespace, &key.Name, &consumer, &bucket, &settled, &uncertain)
 			v.found(scopeName(key, consumer),
-				"%s USD settled and %s USD uncertain are in the history at %s: it has amounts from 0 up, by the quarter of an hour, of which no "+
-					"more is priced or estimated than is settled",
+				"%s USD settled and %s USD uncertain are in the history at %s: it has amounts from 0 up, by the quarter of an hour, "+
+					"of which no more is priced or estimated than is settled",
 				money.FromNano(settled), money.FromNano(uncertain), instant(bucket))
 			return err
 		})

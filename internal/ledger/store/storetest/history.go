@@ -53,14 +53,19 @@ func runHistory(t *testing.T, open Open) {
 	t.Run("attempts are summed by their quarter of an hour, consumer, model, upstream and source", func(t *testing.T) {
 		b := newBooks(t, open)
 		b.report(
-			b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "1"), Used: store.Tokens{Prompt: 10, Cached: 4, Completion: 20, Reasoning: 5}}),
-			b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "2"), Source: store.Priced, Used: store.Tokens{Prompt: 1, Completion: 2}}),
+			b.attempt(noon, "openrouter", store.Settlement{
+				Amount: dollars(t, "1"), Used: store.Tokens{Prompt: 10, Cached: 4, Completion: 20, Reasoning: 5},
+			}),
+			b.attempt(noon, "openrouter", store.Settlement{
+				Amount: dollars(t, "2"), Source: store.Priced, Used: store.Tokens{Prompt: 1, Completion: 2},
+			}),
 			b.attempt(noon, "vllm", store.Settlement{Amount: dollars(t, "4"), Source: store.Estimated}),
 			b.attempt(noon, "openrouter", store.Settlement{Consumer: "bob", Amount: dollars(t, "8"), Uncertain: true}),
 			b.attempt(noon.Add(-time.Second), "openrouter", store.Settlement{Amount: dollars(t, "16")}),
 		)
 		both := store.Sums{
-			Requests: 2, Tokens: store.Tokens{Prompt: 11, Cached: 4, Completion: 22, Reasoning: 5}, Settled: dollars(t, "3"), Priced: dollars(t, "2"),
+			Requests: 2, Tokens: store.Tokens{Prompt: 11, Cached: 4, Completion: 22, Reasoning: 5},
+			Settled: dollars(t, "3"), Priced: dollars(t, "2"),
 		}
 		estimated := store.Sums{Requests: 1, Settled: dollars(t, "4"), Estimated: dollars(t, "4")}
 		earlier := row(noon.Add(-store.Bucket), "alice", "openrouter", store.Sums{Requests: 1, Settled: dollars(t, "16")})
@@ -78,17 +83,21 @@ func runHistory(t *testing.T, open Open) {
 		b := newBooks(t, open)
 		b.report(b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "8"), Uncertain: true}))
 		b.advance(time.Hour)
-		known := b.attempt(noon, "openrouter", store.Settlement{Amount: dollars(t, "3"), Replaces: dollars(t, "8"), Used: store.Tokens{Completion: 7}})
+		known := b.attempt(noon, "openrouter", store.Settlement{
+			Amount: dollars(t, "3"), Replaces: dollars(t, "8"), Used: store.Tokens{Completion: 7},
+		})
 		known.Settlement.Requests = 0
 		b.report(known)
-		b.wantHistory(false, row(noon, "", "openrouter", store.Sums{Requests: 1, Tokens: store.Tokens{Completion: 7}, Settled: dollars(t, "3")}))
+		b.wantHistory(false, row(noon, "", "openrouter", store.Sums{
+			Requests: 1, Tokens: store.Tokens{Completion: 7}, Settled: dollars(t, "3"),
+		}))
 		lost := b.attempt(noon, "other", store.Settlement{Amount: dollars(t, "1"), Replaces: dollars(t, "5")})
 		b.report(lost)
 		if got := b.history(noon, false)[1]; got.Sums.Uncertain != (money.Amount{}) {
 			t.Errorf("what replaces something that is not there leaves %s uncertain", got.Sums.Uncertain)
 		}
 	})
-	t.Run("what is no longer kept is carried forward as one sum, and every window stays as it was", func(t *testing.T) { runCarry(t, open) })
+	t.Run("what is no longer kept is carried forward as one sum, and windows stay as they were", func(t *testing.T) { runCarry(t, open) })
 	t.Run("a long history is read in parts, of which none is empty", func(t *testing.T) { runParts(t, open) })
 	t.Run("a route that was never put has no history, and the reader may stop", func(t *testing.T) {
 		b := newBooks(t, open)
