@@ -250,7 +250,8 @@ func historyTable(out io.Writer) historyWriter {
 				consumer = "-"
 			}
 			_, err := fmt.Fprintf(table, "%s\t%s/%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n",
-				e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route, consumer, e.Model, e.Upstream, e.Requests, e.PromptTokens, e.CompletionTokens, e.Spent, e.Uncertain)
+				e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route, consumer, e.Model, e.Upstream,
+				e.Requests, e.PromptTokens, e.CompletionTokens, e.Spent, e.Uncertain)
 			return err
 		},
 		end: table.Flush,

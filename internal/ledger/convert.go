@@ -168,6 +168,7 @@ func leaseMessage(lease *store.Lease, now time.Time) *ledgerpb.Lease {
 		Limit:     lease.Limit.Nano(),
 		Remaining: lease.Remaining.Nano(),
 		Free:      lease.Free.Nano(),
+		Recalled:  lease.Recalled,
 		Sharers:   int32(min(lease.Sharers, math.MaxInt32)), //nolint:gosec // It was bounded.
 	}
 	if !lease.WindowEnd.IsZero() {

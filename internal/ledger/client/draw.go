@@ -204,9 +204,11 @@ func (c *Client) noteAnswers(d *draw, answers []*ledgerpb.Answer, err error) {
 		} else {
 			key = d.ahead[i-len(d.lacking)]
 		}
+		leases := leasesOf(d.asked, answer)
 		if answer.GetProblem() == "" && answer.GetDenial() == nil {
-			c.purse.learn(now, key, answer.GetVersion(), leasesOf(d.asked, answer))
+			c.purse.learn(now, key, answer.GetVersion(), leases)
 		}
+		c.purse.heed(now, leases)
 	}
 }
 
@@ -256,6 +258,7 @@ func leasesOf(asked time.Time, answer *ledgerpb.Answer) []granted {
 			free:      money.FromNano(one.GetFree()),
 			sharers:   int64(max(one.GetSharers(), 1)),
 		}}
+		lease.recalled = one.GetRecalled()
 		if one.GetValidFor() != nil {
 			lease.ends = asked.Add(one.GetValidFor().AsDuration())
 		}

@@ -70,7 +70,8 @@ func (p *purse) take(now time.Time, key spenderKey, need budget.Amounts) ([]*sli
 }
 
 // end ends a hold: what was held and not spent goes back to the slices. It returns what must go back to the ledger: what is in slices that
-// are not spent from any more, and so much as was spent beyond the hold, since that is booked against money that was not leased.
+// are not spent from any more or that others need more, and so much as was spent beyond the hold, since that is booked against money that
+// was not leased.
 func (p *purse) end(now time.Time, key spenderKey, from []*slice, held, spent budget.Amounts) []charge {
 	if payer := p.spenders[key]; payer != nil {
 		payer.inFlight = payer.inFlight.Sub(held[budget.USD])
@@ -83,6 +84,9 @@ func (p *purse) end(now time.Time, key spenderKey, from []*slice, held, spent bu
 		s.free = s.free.Add(rests[s.unit])
 		if debt := debts[s.unit]; !debt.IsZero() {
 			returned = append(returned, s.returnBut(s.free.Sub(least(s.free, debt)))...)
+		}
+		if now.Before(s.recalled) {
+			returned = append(returned, s.returnAll()...)
 		}
 		returned = append(returned, p.putAway(now, s)...)
 	}

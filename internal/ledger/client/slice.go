@@ -74,6 +74,8 @@ type granted struct {
 	amount money.Amount
 	ends   time.Time
 	told   account
+	// recalled is true while others are refused.
+	recalled bool
 }
 
 // learn takes up an answer of the ledger: the accounts of a spender, and what was ever granted in each. An answer that was lost and comes

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -244,4 +245,36 @@ func TestRandomSpendingOverEditsAndWindowsLosesNothing(t *testing.T) {
 		closeClient(t, c)
 	}
 	wantBooks(t, l, books{Settled: spent.Load()})
+}
+
+// A busy proxy hears with its draws that others are refused, and gives back what its requests leave: it need not wait for a heartbeat.
+func TestABusyProxyIsCalledBackByItsDraws(t *testing.T) {
+	t.Parallel()
+	l := ledgertest.StartWith(t, ledgertest.Options{Heartbeat: 20 * time.Millisecond})
+	put(l, 1000)
+	deaf := &wire{}
+	busy := start(t, l, journal.Options{}, patiently, deaf.through)
+	other := start(t, l, journal.Options{}, patiently)
+	hold := reserve(t, busy.Client, 600)
+	deaf.breaks(func(method string) (call, answer bool) { return method == "Heartbeat", false })
+	served := make(chan error, 1)
+	go func() {
+		waiting, err := other.Reserve(t.Context(), demand(900))
+		if err == nil {
+			err = waiting.Settle(client.Cost{Amount: money.FromNano(900), Certainty: client.Exact})
+		}
+		served <- err
+	}()
+	for draws := deaf.count("Draw"); deaf.count("Draw") < draws+3; {
+		// Each asks for more than is there, and so for more of the ledger.
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if _, err := busy.Reserve(ctx, demand(500)); err == nil {
+			t.Fatal("500 were held beside 600 of 1000")
+		}
+		cancel()
+	}
+	settle(t, hold, 100, client.Exact)
+	if err := <-served; err != nil {
+		t.Errorf("900 of the 900 that are left: %v", err)
+	}
 }

@@ -21,6 +21,15 @@ func (p *purse) recall(now time.Time, lease int64) []charge {
 	return s.returnAll()
 }
 
+// heed notes which slices others need more.
+func (p *purse) heed(now time.Time, leases []granted) {
+	for _, one := range leases {
+		if s := p.slices[one.lease]; s != nil && one.recalled {
+			s.recalled = now.Add(recallTime)
+		}
+	}
+}
+
 // surrender returns what has come back to slices that were recalled lately. When they were, it may have been put aside for a request that
 // waited for more; a busy proxy has something put aside nearly always, and would sit on its crumb while others sit on theirs.
 func (p *purse) surrender(now time.Time) []charge {

@@ -1200,7 +1200,9 @@ type Lease struct {
 	Remaining int64 `protobuf:"varint,6,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	Free      int64 `protobuf:"varint,7,opt,name=free,proto3" json:"free,omitempty"`
 	// sharers is how many proxies serve the route now.
-	Sharers       int32 `protobuf:"varint,8,opt,name=sharers,proto3" json:"sharers,omitempty"`
+	Sharers int32 `protobuf:"varint,8,opt,name=sharers,proto3" json:"sharers,omitempty"`
+	// recalled is true while others are refused: the proxy gives back what it does not need, as with a heartbeat that says so.
+	Recalled      bool `protobuf:"varint,9,opt,name=recalled,proto3" json:"recalled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1289,6 +1291,13 @@ func (x *Lease) GetSharers() int32 {
 		return x.Sharers
 	}
 	return 0
+}
+
+func (x *Lease) GetRecalled() bool {
+	if x != nil {
+		return x.Recalled
+	}
+	return false
 }
 
 // Denial says why a demand was refused. Amounts are in the unit of the account that refused it.
@@ -3559,7 +3568,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\aproblem\x18\x01 \x01(\tR\aproblem\x124\n" +
 	"\x06denial\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.DenialR\x06denial\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x03R\aversion\x123\n" +
-	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\x84\x02\n" +
+	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\xa0\x02\n" +
 	"\x05Lease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\x03R\agranted\x126\n" +
@@ -3568,7 +3577,8 @@ const file_ledger_proto_rawDesc = "" +
 	"\x05limit\x18\x05 \x01(\x03R\x05limit\x12\x1c\n" +
 	"\tremaining\x18\x06 \x01(\x03R\tremaining\x12\x12\n" +
 	"\x04free\x18\a \x01(\x03R\x04free\x12\x18\n" +
-	"\asharers\x18\b \x01(\x05R\asharers\"\xb3\x02\n" +
+	"\asharers\x18\b \x01(\x05R\asharers\x12\x1a\n" +
+	"\brecalled\x18\t \x01(\bR\brecalled\"\xb3\x02\n" +
 	"\x06Denial\x12;\n" +
 	"\x06reason\x18\x01 \x01(\x0e2#.modelroute.ledger.v1.Denial.ReasonR\x06reason\x127\n" +
 	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12\x14\n" +

@@ -248,6 +248,8 @@ type Lease struct {
 	Remaining, Free money.Amount
 	// Sharers is how many proxies serve the route now, this one included.
 	Sharers int
+	// Recalled is true while somebody is refused, so that the proxy should give back what it does not need; see Pulse.
+	Recalled bool
 }
 
 // Denial says which budget refused a demand.

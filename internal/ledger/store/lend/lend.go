@@ -21,6 +21,8 @@ type Claim struct {
 	Spend *store.Spend
 	// Need is what the demand lacks, Extra what is leased ahead of need.
 	Need, Extra money.Amount
+	// Contended is true while somebody is refused.
+	Contended bool
 }
 
 // Remaining is the limit less what is settled and uncertain; it may be negative.
@@ -42,6 +44,7 @@ func (c *Claim) Weigh(demand *store.Demand, have, out money.Amount, sharers int,
 	// Nobody has more of a lease than is out; these books may be from a backup and know nothing of the rest.
 	need := demand.Need(c.Budget.Unit)
 	has := max(0, min(have.Nano(), out.Nano(), need.Nano()))
+	c.Contended = contended
 	c.Need = need.Sub(money.FromNano(has))
 	left := c.Free().Sub(c.Need)
 	if contended || left.IsNegative() {
@@ -55,7 +58,7 @@ func (c *Claim) Lease(id int64, granted money.Amount, sharers int) store.Lease {
 	return store.Lease{
 		ID: id, Granted: granted, WindowEnd: c.Window.End,
 		Consumer: c.Budget.Consumer, Budget: c.Budget.Name, Unit: c.Budget.Unit, Limit: c.Budget.Limit,
-		Remaining: c.Remaining(), Free: c.Free(), Sharers: sharers,
+		Remaining: c.Remaining(), Free: c.Free(), Sharers: sharers, Recalled: c.Contended,
 	}
 }
 
