@@ -18,41 +18,12 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// audit adds up what every window must be and compares it with its row.
+// audit proves the books.
 func audit(t testing.TB, s *Store) {
 	t.Helper()
-	rows, sums := map[windowKey]*windowRow{}, map[windowKey]*store.Spend{}
-	err := s.transact(t.Context(), "auditing", func(x *tx) error {
-		b := x.batch()
-		routes := map[store.RouteKey]*route{}
-		b.Queue(selectRoutes).Query(each(x.scanInto(routes)))
-		b.Queue(selectWindows).Query(each(scanWindows(rows)))
-		if err := x.send(b); err != nil {
-			return err
-		}
-		b = x.batch()
-		for _, owner := range routes {
-			for _, a := range owner.accounts {
-				for key := range rows {
-					if key.account == a.id {
-						sums[key] = &store.Spend{}
-						queueSum(b, a, a.windowAt(time.UnixMilli(key.start)), sums[key])
-					}
-				}
-			}
-		}
-		return errors.Join(x.send(b), errUnchanged)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, row := range rows {
-		if sums[key] == nil || row.spend != *sums[key] {
-			t.Errorf("window %+v has %+v, the sum is %+v", key, row.spend, sums[key])
-		}
-	}
-	if len(rows) == 0 {
-		t.Error("there is no window")
+	verdict, err := s.Verify(t.Context(), time.Now())
+	if err != nil || verdict.Windows == 0 || len(verdict.Discrepancies) > 0 {
+		t.Errorf("the books: %+v, error %v", verdict, err)
 	}
 }
 

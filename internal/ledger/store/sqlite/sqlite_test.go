@@ -39,6 +39,7 @@ func emptyBooks(t *testing.T, now func() time.Time) storetest.Books {
 			return opened
 		},
 		Forget: func(s store.Store) { forgetWindows(t, s.(*Store)) },
+		Edit:   func(_ store.Store, statements ...string) { edit(t, dir, statements...) },
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/ledger/store/inspect"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -43,6 +44,11 @@ func (r *snapshot) rows(query string, each func(*sql.Rows) error, arguments ...a
 		return err
 	}
 	return scanAll(rows, each)
+}
+
+// Rows implements inspect.Reading.
+func (r *snapshot) Rows(query string, take func(scan inspect.Scan) error, arguments ...any) error {
+	return r.rows(strings.ReplaceAll(query, "$", "?"), func(rows *sql.Rows) error { return take(rows.Scan) }, arguments...)
 }
 
 // Usage implements store.Store.

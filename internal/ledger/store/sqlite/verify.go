@@ -1,22 +1,19 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/store"
-	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/ledger/store/inspect"
 )
 
 // Verify implements store.Operable.
@@ -103,29 +100,13 @@ func checkVersion(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// verifier proves the books as of one moment.
-type verifier struct {
-	*snapshot
-	now     time.Time
-	names   map[int64]string
-	units   map[int64]budget.Unit
-	places  map[int64]place
-	verdict store.Verdict
-}
-
 func verify(ctx context.Context, db *sql.DB, now time.Time) (store.Verdict, error) {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return store.Verdict{}, err
 	}
 	defer func() { _ = tx.Rollback() }() // It only reads.
-	v := &verifier{
-		snapshot: &snapshot{
-			ctx: ctx, tx: tx,
-			routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]windowRow{},
-		},
-		now: now, names: map[int64]string{}, units: map[int64]budget.Unit{}, places: map[int64]place{},
-	}
+	v := &verifier{snapshot: &snapshot{ctx: ctx, tx: tx}}
 	switch err := v.integrity(); {
 	case isCorrupt(err):
 		v.found("the database file", "it is damaged, restore it from a backup: %v", err)
@@ -133,7 +114,11 @@ func verify(ctx context.Context, db *sql.DB, now time.Time) (store.Verdict, erro
 		return store.Verdict{}, err
 	}
 	damaged := len(v.verdict.Discrepancies)
-	if err := v.proveAll(); err != nil {
+	err = inspect.Prove(v.snapshot, now, &v.verdict)
+	if err == nil {
+		err = v.noteRestorations()
+	}
+	if err != nil {
 		if damaged == 0 || ctx.Err() != nil {
 			return store.Verdict{}, err
 		}
@@ -142,34 +127,21 @@ func verify(ctx context.Context, db *sql.DB, now time.Time) (store.Verdict, erro
 	return v.verdict, nil
 }
 
+// verifier looks at what is SQLite's own, beside what every store's books are proven by.
+type verifier struct {
+	*snapshot
+	verdict store.Verdict
+}
+
 // isCorrupt reports whether an error is of a database that is damaged.
 func isCorrupt(err error) bool {
 	var problem *sqlitedriver.Error
 	return errors.As(err, &problem) && problem.Code()&0xff == sqlite3.SQLITE_CORRUPT
 }
 
-// proveAll looks at everything that is a sum, and at everything that has bounds.
-func (v *verifier) proveAll() error {
-	for _, step := range []func() error{
-		v.take, v.proveRoutes, v.proveScopes, v.proveHistory, v.proveWindows, v.proveLeases, v.proveProxies, v.noteRestorations,
-	} {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // found notes a discrepancy.
 func (v *verifier) found(about, format string, arguments ...any) {
 	v.verdict.Discrepancies = append(v.verdict.Discrepancies, store.Finding{About: about, Problem: fmt.Sprintf(format, arguments...)})
-}
-
-// differ notes a discrepancy if an amount is not the sum that it should be.
-func (v *verifier) differ(about, what string, unit budget.Unit, booked, sum money.Amount, of string) {
-	if booked != sum {
-		v.found(about, "%s is %s, %s %s", what, unit.Format(booked), of, unit.Format(sum))
-	}
 }
 
 // integrity looks at the database as such, also at whether every number is within its bounds.
@@ -195,41 +167,6 @@ func (v *verifier) integrity() error {
 	})
 }
 
-// take reads the tables and gives everything its name.
-func (v *verifier) take() error {
-	if err := v.load(&Store{calendars: map[calendarKey]budget.Calendar{}}); err != nil {
-		return err
-	}
-	scopes := map[int64]string{}
-	for key, owner := range v.routes {
-		for consumer, spender := range owner.scopes {
-			scopes[spender.id] = scopeName(key, consumer)
-			for _, a := range spender.accounts {
-				v.places[a.id] = place{spender: spender, account: a}
-			}
-		}
-	}
-	return v.rows(`SELECT id, name, scope_id, unit FROM accounts`, func(rows *sql.Rows) error {
-		var id, scope int64
-		var name string
-		var unit budget.Unit
-		err := rows.Scan(&id, &name, &scope, &unit)
-		v.units[id], v.names[id] = unit, "budget "+name+" of "+scopes[scope]
-		if unit != budget.USD {
-			v.names[id] = "rate limit " + name + " (" + unit.String() + ") of " + scopes[scope]
-		}
-		return err
-	})
-}
-
-func scopeName(key store.RouteKey, consumer string) string {
-	name := "route " + key.Namespace + "/" + key.Name
-	if consumer != "" {
-		name = "consumer " + consumer + " of " + name
-	}
-	return name
-}
-
 // noteRestorations reads which backups the books were restored from.
 func (v *verifier) noteRestorations() error {
 	return v.rows(`SELECT taken_at, restored_at FROM backups ORDER BY rowid`, func(rows *sql.Rows) error {
@@ -242,16 +179,4 @@ func (v *verifier) noteRestorations() error {
 		v.verdict.Restorations = append(v.verdict.Restorations, one)
 		return err
 	})
-}
-
-// sortedWindows are the windows' keys in the order of their budgets' names.
-func (v *verifier) sortedWindows() []windowKey {
-	keys := make([]windowKey, 0, len(v.windows))
-	for key := range v.windows {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b windowKey) int {
-		return cmp.Or(cmp.Compare(v.names[a.account], v.names[b.account]), cmp.Compare(a.start, b.start))
-	})
-	return keys
 }

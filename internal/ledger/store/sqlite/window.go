@@ -25,11 +25,6 @@ func (a *account) windowAt(t time.Time) budget.Window {
 	return a.current
 }
 
-// querier reads: the writer's transaction, or a reader's.
-type querier interface {
-	row(query string, arguments []any, into ...any) error
-}
-
 // Sums are taken in two parts, whole and fraction, so that SQLite's own sum cannot overflow.
 const (
 	sumLeases = `SELECT coalesce(sum((granted - taken) / 1000000000), 0), coalesce(sum((granted - taken) % 1000000000), 0)
@@ -54,24 +49,24 @@ func sum(whole, fraction int64) money.Amount {
 
 // sumWindow works out what the row of an account's window has to be, from the history since the window began and from the leases that
 // were last added to in it. Of requests and tokens there is no history.
-func sumWindow(q querier, spender *scope, a *account, window budget.Window) (store.Spend, error) {
+func (t *tx) sumWindow(spender *scope, a *account, window budget.Window) (store.Spend, error) {
 	start, end := window.Start.UnixMilli(), never
 	if !window.End.IsZero() {
 		end = window.End.UnixMilli()
 	}
 	var whole, fraction, uncertainWhole, uncertainFraction int64
 	if a.budget.Unit == budget.USD {
-		err := q.row(sumHistory, []any{spender.id, bucketOf(start), end}, &whole, &fraction, &uncertainWhole, &uncertainFraction)
+		err := t.row(sumHistory, []any{spender.id, bucketOf(start), end}, &whole, &fraction, &uncertainWhole, &uncertainFraction)
 		if err != nil {
 			return store.Spend{}, err
 		}
 	}
 	spend := store.Spend{Settled: sum(whole, fraction), Uncertain: sum(uncertainWhole, uncertainFraction)}
-	if err := q.row(sumLeases, []any{a.id, 0, start, end}, &whole, &fraction); err != nil {
+	if err := t.row(sumLeases, []any{a.id, 0, start, end}, &whole, &fraction); err != nil {
 		return store.Spend{}, err
 	}
 	spend.Leased = sum(whole, fraction)
-	if err := q.row(sumLeases, []any{a.id, 1, start, end}, &whole, &fraction); err != nil {
+	if err := t.row(sumLeases, []any{a.id, 1, start, end}, &whole, &fraction); err != nil {
 		return store.Spend{}, err
 	}
 	spend.Uncertain = saturated(spend.Uncertain.Add(sum(whole, fraction)))
@@ -121,7 +116,7 @@ func (t *tx) openWindow(spender *scope, a *account, key windowKey, window budget
 	if err := t.flush(); err != nil {
 		return err
 	}
-	spend, err := sumWindow(t, spender, a, window)
+	spend, err := t.sumWindow(spender, a, window)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ import (
 func RunOperable(t *testing.T, open Open) {
 	t.Run("Proxies", func(t *testing.T) { runProxyAccounts(t, open) })
 	t.Run("Debts", func(t *testing.T) { runDebts(t, open) })
+	t.Run("Damage", func(t *testing.T) { runDamage(t, open) })
+	t.Run("Pages", func(t *testing.T) { runPages(t, open) })
 }
 
 // faults are what a store that can prove its books finds wrong with them.
@@ -69,8 +71,16 @@ func runProxyAccounts(t *testing.T, open Open) {
 	first.Silent, second.LastHeard = true, b.now()
 	b.wantProxies(first, second)
 
-	b.restart() // Nobody was heard from since; what has nothing is not shown any more.
-	first.LastHeard = time.Time{}
+	b.restart()
+	if b.made.Remembers {
+		b.wantProxies(first, second)
+		b.advance(time.Minute)
+		b.expire(1, "0")
+	}
+	// Nobody was heard from since; what has nothing is not shown any more.
+	if !b.made.Remembers {
+		first.LastHeard = time.Time{}
+	}
 	b.wantProxies(first)
 
 	if freed, err := b.release("proxy-1"); err != nil || freed != dollars(t, "1").String() {

@@ -1,0 +1,61 @@
+// Package inspect reads the ledger's books for those who operate it: what is out with whom, and whether the books agree with themselves.
+// The books have the same tables in every store, so that they are read in one way: a store lends a Reading. Only what SQLite, PostgreSQL
+// and those who speak its protocol have in common is used.
+package inspect
+
+import (
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/store"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// Reading is one consistent reading of the books: all that is read through it is of one moment.
+type Reading interface {
+	// Rows runs a query, whose parameters are $1, $2 and so on, and calls take for every row of its answer while it comes.
+	Rows(query string, take func(scan Scan) error, arguments ...any) error
+}
+
+// Scan puts the columns of a row into variables.
+type Scan func(into ...any) error
+
+// Sums are taken in two parts, of the bits above these and of these, so that no database's own sum can overflow.
+const (
+	lowBits = 30
+	lowMask = 1<<lowBits - 1
+)
+
+// parts is a sum in its two parts.
+type parts struct{ high, low int64 }
+
+// amount puts the parts together, and saturates where the books do.
+func (p parts) amount() money.Amount {
+	high := p.high + p.low>>lowBits
+	if high > store.MaxSum>>lowBits {
+		return money.FromNano(store.MaxSum)
+	}
+	return saturated(money.FromNano(high<<lowBits + p.low&lowMask))
+}
+
+func saturated(amount money.Amount) money.Amount {
+	return money.FromNano(min(amount.Nano(), store.MaxSum))
+}
+
+// scopeName says which route or consumer is meant.
+func scopeName(key store.RouteKey, consumer string) string {
+	name := "route " + key.Namespace + "/" + key.Name
+	if consumer != "" {
+		name = "consumer " + consumer + " of " + name
+	}
+	return name
+}
+
+// accountName says which budget or rate limit is meant.
+func accountName(name string, unit budget.Unit, key store.RouteKey, consumer string) string {
+	of := " of " + scopeName(key, consumer)
+	if unit == budget.USD {
+		return "budget " + name + of
+	}
+	return "rate limit " + name + " (" + unit.String() + ")" + of
+}
+
+func proxyName(proxyID, instance string) string { return "proxy " + proxyID + " (" + instance + ")" }
