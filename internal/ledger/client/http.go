@@ -1,10 +1,7 @@
 package client
 
 import (
-	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -23,31 +20,16 @@ const (
 // proxy. roots is called for every new connection, so that a rotated authority is used without a restart; nil from it means the
 // machine's own roots.
 func NewHTTPClient(roots func() (*x509.CertPool, error)) *http.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}
+	dialer := &dialer{net: net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}, roots: roots}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &http.Client{Transport: &http.Transport{
-		DialContext: dialer.DialContext,
-		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialTLS(ctx, dialer, roots, network, address)
-		},
+		DialContext:         dialer.dial,
+		DialTLSContext:      dialer.dialTLS,
 		Protocols:           protocols,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 		MaxIdleConnsPerHost: 8,
 		IdleConnTimeout:     time.Minute,
 	}}
-}
-
-func dialTLS(ctx context.Context, dialer *net.Dialer, roots func() (*x509.CertPool, error), network, address string) (net.Conn, error) {
-	pool, err := roots()
-	if err != nil {
-		return nil, fmt.Errorf("reading the ledger's certificate authorities: %w", err)
-	}
-	secure := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		RootCAs:    pool,
-		NextProtos: []string{"h2", "http/1.1"},
-	}}
-	return secure.DialContext(ctx, network, address)
 }
