@@ -22,8 +22,8 @@ import (
 	"github.com/modelroute/modelroute/internal/ledger/store/pgtest"
 )
 
-// replica runs a ledger on the database until the test ends, and returns a client of its ManagerService.
-func replica(t *testing.T, address string) ledgerpbconnect.ManagerServiceClient {
+// replica runs a ledger on the database until the test ends, and returns a client of its ManagerService and its data directory.
+func replica(t *testing.T, address string) (manager ledgerpbconnect.ManagerServiceClient, dataDir string) {
 	t.Helper()
 	options := Options{
 		Listen: freeAddress(t), MetricsListen: freeAddress(t), DataDir: t.TempDir(), TLSDir: t.TempDir(),
@@ -53,12 +53,14 @@ func replica(t *testing.T, address string) ledgerpbconnect.ManagerServiceClient 
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(certificate)
 	httpClient := client.NewHTTPClient(func() (*x509.CertPool, error) { return roots, nil })
-	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(connecthttp.NewTransport(httpClient, "https://"+options.Listen)))
+	called := connect.NewClient(connecthttp.NewTransport(httpClient, "https://"+options.Listen))
+	return ledgerpbconnect.NewManagerServiceClient(called), options.DataDir
 }
 
 func TestLedgersOnOneDatabaseKeepTheSameBooks(t *testing.T) {
 	address := pgtest.Start(t, pgtest.Options{}).Database(t)
-	one, other := replica(t, address), replica(t, address)
+	one, _ := replica(t, address)
+	other, _ := replica(t, address)
 	called, info := connect.NewClientContext(t.Context())
 	info.RequestHeader().Set("Authorization", "Bearer key")
 	if _, err := one.PutRoute(called, &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}}); err != nil {
@@ -70,6 +72,36 @@ func TestLedgersOnOneDatabaseKeepTheSameBooks(t *testing.T) {
 	if err != nil || len(usage.GetRoutes()) != 1 || usage.GetRoutes()[0].GetRoute().GetName() != "chat" {
 		t.Errorf("the other ledger knows %v, %v, want the route that the one was told", usage, err)
 	}
+}
+
+func TestCommandsAtEveryLedgerOnOneDatabase(t *testing.T) {
+	server := pgtest.Start(t, pgtest.Options{})
+	address := server.Database(t)
+	manager, one := replica(t, address)
+	_, other := replica(t, address)
+	called, info := connect.NewClientContext(t.Context())
+	info.RequestHeader().Set("Authorization", "Bearer key")
+	if _, err := manager.PutRoute(called, &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}}); err != nil {
+		t.Fatalf("PutRoute: %v", err)
+	}
+	at := func(dir string, words ...string) outcome {
+		return runWords(t.Context(), append(words, "--data-dir", dir)...)
+	}
+	for _, dir := range []string{one, other} {
+		wantCommand(t, exitOK, at(dir, "verify"), "Looked at 1 routes and consumers, 0 windows", "The books agree with themselves.")
+		wantCommand(t, exitOK, at(dir, "proxies"), "No proxy has anything")
+		wantCommand(t, exitFailed, at(dir, "release", proxyID, "--reason", "gone"), "no proxy has the id")
+		wantCommand(t, exitFailed, at(dir, "backup", filepath.Join(t.TempDir(), "backup")), "pg_dump")
+		wantCommand(t, exitFailed, at(dir, "backup", "-"), "pg_dump")
+	}
+	server.Exec(t, address, `UPDATE scopes SET settled = 5`)
+	for _, dir := range []string{one, other} {
+		wantCommand(t, exitFailed, at(dir, "verify"),
+			"WRONG: route ai/chat: settled is 0.000000005 USD, the sum of its history 0.00 USD.", "in 1 places")
+	}
+	server.Kill(t)
+	wantCommand(t, exitUnknown, at(one, "verify"), "verifying")
+	server.Restart(t)
 }
 
 func TestADatabaseThatCannotBeUsedIsNamedWithoutItsPassword(t *testing.T) {

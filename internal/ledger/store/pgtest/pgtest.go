@@ -1,10 +1,12 @@
-// Package pgtest runs a real PostgreSQL 15 for a test: on a temporary directory and a free port of the loopback interface, killed and
-// started again at the test's wish, and gone with the test.
+// Package pgtest runs a real PostgreSQL 15 for a test: on a temporary directory and a free port, of the loopback interface if nothing else
+// is said, killed and started again at the test's wish, and gone with the test.
 package pgtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -37,6 +39,8 @@ type Options struct {
 	// Durable is true if every commit is synced to the disk, which is slow. What is killed keeps its files without that too: only a
 	// machine that loses power does not.
 	Durable bool
+	// Address is where it listens, for whoever is in a network of this machine's; empty for the loopback interface.
+	Address string
 	// Settings are further ones, as they are in postgresql.conf: "deadlock_timeout=10ms".
 	Settings []string
 }
@@ -100,7 +104,25 @@ func (s *Server) initialise(t testing.TB) {
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, output)
 	}
+	if s.options.Address != "" {
+		s.admitNeighbours(t)
+	}
 }
+
+// admitNeighbours lets clients of this machine's networks in, with the password.
+func (s *Server) admitNeighbours(t testing.TB) {
+	t.Helper()
+	file, err := os.OpenFile(filepath.Join(s.data(), "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.WriteString("host all all samenet password\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) address() string { return cmp.Or(s.options.Address, "127.0.0.1") }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
@@ -114,7 +136,7 @@ func (s *Server) start(t testing.TB) {
 	deadline := time.Now().Add(patience) //nolint:forbidigo // A real program is waited for.
 	for fixed := s.port != 0; ; {
 		if !fixed {
-			s.port = freePort(t)
+			s.port = s.freePort(t)
 		}
 		var err error
 		if s.running, err = run(s.command(), filepath.Join(s.dir, "log")); err != nil {
@@ -132,7 +154,7 @@ func (s *Server) start(t testing.TB) {
 
 func (s *Server) command() *exec.Cmd {
 	settings := append([]string{
-		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(s.port), "unix_socket_directories=",
+		"listen_addresses=" + s.address(), "port=" + strconv.Itoa(s.port), "unix_socket_directories=",
 		"fsync=" + onOff(s.options.Durable), "full_page_writes=" + onOff(s.options.Durable),
 		"max_connections=200", "shared_buffers=128MB", "log_min_messages=warning", "log_checkpoints=off",
 	}, s.options.Settings...)
@@ -231,16 +253,16 @@ func (s *Server) Password() string { return s.password }
 
 func (s *Server) dsn(database string) string {
 	address := url.URL{
-		Scheme: "postgres", User: url.UserPassword(superuser, s.password), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)),
+		Scheme: "postgres", User: url.UserPassword(superuser, s.password), Host: net.JoinHostPort(s.address(), strconv.Itoa(s.port)),
 		Path: database, RawQuery: "sslmode=disable",
 	}
 	return address.String()
 }
 
-// freePort returns a port of the loopback interface that nobody listens on now.
-func freePort(t testing.TB) int {
+// freePort returns a port that nobody listens on now.
+func (s *Server) freePort(t testing.TB) int {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(s.address(), "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
