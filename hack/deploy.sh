@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs ModelRoute into the cluster (hack/deploy.sh up) or removes it (hack/deploy.sh down).
+# Installs ModelRoute into the cluster (hack/deploy.sh up [FOLDER], of config/default if no other one is named) or removes it (hack/deploy.sh down).
 # Set by the Makefile: IMG, KUBECONFIG.
 set -euo pipefail
 
@@ -11,10 +11,10 @@ NAMESPACE=modelroute-system
 TIMEOUT=180s
 
 up() {
-  local manifests workload
+  local folder="${1:-config/default}" manifests workload
   # The local cluster's volume keeps what was spent, also when its claim is deleted and made again.
   hack/cluster/cluster volumes
-  manifests="$(kubectl kustomize config/default | hack/image.sh pin modelroute)"
+  manifests="$(kubectl kustomize "$folder" | hack/image.sh pin modelroute)"
   kubectl apply --server-side --force-conflicts --field-manager=modelroute-deploy --filename - <<<"$manifests" >/dev/null
   kubectl wait --for=condition=Established --timeout="$TIMEOUT" --filename config/crd/bases >/dev/null
   for workload in $(kubectl --namespace "$NAMESPACE" get deployments,statefulsets --output name); do
@@ -37,9 +37,12 @@ explain() {
 
 down() {
   kubectl kustomize config/uninstall | kubectl delete --ignore-not-found --wait --filename -
+  # What config/postgresql has instead of the ledger with a volume.
+  kubectl --namespace "$NAMESPACE" delete deployments,poddisruptionbudgets --ignore-not-found --selector app.kubernetes.io/name=modelroute-ledger
 }
 
 case "${1:-}" in
-  up | down) "$1" ;;
-  *) die "usage: hack/deploy.sh up|down" ;;
+  up) up "${2:-}" ;;
+  down) down ;;
+  *) die "usage: hack/deploy.sh up [FOLDER] | down" ;;
 esac
