@@ -127,7 +127,7 @@ test-crdcel: envtest ## Try every validation rule of the CRD on a real API serve
 	$(GO_TEST) ./test/crdcel/...
 
 .PHONY: test-e2e
-test-e2e: cluster-up deploy ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
+test-e2e: cluster-up deploy postgres ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
 	UPSTREAM_IMG="$$(hack/image.sh ref upstream)" go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS) ./test/e2e/...
 
 .PHONY: fuzz
