@@ -10,8 +10,8 @@ import (
 
 // Operable is a store that shows an operator what is out with whom, and proves that its books agree with themselves.
 type Operable interface {
-	// Proxies returns every proxy that something is out with, that was heard from since the store was opened, or that was released,
-	// sorted by instance and id.
+	// Proxies returns every proxy that something is out with, that was released, or that is heard from: since the store was opened, or
+	// not silent where that is known for longer. They are sorted by instance and id.
 	Proxies(ctx context.Context) ([]ProxyAccount, error)
 	// Verify compares everything in the books that is a sum with what it is the sum of, as of one moment. It changes nothing. An error
 	// means that the books could not be read.
@@ -32,7 +32,7 @@ var ErrExists = errors.New("the file exists already")
 // ProxyAccount is what the books say of a proxy.
 type ProxyAccount struct {
 	ProxyID, Instance string
-	// LastHeard is zero if it was not heard from since the store was opened.
+	// LastHeard is zero if that is not known: it was not heard from since the store was opened, and this is not kept.
 	LastHeard time.Time
 	// Silent is true while what is out with it counts as uncertain; Released once it was given up.
 	Silent, Released bool
