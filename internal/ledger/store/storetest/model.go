@@ -40,7 +40,7 @@ func runModel(t *testing.T, open Open) {
 			"session": m.openSession,
 			"stale":   m.stale,
 			"restart": m.restart,
-			"forget":  func(*rapid.T) { m.made.Forget(m.store) },
+			"forget":  m.forget,
 			"":        m.compare,
 		})
 		m.made.Forget(m.store)
@@ -111,11 +111,11 @@ type model struct {
 	version   int64
 	leases    []*modelLease
 	costs     []modelCost
-	contended map[accountKey]time.Time
+	contended map[accountKey]*contention
 }
 
 func newModel(t *testing.T, rt *rapid.T, open Open) *model {
-	m := &model{t: t, clock: newClock(rapid.SampledFrom(modelStarts).Draw(rt, "start")), contended: map[accountKey]time.Time{}}
+	m := &model{t: t, clock: newClock(rapid.SampledFrom(modelStarts).Draw(rt, "start")), contended: map[accountKey]*contention{}}
 	m.made = open(t, m.clock.now)
 	m.store = m.made.Open()
 	m.put(rt, store.Route{Namespace: "ai", Name: "chat", Server: server, Consumers: modelConsumers, Budgets: someBudgets(rt)})
@@ -137,11 +137,14 @@ func (m *model) close(rt *rapid.T) {
 func (m *model) restart(rt *rapid.T) {
 	m.close(rt)
 	m.store = m.made.Open()
-	clear(m.contended)
+	m.doubt()
 	for _, p := range m.proxies {
-		p.heard = m.clock.now()
-		if p.silent {
+		switch {
+		case m.made.Remembers && (p.silent || p.heard.After(m.clock.now())): // The clock may have been turned back.
+		case p.silent:
 			p.heard = time.Time{}
+		default:
+			p.heard = m.clock.now()
 		}
 	}
 }
@@ -235,38 +238,11 @@ func (m *model) put(rt *rapid.T, route store.Route) {
 }
 
 func (m *model) moveTime(rt *rapid.T) {
-	m.clock.advance(rapid.SampledFrom(modelSteps).Draw(rt, "step"))
-}
-
-// beat looks at what is recalled: what is out in accounts that somebody was refused of.
-func (m *model) beat(rt *rapid.T) {
-	p := m.anyProxy(rt)
-	m.hear(p)
-	var want []int64
-	for _, l := range m.leases {
-		if l.proxy == p && l.out > 0 && m.isContended(l.account) {
-			want = append(want, l.id)
-		}
+	step := rapid.SampledFrom(modelSteps).Draw(rt, "step")
+	m.clock.advance(step)
+	if step != time.Second {
+		m.doubt()
 	}
-	for account := range m.contended {
-		if !m.isContended(account) {
-			delete(m.contended, account)
-		}
-	}
-	pulse, err := m.store.Heartbeat(m.t.Context(), m.clock.now(), p.session, store.Beat{ConfigHash: "hash"})
-	if err != nil || pulse.Versions[chat] != m.version {
-		rt.Fatalf("Heartbeat = %+v, %v, want version %d", pulse, err, m.version)
-	}
-	slices.Sort(want)
-	slices.Sort(pulse.Recall)
-	if diff := cmp.Diff(want, pulse.Recall, cmpopts.EquateEmpty()); diff != "" {
-		rt.Fatalf("recalled (-want +got):\n%s", diff)
-	}
-}
-
-func (m *model) isContended(account accountKey) bool {
-	until, noted := m.contended[account]
-	return noted && !m.clock.now().After(until) && until.Sub(m.clock.now()) <= 3*time.Second
 }
 
 func (m *model) expire(rt *rapid.T) {

@@ -97,7 +97,7 @@ func (m *model) meet(rt *rapid.T, p *modelProxy, demand store.Demand, answer sto
 	}
 	denied, exhausted := false, false
 	for _, c := range claims {
-		m.weigh(c, demand)
+		m.weigh(c, demand, answer)
 		if c.need > 0 && c.need > c.free() {
 			denied, exhausted = true, exhausted || c.remaining() < demand.Amount.Nano()
 		}
@@ -111,7 +111,7 @@ func (m *model) meet(rt *rapid.T, p *modelProxy, demand store.Demand, answer sto
 		case !denied:
 			granted = m.grant(rt, p, c) || granted
 		case c.need > 0 && c.need > c.free() && c.remaining() >= demand.Amount.Nano():
-			m.contended[keyOf(c.budget)] = m.clock.now().Add(3 * time.Second)
+			m.contend(keyOf(c.budget))
 		}
 	}
 	m.compareLeases(rt, p, claims, answer)
@@ -146,7 +146,7 @@ func (m *model) claims(rt *rapid.T, p *modelProxy, demand store.Demand) []*model
 	return claims
 }
 
-func (m *model) weigh(c *modelClaim, demand store.Demand) {
+func (m *model) weigh(c *modelClaim, demand store.Demand, answer store.Answer) {
 	c.need = demand.Amount.Nano()
 	if c.lease != nil && c.lease.id != 0 {
 		c.need -= min(demand.Have[c.lease.id].Nano(), c.lease.out, c.need)
@@ -157,7 +157,7 @@ func (m *model) weigh(c *modelClaim, demand store.Demand) {
 			sharers++
 		}
 	}
-	if left := c.free() - c.need; left > 0 && !m.isContended(keyOf(c.budget)) {
+	if left := c.free() - c.need; left > 0 && !m.isContended(c, answer) {
 		c.extra = min(demand.Want.Nano(), left/(2*sharers))
 	}
 }
