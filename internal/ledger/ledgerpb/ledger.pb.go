@@ -2683,7 +2683,7 @@ type ProxyAccount struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	ProxyId  string                 `protobuf:"bytes,1,opt,name=proxy_id,json=proxyId,proto3" json:"proxy_id,omitempty"`
 	Instance string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
-	// last_heard is absent if the proxy was not heard from since the ledger began to run.
+	// last_heard is absent if that is not known: books in a file do not keep it while the ledger is stopped.
 	LastHeard *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_heard,json=lastHeard,proto3" json:"last_heard,omitempty"`
 	// silent is true while what is out with the proxy counts as uncertain.
 	Silent bool `protobuf:"varint,4,opt,name=silent,proto3" json:"silent,omitempty"`

@@ -284,8 +284,8 @@ type ManagerServiceClient interface {
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
 	ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error)
-	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
-	// AdminService, if the ledger's store has no such thing.
+	// ListProxies returns every proxy that something is out with, that is heard from, or that was released. UNIMPLEMENTED, here and in the AdminService, if the ledger's
+	// store has no such thing.
 	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
 	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer.
 	// FAILED_PRECONDITION if the route was never put.
@@ -308,8 +308,8 @@ type ManagerServiceHandler interface {
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
 	ReleaseProxy(context.Context, *ledgerpb.ReleaseProxyRequest) (*ledgerpb.ReleaseProxyResponse, error)
-	// ListProxies returns every proxy that something is out with, that was heard from since the ledger began to run, or that was released. UNIMPLEMENTED, here and in the
-	// AdminService, if the ledger's store has no such thing.
+	// ListProxies returns every proxy that something is out with, that is heard from, or that was released. UNIMPLEMENTED, here and in the AdminService, if the ledger's
+	// store has no such thing.
 	ListProxies(context.Context, *ledgerpb.ListProxiesRequest) (*ledgerpb.ListProxiesResponse, error)
 	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer.
 	// FAILED_PRECONDITION if the route was never put.
