@@ -86,8 +86,9 @@ func BenchmarkColdStart(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := db.ExecContext(b.Context(), `INSERT INTO history (scope_id, bucket, settled, uncertain)
-		SELECT scopes.id, 900000 * n.value, 1, 0 FROM scopes,
+	if _, err := db.ExecContext(b.Context(), `INSERT INTO history
+		(scope_id, bucket, model, upstream, requests, prompt, cached, completion, reasoning, settled, priced, estimated, uncertain)
+		SELECT scopes.id, 900000 * n.value, 'mixtral-8x22b-instruct', 'openrouter', 1, 1000, 0, 1000, 0, 1, 0, 0, 0 FROM scopes,
 		(WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 10) SELECT value FROM n) AS n`); err != nil {
 		b.Fatal(err)
 	}
