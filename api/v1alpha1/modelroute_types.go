@@ -55,12 +55,14 @@ type ModelRouteSpec struct {
 	// +required
 	Model Model `json:"model,omitzero"`
 
-	// upstreams are the places that serve the model. At present exactly one.
+	// upstreams are the places that serve the model, in the order in which they are tried. The next one is asked if one cannot be reached,
+	// fails, is busy or does not accept the route's key, and nothing of an answer has gone to the client. One that fails again and again is
+	// passed over for a while. Each attempt is held and booked at the prices of its upstream.
 	// +required
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=8
 	Upstreams []Upstream `json:"upstreams,omitempty"`
 
 	// parameters are the request parameters that the route sets.
@@ -225,7 +227,8 @@ type Upstream struct {
 	// +required
 	Pricing Pricing `json:"pricing,omitzero"`
 
-	// timeoutSeconds bounds one request, in seconds, from the first byte sent to the last byte received. Absent: 600.
+	// timeoutSeconds bounds one attempt, in seconds, from the first byte sent to the last byte received. All attempts at a request together
+	// have as much time as the longest of them. Absent: 600.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600

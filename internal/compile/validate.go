@@ -55,7 +55,12 @@ func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.Er
 		return field.ErrorList{field.Required(path, "name the place that serves the model")}
 	}
 	var errs field.ErrorList
+	names := map[string]bool{}
 	for i, upstream := range upstreams {
+		if names[upstream.Name] {
+			errs = append(errs, field.Duplicate(path.Index(i).Child("name"), upstream.Name))
+		}
+		names[upstream.Name] = true
 		pricing := path.Index(i).Child("pricing")
 		errs = append(errs, validatePrice(upstream.Pricing.Prompt, pricing.Child("prompt"))...)
 		errs = append(errs, validatePrice(upstream.Pricing.Completion, pricing.Child("completion"))...)

@@ -89,6 +89,11 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			},
 			want: []string{"spec.rateLimits[0].requests", "spec.rateLimits[0].tokens", "leave it out for no limit"},
 		},
+		"two upstreams of one name": {
+			reason: "nobody could tell them apart",
+			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams = append(spec.Upstreams, spec.Upstreams[0]) },
+			want:   []string{"spec.upstreams[1].name: Duplicate value"},
+		},
 		"two rate limits of one name": {
 			reason: "they would be one account",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {

@@ -14,7 +14,9 @@ const minCompletion = 16
 // admission is a request as it will be sent, with the most that it can cost.
 type admission struct {
 	grant *grant
-	chat  *openai.Chat
+	// upstream is where the request goes.
+	upstream *routeconfig.Upstream
+	chat     *openai.Chat
 	// bound is what is reserved for. unlimited says that neither the client nor the route named a completion limit, so that it may be
 	// lowered to what the budgets have.
 	bound     pricing.Bound
@@ -56,14 +58,16 @@ func (a *admission) lower(limit int64) bool {
 // seal makes the body. Where a budget denies, the completion limit that was reserved for is also the one that is sent.
 func (a *admission) seal() {
 	if a.grant.denies() {
-		a.chat.LimitCompletion(a.bound.CompletionTokens, limitField(a.grant.upstream().Provider))
+		a.chat.LimitCompletion(a.bound.CompletionTokens, limitField(a.upstream.Provider))
 	}
 	a.body = a.chat.Body()
 }
 
-// admit reads a body, refuses what the route does not allow, and makes of it the request that goes upstream. It has no effect on anything
-// else.
-func admit(caller *principal, body []byte) (*admission, *openai.Error) {
+// admit reads a body, refuses what the route does not allow, and makes of it the request that goes to the upstream that is picked. It has no
+// effect on anything else.
+func admit(
+	caller *principal, body []byte, pick func(*routeconfig.Route) *routeconfig.Upstream,
+) (*admission, *openai.Error) {
 	chat, refusal := openai.ParseChat(body)
 	if refusal != nil {
 		return nil, refusal
@@ -86,9 +90,10 @@ func admit(caller *principal, body []byte) (*admission, *openai.Error) {
 			return nil, openai.Internal()
 		}
 	}
-	upstream := granted.upstream()
+	upstream := pick(granted.route)
 	admitted := &admission{
 		grant:        granted,
+		upstream:     upstream,
 		chat:         chat,
 		bound:        boundOf(chat, granted),
 		unlimited:    granted.denies() && chat.CompletionLimit() == nil,

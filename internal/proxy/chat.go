@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/openai"
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 const (
@@ -35,29 +37,72 @@ func (s *server) chat(w http.ResponseWriter, r *http.Request, current *table, re
 		s.refuse(w, record, refusal)
 		return
 	}
-	admitted, refusal := admit(caller, body)
-	if refusal != nil {
+	admitting := &admitting{server: s, caller: caller, body: body, tries: tries{health: s.health}, record: record}
+	if refusal := admitting.serve(r.Context(), newClientWriter(w, s.now)); refusal != nil {
 		s.refuse(w, record, refusal)
-		return
 	}
-	record.grant = admitted.grant
-	key, err := s.upstreamKey(admitted.grant)
+}
+
+// admitting is a request on its way through the attempts at its upstreams.
+type admitting struct {
+	server *server
+	caller *principal
+	body   []byte
+	tries  tries
+	record *record
+}
+
+// serve tries one upstream after the other until the client has an answer. It returns what the client is to be told if it has none.
+func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Error {
+	deadline := time.Time{}
+	for {
+		// Each attempt has its own model, price and key, so the request is made anew from what the client sent.
+		admitted, refusal := admit(a.caller, a.body, a.tries.next)
+		if refusal != nil {
+			return refusal
+		}
+		if deadline.IsZero() {
+			deadline = a.server.now().Add(longestTime(admitted.grant.route))
+		}
+		got := a.server.attempt(ctx, client, admitted, deadline, a.record)
+		if got.refusal == nil || !got.elsewhere || ctx.Err() != nil {
+			client.extend()
+			return got.refusal
+		}
+		route := admitted.grant.route
+		if a.server.health.pick(route, a.tries.tried) == nil && (!got.unsent || !a.tries.allowAgain(ctx, route)) {
+			client.extend()
+			return got.refusal
+		}
+		a.server.logger.LogAttrs(ctx, slog.LevelInfo, "An upstream failed; trying another", slog.String("upstream", admitted.upstream.Name),
+			slog.String("route", route.Namespace+"/"+route.Name), slog.String("problem", a.record.problem))
+		forgetRelayed(client.header())
+	}
+}
+
+// attempt holds the worst case of a request and sends it to its upstream.
+func (s *server) attempt(
+	ctx context.Context, client *clientWriter, admitted *admission, deadline time.Time, record *record,
+) outcome {
+	record.grant, record.generation, record.problem = admitted.grant, "", ""
+	key, err := s.upstreamKey(admitted.upstream)
 	if err != nil {
 		record.problem = err.Error()
-		s.refuse(w, record, noUpstreamKey())
-		return
+		return outcome{refusal: noUpstreamKey(), elsewhere: true}
 	}
-	held, refusal := s.reserve(r.Context(), admitted, record)
+	held, refusal := s.reserve(ctx, admitted, record)
 	if refusal != nil {
-		s.refuse(w, record, refusal)
-		return
+		return outcome{refusal: refusal}
 	}
 	if admitted.unlimited {
-		w.Header().Set(limitHeader, strconv.FormatInt(admitted.bound.CompletionTokens, 10))
+		client.header().Set(limitHeader, strconv.FormatInt(admitted.bound.CompletionTokens, 10))
 	}
-	held.tellRates(w.Header())
-	exchange := &exchange{server: s, admission: admitted, key: key, held: held, record: record, client: newClientWriter(w, s.now)}
-	exchange.run(r.Context())
+	held.tellRates(client.header())
+	exchange := &exchange{server: s, admission: admitted, key: key, held: held, record: record, client: client, deadline: deadline}
+	exchange.run(ctx)
+	s.health.note(admitted.grant.route, admitted.upstream, exchange.outcome.elsewhere, exchange.outcome.retryAfter)
+	s.metrics.attempted(admitted, exchange.outcome)
+	return exchange.outcome
 }
 
 // readBody reads the whole body of a request.
@@ -79,9 +124,9 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *open
 	return body, nil
 }
 
-// upstreamKey reads the key of the grant's upstream; a route without one has an upstream that asks for none.
-func (s *server) upstreamKey(granted *grant) (string, error) {
-	path := granted.upstream().APIKeyFile
+// upstreamKey reads the key of an upstream; one without a file asks for none.
+func (s *server) upstreamKey(upstream *routeconfig.Upstream) (string, error) {
+	path := upstream.APIKeyFile
 	if path == "" {
 		return "", nil
 	}
@@ -95,9 +140,13 @@ const limitHeader = "X-Modelroute-Max-Completion-Tokens"
 func (s *server) reserve(ctx context.Context, admitted *admission, record *record) (*holding, *openai.Error) {
 	granted := admitted.grant
 	demand := client.Demand{Namespace: granted.route.Namespace, Route: granted.route.Name, Consumer: granted.consumer.Name}
-	demand.Model, demand.Upstream = granted.route.Model.Name, granted.upstream().Name
+	if !record.counted {
+		demand.Requests = 1 // However many upstreams it takes.
+	}
+	demand.Model, demand.Upstream = granted.route.Model.Name, admitted.upstream.Name
 	hold, err := s.hold(ctx, admitted, demand)
 	if err == nil {
+		record.counted = true
 		admitted.seal()
 		return &holding{server: s, hold: hold, record: record}, nil
 	}
@@ -116,7 +165,7 @@ func (s *server) hold(ctx context.Context, admitted *admission, demand client.De
 		admitted.withinTokens(share.Tokens)
 	}
 	for {
-		demand.Amount, demand.Requests, demand.Tokens = admitted.worst(), 1, admitted.mostTokens()
+		demand.Amount, demand.Tokens = admitted.worst(), admitted.mostTokens()
 		hold, err := s.ledger.Reserve(ctx, demand)
 		denied, isDenied := errors.AsType[*client.DeniedError](err)
 		// What is left is less than the share was, since others have spent meanwhile. Each turn asks for less.

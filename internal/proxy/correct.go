@@ -54,14 +54,23 @@ type corrector struct {
 // doubt is an attempt whose cost is not known.
 type doubt struct {
 	hold *client.Hold
-	// route is the one that the attempt was made for, and has the upstream to ask.
-	route *routeconfig.Route
+	// route is the one that the attempt was made for, upstream the one to ask.
+	route    *routeconfig.Route
+	upstream *routeconfig.Upstream
 	// key is the upstream's key by which the attempt was made; empty if an earlier process made it, and then the one of now is used.
 	key        string
 	generation string
 }
 
-func (d *doubt) upstream() *routeconfig.Upstream { return &d.route.Upstreams[0] }
+// upstreamOf finds an upstream of a route by its name; nil if it is not there any more.
+func upstreamOf(route *routeconfig.Route, name string) *routeconfig.Upstream {
+	for i := range route.Upstreams {
+		if route.Upstreams[i].Name == name {
+			return &route.Upstreams[i]
+		}
+	}
+	return nil
+}
 
 func newCorrector(
 	transport http.RoundTripper, keys *keyFiles, metrics *metrics, logger *slog.Logger, after time.Duration,
@@ -77,7 +86,7 @@ func newCorrector(
 
 // add takes up a doubt, if the upstream is one that tells.
 func (c *corrector) add(one doubt) {
-	if c.after < 0 || one.generation == "" || one.upstream().Provider != routeconfig.OpenRouter {
+	if c.after < 0 || one.generation == "" || one.upstream.Provider != routeconfig.OpenRouter {
 		one.hold.GiveUp()
 		return
 	}
@@ -96,13 +105,17 @@ func (c *corrector) addPast(ctx context.Context, past []client.Doubt, find func(
 	defer spread.Stop()
 	for _, one := range past {
 		route := find(one.Route)
-		if route == nil {
-			c.logger.LogAttrs(ctx, slog.LevelWarn, "What an attempt cost stays uncertain: its route is gone",
+		var upstream *routeconfig.Upstream
+		if route != nil {
+			upstream = upstreamOf(route, one.Upstream)
+		}
+		if upstream == nil {
+			c.logger.LogAttrs(ctx, slog.LevelWarn, "What an attempt cost stays uncertain: its route or upstream is gone",
 				slog.String("route", one.Route.Namespace+"/"+one.Route.Name), slog.String("generation", one.Generation))
 			one.GiveUp()
 			continue
 		}
-		c.add(doubt{hold: one.Hold, route: route, generation: one.Generation})
+		c.add(doubt{hold: one.Hold, route: route, upstream: upstream, generation: one.Generation})
 		select {
 		case <-ctx.Done():
 			return
@@ -177,11 +190,11 @@ func (c *corrector) ask(ctx context.Context, one doubt) (money.Amount, error) {
 	key := one.key
 	if key == "" {
 		var err error
-		if key, err = c.keys.read(one.upstream().APIKeyFile); err != nil {
+		if key, err = c.keys.read(one.upstream.APIKeyFile); err != nil {
 			return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)
 		}
 	}
-	address := one.upstream().BaseURL + "/generation?id=" + url.QueryEscape(one.generation)
+	address := one.upstream.BaseURL + "/generation?id=" + url.QueryEscape(one.generation)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)

@@ -32,6 +32,10 @@ type exchange struct {
 	held   *holding
 	record *record
 	client *clientWriter
+	// deadline is when the request has to end, whichever upstream serves it.
+	deadline time.Time
+	// outcome is how the attempt ended, if the client has got nothing of it.
+	outcome outcome
 }
 
 // run sends the request and relays the answer. ctx is the client's: it says whether the client is still there, and ends nothing.
@@ -40,10 +44,10 @@ func (x *exchange) run(ctx context.Context) {
 	defer x.held.abandon()
 	defer func() { x.record.clientGone = x.client.gone || ctx.Err() != nil }()
 
-	upstream := x.grant.upstream()
-	attempt, cancel := context.WithTimeout(x.server.lifetime, time.Duration(upstream.TimeoutSeconds)*time.Second)
+	timeout := min(time.Duration(x.upstream.TimeoutSeconds)*time.Second, x.deadline.Sub(x.server.now()))
+	attempt, cancel := context.WithTimeout(x.server.lifetime, timeout)
 	x.held.sent = true
-	response, err := post(attempt, x.server.transport, upstream, requestHeader(x.key, x.stream), x.body)
+	response, err := post(attempt, x.server.transport, x.upstream, requestHeader(x.key, x.stream), x.body)
 	if err != nil {
 		cancel()
 		x.unanswered(err)
@@ -65,8 +69,10 @@ func (x *exchange) run(ctx context.Context) {
 
 // doubt has it found out what the attempt cost, if that is uncertain and the upstream named it.
 func (x *exchange) doubt() {
-	if x.record.certainty == client.Uncertain {
-		x.server.corrector.add(doubt{hold: x.held.hold, route: x.grant.route, key: x.key, generation: x.record.generation})
+	if x.held.certainty == client.Uncertain {
+		x.server.corrector.add(doubt{
+			hold: x.held.hold, route: x.grant.route, upstream: x.upstream, key: x.key, generation: x.record.generation,
+		})
 	}
 }
 
@@ -75,11 +81,11 @@ func (x *exchange) unanswered(err error) {
 	x.record.problem = err.Error()
 	if _, notSent := errors.AsType[*notSentError](err); notSent {
 		x.held.release()
-		x.fail(unreachable())
+		x.fail(outcome{refusal: unreachable(), elsewhere: true, unsent: true})
 		return
 	}
 	x.held.uncertainly()
-	x.fail(broken(err))
+	x.fail(outcome{refusal: broken(err), elsewhere: true})
 }
 
 // relayRefusal ends an exchange that the upstream answered with an error status.
@@ -92,7 +98,10 @@ func (x *exchange) relayRefusal(response *http.Response) {
 	} else {
 		x.held.uncertainly()
 	}
-	x.fail(refusalOf(response.StatusCode, said, x.key))
+	x.fail(outcome{
+		refusal: refusalOf(response.StatusCode, said, x.key), elsewhere: maySucceedElsewhere(response.StatusCode, said),
+		retryAfter: retryAfterOf(response.Header),
+	})
 }
 
 // relayAnswer ends an exchange that the upstream answered with JSON, which is also what a stream may get.
@@ -101,7 +110,7 @@ func (x *exchange) relayAnswer(content io.Reader) {
 	if err != nil {
 		x.record.problem = err.Error()
 		x.held.uncertainly()
-		x.fail(broken(err))
+		x.fail(outcome{refusal: broken(err), elsewhere: true})
 		return
 	}
 	usage, reported, err := openai.UsageFromResponse(body)
@@ -123,7 +132,7 @@ func (x *exchange) relayReported(body []byte, usage *pricing.Usage) {
 	} else {
 		x.held.release()
 	}
-	x.fail(refusalOf(said.status(), said, x.key))
+	x.fail(outcome{refusal: refusalOf(said.status(), said, x.key), elsewhere: maySucceedElsewhere(said.status(), said)})
 }
 
 func (x *exchange) sendAnswer(body []byte) {
@@ -132,13 +141,13 @@ func (x *exchange) sendAnswer(body []byte) {
 		events, err := eventsOf(body, x.includeUsage)
 		if err != nil {
 			x.record.problem = err.Error()
-			x.fail(invalidAnswer())
+			x.fail(outcome{refusal: invalidAnswer()})
 			return
 		}
 		body, contentType = events, eventStream
 		streamHeaders(x.client.header())
 	} else if !isJSONObject(body) {
-		x.fail(invalidAnswer())
+		x.fail(outcome{refusal: invalidAnswer()})
 		return
 	}
 	x.client.header().Set("Content-Type", contentType)
@@ -175,18 +184,17 @@ func (x *exchange) costOf(usage *pricing.Usage) money.Amount {
 }
 
 // reportsCost reports whether the upstream's own figure is to be believed.
-func (x *exchange) reportsCost() bool { return x.grant.upstream().Provider == routeconfig.OpenRouter }
+func (x *exchange) reportsCost() bool { return x.upstream.Provider == routeconfig.OpenRouter }
 
-// fail answers with an error. The hold is settled by now.
-func (x *exchange) fail(refusal *openai.Error) {
-	x.record.code = refusal.Code
+// fail ends an attempt. The hold is settled by now. A client that has got a part of a stream is told there; otherwise another upstream may
+// be tried.
+func (x *exchange) fail(how outcome) {
 	if x.client.begun {
-		x.client.send(openai.StreamErrorEvent(refusal))
+		x.record.code = how.refusal.Code
+		x.client.send(openai.StreamErrorEvent(how.refusal))
 		return
 	}
-	x.client.begun = true
-	x.client.extend()
-	refusal.Write(x.client.w)
+	x.outcome = how
 }
 
 const eventStream = "text/event-stream"

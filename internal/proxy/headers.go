@@ -35,6 +35,19 @@ var relayedHeaders = []string{
 
 const rateLimitPrefix = "X-Ratelimit-"
 
+// forgetRelayed takes back what a failed attempt put into the header of the answer.
+func forgetRelayed(header http.Header) {
+	for _, name := range relayedHeaders {
+		header.Del(name)
+	}
+	header.Del(limitHeader)
+	for name := range header {
+		if strings.HasPrefix(name, rateLimitPrefix) {
+			header.Del(name)
+		}
+	}
+}
+
 // relayHeaders copies the headers that the client gets. Where the client has rate limits of ours it is told of those, and not of the
 // upstream's.
 func relayHeaders(to, from http.Header) {

@@ -17,6 +17,8 @@ type holding struct {
 	// sent is true once the upstream may have got the request.
 	sent    bool
 	settled bool
+	// certainty is that of the settlement.
+	certainty client.Certainty
 }
 
 // exactly books what the attempt cost by what was used.
@@ -62,7 +64,8 @@ func (h *holding) settle(cost client.Cost) {
 		return
 	}
 	h.settled = true
-	h.record.cost, h.record.certainty = cost.Amount, cost.Certainty
+	h.certainty = cost.Certainty
+	h.record.spent(cost.Amount, cost.Certainty)
 	h.server.metrics.settled(h.record.grant, cost.Amount, cost.Certainty)
 	if err := h.hold.Settle(cost); err != nil {
 		h.server.logger.LogAttrs(h.server.lifetime, slog.LevelError, "A settlement is not in the journal yet", slog.Any("error", err))

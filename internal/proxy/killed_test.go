@@ -162,7 +162,7 @@ func TestWhatAKilledProxyLeftOnARouteThatIsGoneStaysUncertain(t *testing.T) {
 	w.config.Routes = w.config.Routes[1:]
 	w.deliver(w.config)
 	kill = w.startChild(time.Millisecond)
-	w.eventually("it says that the route is gone", func() bool { return strings.Contains(w.logs.String(), "its route is gone") })
+	w.eventually("it says that the route is gone", func() bool { return strings.Contains(w.logs.String(), "its route or upstream is gone") })
 	kill()
 	if asked := w.generationsAsked(); len(asked) > 0 {
 		t.Errorf("the upstream was asked for %v", asked)

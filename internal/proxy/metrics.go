@@ -29,6 +29,7 @@ type metrics struct {
 	tokens   *prometheus.CounterVec
 	spend    *prometheus.CounterVec
 	doubts   *prometheus.CounterVec
+	attempts *prometheus.CounterVec
 
 	reloadSuccessful prometheus.Gauge
 	reloadTime       prometheus.Gauge
@@ -52,6 +53,7 @@ func newMetrics() *metrics {
 		spend:    counter("spend_nano_usd_total", "Spend that was settled, in billionths of a US dollar, by certainty.", "certainty"),
 		doubts: counter("corrections_total",
 			"Attempts that were settled as uncertain and asked for at the upstream, by what came of it.", "result"),
+		attempts: counter("upstream_attempts_total", "Attempts at upstreams, by what came of them.", "upstream", "result"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "request_duration_seconds", Help: "Time from a request's header to the last byte of its answer.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
@@ -64,7 +66,7 @@ func newMetrics() *metrics {
 		configHash: prometheus.NewGaugeVec(gauge("config_hash_info",
 			"1 for the SHA-256 of the configuration that is served."), []string{"sha256"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend, m.doubts,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend, m.doubts, m.attempts,
 		m.reloadSuccessful, m.reloadTime, m.configHash,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -108,6 +110,19 @@ func (m *metrics) settled(granted *grant, amount money.Amount, certainty client.
 // corrected counts what came of asking: exact if it is known now, unknown if not, dropped if nobody asked.
 func (m *metrics) corrected(route *routeconfig.Route, result string) {
 	m.doubts.WithLabelValues(route.Namespace, route.Name, result).Inc()
+}
+
+// attempted counts an attempt: served if the client got an answer, refused if the upstream refused the request for what it is, failed if
+// another upstream may serve it.
+func (m *metrics) attempted(admitted *admission, got outcome) {
+	result := "served"
+	switch {
+	case got.elsewhere:
+		result = "failed"
+	case got.refusal != nil:
+		result = "refused"
+	}
+	m.attempts.WithLabelValues(append(routeValues(admitted.grant), admitted.upstream.Name, result)...).Inc()
 }
 
 func (m *metrics) used(granted *grant, prompt, completion int64) {

@@ -15,6 +15,8 @@ type record struct {
 	// quiet requests are counted and not logged.
 	quiet bool
 	grant *grant
+	// counted is true once the request counts against rate limits.
+	counted bool
 	// code is the error code that the client got; empty for none.
 	code string
 	// problem is what went wrong, for the operator; the client may be told less.
@@ -22,9 +24,18 @@ type record struct {
 	generation string
 
 	promptTokens, completionTokens int64
-	cost                           money.Amount
-	certainty                      client.Certainty
-	clientGone                     bool
+	// cost is that of all attempts.
+	cost       money.Amount
+	certainty  client.Certainty
+	clientGone bool
+}
+
+// spent adds what one attempt cost. All of them are certain, or the request's cost is not.
+func (r *record) spent(amount money.Amount, certainty client.Certainty) {
+	r.cost = r.cost.Add(amount)
+	if r.certainty != client.Uncertain {
+		r.certainty = certainty
+	}
 }
 
 func (r *record) attributes(status int, took time.Duration) []slog.Attr {

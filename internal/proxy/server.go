@@ -24,6 +24,7 @@ type server struct {
 	address   *ledgerAddress
 	ledger    *client.Client
 	corrector *corrector
+	health    *health
 	tables    atomic.Pointer[table]
 	draining  atomic.Bool
 
@@ -42,6 +43,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		transport: newTransport(),
 		keys:      newKeyFiles(options.Clock.Now),
 		address:   &ledgerAddress{},
+		health:    newHealth(options.Clock.Now),
 	}
 	s.lifetime, s.abort = context.WithCancel(context.WithoutCancel(ctx))
 	httpClient := client.NewHTTPClient(s.address.roots)
@@ -76,6 +78,7 @@ func (s *server) load(encoded []byte) {
 	}
 	s.address.current.Store(endpoint)
 	s.tables.Store(built)
+	s.health.forget(built.byName)
 	s.ledger.ConfigChanged()
 	s.metrics.reloaded(hash, s.now())
 	s.logger.LogAttrs(s.lifetime, slog.LevelInfo, "Serving a new configuration", slog.String("hash", hash),

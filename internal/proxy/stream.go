@@ -163,9 +163,11 @@ func (r *streamRelay) failedAtOnce() bool {
 func (r *streamRelay) end(cut error) {
 	switch {
 	case r.failedAtOnce():
-		r.fail(refusalOf(r.said.status(), r.said, r.key))
+		r.fail(outcome{
+			refusal: refusalOf(r.said.status(), r.said, r.key), elsewhere: maySucceedElsewhere(r.said.status(), r.said),
+		})
 	case cut != nil && !r.said.found:
-		r.fail(broken(cut))
+		r.fail(outcome{refusal: broken(cut), elsewhere: true})
 	default:
 		r.begin()
 		r.client.send(r.tail)

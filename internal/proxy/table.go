@@ -44,9 +44,6 @@ type grant struct {
 // denies says whether a budget of the route or of the consumer denies, so that each request must have a bound.
 func (g *grant) denies() bool { return g.route.Denies || g.consumer.Denies }
 
-// upstream is where requests of the grant go.
-func (g *grant) upstream() *routeconfig.Upstream { return &g.route.Upstreams[0] }
-
 func pricesOf(upstream *routeconfig.Upstream) pricing.Prices {
 	return pricing.Prices{
 		Prompt:     money.PriceFromPico(upstream.Pricing.PromptPicoUSD),

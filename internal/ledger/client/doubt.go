@@ -51,6 +51,8 @@ type Doubt struct {
 
 	Route    Route
 	Consumer string
+	// Upstream is the name of the upstream.
+	Upstream string
 	// Amount is what is booked, in nano-USD.
 	Amount money.Amount
 	// Generation is the upstream's id of the answer.
@@ -71,7 +73,9 @@ func (c *Client) PastDoubts(ctx context.Context) []Doubt {
 	for _, h := range c.doubts.inherited {
 		if !h.doubtful.IsZero() {
 			key := h.demand.key()
-			found = append(found, Doubt{Hold: h, Route: key.route, Consumer: key.consumer, Amount: h.doubtful, Generation: h.generation})
+			found = append(found, Doubt{
+				Hold: h, Route: key.route, Consumer: key.consumer, Upstream: h.demand.Upstream, Amount: h.doubtful, Generation: h.generation,
+			})
 		}
 	}
 	return found

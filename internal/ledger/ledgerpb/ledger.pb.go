@@ -3066,7 +3066,7 @@ type HistoryEntry struct {
 	Consumer string `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	Model    string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
 	Upstream string `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
-	// requests are attempts at the upstream that were settled.
+	// requests are counted once, where they were tried first.
 	Requests int64       `protobuf:"varint,5,opt,name=requests,proto3" json:"requests,omitempty"`
 	Tokens   *TokenUsage `protobuf:"bytes,6,opt,name=tokens,proto3" json:"tokens,omitempty"`
 	// reported, priced and estimated are what is settled, by its source; uncertain counts as spent until it is known better.

@@ -30,7 +30,7 @@ type Tokens struct{ Prompt, Cached, Completion, Reasoning int64 }
 
 // Sums are what attempts came to.
 type Sums struct {
-	// Requests is how many attempts were settled.
+	// Requests are counted once, at the upstream that was tried first.
 	Requests int64
 	Tokens   Tokens
 	// Settled is what is known to be spent; Priced and Estimated are the parts of it that the upstream did not report.

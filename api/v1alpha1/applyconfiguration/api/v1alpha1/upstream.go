@@ -26,7 +26,8 @@ type UpstreamApplyConfiguration struct {
 	APIKeySecretRef *SecretKeyReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
 	// pricing is what tokens cost here. Money is reserved at these prices before a request is sent.
 	Pricing *PricingApplyConfiguration `json:"pricing,omitempty"`
-	// timeoutSeconds bounds one request, in seconds, from the first byte sent to the last byte received. Absent: 600.
+	// timeoutSeconds bounds one attempt, in seconds, from the first byte sent to the last byte received. All attempts at a request together
+	// have as much time as the longest of them. Absent: 600.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
 }
 
