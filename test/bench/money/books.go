@@ -181,13 +181,13 @@ func (o *observer) watch(ctx context.Context) {
 	}
 }
 
-// mostSpent is the most that counted as spent in a budget within a second of a moment, and the least limit then.
-func (o *observer) mostSpent(consumer string, at time.Time) (spent money.Amount, known bool) {
+// mostSpent is the most that counted as spent in a budget from a second before a time until a second after another.
+func (o *observer) mostSpent(consumer string, from, until time.Time) (spent money.Amount, known bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i, one := range o.taken {
-		before := i+1 < len(o.taken) && o.taken[i+1].at.Before(at.Add(-time.Second))
-		after := i > 0 && o.taken[i-1].at.After(at.Add(time.Second))
+		before := i+1 < len(o.taken) && o.taken[i+1].at.Before(from.Add(-time.Second))
+		after := i > 0 && o.taken[i-1].at.After(until.Add(time.Second))
 		if !before && !after {
 			spent, known = larger(spent, one.windows[consumer].spent()), true
 		}

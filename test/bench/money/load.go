@@ -57,8 +57,9 @@ type tally struct {
 // refusal is a 402.
 type refusal struct {
 	consumer string
-	at       time.Time
-	needed   money.Amount
+	// asked is when the request was sent, at when the answer was there. It was decided on in between.
+	asked, at time.Time
+	needed    money.Amount
 }
 
 func newLoad(w *world, like mix) *load {
@@ -129,6 +130,7 @@ func (l *load) wish() wish {
 // request makes one request and notes what became of it.
 func (l *load) request() {
 	one := l.wish()
+	asked := time.Now()
 	ctx, cancel := context.WithCancel(l.world.ctx)
 	defer cancel()
 	if one.hangUp {
@@ -146,7 +148,7 @@ func (l *load) request() {
 	case err != nil || response.StatusCode == http.StatusOK && one.streamed && !strings.Contains(body, "data: [DONE]"):
 		l.note(func(t *tally) { t.lost(one.hangUp) })
 	case response.StatusCode == http.StatusPaymentRequired:
-		l.refuse(one.consumer, body)
+		l.refuse(one.consumer, body, asked)
 	default:
 		l.note(func(t *tally) { t.answered(response.StatusCode, body) })
 	}
@@ -220,7 +222,7 @@ var codeText = regexp.MustCompile(`"code": ?"[^"]*"`)
 // neededText is how a 402 says what the request can cost.
 var neededText = regexp.MustCompile(`can cost up to ([0-9.]+) USD`)
 
-func (l *load) refuse(consumer, body string) {
+func (l *load) refuse(consumer, body string, asked time.Time) {
 	at := time.Now()
 	found := neededText.FindStringSubmatch(body)
 	if found == nil {
@@ -235,5 +237,5 @@ func (l *load) refuse(consumer, body string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally.spent++
-	l.refused = append(l.refused, refusal{consumer: consumer, at: at, needed: needed})
+	l.refused = append(l.refused, refusal{consumer: consumer, asked: asked, at: at, needed: needed})
 }

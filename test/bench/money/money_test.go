@@ -98,7 +98,7 @@ func TestA402IsFalseIfTheMoneyIsThereAndCautiousIfItIsUncertain(t *testing.T) {
 			bills := &truth{records: []upstream.Record{{User: "c5:1", CostNanoUSD: test.billed, Time: now.Add(-time.Second)}}}
 			books := window{settled: nano(test.settled), uncertain: nano(test.uncertain)}
 			eyes := &observer{taken: []snapshot{{at: now, windows: map[string]window{"": books}}}}
-			r.judge(bills, eyes, []refusal{{consumer: "c5", at: now, needed: nano(needed)}})
+			r.judge(bills, eyes, []refusal{{consumer: "c5", asked: now, at: now, needed: nano(needed)}})
 			if r.falseDenials != test.false || r.cautious != test.careful {
 				t.Errorf("%d false and %d cautious denials, want %d and %d", r.falseDenials, r.cautious, test.false, test.careful)
 			}

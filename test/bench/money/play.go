@@ -217,7 +217,7 @@ func (r *result) judge(bills *truth, eyes *observer, refused []refusal) {
 				continue
 			}
 			room = room && spent[name].Add(one.needed).Cmp(limit) <= 0
-			counted, known := eyes.mostSpent(name, one.at)
+			counted, known := eyes.mostSpent(name, one.asked, one.at)
 			explained = explained || known && counted.Add(one.needed).Cmp(limit) > 0
 		}
 		switch {
