@@ -233,6 +233,25 @@ type Upstream struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+
+	// connectTimeoutSeconds bounds the making of a connection, in seconds. Absent: 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=60
+	ConnectTimeoutSeconds int32 `json:"connectTimeoutSeconds,omitempty"`
+
+	// firstByteTimeoutSeconds bounds, in seconds, the wait for an answer to begin. An answer that is not streamed begins only when it is
+	// complete. Absent: only timeoutSeconds bounds it.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	FirstByteTimeoutSeconds int32 `json:"firstByteTimeoutSeconds,omitempty"`
+
+	// idleTimeoutSeconds bounds each pause in an answer that has begun, in seconds. Absent: only timeoutSeconds bounds it.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	IdleTimeoutSeconds int32 `json:"idleTimeoutSeconds,omitempty"`
 }
 
 // SecretKeyReference names one key of a Secret in the same namespace.

@@ -124,6 +124,10 @@ func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
 			APIKeyFile:     UpstreamKeyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
 			Pricing:        routeconfig.Pricing{PromptPicoUSD: prompt.Pico(), CompletionPicoUSD: completion.Pico()},
 			TimeoutSeconds: TimeoutSeconds(upstream),
+
+			ConnectTimeoutSeconds:   int64(upstream.ConnectTimeoutSeconds),
+			FirstByteTimeoutSeconds: int64(upstream.FirstByteTimeoutSeconds),
+			IdleTimeoutSeconds:      int64(upstream.IdleTimeoutSeconds),
 		})
 	}
 	return compiled, nil

@@ -36,6 +36,8 @@ type exchange struct {
 	deadline time.Time
 	// outcome is how the attempt ended, if the client has got nothing of it.
 	outcome outcome
+	// why tells why the answer could not be read, given the error of reading it.
+	why func(error) error
 }
 
 // run sends the request and relays the answer. ctx is the client's: it says whether the client is still there, and ends nothing.
@@ -46,14 +48,22 @@ func (x *exchange) run(ctx context.Context) {
 
 	timeout := min(time.Duration(x.upstream.TimeoutSeconds)*time.Second, x.deadline.Sub(x.server.now()))
 	attempt, cancel := context.WithTimeout(x.server.lifetime, timeout)
+	attempt, patience := beginPatience(attempt, x.upstream)
 	x.held.sent = true
 	response, err := post(attempt, x.server.transport, x.upstream, requestHeader(x.key, x.stream), x.body)
 	if err != nil {
+		err = causeOf(attempt, err)
+		patience.end()
 		cancel()
 		x.unanswered(err)
 		return
 	}
-	defer x.server.requests.Go(func() { recycle(response.Body, cancel) })
+	response.Body = patience.answered(x.upstream, response.Body)
+	x.why = func(err error) error { return causeOf(attempt, err) }
+	defer x.server.requests.Go(func() {
+		defer patience.end()
+		recycle(response.Body, cancel)
+	})
 	x.record.generation = response.Header.Get("X-Generation-Id")
 	x.held.hold.Sent(x.record.generation)
 	relayHeaders(x.client.header(), response.Header)
@@ -108,6 +118,7 @@ func (x *exchange) relayRefusal(response *http.Response) {
 func (x *exchange) relayAnswer(content io.Reader) {
 	body, err := readAll(content, maxAnswerBytes)
 	if err != nil {
+		err = x.why(err)
 		x.record.problem = err.Error()
 		x.held.uncertainly()
 		x.fail(outcome{refusal: broken(err), elsewhere: true})

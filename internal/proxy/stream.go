@@ -40,6 +40,9 @@ type streamRelay struct {
 func (x *exchange) relayStream(content io.Reader) {
 	relay := &streamRelay{exchange: x}
 	err := relay.copy(openai.NewEventReader(content))
+	if err != nil {
+		err = x.why(err)
+	}
 	relay.settle(err)
 	relay.end(err)
 }

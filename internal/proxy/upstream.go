@@ -16,6 +16,7 @@ import (
 )
 
 const (
+	// dialTimeout is how long an upstream may take to accept a connection if its configuration does not say.
 	dialTimeout         = 10 * time.Second
 	idleConnections     = 256
 	idleConnectionLife  = 90 * time.Second
@@ -28,7 +29,7 @@ const (
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfterSilence}).DialContext,
+		DialContext:            dial,
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
@@ -39,6 +40,18 @@ func newTransport() *http.Transport {
 		// A connection that died in silence must not hold its requests until their timeout.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfterSilence, PingTimeout: dialTimeout},
 	}
+}
+
+// connectTimeoutKey is where an attempt's context has how long a connection may take.
+type connectTimeoutKey struct{}
+
+// dial connects within the time that the attempt gives it.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	timeout, given := ctx.Value(connectTimeoutKey{}).(time.Duration)
+	if !given {
+		timeout = dialTimeout
+	}
+	return (&net.Dialer{Timeout: timeout, KeepAlive: pingAfterSilence}).DialContext(ctx, network, address)
 }
 
 // notSentError means that the upstream surely got nothing of the request, so that it cannot have been billed.
@@ -52,6 +65,9 @@ func (e *notSentError) Unwrap() error { return e.cause }
 func post(
 	ctx context.Context, transport http.RoundTripper, upstream *routeconfig.Upstream, header http.Header, body []byte,
 ) (*http.Response, error) {
+	if upstream.ConnectTimeoutSeconds > 0 {
+		ctx = context.WithValue(ctx, connectTimeoutKey{}, seconds(upstream.ConnectTimeoutSeconds))
+	}
 	var reachable atomic.Bool
 	// The transport asks for a second connection only if it wrote nothing to the first, so what counts is the last one that it asked for.
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

@@ -113,6 +113,8 @@ func validateUpstream(upstream Upstream) error {
 		return errors.New("pricing must not be negative")
 	case upstream.TimeoutSeconds <= 0:
 		return errors.New("timeoutSeconds must be positive")
+	case min(upstream.ConnectTimeoutSeconds, upstream.FirstByteTimeoutSeconds, upstream.IdleTimeoutSeconds) < 0:
+		return errors.New("connectTimeoutSeconds, firstByteTimeoutSeconds and idleTimeoutSeconds must not be negative")
 	}
 	return nil
 }

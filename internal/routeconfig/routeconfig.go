@@ -83,6 +83,12 @@ type Upstream struct {
 	Pricing    Pricing `json:"pricing"`
 	// TimeoutSeconds bounds one attempt from its first byte sent to its last byte received.
 	TimeoutSeconds int64 `json:"timeoutSeconds"`
+	// ConnectTimeoutSeconds bounds the making of a connection; 0 leaves it to the proxy.
+	ConnectTimeoutSeconds int64 `json:"connectTimeoutSeconds,omitempty"`
+	// FirstByteTimeoutSeconds bounds the wait for the answer's header, IdleTimeoutSeconds each pause in the answer; 0 means that only
+	// TimeoutSeconds does.
+	FirstByteTimeoutSeconds int64 `json:"firstByteTimeoutSeconds,omitempty"`
+	IdleTimeoutSeconds      int64 `json:"idleTimeoutSeconds,omitempty"`
 }
 
 // Pricing is what tokens cost at an upstream, in pico-USD per token.

@@ -511,6 +511,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: baseURL
       type:
         scalar: string
+    - name: connectTimeoutSeconds
+      type:
+        scalar: numeric
+    - name: firstByteTimeoutSeconds
+      type:
+        scalar: numeric
+    - name: idleTimeoutSeconds
+      type:
+        scalar: numeric
     - name: model
       type:
         scalar: string

@@ -29,6 +29,13 @@ type UpstreamApplyConfiguration struct {
 	// timeoutSeconds bounds one attempt, in seconds, from the first byte sent to the last byte received. All attempts at a request together
 	// have as much time as the longest of them. Absent: 600.
 	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+	// connectTimeoutSeconds bounds the making of a connection, in seconds. Absent: 10.
+	ConnectTimeoutSeconds *int32 `json:"connectTimeoutSeconds,omitempty"`
+	// firstByteTimeoutSeconds bounds, in seconds, the wait for an answer to begin. An answer that is not streamed begins only when it is
+	// complete. Absent: only timeoutSeconds bounds it.
+	FirstByteTimeoutSeconds *int32 `json:"firstByteTimeoutSeconds,omitempty"`
+	// idleTimeoutSeconds bounds each pause in an answer that has begun, in seconds. Absent: only timeoutSeconds bounds it.
+	IdleTimeoutSeconds *int32 `json:"idleTimeoutSeconds,omitempty"`
 }
 
 // UpstreamApplyConfiguration constructs a declarative configuration of the Upstream type for use with
@@ -90,5 +97,29 @@ func (b *UpstreamApplyConfiguration) WithPricing(value *PricingApplyConfiguratio
 // If called multiple times, the TimeoutSeconds field is set to the value of the last call.
 func (b *UpstreamApplyConfiguration) WithTimeoutSeconds(value int32) *UpstreamApplyConfiguration {
 	b.TimeoutSeconds = &value
+	return b
+}
+
+// WithConnectTimeoutSeconds sets the ConnectTimeoutSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ConnectTimeoutSeconds field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithConnectTimeoutSeconds(value int32) *UpstreamApplyConfiguration {
+	b.ConnectTimeoutSeconds = &value
+	return b
+}
+
+// WithFirstByteTimeoutSeconds sets the FirstByteTimeoutSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the FirstByteTimeoutSeconds field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithFirstByteTimeoutSeconds(value int32) *UpstreamApplyConfiguration {
+	b.FirstByteTimeoutSeconds = &value
+	return b
+}
+
+// WithIdleTimeoutSeconds sets the IdleTimeoutSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the IdleTimeoutSeconds field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithIdleTimeoutSeconds(value int32) *UpstreamApplyConfiguration {
+	b.IdleTimeoutSeconds = &value
 	return b
 }
