@@ -63,8 +63,8 @@ func (a *admission) seal() {
 	a.body = a.chat.Body()
 }
 
-// admit reads a body, refuses what the route does not allow, and makes of it the request that goes to the upstream that is picked. It has no
-// effect on anything else.
+// admit reads a body, refuses what the route does not allow, and makes of it the request that goes to the upstream that is picked. It
+// has no effect on anything else.
 func admit(
 	caller *principal, body []byte, pick func(*routeconfig.Route) *routeconfig.Upstream,
 ) (*admission, *openai.Error) {

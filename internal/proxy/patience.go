@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -69,7 +70,7 @@ func (p *patience) end() {
 
 // causeOf is why an attempt's context ended, if that is why it failed; otherwise the error itself.
 func causeOf(ctx context.Context, err error) error {
-	if silent, is := context.Cause(ctx).(*silentError); is && err != nil {
+	if silent, is := errors.AsType[*silentError](context.Cause(ctx)); is && err != nil {
 		return silent
 	}
 	return err

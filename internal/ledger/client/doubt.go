@@ -74,7 +74,8 @@ func (c *Client) PastDoubts(ctx context.Context) []Doubt {
 		if !h.doubtful.IsZero() {
 			key := h.demand.key()
 			found = append(found, Doubt{
-				Hold: h, Route: key.route, Consumer: key.consumer, Upstream: h.demand.Upstream, Amount: h.doubtful, Generation: h.generation,
+				Hold: h, Route: key.route, Consumer: key.consumer, Upstream: h.demand.Upstream,
+				Amount: h.doubtful, Generation: h.generation,
 			})
 		}
 	}
