@@ -298,6 +298,13 @@ type Consumer struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
+	// team is the team that the consumer belongs to. What it spends from then on is told by team as well, in the ledger's history.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Team string `json:"team,omitempty"`
+
 	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready
 	// for envFrom. Absent: ROUTE-CONSUMER.
 	// +optional

@@ -29,6 +29,13 @@ var historySteps = map[string]ledgerpb.Period{
 	"total":   ledgerpb.Period_PERIOD_TOTAL,
 }
 
+// historyBy are the words for what there is a line for.
+var historyBy = map[string]ledgerpb.ListHistoryRequest_By{
+	"route":    ledgerpb.ListHistoryRequest_BY_UNSPECIFIED,
+	"consumer": ledgerpb.ListHistoryRequest_BY_CONSUMER,
+	"team":     ledgerpb.ListHistoryRequest_BY_TEAM,
+}
+
 // historyQuestion is what is asked of the history.
 type historyQuestion struct {
 	route, from, to, step, zone, by, format string
@@ -81,14 +88,15 @@ func (q *historyQuestion) request() (*ledgerpb.ListHistoryRequest, error) {
 	if !known {
 		return nil, fmt.Errorf("--step is %q, must be quarter, hour, day, week, month, year or total", q.step)
 	}
-	if q.by != "route" && q.by != "consumer" {
-		return nil, fmt.Errorf("--by is %q, must be route or consumer", q.by)
+	by, known := historyBy[q.by]
+	if !known {
+		return nil, fmt.Errorf("--by is %q, must be route, consumer or team", q.by)
 	}
 	var err error
 	if q.location, err = time.LoadLocation(q.zone); err != nil || q.zone == "Local" {
 		return nil, fmt.Errorf("--time-zone is %q, which is no IANA name such as Europe/Berlin", q.zone)
 	}
-	request := &ledgerpb.ListHistoryRequest{Step: step, TimeZone: q.zone, PerConsumer: q.by == "consumer"}
+	request := &ledgerpb.ListHistoryRequest{Step: step, TimeZone: q.zone, By: by}
 	if q.route != "" {
 		namespace, name, isRoute := strings.Cut(q.route, "/")
 		if !isRoute || namespace == "" || name == "" {
@@ -160,6 +168,7 @@ type entryShown struct {
 	Namespace        string       `json:"namespace"`
 	Route            string       `json:"route"`
 	Consumer         string       `json:"consumer,omitempty"`
+	Team             string       `json:"team,omitempty"`
 	Model            string       `json:"model"`
 	Upstream         string       `json:"upstream"`
 	Requests         int64        `json:"requests"`
@@ -177,7 +186,7 @@ type entryShown struct {
 func showEntry(route *ledgerpb.RouteRef, entry *ledgerpb.HistoryEntry, location *time.Location) entryShown {
 	shown := entryShown{
 		Start: entry.GetStart().AsTime().In(location), Namespace: route.GetNamespace(), Route: route.GetName(),
-		Consumer: entry.GetConsumer(), Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
+		Consumer: entry.GetConsumer(), Team: entry.GetTeam(), Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
 		PromptTokens: entry.GetTokens().GetPrompt(), CachedTokens: entry.GetTokens().GetCached(),
 		CompletionTokens: entry.GetTokens().GetCompletion(), ReasoningTokens: entry.GetTokens().GetReasoning(),
 		Reported: money.FromNano(entry.GetReportedNanoUsd()), Priced: money.FromNano(entry.GetPricedNanoUsd()),
@@ -191,14 +200,15 @@ func showEntry(route *ledgerpb.RouteRef, entry *ledgerpb.HistoryEntry, location 
 func (e *entryShown) cells() []string {
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
 	return []string{
-		e.Start.Format(time.RFC3339), e.Namespace, e.Route, e.Consumer, e.Model, e.Upstream, count(e.Requests),
+		e.Start.Format(time.RFC3339), e.Namespace, e.Route, e.Consumer, e.Team, e.Model, e.Upstream,
+		count(e.Requests),
 		count(e.PromptTokens), count(e.CachedTokens), count(e.CompletionTokens), count(e.ReasoningTokens),
 		e.Spent.String(), e.Reported.String(), e.Priced.String(), e.Estimated.String(), e.Uncertain.String(),
 	}
 }
 
 var historyHeader = []string{
-	"start", "namespace", "route", "consumer", "model", "upstream", "requests", "prompt_tokens", "cached_tokens", "completion_tokens",
+	"start", "namespace", "route", "consumer", "team", "model", "upstream", "requests", "prompt_tokens", "cached_tokens", "completion_tokens",
 	"reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd", "uncertain_usd",
 }
 
@@ -242,18 +252,21 @@ func (q *historyQuestion) writer(out io.Writer) (historyWriter, error) {
 
 func historyTable(out io.Writer) historyWriter {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "START\tROUTE\tCONSUMER\tMODEL\tUPSTREAM\tREQUESTS\tPROMPT\tCOMPLETION\tSPENT (USD)\tUNCERTAIN (USD)")
+	fmt.Fprintln(table, "START\tROUTE\tCONSUMER\tTEAM\tMODEL\tUPSTREAM\tREQUESTS\tPROMPT\tCOMPLETION\tSPENT (USD)\tUNCERTAIN (USD)")
 	return historyWriter{
 		write: func(e entryShown) error {
-			consumer := e.Consumer
-			if consumer == "" {
-				consumer = "-"
-			}
-			_, err := fmt.Fprintf(table, "%s\t%s/%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n",
-				e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route, consumer, e.Model, e.Upstream,
+			_, err := fmt.Fprintf(table, "%s\t%s/%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n",
+				e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route, orNone(e.Consumer), orNone(e.Team), e.Model, e.Upstream,
 				e.Requests, e.PromptTokens, e.CompletionTokens, e.Spent, e.Uncertain)
 			return err
 		},
 		end: table.Flush,
 	}
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "-"
+	}
+	return name
 }

@@ -24,11 +24,15 @@ func TestTheHistoryIsTold(t *testing.T) {
 			start = "2026-11-17T21:00:00+09:00"
 		}
 		want := strings.Join(historyHeader, ",") + "\n" +
-			start + ",ai,chat,alice,mixtral,openrouter,1,100,60,50,0,0.25,0.25,0.00,0.00,0.00\n"
+			start + ",ai,chat,alice,research,mixtral,openrouter,1,100,60,50,0,0.25,0.25,0.00,0.00,0.00\n"
 		got := l.command(append([]string{"history"}, words...)...)
 		if diff := cmp.Diff(want, got.out); got.status != exitOK || diff != "" {
 			t.Errorf("history %v: status %d, %s (-want +got):\n%s", words, got.status, got.diagnostics, diff)
 		}
+	}
+	team := l.command("history", "--by", "team", "-o", "csv")
+	if !strings.Contains(team.out, "T00:00:00Z,ai,chat,,research,mixtral,openrouter,1,100,") {
+		t.Errorf("by team, the history is %s%s", team.out, team.diagnostics)
 	}
 	none := l.command("history", "--from", "2026-11-18", "-o", "json")
 	if none.out != "{\n  \"entries\": []\n}\n" {
@@ -40,7 +44,7 @@ func TestAQuestionThatMakesNoSenseIsRefused(t *testing.T) {
 	l := startLedger(t, seed(t))
 	for problem, words := range map[string][]string{
 		`--step is "fortnight"`:          {"--step", "fortnight"},
-		`--by is "team"`:                 {"--by", "team"},
+		`--by is "model"`:                {"--by", "model"},
 		`--route is "chat"`:              {"--route", "chat"},
 		`--from is "yesterday"`:          {"--from", "yesterday"},
 		`--time-zone is "Europe/Gotham"`: {"--time-zone", "Europe/Gotham"},

@@ -161,7 +161,7 @@ func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []ro
 		accepted := slices.Clone(keys[consumer.Name])
 		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
 		compiled = append(compiled, routeconfig.Consumer{
-			Name: consumer.Name, Keys: accepted, Denies: denies(consumer.Budgets, consumer.RateLimits),
+			Name: consumer.Name, Team: consumer.Team, Keys: accepted, Denies: denies(consumer.Budgets, consumer.RateLimits),
 		})
 	}
 	slices.SortFunc(compiled, func(a, b routeconfig.Consumer) int { return strings.Compare(a.Name, b.Name) })

@@ -148,6 +148,7 @@ func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
 	c.amount(prefix+"tokens", one.GetTokens(), store.MaxAmount)
 	c.must(len(one.GetModel()) <= maxName, "%smodel: is longer than %d bytes", prefix, maxName)
 	c.must(len(one.GetUpstream()) <= maxName, "%supstream: is longer than %d bytes", prefix, maxName)
+	c.must(len(one.GetTeam()) <= maxName, "%steam: is longer than %d bytes", prefix, maxName)
 	used := one.GetUsed()
 	c.amount(prefix+"used.prompt", used.GetPrompt(), store.MaxAmount)
 	c.amount(prefix+"used.cached", used.GetCached(), store.MaxAmount)

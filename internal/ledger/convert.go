@@ -124,6 +124,7 @@ func settlement(one *ledgerpb.Settlement) *store.Settlement {
 		Tokens:    one.GetTokens(),
 		Model:     one.GetModel(),
 		Upstream:  one.GetUpstream(),
+		Team:      one.GetTeam(),
 		Source:    sources[one.GetSource()],
 		Used: store.Tokens{
 			Prompt: one.GetUsed().GetPrompt(), Cached: one.GetUsed().GetCached(),

@@ -30,7 +30,7 @@ func (s *managerService) ListHistory(
 		return nil, err
 	}
 	query := store.HistoryQuery{
-		Route: routeKey(request.GetRoute()), PerConsumer: request.GetPerConsumer(),
+		Route: routeKey(request.GetRoute()), PerConsumer: request.GetBy() != ledgerpb.ListHistoryRequest_BY_UNSPECIFIED,
 		From: request.GetFrom().AsTime(), To: s.Now().Truncate(store.Bucket).Add(store.Bucket),
 	}
 	if request.GetTo() != nil && request.GetTo().AsTime().Before(query.To) {
@@ -45,7 +45,14 @@ func (s *managerService) ListHistory(
 	}
 	summed := map[historyKey]*store.Sums{}
 	end, err := s.Store.History(ctx, query, func(row store.HistoryRow) error {
-		key := historyKey{start: steps.startOf(row.Bucket), consumer: row.Consumer, model: row.Model, upstream: row.Upstream}
+		key := historyKey{start: steps.startOf(row.Bucket), model: row.Model, upstream: row.Upstream}
+		switch request.GetBy() {
+		case ledgerpb.ListHistoryRequest_BY_CONSUMER:
+			key.consumer, key.team = row.Consumer, row.Team
+		case ledgerpb.ListHistoryRequest_BY_TEAM:
+			key.team = row.Team
+		case ledgerpb.ListHistoryRequest_BY_UNSPECIFIED:
+		}
 		store.AddTo(summed, key, &row.Sums)
 		return nil
 	})
@@ -82,8 +89,8 @@ func (s historySteps) endAfter(t, last time.Time) time.Time {
 
 // historyKey names an entry.
 type historyKey struct {
-	start                     time.Time
-	consumer, model, upstream string
+	start                           time.Time
+	consumer, team, model, upstream string
 }
 
 func historyEntries(summed map[historyKey]*store.Sums) []*ledgerpb.HistoryEntry {
@@ -92,14 +99,16 @@ func historyEntries(summed map[historyKey]*store.Sums) []*ledgerpb.HistoryEntry 
 		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, func(a, b historyKey) int {
-		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.consumer, b.consumer), cmp.Compare(a.model, b.model),
+		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.consumer, b.consumer), cmp.Compare(a.team, b.team),
+			cmp.Compare(a.model, b.model),
 			cmp.Compare(a.upstream, b.upstream))
 	})
 	entries := make([]*ledgerpb.HistoryEntry, 0, len(keys))
 	for _, key := range keys {
 		sums := summed[key]
 		entries = append(entries, &ledgerpb.HistoryEntry{
-			Start: timestamppb.New(key.start), Consumer: key.consumer, Model: key.model, Upstream: key.upstream, Requests: sums.Requests,
+			Start: timestamppb.New(key.start), Consumer: key.consumer, Team: key.team,
+			Model: key.model, Upstream: key.upstream, Requests: sums.Requests,
 			Tokens: &ledgerpb.TokenUsage{
 				Prompt: sums.Tokens.Prompt, Cached: sums.Tokens.Cached,
 				Completion: sums.Tokens.Completion, Reasoning: sums.Tokens.Reasoning,
@@ -121,11 +130,13 @@ func checkListHistory(request *ledgerpb.ListHistoryRequest) (historySteps, error
 		c.must(at == nil || at.IsValid() && at.AsTime().Unix() >= 0, "%s: must be a time since 1970", field)
 		c.must(at == nil || at.AsTime().Equal(at.AsTime().Truncate(store.Bucket)), "%s: must be a whole quarter of an hour", field)
 	}
+	_, known := ledgerpb.ListHistoryRequest_By_name[int32(request.GetBy())]
+	c.must(known, "by: %d is not known", request.GetBy())
 	if c.err != nil || request.GetStep() == ledgerpb.Period_PERIOD_UNSPECIFIED {
 		return historySteps{}, c.err
 	}
-	period, known := periods[request.GetStep()]
-	if !known {
+	period, isPeriod := periods[request.GetStep()]
+	if !isPeriod {
 		return historySteps{}, connect.Errorf(connect.CodeInvalidArgument, "step: %d is not known", request.GetStep())
 	}
 	calendar, err := budget.NewCalendar(period, request.GetTimeZone())

@@ -71,7 +71,7 @@ func TestTheHistoryIsSummedUpByTheStepsThatAreAskedFor(t *testing.T) {
 			entry(long, "", 1), entry(day, "", 2), entry(day.Add(24*time.Hour+45*time.Minute), "", 1), entry(day.Add(25*time.Hour), "", 1),
 		}},
 		"days in a zone, of each consumer": {
-			&ledgerpb.ListHistoryRequest{Step: ledgerpb.Period_PERIOD_DAY, TimeZone: "Europe/Berlin", PerConsumer: true},
+			&ledgerpb.ListHistoryRequest{Step: ledgerpb.Period_PERIOD_DAY, TimeZone: "Europe/Berlin", By: ledgerpb.ListHistoryRequest_BY_CONSUMER},
 			[]*ledgerpb.HistoryEntry{entry(long, "alice", 1), entry(day, "alice", 3), entry(day.Add(25*time.Hour), "alice", 1)},
 		},
 		"months, of a time": {
@@ -108,6 +108,7 @@ func TestAQuestionAboutTheHistoryThatMakesNoSenseIsRefused(t *testing.T) {
 		"another route": {&ledgerpb.ListHistoryRequest{Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "other"}}, connect.CodeFailedPrecondition},
 		"an odd minute": {&ledgerpb.ListHistoryRequest{Route: chat, From: &timestamppb.Timestamp{Seconds: 60}}, connect.CodeInvalidArgument},
 		"before 1970":   {&ledgerpb.ListHistoryRequest{Route: chat, From: &timestamppb.Timestamp{Seconds: -900}}, connect.CodeInvalidArgument},
+		"by nothing":    {&ledgerpb.ListHistoryRequest{Route: chat, By: 9}, connect.CodeInvalidArgument},
 		"seconds":       {&ledgerpb.ListHistoryRequest{Route: chat, Step: ledgerpb.Period_PERIOD_SECONDS}, connect.CodeInvalidArgument},
 		"no such zone": {
 			&ledgerpb.ListHistoryRequest{Route: chat, Step: ledgerpb.Period_PERIOD_DAY, TimeZone: "Mars/Phobos"}, connect.CodeInvalidArgument,

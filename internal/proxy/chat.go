@@ -144,6 +144,7 @@ func (s *server) reserve(ctx context.Context, admitted *admission, record *recor
 		demand.Requests = 1 // However many upstreams it takes.
 	}
 	demand.Model, demand.Upstream = granted.route.Model.Name, admitted.upstream.Name
+	demand.Team = granted.consumer.Team
 	hold, err := s.hold(ctx, admitted, demand)
 	if err == nil {
 		record.counted = true

@@ -106,6 +106,8 @@ type Parameter struct {
 // Consumer is somebody who may use the route.
 type Consumer struct {
 	Name string `json:"name"`
+	// Team is what the consumer's spend is told by in the history; empty for none.
+	Team string `json:"team,omitempty"`
 	// Keys are the keys that are accepted now, sorted by id.
 	Keys []Key `json:"keys,omitempty"`
 	// Denies is true if a budget of this consumer denies or a rate limit of the consumer counts tokens.

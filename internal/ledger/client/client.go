@@ -149,8 +149,8 @@ type Demand struct {
 	Amount money.Amount
 	// Requests and Tokens are what it takes of rate limits at the most. A request is one, however many attempts it takes.
 	Requests, Tokens int64
-	// Model and Upstream are what the history tells the attempt by.
-	Model, Upstream string
+	// Model, Upstream and Team are what the history tells the attempt by.
+	Model, Upstream, Team string
 }
 
 // need is what the attempt needs of accounts, by their unit.

@@ -216,6 +216,7 @@ func (h *Hold) doubtPayload() []byte {
 		Certainty:     ledgerpb.Settlement_CERTAINTY_UNCERTAIN,
 		Model:         h.demand.Model,
 		Upstream:      h.demand.Upstream,
+		Team:          h.demand.Team,
 	}
 	encoded, err := proto.MarshalOptions{}.MarshalAppend(encoded, booked)
 	if err != nil {

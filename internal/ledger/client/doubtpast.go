@@ -131,6 +131,7 @@ func (c *Client) inherit(left map[uint64]openHold) {
 			demand: Demand{
 				Namespace: one.booked.GetRoute().GetNamespace(), Route: one.booked.GetRoute().GetName(),
 				Consumer: one.booked.GetConsumer(), Amount: amount, Model: one.booked.GetModel(), Upstream: one.booked.GetUpstream(),
+				Team: one.booked.GetTeam(),
 			},
 		})
 	}

@@ -59,7 +59,8 @@ func (h *Hold) newBooking() *booking {
 	b.route.Namespace, b.route.Name = h.demand.Namespace, h.demand.Route
 	b.openedAt.Seconds, b.openedAt.Nanos = h.openedAt.Unix(), int32(h.openedAt.Nanosecond()) //nolint:gosec // It is below 1e9.
 	b.settlement.Route, b.settlement.Consumer, b.settlement.OpenedAt = &b.route, h.demand.Consumer, &b.openedAt
-	b.settlement.Model, b.settlement.Upstream, b.settlement.Used = h.demand.Model, h.demand.Upstream, &b.used
+	b.settlement.Model, b.settlement.Upstream, b.settlement.Team = h.demand.Model, h.demand.Upstream, h.demand.Team
+	b.settlement.Used = &b.used
 	b.settlement.Charges = b.refs[:0]
 	for i, s := range h.slices {
 		one := &ledgerpb.Charge{}
@@ -193,6 +194,7 @@ func (h *Hold) Correct(amount money.Amount) error {
 		ReplacesNanoUsd: replaced.Nano(),
 		Model:           h.demand.Model,
 		Upstream:        h.demand.Upstream,
+		Team:            h.demand.Team,
 	}
 	// It names the hold, so that the next process does not correct it again.
 	err := c.book.add(h.id, h.at, &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: correction}})

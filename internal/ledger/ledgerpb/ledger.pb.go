@@ -347,6 +347,59 @@ func (Settlement_Source) EnumDescriptor() ([]byte, []int) {
 	return file_ledger_proto_rawDescGZIP(), []int{17, 1}
 }
 
+// By is what there is an entry for, in each step, for each model and upstream.
+type ListHistoryRequest_By int32
+
+const (
+	// BY_UNSPECIFIED is the whole route.
+	ListHistoryRequest_BY_UNSPECIFIED ListHistoryRequest_By = 0
+	// BY_CONSUMER is each consumer, and each team that it belonged to.
+	ListHistoryRequest_BY_CONSUMER ListHistoryRequest_By = 1
+	// BY_TEAM is each team of the route's consumers.
+	ListHistoryRequest_BY_TEAM ListHistoryRequest_By = 2
+)
+
+// Enum value maps for ListHistoryRequest_By.
+var (
+	ListHistoryRequest_By_name = map[int32]string{
+		0: "BY_UNSPECIFIED",
+		1: "BY_CONSUMER",
+		2: "BY_TEAM",
+	}
+	ListHistoryRequest_By_value = map[string]int32{
+		"BY_UNSPECIFIED": 0,
+		"BY_CONSUMER":    1,
+		"BY_TEAM":        2,
+	}
+)
+
+func (x ListHistoryRequest_By) Enum() *ListHistoryRequest_By {
+	p := new(ListHistoryRequest_By)
+	*p = x
+	return p
+}
+
+func (x ListHistoryRequest_By) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ListHistoryRequest_By) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_proto_enumTypes[6].Descriptor()
+}
+
+func (ListHistoryRequest_By) Type() protoreflect.EnumType {
+	return &file_ledger_proto_enumTypes[6]
+}
+
+func (x ListHistoryRequest_By) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ListHistoryRequest_By.Descriptor instead.
+func (ListHistoryRequest_By) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{38, 0}
+}
+
 type RouteRef struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -1558,13 +1611,14 @@ type Settlement struct {
 	// requests and tokens are what counts against rate limits.
 	Requests int64 `protobuf:"varint,8,opt,name=requests,proto3" json:"requests,omitempty"`
 	Tokens   int64 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
-	// model and upstream are what the history tells the attempt by.
+	// model, upstream and team are what the history tells the attempt by; team is empty for a consumer without one.
 	Model    string `protobuf:"bytes,10,opt,name=model,proto3" json:"model,omitempty"`
 	Upstream string `protobuf:"bytes,11,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// source says where an exact amount is from.
 	Source Settlement_Source `protobuf:"varint,12,opt,name=source,proto3,enum=modelroute.ledger.v1.Settlement_Source" json:"source,omitempty"`
 	// used is what the upstream reported; absent if it reported nothing.
 	Used          *TokenUsage `protobuf:"bytes,13,opt,name=used,proto3" json:"used,omitempty"`
+	Team          string      `protobuf:"bytes,14,opt,name=team,proto3" json:"team,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1688,6 +1742,13 @@ func (x *Settlement) GetUsed() *TokenUsage {
 		return x.Used
 	}
 	return nil
+}
+
+func (x *Settlement) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
 }
 
 // TokenUsage counts tokens by their kind.
@@ -2925,9 +2986,8 @@ type ListHistoryRequest struct {
 	// step is what is summed up; unspecified is a quarter of an hour.
 	Step Period `protobuf:"varint,4,opt,name=step,proto3,enum=modelroute.ledger.v1.Period" json:"step,omitempty"`
 	// time_zone is an IANA name, for steps of days and more; empty means UTC.
-	TimeZone string `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// per_consumer asks for each consumer instead of the whole route.
-	PerConsumer   bool `protobuf:"varint,6,opt,name=per_consumer,json=perConsumer,proto3" json:"per_consumer,omitempty"`
+	TimeZone      string                `protobuf:"bytes,5,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	By            ListHistoryRequest_By `protobuf:"varint,6,opt,name=by,proto3,enum=modelroute.ledger.v1.ListHistoryRequest_By" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2997,16 +3057,16 @@ func (x *ListHistoryRequest) GetTimeZone() string {
 	return ""
 }
 
-func (x *ListHistoryRequest) GetPerConsumer() bool {
+func (x *ListHistoryRequest) GetBy() ListHistoryRequest_By {
 	if x != nil {
-		return x.PerConsumer
+		return x.By
 	}
-	return false
+	return ListHistoryRequest_BY_UNSPECIFIED
 }
 
 type ListHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// entries are sorted by time, consumer, model and upstream.
+	// entries are sorted by time, consumer, team, model and upstream.
 	Entries []*HistoryEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	// next is where to go on from; absent if this is all.
 	Next          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
@@ -3062,7 +3122,7 @@ func (x *ListHistoryResponse) GetNext() *timestamppb.Timestamp {
 type HistoryEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Start *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
-	// consumer is empty for the whole route.
+	// consumer is empty unless it was asked for.
 	Consumer string `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	Model    string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
 	Upstream string `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
@@ -3074,8 +3134,10 @@ type HistoryEntry struct {
 	PricedNanoUsd    int64 `protobuf:"varint,8,opt,name=priced_nano_usd,json=pricedNanoUsd,proto3" json:"priced_nano_usd,omitempty"`
 	EstimatedNanoUsd int64 `protobuf:"varint,9,opt,name=estimated_nano_usd,json=estimatedNanoUsd,proto3" json:"estimated_nano_usd,omitempty"`
 	UncertainNanoUsd int64 `protobuf:"varint,10,opt,name=uncertain_nano_usd,json=uncertainNanoUsd,proto3" json:"uncertain_nano_usd,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// team is empty for the whole route, and for consumers without one.
+	Team          string `protobuf:"bytes,11,opt,name=team,proto3" json:"team,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HistoryEntry) Reset() {
@@ -3176,6 +3238,13 @@ func (x *HistoryEntry) GetUncertainNanoUsd() int64 {
 		return x.UncertainNanoUsd
 	}
 	return 0
+}
+
+func (x *HistoryEntry) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
 }
 
 type BackupRequest struct {
@@ -3600,7 +3669,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\breturned\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.ChargeH\x00R\breturned\x12!\n" +
 	"\vrelease_all\x18\x03 \x01(\bH\x00R\n" +
 	"releaseAllB\x06\n" +
-	"\x04kind\"\x80\x06\n" +
+	"\x04kind\"\x94\x06\n" +
 	"\n" +
 	"Settlement\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
@@ -3616,7 +3685,8 @@ const file_ledger_proto_rawDesc = "" +
 	" \x01(\tR\x05model\x12\x1a\n" +
 	"\bupstream\x18\v \x01(\tR\bupstream\x12?\n" +
 	"\x06source\x18\f \x01(\x0e2'.modelroute.ledger.v1.Settlement.SourceR\x06source\x124\n" +
-	"\x04used\x18\r \x01(\v2 .modelroute.ledger.v1.TokenUsageR\x04used\"T\n" +
+	"\x04used\x18\r \x01(\v2 .modelroute.ledger.v1.TokenUsageR\x04used\x12\x12\n" +
+	"\x04team\x18\x0e \x01(\tR\x04team\"T\n" +
 	"\tCertainty\x12\x19\n" +
 	"\x15CERTAINTY_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCERTAINTY_EXACT\x10\x01\x12\x17\n" +
@@ -3711,17 +3781,21 @@ const file_ledger_proto_rawDesc = "" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12*\n" +
 	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12$\n" +
-	"\x0efreed_nano_usd\x18\x04 \x01(\x03R\ffreedNanoUsd\"\x98\x02\n" +
+	"\x0efreed_nano_usd\x18\x04 \x01(\x03R\ffreedNanoUsd\"\xea\x02\n" +
 	"\x12ListHistoryRequest\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12.\n" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x120\n" +
 	"\x04step\x18\x04 \x01(\x0e2\x1c.modelroute.ledger.v1.PeriodR\x04step\x12\x1b\n" +
-	"\ttime_zone\x18\x05 \x01(\tR\btimeZone\x12!\n" +
-	"\fper_consumer\x18\x06 \x01(\bR\vperConsumer\"\x83\x01\n" +
+	"\ttime_zone\x18\x05 \x01(\tR\btimeZone\x12;\n" +
+	"\x02by\x18\x06 \x01(\x0e2+.modelroute.ledger.v1.ListHistoryRequest.ByR\x02by\"6\n" +
+	"\x02By\x12\x12\n" +
+	"\x0eBY_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vBY_CONSUMER\x10\x01\x12\v\n" +
+	"\aBY_TEAM\x10\x02\"\x83\x01\n" +
 	"\x13ListHistoryResponse\x12<\n" +
 	"\aentries\x18\x01 \x03(\v2\".modelroute.ledger.v1.HistoryEntryR\aentries\x12.\n" +
-	"\x04next\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\"\x94\x03\n" +
+	"\x04next\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\"\xa8\x03\n" +
 	"\fHistoryEntry\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12\x14\n" +
@@ -3733,7 +3807,8 @@ const file_ledger_proto_rawDesc = "" +
 	"\x0fpriced_nano_usd\x18\b \x01(\x03R\rpricedNanoUsd\x12,\n" +
 	"\x12estimated_nano_usd\x18\t \x01(\x03R\x10estimatedNanoUsd\x12,\n" +
 	"\x12uncertain_nano_usd\x18\n" +
-	" \x01(\x03R\x10uncertainNanoUsd\"#\n" +
+	" \x01(\x03R\x10uncertainNanoUsd\x12\x12\n" +
+	"\x04team\x18\v \x01(\tR\x04team\"#\n" +
 	"\rBackupRequest\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\"&\n" +
 	"\x0eBackupResponse\x12\x14\n" +
@@ -3799,7 +3874,7 @@ func file_ledger_proto_rawDescGZIP() []byte {
 	return file_ledger_proto_rawDescData
 }
 
-var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_ledger_proto_goTypes = []any{
 	(Unit)(0),                     // 0: modelroute.ledger.v1.Unit
@@ -3808,155 +3883,157 @@ var file_ledger_proto_goTypes = []any{
 	(Denial_Reason)(0),            // 3: modelroute.ledger.v1.Denial.Reason
 	(Settlement_Certainty)(0),     // 4: modelroute.ledger.v1.Settlement.Certainty
 	(Settlement_Source)(0),        // 5: modelroute.ledger.v1.Settlement.Source
-	(*RouteRef)(nil),              // 6: modelroute.ledger.v1.RouteRef
-	(*Session)(nil),               // 7: modelroute.ledger.v1.Session
-	(*OpenSessionRequest)(nil),    // 8: modelroute.ledger.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),   // 9: modelroute.ledger.v1.OpenSessionResponse
-	(*HeartbeatRequest)(nil),      // 10: modelroute.ledger.v1.HeartbeatRequest
-	(*InFlight)(nil),              // 11: modelroute.ledger.v1.InFlight
-	(*HeartbeatResponse)(nil),     // 12: modelroute.ledger.v1.HeartbeatResponse
-	(*RouteVersion)(nil),          // 13: modelroute.ledger.v1.RouteVersion
-	(*DrawRequest)(nil),           // 14: modelroute.ledger.v1.DrawRequest
-	(*Demand)(nil),                // 15: modelroute.ledger.v1.Demand
-	(*Charge)(nil),                // 16: modelroute.ledger.v1.Charge
-	(*DrawResponse)(nil),          // 17: modelroute.ledger.v1.DrawResponse
-	(*Answer)(nil),                // 18: modelroute.ledger.v1.Answer
-	(*Lease)(nil),                 // 19: modelroute.ledger.v1.Lease
-	(*Denial)(nil),                // 20: modelroute.ledger.v1.Denial
-	(*BudgetRef)(nil),             // 21: modelroute.ledger.v1.BudgetRef
-	(*Record)(nil),                // 22: modelroute.ledger.v1.Record
-	(*Settlement)(nil),            // 23: modelroute.ledger.v1.Settlement
-	(*TokenUsage)(nil),            // 24: modelroute.ledger.v1.TokenUsage
-	(*AppendRequest)(nil),         // 25: modelroute.ledger.v1.AppendRequest
-	(*AppendResponse)(nil),        // 26: modelroute.ledger.v1.AppendResponse
-	(*Budget)(nil),                // 27: modelroute.ledger.v1.Budget
-	(*PutRouteRequest)(nil),       // 28: modelroute.ledger.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),      // 29: modelroute.ledger.v1.PutRouteResponse
-	(*ListUsageRequest)(nil),      // 30: modelroute.ledger.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),     // 31: modelroute.ledger.v1.ListUsageResponse
-	(*Spend)(nil),                 // 32: modelroute.ledger.v1.Spend
-	(*BudgetUsage)(nil),           // 33: modelroute.ledger.v1.BudgetUsage
-	(*ConsumerUsage)(nil),         // 34: modelroute.ledger.v1.ConsumerUsage
-	(*RouteUsage)(nil),            // 35: modelroute.ledger.v1.RouteUsage
-	(*ProxyStatus)(nil),           // 36: modelroute.ledger.v1.ProxyStatus
-	(*ReleaseProxyRequest)(nil),   // 37: modelroute.ledger.v1.ReleaseProxyRequest
-	(*ReleaseProxyResponse)(nil),  // 38: modelroute.ledger.v1.ReleaseProxyResponse
-	(*ListProxiesRequest)(nil),    // 39: modelroute.ledger.v1.ListProxiesRequest
-	(*ListProxiesResponse)(nil),   // 40: modelroute.ledger.v1.ListProxiesResponse
-	(*ProxyAccount)(nil),          // 41: modelroute.ledger.v1.ProxyAccount
-	(*Outstanding)(nil),           // 42: modelroute.ledger.v1.Outstanding
-	(*ProxyRelease)(nil),          // 43: modelroute.ledger.v1.ProxyRelease
-	(*ListHistoryRequest)(nil),    // 44: modelroute.ledger.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),   // 45: modelroute.ledger.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),          // 46: modelroute.ledger.v1.HistoryEntry
-	(*BackupRequest)(nil),         // 47: modelroute.ledger.v1.BackupRequest
-	(*BackupResponse)(nil),        // 48: modelroute.ledger.v1.BackupResponse
-	(*VerifyRequest)(nil),         // 49: modelroute.ledger.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 50: modelroute.ledger.v1.VerifyResponse
-	(*Finding)(nil),               // 51: modelroute.ledger.v1.Finding
-	(*Restoration)(nil),           // 52: modelroute.ledger.v1.Restoration
-	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 54: google.protobuf.Timestamp
+	(ListHistoryRequest_By)(0),    // 6: modelroute.ledger.v1.ListHistoryRequest.By
+	(*RouteRef)(nil),              // 7: modelroute.ledger.v1.RouteRef
+	(*Session)(nil),               // 8: modelroute.ledger.v1.Session
+	(*OpenSessionRequest)(nil),    // 9: modelroute.ledger.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),   // 10: modelroute.ledger.v1.OpenSessionResponse
+	(*HeartbeatRequest)(nil),      // 11: modelroute.ledger.v1.HeartbeatRequest
+	(*InFlight)(nil),              // 12: modelroute.ledger.v1.InFlight
+	(*HeartbeatResponse)(nil),     // 13: modelroute.ledger.v1.HeartbeatResponse
+	(*RouteVersion)(nil),          // 14: modelroute.ledger.v1.RouteVersion
+	(*DrawRequest)(nil),           // 15: modelroute.ledger.v1.DrawRequest
+	(*Demand)(nil),                // 16: modelroute.ledger.v1.Demand
+	(*Charge)(nil),                // 17: modelroute.ledger.v1.Charge
+	(*DrawResponse)(nil),          // 18: modelroute.ledger.v1.DrawResponse
+	(*Answer)(nil),                // 19: modelroute.ledger.v1.Answer
+	(*Lease)(nil),                 // 20: modelroute.ledger.v1.Lease
+	(*Denial)(nil),                // 21: modelroute.ledger.v1.Denial
+	(*BudgetRef)(nil),             // 22: modelroute.ledger.v1.BudgetRef
+	(*Record)(nil),                // 23: modelroute.ledger.v1.Record
+	(*Settlement)(nil),            // 24: modelroute.ledger.v1.Settlement
+	(*TokenUsage)(nil),            // 25: modelroute.ledger.v1.TokenUsage
+	(*AppendRequest)(nil),         // 26: modelroute.ledger.v1.AppendRequest
+	(*AppendResponse)(nil),        // 27: modelroute.ledger.v1.AppendResponse
+	(*Budget)(nil),                // 28: modelroute.ledger.v1.Budget
+	(*PutRouteRequest)(nil),       // 29: modelroute.ledger.v1.PutRouteRequest
+	(*PutRouteResponse)(nil),      // 30: modelroute.ledger.v1.PutRouteResponse
+	(*ListUsageRequest)(nil),      // 31: modelroute.ledger.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),     // 32: modelroute.ledger.v1.ListUsageResponse
+	(*Spend)(nil),                 // 33: modelroute.ledger.v1.Spend
+	(*BudgetUsage)(nil),           // 34: modelroute.ledger.v1.BudgetUsage
+	(*ConsumerUsage)(nil),         // 35: modelroute.ledger.v1.ConsumerUsage
+	(*RouteUsage)(nil),            // 36: modelroute.ledger.v1.RouteUsage
+	(*ProxyStatus)(nil),           // 37: modelroute.ledger.v1.ProxyStatus
+	(*ReleaseProxyRequest)(nil),   // 38: modelroute.ledger.v1.ReleaseProxyRequest
+	(*ReleaseProxyResponse)(nil),  // 39: modelroute.ledger.v1.ReleaseProxyResponse
+	(*ListProxiesRequest)(nil),    // 40: modelroute.ledger.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),   // 41: modelroute.ledger.v1.ListProxiesResponse
+	(*ProxyAccount)(nil),          // 42: modelroute.ledger.v1.ProxyAccount
+	(*Outstanding)(nil),           // 43: modelroute.ledger.v1.Outstanding
+	(*ProxyRelease)(nil),          // 44: modelroute.ledger.v1.ProxyRelease
+	(*ListHistoryRequest)(nil),    // 45: modelroute.ledger.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),   // 46: modelroute.ledger.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),          // 47: modelroute.ledger.v1.HistoryEntry
+	(*BackupRequest)(nil),         // 48: modelroute.ledger.v1.BackupRequest
+	(*BackupResponse)(nil),        // 49: modelroute.ledger.v1.BackupResponse
+	(*VerifyRequest)(nil),         // 50: modelroute.ledger.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 51: modelroute.ledger.v1.VerifyResponse
+	(*Finding)(nil),               // 52: modelroute.ledger.v1.Finding
+	(*Restoration)(nil),           // 53: modelroute.ledger.v1.Restoration
+	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
-	6,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
-	7,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	53, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	54, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
-	7,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
-	11, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
-	6,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
-	13, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	54, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
-	6,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
-	7,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
-	15, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
-	6,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
-	16, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
-	18, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
-	20, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
-	19, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	53, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
-	21, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	7,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
+	8,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
+	54, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	55, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	8,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
+	12, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
+	7,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
+	14, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
+	55, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	7,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
+	8,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
+	16, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
+	7,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
+	17, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
+	19, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
+	21, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
+	20, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
+	54, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	22, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
 	3,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
-	21, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	53, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	22, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	54, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
 	0,  // 22: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
-	23, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
-	16, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
-	6,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	54, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	24, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
+	17, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
+	7,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
+	55, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
 	4,  // 27: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
-	16, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
+	17, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
 	5,  // 29: modelroute.ledger.v1.Settlement.source:type_name -> modelroute.ledger.v1.Settlement.Source
-	24, // 30: modelroute.ledger.v1.Settlement.used:type_name -> modelroute.ledger.v1.TokenUsage
-	7,  // 31: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
-	22, // 32: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
-	21, // 33: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
+	25, // 30: modelroute.ledger.v1.Settlement.used:type_name -> modelroute.ledger.v1.TokenUsage
+	8,  // 31: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
+	23, // 32: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
+	22, // 33: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
 	1,  // 34: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
 	2,  // 35: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
-	6,  // 36: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	27, // 37: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
-	35, // 38: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
-	27, // 39: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
-	32, // 40: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	54, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	54, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
-	32, // 43: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	33, // 44: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	6,  // 45: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
-	32, // 46: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	33, // 47: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	34, // 48: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
-	36, // 49: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	54, // 50: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	41, // 51: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
-	54, // 52: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
-	42, // 53: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
-	43, // 54: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
-	6,  // 55: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
-	21, // 56: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	54, // 57: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
-	6,  // 58: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	54, // 59: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	54, // 60: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	7,  // 36: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	28, // 37: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
+	36, // 38: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
+	28, // 39: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
+	33, // 40: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	55, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	55, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	33, // 43: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	34, // 44: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	7,  // 45: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
+	33, // 46: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	34, // 47: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	35, // 48: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
+	37, // 49: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
+	55, // 50: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	42, // 51: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	55, // 52: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	43, // 53: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	44, // 54: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	7,  // 55: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	22, // 56: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	55, // 57: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	7,  // 58: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	55, // 59: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	55, // 60: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
 	1,  // 61: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
-	46, // 62: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
-	54, // 63: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
-	54, // 64: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
-	24, // 65: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
-	51, // 66: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
-	51, // 67: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
-	52, // 68: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
-	54, // 69: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
-	54, // 70: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
-	8,  // 71: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	10, // 72: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	14, // 73: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	25, // 74: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	28, // 75: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	30, // 76: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	37, // 77: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	39, // 78: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
-	44, // 79: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
-	47, // 80: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
-	49, // 81: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
-	9,  // 82: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	12, // 83: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	17, // 84: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	26, // 85: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	29, // 86: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	31, // 87: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	38, // 88: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	40, // 89: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
-	45, // 90: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
-	48, // 91: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
-	50, // 92: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
-	82, // [82:93] is the sub-list for method output_type
-	71, // [71:82] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	6,  // 62: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
+	47, // 63: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
+	55, // 64: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
+	55, // 65: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
+	25, // 66: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
+	52, // 67: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	52, // 68: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	53, // 69: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	55, // 70: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	55, // 71: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	9,  // 72: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	11, // 73: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	15, // 74: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	26, // 75: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	29, // 76: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	31, // 77: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	38, // 78: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	40, // 79: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	45, // 80: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
+	48, // 81: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	50, // 82: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	10, // 83: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	13, // 84: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	18, // 85: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	27, // 86: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	30, // 87: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	32, // 88: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	39, // 89: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	41, // 90: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	46, // 91: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
+	49, // 92: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	51, // 93: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	83, // [83:94] is the sub-list for method output_type
+	72, // [72:83] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -3974,7 +4051,7 @@ func file_ledger_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   3,

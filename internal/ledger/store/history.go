@@ -131,18 +131,20 @@ func (q *HistoryQuery) End(first int64) int64 {
 type HistoryRow struct {
 	Bucket time.Time
 	// Consumer is empty for the whole route.
-	Consumer        string
+	Consumer string
+	// Team is that of the consumer then; empty if it had none.
+	Team            string
 	Model, Upstream string
 	Sums            Sums
 }
 
-// ScanHistory reads a row of bucket, consumer, model, upstream and Numbers, as every store selects them.
+// ScanHistory reads a row of bucket, consumer, team, model, upstream and Numbers, as every store selects them.
 func ScanHistory(scan func(into ...any) error) (HistoryRow, error) {
 	var row HistoryRow
 	var bucket int64
 	var numbers [Columns]int64
-	into := make([]any, 0, 4+Columns)
-	into = append(into, &bucket, &row.Consumer, &row.Model, &row.Upstream)
+	into := make([]any, 0, 5+Columns)
+	into = append(into, &bucket, &row.Consumer, &row.Team, &row.Model, &row.Upstream)
 	for i := range numbers {
 		into = append(into, &numbers[i])
 	}

@@ -45,8 +45,8 @@ type Store interface {
 	// Compact forgets leases of which nothing is left and whose window is over, and everything of a rate limit's windows that are. What of
 	// the history is from before keepFrom is carried forward as one sum. No money is changed.
 	Compact(ctx context.Context, now, keepFrom time.Time) error
-	// History calls each for the rows of a query, sorted by bucket, consumer, model and upstream, and returns the time up to which these
-	// are all. ErrUnknownRoute; an error of each ends it.
+	// History calls each for the rows of a query, sorted by bucket, consumer, team, model and upstream, and returns the time up to which
+	// these are all. ErrUnknownRoute; an error of each ends it.
 	History(ctx context.Context, query HistoryQuery, each func(HistoryRow) error) (end time.Time, err error)
 	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
 	// from after the given instant.
@@ -295,11 +295,11 @@ type Settlement struct {
 	Replaces money.Amount
 	// Requests and Tokens are what counts against rate limits; between 0 and MaxAmount.
 	Requests, Tokens int64
-	// Model and Upstream are what the history tells the attempt by, Source is where an exact amount is from, Used what the upstream
+	// Model, Upstream and Team are what the history tells the attempt by, Source is where an exact amount is from, Used what the upstream
 	// reported.
-	Model, Upstream string
-	Source          Source
-	Used            Tokens
+	Model, Upstream, Team string
+	Source                Source
+	Used                  Tokens
 	// Charges are what is taken off the leases that the attempt was held in. What it cost beyond that is booked all the same.
 	Charges []Charge
 }

@@ -137,6 +137,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: secretName
       type:
         scalar: string
+    - name: team
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.ConsumerStatus
   map:
     fields:

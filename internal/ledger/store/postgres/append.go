@@ -208,7 +208,7 @@ func (w *work) settle(owner *route, one *store.Settlement) {
 	bucket, sums := bucketOf(openedAt.UnixMilli()), one.Sums()
 	for _, payer := range payersOf(owner, one.Consumer) {
 		w.deltas.scopes[payer.id] = w.deltas.scopes[payer.id].plus(c)
-		key := historyKey{scope: payer.id, bucket: bucket, model: one.Model, upstream: one.Upstream}
+		key := historyKey{scope: payer.id, bucket: bucket, model: one.Model, upstream: one.Upstream, team: one.Team}
 		store.AddTo(w.deltas.history, key, &sums)
 		for _, a := range payer.accounts {
 			w.changeWindow(a.keyAt(openedAt), costOf(one, a.budget.Unit))

@@ -14,17 +14,17 @@ import (
 
 // historyKey names a row of history.
 type historyKey struct {
-	scope           int64
-	bucket          int64
-	model, upstream string
+	scope                 int64
+	bucket                int64
+	model, upstream, team string
 }
 
 const (
 	historyColumns = `requests, prompt, cached, completion, reasoning, settled, priced, estimated, uncertain`
 
-	historyAdded = `unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[])
-		AS d (scope_id, bucket, model, upstream, ` + historyColumns + `)`
+	historyAdded = `unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[])
+		AS d (scope_id, bucket, model, upstream, team, ` + historyColumns + `)`
 )
 
 // historySums adds a row to the row h that is there. Sums saturate at store.MaxSum.
@@ -37,24 +37,26 @@ func historySums(row string) string {
 }
 
 var (
-	addHistory = `INSERT INTO history AS h (scope_id, bucket, model, upstream, ` + historyColumns + `) SELECT * FROM ` + historyAdded +
-		` ON CONFLICT (scope_id, bucket, model, upstream) DO UPDATE SET ` + historySums("excluded")
+	addHistory = `INSERT INTO history AS h (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
+		SELECT * FROM ` + historyAdded + ` ON CONFLICT (scope_id, bucket, model, upstream, team) DO UPDATE SET ` + historySums("excluded")
 
 	// correctHistory is addHistory for what takes uncertain money away, which no new row can do.
 	correctHistory = `WITH d AS (SELECT * FROM ` + historyAdded + `),
 		there AS (UPDATE history AS h SET ` + historySums("d") + ` FROM d WHERE h.scope_id = d.scope_id AND h.bucket = d.bucket
-			AND h.model = d.model AND h.upstream = d.upstream RETURNING h.scope_id, h.bucket, h.model, h.upstream)
-		INSERT INTO history (scope_id, bucket, model, upstream, ` + historyColumns + `)
-		SELECT scope_id, bucket, model, upstream, requests, prompt, cached, completion, reasoning, settled, priced, estimated, 0 FROM d
+			AND h.model = d.model AND h.upstream = d.upstream AND h.team = d.team
+			RETURNING h.scope_id, h.bucket, h.model, h.upstream, h.team)
+		INSERT INTO history (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
+		SELECT scope_id, bucket, model, upstream, team, requests, prompt, cached, completion, reasoning, settled, priced, estimated, 0
+		FROM d
 		WHERE NOT EXISTS (SELECT 1 FROM there WHERE there.scope_id = d.scope_id AND there.bucket = d.bucket
-			AND there.model = d.model AND there.upstream = d.upstream)`
+			AND there.model = d.model AND there.upstream = d.upstream AND there.team = d.team)`
 
 	// carryForward takes what a scope has from before a time out of the buckets, and adds it up in the one of 1970.
 	carryForward = `WITH gone AS (DELETE FROM history WHERE scope_id = ANY ($1) AND bucket > 0 AND bucket < $2
-			RETURNING scope_id, model, upstream, ` + historyColumns + `)
-		INSERT INTO history AS h (scope_id, bucket, model, upstream, ` + historyColumns + `)
-		SELECT scope_id, 0, model, upstream, ` + summedUp() + ` FROM gone GROUP BY scope_id, model, upstream
-		ON CONFLICT (scope_id, bucket, model, upstream) DO UPDATE SET ` + historySums("excluded")
+			RETURNING scope_id, model, upstream, team, ` + historyColumns + `)
+		INSERT INTO history AS h (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
+		SELECT scope_id, 0, model, upstream, team, ` + summedUp() + ` FROM gone GROUP BY scope_id, model, upstream, team
+		ON CONFLICT (scope_id, bucket, model, upstream, team) DO UPDATE SET ` + historySums("excluded")
 )
 
 // summedUp sums every column up. PostgreSQL sums numbers of 64 bits without a bound.
@@ -84,14 +86,14 @@ func (w *work) flushHistory(b *pgx.Batch) {
 
 // historyArrays are the rows of historyAdded, column by column.
 type historyArrays struct {
-	scopes, buckets   []int64
-	models, upstreams []string
-	numbers           [store.Columns][]int64
+	scopes, buckets          []int64
+	models, upstreams, teams []string
+	numbers                  [store.Columns][]int64
 }
 
 func (a *historyArrays) append(key historyKey, sums *store.Sums) {
 	a.scopes, a.buckets = append(a.scopes, key.scope), append(a.buckets, key.bucket)
-	a.models, a.upstreams = append(a.models, key.model), append(a.upstreams, key.upstream)
+	a.models, a.upstreams, a.teams = append(a.models, key.model), append(a.upstreams, key.upstream), append(a.teams, key.team)
 	for i, number := range sums.Numbers() {
 		a.numbers[i] = append(a.numbers[i], number)
 	}
@@ -101,7 +103,7 @@ func (a *historyArrays) queue(b *pgx.Batch, statement string) {
 	if len(a.scopes) == 0 {
 		return
 	}
-	arguments := []any{a.scopes, a.buckets, a.models, a.upstreams}
+	arguments := []any{a.scopes, a.buckets, a.models, a.upstreams, a.teams}
 	for i := range a.numbers {
 		arguments = append(arguments, a.numbers[i])
 	}
@@ -113,10 +115,10 @@ const (
 			(SELECT min(bucket) AS first FROM history WHERE scope_id = scopes.id AND bucket >= $3) AS history
 			WHERE route_id = routes.id), $4)::bigint
 		FROM routes WHERE namespace = $1 AND name = $2`
-	selectHistory = `SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
+	selectHistory = `SELECT bucket, consumer, team, model, upstream, requests, prompt, cached, completion, reasoning,
 		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
 		WHERE route_id = $1 AND (consumer <> '') = $2 AND bucket >= $3 AND bucket < $4
-		ORDER BY bucket, consumer COLLATE "C", model COLLATE "C", upstream COLLATE "C"`
+		ORDER BY bucket, consumer COLLATE "C", team COLLATE "C", model COLLATE "C", upstream COLLATE "C"`
 )
 
 // History implements store.Store.

@@ -60,7 +60,7 @@ func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Tim
 	cost := costOf(one, budget.USD)
 	for _, s := range payers {
 		d.scopes[s.id] = d.scopes[s.id].plus(cost)
-		key := historyKey{scope: s.id, bucket: bucket, model: one.Model, upstream: one.Upstream}
+		key := historyKey{scope: s.id, bucket: bucket, model: one.Model, upstream: one.Upstream, team: one.Team}
 		store.AddTo(d.history, key, &sums)
 		for _, a := range s.accounts {
 			d.window(windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}, costOf(one, a.budget.Unit))

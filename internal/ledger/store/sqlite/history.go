@@ -12,16 +12,16 @@ import (
 
 // historyKey names a row of history.
 type historyKey struct {
-	scope           int64
-	bucket          int64
-	model, upstream string
+	scope                 int64
+	bucket                int64
+	model, upstream, team string
 }
 
 const (
 	historyColumns = `requests, prompt, cached, completion, reasoning, settled, priced, estimated, uncertain`
 
 	// plusHistory adds what was to be inserted to the row that is there. Sums saturate at store.MaxSum.
-	plusHistory = ` ON CONFLICT (scope_id, bucket, model, upstream) DO UPDATE SET
+	plusHistory = ` ON CONFLICT (scope_id, bucket, model, upstream, team) DO UPDATE SET
 		requests = min(requests + excluded.requests, 2000000000000000000),
 		prompt = min(prompt + excluded.prompt, 2000000000000000000), cached = min(cached + excluded.cached, 2000000000000000000),
 		completion = min(completion + excluded.completion, 2000000000000000000),
@@ -29,13 +29,13 @@ const (
 		settled = min(settled + excluded.settled, 2000000000000000000), priced = min(priced + excluded.priced, 2000000000000000000),
 		estimated = min(estimated + excluded.estimated, 2000000000000000000)`
 
-	addHistory = `INSERT INTO history (scope_id, bucket, model, upstream, ` + historyColumns + `)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, max(0, ?13))` + plusHistory + `,
-		uncertain = max(0, min(uncertain + ?13, 2000000000000000000))`
+	addHistory = `INSERT INTO history (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, max(0, ?14))` + plusHistory + `,
+		uncertain = max(0, min(uncertain + ?14, 2000000000000000000))`
 
 	// carryForward takes row after row, so that no sum can overflow.
-	carryForward = `INSERT INTO history (scope_id, bucket, model, upstream, ` + historyColumns + `)
-		SELECT scope_id, 0, model, upstream, ` + historyColumns + ` FROM history WHERE bucket > 0 AND bucket < ?` + plusHistory + `,
+	carryForward = `INSERT INTO history (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
+		SELECT scope_id, 0, model, upstream, team, ` + historyColumns + ` FROM history WHERE bucket > 0 AND bucket < ?` + plusHistory + `,
 		uncertain = min(uncertain + excluded.uncertain, 2000000000000000000)`
 )
 
@@ -44,8 +44,8 @@ func (t *tx) addHistory(key historyKey, sums *store.Sums) error {
 	if *sums == (store.Sums{}) {
 		return nil
 	}
-	arguments := make([]any, 0, 4+store.Columns)
-	arguments = append(arguments, key.scope, key.bucket, key.model, key.upstream)
+	arguments := make([]any, 0, 5+store.Columns)
+	arguments = append(arguments, key.scope, key.bucket, key.model, key.upstream, key.team)
 	for _, number := range sums.Numbers() {
 		arguments = append(arguments, number)
 	}
@@ -92,9 +92,9 @@ func (s *Store) History(ctx context.Context, query store.HistoryQuery, each func
 const (
 	firstHistory = `SELECT coalesce(min((SELECT min(bucket) FROM history WHERE scope_id = scopes.id AND bucket >= ?)), ?)
 		FROM scopes WHERE route_id = ?`
-	selectHistory = `SELECT bucket, consumer, model, upstream, requests, prompt, cached, completion, reasoning,
+	selectHistory = `SELECT bucket, consumer, team, model, upstream, requests, prompt, cached, completion, reasoning,
 		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
-		WHERE route_id = ? AND (consumer <> '') = ? AND bucket >= ? AND bucket < ? ORDER BY bucket, consumer, model, upstream`
+		WHERE route_id = ? AND (consumer <> '') = ? AND bucket >= ? AND bucket < ? ORDER BY bucket, consumer, team, model, upstream`
 )
 
 func (r *snapshot) history(query store.HistoryQuery, each func(store.HistoryRow) error) (end int64, err error) {

@@ -19,6 +19,9 @@ func (p *proxy) attempt(at time.Time, upstream string, settled store.Settlement)
 		settled.Consumer = "alice"
 	}
 	settled.Model, settled.Upstream = "mixtral", upstream
+	if settled.Consumer == "bob" {
+		settled.Team = "research"
+	}
 	return store.Record{Settlement: &settled}
 }
 
@@ -46,7 +49,11 @@ func (b *books) wantHistory(perConsumer bool, want ...store.HistoryRow) {
 }
 
 func row(bucket time.Time, consumer, upstream string, sums store.Sums) store.HistoryRow {
-	return store.HistoryRow{Bucket: bucket, Consumer: consumer, Model: "mixtral", Upstream: upstream, Sums: sums}
+	made := store.HistoryRow{Bucket: bucket, Consumer: consumer, Model: "mixtral", Upstream: upstream, Sums: sums}
+	if consumer == "bob" {
+		made.Team = "research"
+	}
+	return made
 }
 
 func runHistory(t *testing.T, open Open) {
@@ -72,10 +79,10 @@ func runHistory(t *testing.T, open Open) {
 		b.wantHistory(true, earlier, row(noon, "alice", "openrouter", both), row(noon, "alice", "vllm", estimated),
 			row(noon, "bob", "openrouter", store.Sums{Requests: 1, Uncertain: dollars(t, "8")}))
 		earlier.Consumer = ""
-		all := both
-		all.Requests, all.Uncertain = 3, dollars(t, "8")
-		b.wantHistory(false, earlier, row(noon, "", "openrouter", all), row(noon, "", "vllm", estimated))
-		if got := b.history(noon, false); len(got) != 2 || got[0].Bucket != noon {
+		research := row(noon, "", "openrouter", store.Sums{Requests: 1, Uncertain: dollars(t, "8")})
+		research.Team = "research"
+		b.wantHistory(false, earlier, row(noon, "", "openrouter", both), row(noon, "", "vllm", estimated), research)
+		if got := b.history(noon, false); len(got) != 3 || got[0].Bucket != noon {
 			t.Errorf("from noon on: %+v", got)
 		}
 	})

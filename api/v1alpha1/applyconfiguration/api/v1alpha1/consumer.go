@@ -11,6 +11,8 @@ package v1alpha1
 type ConsumerApplyConfiguration struct {
 	// name is the consumer's name, unique within the route. What it spent belongs to this name.
 	Name *string `json:"name,omitempty"`
+	// team is the team that the consumer belongs to. What it spends from then on is told by team as well, in the ledger's history.
+	Team *string `json:"team,omitempty"`
 	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready
 	// for envFrom. Absent: ROUTE-CONSUMER.
 	SecretName *string `json:"secretName,omitempty"`
@@ -32,6 +34,14 @@ func Consumer() *ConsumerApplyConfiguration {
 // If called multiple times, the Name field is set to the value of the last call.
 func (b *ConsumerApplyConfiguration) WithName(value string) *ConsumerApplyConfiguration {
 	b.Name = &value
+	return b
+}
+
+// WithTeam sets the Team field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Team field is set to the value of the last call.
+func (b *ConsumerApplyConfiguration) WithTeam(value string) *ConsumerApplyConfiguration {
+	b.Team = &value
 	return b
 }
 

@@ -40,6 +40,7 @@ CREATE TABLE history (
   bucket     BIGINT NOT NULL,
   model      TEXT NOT NULL,
   upstream   TEXT NOT NULL,
+  team       TEXT NOT NULL,
   requests   BIGINT NOT NULL CHECK (requests >= 0),
   prompt     BIGINT NOT NULL CHECK (prompt >= 0),
   cached     BIGINT NOT NULL CHECK (cached >= 0),
@@ -50,7 +51,7 @@ CREATE TABLE history (
   priced     BIGINT NOT NULL CHECK (priced >= 0),
   estimated  BIGINT NOT NULL CHECK (estimated >= 0),
   uncertain  BIGINT NOT NULL CHECK (uncertain >= 0),
-  PRIMARY KEY (scope_id, bucket, model, upstream)
+  PRIMARY KEY (scope_id, bucket, model, upstream, team)
 );
 
 CREATE INDEX history_by_time ON history (bucket);

@@ -33,6 +33,7 @@ CREATE TABLE history (
   bucket     INTEGER NOT NULL,
   model      TEXT NOT NULL,
   upstream   TEXT NOT NULL,
+  team       TEXT NOT NULL,
   requests   INTEGER NOT NULL CHECK (requests >= 0),
   prompt     INTEGER NOT NULL CHECK (prompt >= 0),
   cached     INTEGER NOT NULL CHECK (cached >= 0),
@@ -43,7 +44,7 @@ CREATE TABLE history (
   priced     INTEGER NOT NULL CHECK (priced >= 0),
   estimated  INTEGER NOT NULL CHECK (estimated >= 0),
   uncertain  INTEGER NOT NULL CHECK (uncertain >= 0),
-  PRIMARY KEY (scope_id, bucket, model, upstream)
+  PRIMARY KEY (scope_id, bucket, model, upstream, team)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX history_by_time ON history (bucket);
