@@ -186,7 +186,8 @@ type entryShown struct {
 func showEntry(route *ledgerpb.RouteRef, entry *ledgerpb.HistoryEntry, location *time.Location) entryShown {
 	shown := entryShown{
 		Start: entry.GetStart().AsTime().In(location), Namespace: route.GetNamespace(), Route: route.GetName(),
-		Consumer: entry.GetConsumer(), Team: entry.GetTeam(), Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
+		Consumer: entry.GetConsumer(), Team: entry.GetTeam(),
+		Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
 		PromptTokens: entry.GetTokens().GetPrompt(), CachedTokens: entry.GetTokens().GetCached(),
 		CompletionTokens: entry.GetTokens().GetCompletion(), ReasoningTokens: entry.GetTokens().GetReasoning(),
 		Reported: money.FromNano(entry.GetReportedNanoUsd()), Priced: money.FromNano(entry.GetPricedNanoUsd()),
@@ -208,8 +209,8 @@ func (e *entryShown) cells() []string {
 }
 
 var historyHeader = []string{
-	"start", "namespace", "route", "consumer", "team", "model", "upstream", "requests", "prompt_tokens", "cached_tokens", "completion_tokens",
-	"reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd", "uncertain_usd",
+	"start", "namespace", "route", "consumer", "team", "model", "upstream", "requests", "prompt_tokens", "cached_tokens",
+	"completion_tokens", "reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd", "uncertain_usd",
 }
 
 // historyWriter prints entries.
