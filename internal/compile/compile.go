@@ -124,6 +124,7 @@ func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
 			APIKeyFile:     UpstreamKeyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
 			Pricing:        routeconfig.Pricing{PromptPicoUSD: prompt.Pico(), CompletionPicoUSD: completion.Pico()},
 			TimeoutSeconds: TimeoutSeconds(upstream),
+			Parameters:     upstreamParameters(upstream.Provider, prompt, completion),
 
 			ConnectTimeoutSeconds:   int64(upstream.ConnectTimeoutSeconds),
 			FirstByteTimeoutSeconds: int64(upstream.FirstByteTimeoutSeconds),
@@ -132,6 +133,19 @@ func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
 	}
 	return compiled, nil
 }
+
+// upstreamParameters are what every request to an upstream has. OpenRouter may send a request to providers at other prices than the one that
+// it shows; it refuses those that ask for more than max_price, in USD per million tokens, and so never bills more than was reserved for.
+func upstreamParameters(provider v1alpha1.Provider, prompt, completion money.Price) []routeconfig.Parameter {
+	if provider != v1alpha1.ProviderOpenRouter {
+		return nil
+	}
+	value := fmt.Appendf(nil, `{"max_price":{"prompt":%q,"completion":%q}}`, perMillion(prompt), perMillion(completion))
+	return []routeconfig.Parameter{{Name: "provider", Value: value}}
+}
+
+// perMillion is a price in USD per million tokens.
+func perMillion(price money.Price) string { return money.FromNano(1000 * price.Pico()).String() }
 
 // defaultParameters returns the parameters that are set, sorted by name. They go through JSON, since the field names of the API
 // type are the names of the parameters, and a parameter added there is then not forgotten here.

@@ -127,6 +127,9 @@ func TestARouteThatSaysLittleGetsTheDefaultsHereAndNotInTheSchema(t *testing.T) 
 			Name: "openrouter", Provider: routeconfig.OpenRouter, BaseURL: "https://openrouter.ai/api/v1", Model: "mixtral-8x22b-instruct",
 			APIKeyFile: "/etc/modelroute/upstreams/openrouter/apiKey", TimeoutSeconds: 600,
 			Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000},
+			Parameters: []routeconfig.Parameter{
+				{Name: "provider", Value: []byte(`{"max_price":{"prompt":"2.00","completion":"6.00"}}`)},
+			},
 		}},
 		Consumers: []routeconfig.Consumer{},
 	}

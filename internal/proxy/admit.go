@@ -103,6 +103,11 @@ func admit(
 		choices:      chat.N,
 	}
 	chat.SetModel(upstream.Model)
+	for _, parameter := range upstream.Parameters {
+		if err := chat.Set(parameter.Name, parameter.Value); err != nil {
+			return nil, openai.Internal()
+		}
+	}
 	if chat.Stream {
 		chat.RequestUsage()
 	}

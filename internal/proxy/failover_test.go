@@ -49,7 +49,7 @@ func withSecond(t *testing.T, s setup) (*world, *second) {
 		route := &config.Routes[0]
 		added := route.Upstreams[0]
 		added.Name, added.Provider, added.BaseURL = "second", routeconfig.OpenAICompatible, server.URL+"/api/v1"
-		added.APIKeyFile += ".second"
+		added.APIKeyFile, added.Parameters = added.APIKeyFile+".second", nil
 		added.Pricing = routeconfig.Pricing{PromptPicoUSD: 1_000_000, CompletionPicoUSD: 3_000_000}
 		route.Upstreams = append(route.Upstreams, added)
 	}
@@ -180,4 +180,22 @@ func TestAnUpstreamWithoutAKeyIsPassedBy(t *testing.T) {
 	w.eventually("the second upstream serves", func() bool {
 		return w.ask(asking("", short)).status == http.StatusOK && len(other.received.all()) > 0
 	})
+}
+
+// OpenRouter is told the price that was reserved for. It refuses rather than to bill more, and then another upstream serves.
+func TestAnUpstreamThatWouldChargeMoreThanItsPriceIsPassedBy(t *testing.T) {
+	tooLittle := routeconfig.Parameter{Name: "provider", Value: []byte(`{"max_price":{"prompt":"1.99","completion":"6.00"}}`)}
+	w, other := withSecond(t, setup{edit: func(config *routeconfig.Config) {
+		config.Routes[0].Upstreams[0].Parameters = []routeconfig.Parameter{tooLittle}
+	}})
+	w.ask(asking("", short)).expectOK(t)
+	if body := w.last().body; !strings.Contains(body, `"provider":{"max_price":{"prompt":"1.99","completion":"6.00"}}`) {
+		t.Errorf("the first upstream got %s", body)
+	}
+	if billed := w.upstream.Billed(upstream.Filter{}).TotalNanoUSD; billed != 0 {
+		t.Errorf("the first upstream billed %d nano-USD", billed)
+	}
+	if got := len(other.received.all()); got != 1 {
+		t.Errorf("the second upstream got %d requests", got)
+	}
 }

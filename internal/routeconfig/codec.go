@@ -87,12 +87,19 @@ func validateRoute(route Route) error {
 			return fmt.Errorf("upstreams[%d] (%s): %w", i, upstream.Name, err)
 		}
 	}
-	for i, parameter := range route.Defaults {
-		if parameter.Name == "" || !json.Valid(parameter.Value) {
-			return fmt.Errorf("defaults[%d] (%s): needs a name and a JSON value", i, parameter.Name)
-		}
+	if err := validateParameters("defaults", route.Defaults); err != nil {
+		return err
 	}
 	return validateConsumers(route.Consumers)
+}
+
+func validateParameters(field string, parameters []Parameter) error {
+	for i, parameter := range parameters {
+		if parameter.Name == "" || !json.Valid(parameter.Value) {
+			return fmt.Errorf("%s[%d] (%s): needs a name and a JSON value", field, i, parameter.Name)
+		}
+	}
+	return nil
 }
 
 func validateUpstream(upstream Upstream) error {
@@ -116,7 +123,7 @@ func validateUpstream(upstream Upstream) error {
 	case min(upstream.ConnectTimeoutSeconds, upstream.FirstByteTimeoutSeconds, upstream.IdleTimeoutSeconds) < 0:
 		return errors.New("connectTimeoutSeconds, firstByteTimeoutSeconds and idleTimeoutSeconds must not be negative")
 	}
-	return nil
+	return validateParameters("parameters", upstream.Parameters)
 }
 
 func validateConsumers(consumers []Consumer) error {

@@ -83,6 +83,8 @@ type Upstream struct {
 	Pricing    Pricing `json:"pricing"`
 	// TimeoutSeconds bounds one attempt from its first byte sent to its last byte received.
 	TimeoutSeconds int64 `json:"timeoutSeconds"`
+	// Parameters are set in every request to this upstream, sorted by name. Clients cannot set them.
+	Parameters []Parameter `json:"parameters,omitempty"`
 	// ConnectTimeoutSeconds bounds the making of a connection; 0 leaves it to the proxy.
 	ConnectTimeoutSeconds int64 `json:"connectTimeoutSeconds,omitempty"`
 	// FirstByteTimeoutSeconds bounds the wait for the answer's header, IdleTimeoutSeconds each pause in the answer; 0 means that only
