@@ -195,6 +195,16 @@ func (o *observer) mostSpent(consumer string, from, until time.Time) (spent mone
 	return spent, known
 }
 
+// mostUncertain is the most that was ever uncertain in a budget.
+func (o *observer) mostUncertain(consumer string) (most money.Amount) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, one := range o.taken {
+		most = larger(most, one.windows[consumer].uncertain)
+	}
+	return most
+}
+
 // httpClient is the clients': each has connections of its own kind.
 func httpClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024, IdleConnTimeout: time.Minute}, Timeout: 90 * time.Second}

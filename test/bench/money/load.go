@@ -60,6 +60,31 @@ type refusal struct {
 	// asked is when the request was sent, at when the answer was there. It was decided on in between.
 	asked, at time.Time
 	needed    money.Amount
+	// body is the answer.
+	body string
+}
+
+// leftText is how a 402 says which limit refuses, and what it has left.
+var leftText = regexp.MustCompile(`of ([0-9.]+) USD has (-?)([0-9.]+) USD left`)
+
+// claim is what a 402 says of the budget that refuses.
+type claim struct{ limit, remaining money.Amount }
+
+// said reads what the answer says; zero if it does not.
+func (r *refusal) said() (said claim) {
+	found := leftText.FindStringSubmatch(r.body)
+	if found == nil {
+		return claim{}
+	}
+	limit, err := money.ParseUSD(found[1])
+	remaining, err2 := money.ParseUSD(found[3])
+	if err != nil || err2 != nil {
+		return claim{}
+	}
+	if found[2] != "" {
+		remaining = money.Amount{}.Sub(remaining)
+	}
+	return claim{limit: limit, remaining: remaining}
 }
 
 func newLoad(w *world, like mix) *load {
@@ -237,5 +262,5 @@ func (l *load) refuse(consumer, body string, asked time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally.spent++
-	l.refused = append(l.refused, refusal{consumer: consumer, asked: asked, at: at, needed: needed})
+	l.refused = append(l.refused, refusal{consumer: consumer, asked: asked, at: at, needed: needed, body: body})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -81,15 +82,19 @@ func TestA402IsFalseIfTheMoneyIsThereAndCautiousIfItIsUncertain(t *testing.T) {
 	now := time.Now()
 	const limit, needed = 100, 10
 	cases := map[string]struct {
-		billed         int64
-		settled        int64
-		uncertain      int64
+		billed    int64
+		settled   int64
+		uncertain int64
+		// most is what was uncertain at another time, left what the answer says.
+		most, left     int64
 		false, careful int
 	}{
 		"the money is gone":                     {billed: 95, settled: 95},
 		"the money is there":                    {billed: 50, settled: 50, false: 1},
 		"the money is there, but for uncertain": {billed: 50, settled: 50, uncertain: 45, careful: 1},
 		"what is left is just enough":           {billed: 90, settled: 90, false: 1},
+		"nobody looked when it was uncertain":   {billed: 50, settled: 50, most: 45, left: 5, careful: 1},
+		"the answer says more than can be true": {billed: 50, settled: 50, most: 44, left: 5, false: 1},
 	}
 	for reason, test := range cases {
 		t.Run(reason, func(t *testing.T) {
@@ -97,8 +102,16 @@ func TestA402IsFalseIfTheMoneyIsThereAndCautiousIfItIsUncertain(t *testing.T) {
 			r := &result{limits: limits, before: limits, raised: now.Add(time.Hour)}
 			bills := &truth{records: []upstream.Record{{User: "c5:1", CostNanoUSD: test.billed, Time: now.Add(-time.Second)}}}
 			books := window{settled: nano(test.settled), uncertain: nano(test.uncertain)}
-			eyes := &observer{taken: []snapshot{{at: now, windows: map[string]window{"": books}}}}
-			r.judge(bills, eyes, []refusal{{consumer: "c5", asked: now, at: now, needed: nano(needed)}})
+			long := window{settled: nano(test.settled), uncertain: nano(test.most)}
+			eyes := &observer{taken: []snapshot{
+				{at: now.Add(-time.Hour), windows: map[string]window{"": long}}, {at: now.Add(-time.Minute), windows: map[string]window{}},
+				{at: now, windows: map[string]window{"": books}},
+			}}
+			body := ""
+			if test.left > 0 {
+				body = fmt.Sprintf("Budget \"all\" of %s USD has %s USD left", nano(limit), nano(test.left))
+			}
+			r.judge(bills, eyes, []refusal{{consumer: "c5", asked: now, at: now, needed: nano(needed), body: body}})
 			if r.falseDenials != test.false || r.cautious != test.careful {
 				t.Errorf("%d false and %d cautious denials, want %d and %d", r.falseDenials, r.cautious, test.false, test.careful)
 			}

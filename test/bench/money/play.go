@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/money"
 )
+
+// clockTime is how a time of a run is shown.
+const clockTime = "15:04:05.000"
 
 const (
 	// usualCost is about what a request costs, and perClient about how many a client makes in a second, by which budgets are sized.
@@ -211,6 +215,8 @@ func (r *result) judge(bills *truth, eyes *observer, refused []refusal) {
 		spent := bills.spent(one.at)
 		room := true
 		explained := false
+		var seen []string
+		said := one.said()
 		for _, name := range []string{"", one.consumer} {
 			limit, has := limits[name]
 			if !has {
@@ -219,12 +225,19 @@ func (r *result) judge(bills *truth, eyes *observer, refused []refusal) {
 			room = room && spent[name].Add(one.needed).Cmp(limit) <= 0
 			counted, known := eyes.mostSpent(name, one.asked, one.at)
 			explained = explained || known && counted.Add(one.needed).Cmp(limit) > 0
+			// What counts as spent changes with every request, so the books that were read may be from before and after it was the most. What
+			// the answer says of it then is believed if it is no more than what was billed and what was ever uncertain.
+			excess := limit.Sub(said.remaining).Sub(spent[name])
+			explained = explained || said.limit == limit && excess.Cmp(eyes.mostUncertain(name)) <= 0
+			seen = append(seen, fmt.Sprintf("of %s USD %s were billed, and at most %s counted as spent", limit, spent[name], counted))
 		}
 		switch {
 		case room && explained:
 			r.cautious++
 		case room:
 			r.falseDenials++
+			r.example = fmt.Sprintf("%s, asked at %s, answered at %s: %s: %s", one.consumer, one.asked.Format(clockTime),
+				one.at.Format(clockTime), strings.Join(seen, "; "), one.body)
 		}
 	}
 }

@@ -32,6 +32,8 @@ type result struct {
 	// cautious are requests that got 402 though the money for them was not spent, because what is uncertain counts as spent; falseDenials
 	// are those for which there is not even that reason.
 	cautious, falseDenials int
+	// example tells of the last false denial.
+	example string
 	// share is how much of the route's first limit could be spent.
 	share     float64
 	perSecond float64
@@ -84,7 +86,8 @@ func (r *result) complaints() string {
 	say(r.lost.Cmp(zero) > 0, "%s USD were spent and are not in the books", r.lost)
 	say(r.doubled.Cmp(zero) > 0, "%s USD are settled that were not spent", r.doubled)
 	say(r.overleased > 0, "the books had more out than a limit allows, %d times", r.overleased)
-	say(r.falseDenials > 0, "%d requests were refused for good though nothing says that the money was gone", r.falseDenials)
+	say(r.falseDenials > 0, "%d requests were refused for good though nothing says that the money was gone; the last one: %s",
+		r.falseDenials, r.example)
 	say(r.failure != nil, "it did not come to its end: %v", r.failure)
 	say(!r.good(), "its files are in %s", r.dir)
 	if len(r.tally.others) > 0 {
