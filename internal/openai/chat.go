@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -31,15 +30,24 @@ type Chat struct {
 	// image; empty if there is none.
 	UnboundedInput string
 
-	document  document
-	edited    []byte // what Body returns; nil if it has to be made
-	tools     int    // how many tools and functions are offered
-	format    bool   // a response format is asked for
-	forbidden string // what ForbiddenField returns
+	document         document
+	edited           []byte     // what Body returns; nil if it has to be made
+	tools, functions int        // how many of them are offered
+	format           bool       // a response format is asked for
+	forbidden        string     // the path of the first field that is the route's
+	modalities       modalities // the kinds of output that are asked for by name
+	voice            bool       // spoken output is described
+	logprobs         bool       // log probabilities are asked for,
+	topLogprobs      bool       // and those of other tokens
+	// effort is reasoning_effort, reasoningEffort is reasoning.effort.
+	effort, reasoningEffort string
 }
 
 // byteOrderMark is U+FEFF as some editors put it before a text. RFC 8259 forbids it in front of JSON.
 const byteOrderMark = "\ufeff"
+
+// usualMembers is how many members a request has room for at first, with those that are added to it.
+const usualMembers = 12
 
 // ParseChat reads the body of POST /chat/completions strictly; the error says what to change. The Chat keeps the body, which must not
 // be written to any more.
@@ -53,7 +61,7 @@ func ParseChat(body []byte) (*Chat, *Error) {
 		return nil, problem
 	}
 	s := &scanner{data: body, unique: true, fold: true}
-	c := &Chat{N: 1, document: document{raw: body}}
+	c := &Chat{N: 1, document: document{raw: body, members: make([]member, 0, usualMembers)}}
 	if kind := s.kind(); kind != "an object" {
 		return nil, notAnObject(s, kind)
 	}
@@ -67,7 +75,13 @@ func ParseChat(body []byte) (*Chat, *Error) {
 	if s.err != nil {
 		return nil, badJSON(s.err)
 	}
-	return c, c.checkRequired()
+	if problem := c.checkRequired(); problem != nil {
+		return nil, problem
+	}
+	if problem := c.checkTogether(); problem != nil {
+		return nil, problem
+	}
+	return c, nil
 }
 
 func checkText(body []byte) *Error {
@@ -111,28 +125,44 @@ func badJSON(err *syntaxError) *Error {
 func (c *Chat) checkRequired() *Error {
 	for _, name := range []string{"model", "messages"} {
 		if !c.Has(name) {
-			return coded(InvalidRequest(name, "Missing required parameter: '%s'.", name), "missing_required_parameter")
+			return missing(name)
 		}
+	}
+	return nil
+}
+
+// checkTogether checks parameters of which one says what another may be.
+func (c *Chat) checkTogether() *Error {
+	switch {
+	case c.topLogprobs && !c.logprobs:
+		return conflict("top_logprobs", "'top_logprobs' needs 'logprobs' to be true.")
+	case c.effort != "" && c.reasoningEffort != "" && c.effort != c.reasoningEffort:
+		return conflict("reasoning_effort", "'reasoning_effort' and 'reasoning.effort' contradict each other: send one of them.")
 	}
 	return nil
 }
 
 // readMember reads the member that the scanner has found and notes where it is.
 func (c *Chat) readMember(s *scanner) *Error {
-	name := string(s.key)
-	if known := parameter(foldName(s.key)); known != "" && known != name {
-		return coded(InvalidRequest(name, "Unknown parameter: '%s'. Did you mean '%s'?", name, known), "unknown_parameter")
+	m := member{parameter: byName[string(s.key)], key: s.keyStart, keyEnd: s.keyEnd}
+	if m.parameter != nil {
+		m.name = m.parameter.name
+	} else {
+		m.name = string(s.key)
+		if known := byName[string(foldName(s.key))]; known != nil {
+			return coded(InvalidRequest(m.name, "Unknown parameter: '%s'. Did you mean '%s'?", m.name, known.name), "unknown_parameter")
+		}
 	}
 	s.peek()
-	start := s.pos
-	s.fold = name == "messages" // the keys of a JSON schema may well differ only in case
-	prompt, problem := c.read(name, s)
-	if problem != nil {
+	m.start = s.pos
+	s.fold = m.name == "messages" // the keys of a JSON schema may well differ only in case
+	var problem *Error
+	if m.prompt, problem = c.read(m.name, m.parameter, s); problem != nil {
 		return problem
 	}
-	if s.err == nil {
-		c.PromptBytes += prompt
-		c.document.members = append(c.document.members, member{name: name, start: start, end: s.pos, prompt: prompt})
+	if m.end = s.pos; s.err == nil {
+		c.PromptBytes += m.prompt
+		c.document.members = append(c.document.members, m)
 	}
 	return nil
 }
@@ -157,33 +187,20 @@ func (c *Chat) Set(name string, value json.RawMessage) error {
 	}
 	s := &scanner{data: value, unique: true}
 	next := *c
-	prompt, problem := next.read(name, s)
-	s.end()
-	if s.err != nil {
-		return fmt.Errorf("setting %s: %w", name, s.err)
-	}
+	prompt, problem := next.read(name, byName[name], s)
 	if problem != nil {
 		return fmt.Errorf("setting %s: %s", name, problem.Message)
 	}
-	m := next.document.set(name, value)
-	next.PromptBytes += prompt - m.prompt
-	m.prompt = prompt
-	next.edited, next.forbidden, next.IncludeUsage = nil, c.forbidden, c.IncludeUsage
-	*c = next
-	return nil
-}
-
-// SetDefault sets the member if the client left it out. A null is the client's choice and stays. The two names of the completion
-// limit are one parameter here, and null names none: either is set only if neither has a number.
-func (c *Chat) SetDefault(name string, value json.RawMessage) error {
-	if isLimit(name) {
-		if c.CompletionLimit() != nil {
-			return nil
-		}
-	} else if c.Has(name) {
-		return nil
+	if s.end(); s.err != nil {
+		return fmt.Errorf("setting %s: %w", name, s.err)
 	}
-	return c.Set(name, value)
+	next.forbidden, next.IncludeUsage, next.modalities, next.voice = c.forbidden, c.IncludeUsage, c.modalities, c.voice
+	*c = next
+	m := c.document.set(name, value)
+	c.PromptBytes += prompt - m.prompt
+	m.prompt = prompt
+	c.edited = nil
+	return nil
 }
 
 // SetModel gives the model's name at the upstream.
@@ -230,19 +247,8 @@ func (c *Chat) LimitCompletion(limit int64, field string) {
 	}
 }
 
-func (c *Chat) setLimit(field string, limit int64) {
-	if field == "max_tokens" {
-		c.MaxTokens = &limit
-	} else {
-		field, c.MaxCompletionTokens = "max_completion_tokens", &limit
-	}
-	c.replace(field, strconv.AppendInt(nil, limit, 10))
-}
-
 // replace sets a member that puts nothing into the prompt.
 func (c *Chat) replace(name string, value []byte) {
 	c.document.set(name, value)
 	c.edited = nil
 }
-
-func isLimit(name string) bool { return name == "max_tokens" || name == "max_completion_tokens" }

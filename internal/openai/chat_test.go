@@ -82,7 +82,7 @@ func TestParseChatReadsWhatBoundsARequest(t *testing.T) {
 		"StopString":       {"one may stand alone", chatWith(`"stop":"a"`), func(*facts) {}},
 		"StopNull":         {"null is none", chatWith(`"stop":null`), func(*facts) {}},
 		"ManyMessages":     {"messages are counted", chatOf(`{},{"role":"a"},{"content":null}`), func(f *facts) { f.Messages = 3 }},
-		"CaseInSchema":     {"a schema may have keys that differ in case", chatWith(`"response_format":{"id":1,"ID":2}`), func(*facts) {}},
+		"CaseInSchema":     {"a schema may have keys that differ in case", chatWith(`"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"id":1,"ID":2}}}`), func(*facts) {}},
 		"CaseInTools":      {"a schema may have keys that differ in case", chatWith(`"tools":[{"id":1,"ID":2}]`), func(*facts) {}},
 		"UnknownField":     {"what is not known is passed on", chatWith(`"x_new":{"deep":[1,{"a":null}]}`), func(*facts) {}},
 		"LoneSurrogate":    {"JSON allows half a pair", chatOf(`{"content":"\ud800"}`), func(*facts) {}},
@@ -90,7 +90,7 @@ func TestParseChatReadsWhatBoundsARequest(t *testing.T) {
 		"ManyKeys":         {"an object may have many keys", chatWith(`"x":{` + manyKeys(1000) + `}`), func(*facts) {}},
 		"SameKeyElsewhere": {"a key may be in two objects", chatWith(`"x":{"a":{"b":1},"b":{"a":1}},"a":1`), func(*facts) {}},
 		"NumbersOfAllKinds": {
-			"numbers that are not read may be any", chatWith(`"temperature":-0.5E+10,"top_p":0,"seed":-12345678901234567890`), func(*facts) {},
+			"what is not known may be any number", chatWith(`"a":-0.5E+10,"b":0,"c":-12345678901234567890,"d":1e400`), func(*facts) {},
 		},
 	}
 	for name, test := range tests {

@@ -13,17 +13,22 @@ type document struct {
 // member is a member of a document.
 type member struct {
 	name string
-	// start and end are where the value is in the document; start is 0 for a member that was added.
-	start, end int
+	// parameter is what is known of it; nil if that is nothing.
+	parameter *parameter
+	// key and keyEnd are where the key is in the document, quotes and all; start and end are where the value is. All are 0 for a member
+	// that was added.
+	key, keyEnd, start, end int
 	// value is the new value; nil where the old one stays.
 	value []byte
+	// renamed says that name is not what stands there as the key; removed, that the member is left out.
+	renamed, removed bool
 	// prompt is how many bytes the value can put into the prompt.
 	prompt int64
 }
 
 func (d *document) find(name string) *member {
 	for i := range d.members {
-		if d.members[i].name == name {
+		if d.members[i].name == name && !d.members[i].removed {
 			return &d.members[i]
 		}
 	}
@@ -42,11 +47,15 @@ func (d *document) last(name string) []byte {
 
 // get returns the value of a member as it stands, nil if there is none.
 func (d *document) get(name string) []byte {
-	m := d.find(name)
-	switch {
-	case m == nil:
-		return nil
-	case m.value != nil:
+	if m := d.find(name); m != nil {
+		return d.valueOf(m)
+	}
+	return nil
+}
+
+// valueOf returns the value of a member as it stands.
+func (d *document) valueOf(m *member) []byte {
+	if m.value != nil {
 		return m.value
 	}
 	return d.raw[m.start:m.end]
@@ -63,13 +72,13 @@ func (d *document) set(name string, value []byte) *member {
 	return m
 }
 
-// bytes returns the document with its edits: new values stand where the old ones stood, added members before the closing brace. Without
-// edits it is the original.
+// bytes returns the document with its edits: new values and keys stand where the old ones stood, added members before the closing
+// brace. A member that is removed goes with its key and the comma before it, or, if nothing is left before it, the comma behind it,
+// and the white space beside that comma. Without edits it is the original.
 func (d *document) bytes() []byte {
-	size, edited, bare := len(d.raw), false, true
-	for _, m := range d.members {
-		bare = bare && m.start == 0
-		if m.value != nil {
+	size, edited := len(d.raw), false
+	for i := range d.members {
+		if m := &d.members[i]; m.value != nil || m.removed || m.renamed {
 			edited = true
 			size += len(m.value) + len(m.name) + len(`,"":`)
 		}
@@ -77,17 +86,45 @@ func (d *document) bytes() []byte {
 	if !edited {
 		return d.raw
 	}
-	out, from := make([]byte, 0, size), 0
-	for _, m := range d.members {
-		if m.start == 0 || m.value == nil {
+	out, from, bare := make([]byte, 0, size), 0, true
+	for i := range d.members {
+		m := &d.members[i]
+		if m.start == 0 {
 			continue
 		}
-		out = append(append(out, d.raw[from:m.start]...), m.value...)
-		from = m.end
+		if m.removed {
+			cut, to := d.extent(i, bare)
+			out, from = append(out, d.raw[from:cut]...), to
+			continue
+		}
+		bare = false
+		if m.renamed {
+			out, from = append(append(out, d.raw[from:m.key]...), quote(m.name)...), m.keyEnd
+		}
+		if m.value != nil {
+			out, from = append(append(out, d.raw[from:m.start]...), m.value...), m.end
+		}
 	}
-	out = append(out, d.raw[from:d.end]...)
-	for _, m := range d.members {
-		if m.start != 0 {
+	out = d.appendAdded(append(out, d.raw[from:d.end]...), bare)
+	return append(out, d.raw[d.end:]...)
+}
+
+// extent returns the bytes that go with a member that is removed; bare says that no member is left before it.
+func (d *document) extent(index int, bare bool) (from, to int) {
+	m := &d.members[index]
+	switch next := index + 1; {
+	case !bare:
+		return d.members[index-1].end, m.end
+	case next < len(d.members) && d.members[next].start != 0:
+		return m.key, d.members[next].key
+	}
+	return m.key, m.end
+}
+
+func (d *document) appendAdded(out []byte, bare bool) []byte {
+	for i := range d.members {
+		m := &d.members[i]
+		if m.start != 0 || m.removed {
 			continue
 		}
 		if !bare {
@@ -96,7 +133,7 @@ func (d *document) bytes() []byte {
 		bare = false
 		out = append(append(append(out, quote(m.name)...), ':'), m.value...)
 	}
-	return append(out, d.raw[d.end:]...)
+	return out
 }
 
 // parseObject reads an object that is known to be good JSON.
@@ -104,9 +141,10 @@ func parseObject(raw []byte) document {
 	s := &scanner{data: raw}
 	d := document{raw: raw}
 	for s.enterObject(); s.nextMember(); {
-		name := string(s.key)
+		m := member{name: string(s.key), key: s.keyStart, keyEnd: s.keyEnd}
 		value := s.span()
-		d.members = append(d.members, member{name: name, start: s.pos - len(value), end: s.pos})
+		m.start, m.end = s.pos-len(value), s.pos
+		d.members = append(d.members, m)
 	}
 	d.end = s.pos - 1
 	return d

@@ -26,7 +26,7 @@ func TestSetReplacesAValueAndNothingElse(t *testing.T) {
 		c := parsed(t, chat.render(nil))
 		values, added, order := map[string]string{}, map[string]string{}, []string{}
 		for range rapid.IntRange(0, 4).Draw(t, "edits") {
-			names := []string{"temperature", "new \"one\"", "top_p"}
+			names := []string{"new", "new \"one\"", "another"}
 			for _, p := range chat.pieces {
 				if p.name != "messages" && p.name != "model" && p.name != "max_tokens" {
 					names = append(names, p.name)
@@ -118,8 +118,8 @@ func TestSetDefaultLeavesTheClientsChoiceAlone(t *testing.T) {
 		"Present":   {"it was chosen", `"temperature":1`, "temperature", `0.7`, `"temperature":1`},
 		"Null":      {"null was chosen", `"temperature":null`, "temperature", `0.7`, `"temperature":null`},
 		"Escaped":   {"a key is what it decodes to", `"\u0074op_p":1`, "top_p", `0.7`, `"\u0074op_p":1`},
-		"Limit":     {"no limit was named", ``, "max_tokens", `9`, `"max_tokens":9`},
-		"LimitNull": {"null names no limit", `"max_tokens":null`, "max_tokens", `9`, `"max_tokens":9`},
+		"Limit":     {"no limit was named", ``, "max_completion_tokens", `9`, `"max_completion_tokens":9`},
+		"LimitNull": {"null names no limit", `"max_completion_tokens":null`, "max_completion_tokens", `9`, `"max_completion_tokens":9`},
 		"LimitOtherNull": {
 			"null names no limit", `"max_tokens":null`, "max_completion_tokens", `9`, `"max_tokens":null,"max_completion_tokens":9`,
 		},
@@ -129,13 +129,23 @@ func TestSetDefaultLeavesTheClientsChoiceAlone(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := mustParse(t, chatWith(test.members))
-			if err := c.SetDefault(test.name, json.RawMessage(test.value)); err != nil {
-				t.Fatal(err)
-			}
+			apply(t, c, Policy{Provider: OpenRouter, Defaults: []Setting{{test.name, json.RawMessage(test.value)}}})
 			if got, want := string(c.Body()), chatWith(test.want); got != want {
 				t.Errorf("%s: got %s, want %s", test.reason, got, want)
 			}
 		})
+	}
+}
+
+// apply holds a request to a policy that accepts it.
+func apply(t testing.TB, c *Chat, policy Policy) {
+	t.Helper()
+	rules, err := NewRules(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problem := c.Apply(rules); problem != nil {
+		t.Fatal(problem)
 	}
 }
 

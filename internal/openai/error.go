@@ -21,16 +21,20 @@ const (
 
 // The codes of the errors that are ModelRoute's own; clients and tests depend on them.
 const (
-	CodeInvalidAPIKey     = "invalid_api_key"
-	CodeModelNotFound     = "model_not_found"
-	CodeUnknownURL        = "unknown_url"
-	CodeMethodNotAllowed  = "method_not_allowed"
-	CodeBodyTooLarge      = "body_too_large"
-	CodeBudgetExhausted   = "budget_exhausted"
-	CodeBudgetHeld        = "budget_held"
-	CodeRateLimitExceeded = "rate_limit_exceeded"
-	CodeLedgerUnavailable = "ledger_unavailable"
-	CodeInternal          = "internal_error"
+	CodeInvalidAPIKey    = "invalid_api_key"
+	CodeModelNotFound    = "model_not_found"
+	CodeUnknownURL       = "unknown_url"
+	CodeMethodNotAllowed = "method_not_allowed"
+	CodeBodyTooLarge     = "body_too_large"
+	CodeBudgetExhausted  = "budget_exhausted"
+	// CodeContextLengthExceeded is OpenAI's, and clients shorten the conversation when they see it.
+	CodeContextLengthExceeded = "context_length_exceeded"
+	// CodeUnsupportedParameter is OpenAI's too.
+	CodeUnsupportedParameter = "unsupported_parameter"
+	CodeBudgetHeld           = "budget_held"
+	CodeRateLimitExceeded    = "rate_limit_exceeded"
+	CodeLedgerUnavailable    = "ledger_unavailable"
+	CodeInternal             = "internal_error"
 )
 
 // headerShouldRetry is obeyed by OpenAI's SDKs before they look at the status.

@@ -64,9 +64,7 @@ func editsChangeNothingElse(t *testing.T, body []byte, c *Chat) {
 	kept := membersExcept(t, body, "model", "stream_options", "temperature")
 	c.SetModel("another")
 	c.RequestUsage()
-	if err := c.SetDefault("temperature", json.RawMessage("0.5")); err != nil {
-		t.Fatal(err)
-	}
+	apply(t, c, Policy{Provider: OpenRouter, Defaults: []Setting{{"temperature", json.RawMessage("0.5")}}})
 	if edited := membersExcept(t, c.Body(), "model", "stream_options", "temperature"); !cmp.Equal(edited, kept) {
 		t.Errorf("%q became %q", body, c.Body())
 	}

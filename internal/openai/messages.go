@@ -125,23 +125,25 @@ func (c *Chat) unbounded(value []byte, path string, args ...any) {
 }
 
 // readTools reads tools or functions.
-func (c *Chat) readTools(name string, s *scanner) (int64, *Error) {
-	s.peek()
-	start, count := s.pos, 0
-	if readNull(s) {
-		return 0, nil
-	}
-	if s.peek() != '[' {
-		return 0, wrongType(name, "an array", s)
-	}
-	for s.enterArray(); s.nextElement(); count++ {
-		if s.peek() != '{' {
-			return 0, wrongType(fmt.Sprintf("%s[%d]", name, count), "an object", s)
+func readTools(c *Chat, name string, s *scanner) *Error {
+	count := 0
+	if !readNull(s) {
+		if s.peek() != '[' {
+			return wrongType(name, "an array", s)
 		}
-		c.readTool(s, name, count)
+		for s.enterArray(); s.nextElement(); count++ {
+			if s.peek() != '{' {
+				return wrongType(fmt.Sprintf("%s[%d]", name, count), "an object", s)
+			}
+			c.readTool(s, name, count)
+		}
 	}
-	c.tools += count
-	return jsonBytes(s.data[start:s.pos]), nil
+	if name == "tools" {
+		c.tools = count
+	} else {
+		c.functions = count
+	}
+	return nil
 }
 
 func (c *Chat) readTool(s *scanner, name string, index int) {

@@ -29,8 +29,8 @@ const (
 // is not known. Input that is no text (UnboundedInput) is bounded by contextLength alone.
 func PromptTokensBound(chat *Chat, contextLength int64) int64 {
 	bound := chat.PromptBytes + requestOverhead + messageOverhead*int64(chat.Messages)
-	if chat.tools > 0 || chat.format {
-		bound += toolsOverhead + toolOverhead*int64(chat.tools)
+	if tools := chat.tools + chat.functions; tools > 0 || chat.format {
+		bound += toolsOverhead + toolOverhead*int64(tools)
 	}
 	if contextLength > 0 && (bound > contextLength || chat.UnboundedInput != "") {
 		return contextLength

@@ -140,7 +140,7 @@ func drawConversation(t *rapid.T) conversation {
 		}
 	}
 	if rapid.Bool().Draw(t, "format") {
-		c.format = map[string]any{"json_schema": drawJSON(t, 4)}
+		c.format = map[string]any{"type": "json_schema", "json_schema": map[string]any{"name": "n", "schema": drawJSON(t, 4)}}
 	}
 	return c
 }
@@ -279,7 +279,8 @@ func TestTheBoundIsAtMostTheContext(t *testing.T) {
 func TestOnlyWhatIsKnownToBeNoPromptIsNotCounted(t *testing.T) {
 	base := mustParse(t, chatWith("")).PromptBytes
 	values := map[string]string{"tools": "[{}]", "functions": "[{}]", "n": "100", "max_tokens": "100", "max_completion_tokens": "100"}
-	for name, use := range roles {
+	for _, known := range table {
+		name, use := known.name, known.role
 		if name == "messages" || name == "model" {
 			continue
 		}

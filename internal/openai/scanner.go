@@ -31,9 +31,9 @@ type scanner struct {
 	// encoding/json, with which some upstreams read, does.
 	unique, fold bool
 
-	// key is the decoded name that nextMember found last; keyStart is where its opening quote is.
-	key      []byte
-	keyStart int
+	// key is the decoded name that nextMember found last; keyStart is where its opening quote is, keyEnd is behind its closing one.
+	key              []byte
+	keyStart, keyEnd int
 
 	first bool // the container that was entered last has not shown anything yet
 	depth int
@@ -129,6 +129,7 @@ func (s *scanner) nextMember() bool {
 	}
 	s.keyStart = s.pos
 	name := s.text()
+	s.keyEnd = s.pos
 	if s.peek() != ':' {
 		s.fail(s.pos, "expected a colon after the key")
 		return false

@@ -55,10 +55,11 @@ func (a *admission) lower(limit int64) bool {
 	return lowered
 }
 
-// seal makes the body. Where a budget denies, the completion limit that was reserved for is also the one that is sent.
+// seal makes the body. Where a budget denies, or the route has a limit, the completion limit that was reserved for is also the one that is
+// sent.
 func (a *admission) seal() {
-	if a.grant.denies() {
-		a.chat.LimitCompletion(a.bound.CompletionTokens, limitField(a.upstream.Provider))
+	if a.grant.denies() || a.grant.route.MaxCompletionTokens > 0 {
+		a.chat.LimitCompletion(a.bound.CompletionTokens, openai.LimitName(providerOf(a.upstream.Provider)))
 	}
 	a.body = a.chat.Body()
 }
@@ -76,21 +77,18 @@ func admit(
 	if refusal != nil {
 		return nil, refusal
 	}
-	if name, forbidden := openai.ForbiddenField(chat); forbidden {
-		return nil, openai.InvalidRequest(name,
-			"%s is not the client's to set here: it could change the model or the price, which belong to the route.", name)
+	if refusal := refuseForbidden(chat, granted); refusal != nil {
+		return nil, refusal
 	}
 	if granted.denies() && chat.UnboundedInput != "" {
 		return nil, openai.InvalidRequest(chat.UnboundedInput,
 			"%s is not text, so its tokens have no bound, and this key has a budget or a limit on tokens that must hold.",
 			chat.UnboundedInput)
 	}
-	for _, parameter := range granted.route.Defaults {
-		if err := chat.SetDefault(parameter.Name, parameter.Value); err != nil {
-			return nil, openai.Internal()
-		}
-	}
 	upstream := pick(granted.route)
+	if refusal := holdToRules(chat, granted, upstream); refusal != nil {
+		return nil, refusal
+	}
 	admitted := &admission{
 		grant:        granted,
 		upstream:     upstream,
@@ -120,10 +118,15 @@ func (p *principal) grantFor(model string) (*grant, *openai.Error) {
 		return nil, openai.InvalidRequest("model", "model is missing.")
 	}
 	granted, found := p.models[model]
-	if !found {
-		return nil, openai.ModelNotFound(model)
+	if found {
+		return granted, nil
 	}
-	return granted, nil
+	if name, suffix, isVariant := p.variantOf(model); isVariant {
+		return nil, openai.InvalidRequest("model",
+			"model: the suffix %.40q is not the client's to set here: it could change the model or the price, which belong to the route. "+
+				"Send %q.", suffix, name)
+	}
+	return nil, openai.ModelNotFound(model)
 }
 
 // boundOf bounds a request, by what its client and its route allow.
@@ -137,15 +140,6 @@ func boundOf(chat *openai.Chat, granted *grant) pricing.Bound {
 	if requested == nil && !granted.denies() {
 		requested = &model.ContextLength
 	}
-	limit := pricing.CompletionLimit(requested, model.MaxCompletionTokens, model.ContextLength, prompt)
+	limit := pricing.CompletionLimit(requested, mostCompletion(granted.route), model.ContextLength, prompt)
 	return pricing.Bound{PromptTokens: prompt, CompletionTokens: limit, Choices: chat.N, ContextLength: model.ContextLength}
-}
-
-// limitField is the name under which a provider surely honours a completion limit that the client did not send. OpenAI refuses the old
-// name for its newer models; many compatible servers know only the old one and would ignore the new one, and with it the budget.
-func limitField(provider routeconfig.Provider) string {
-	if provider == routeconfig.OpenAICompatible {
-		return "max_tokens"
-	}
-	return "max_completion_tokens"
 }

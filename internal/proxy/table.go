@@ -7,6 +7,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/pricing"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -38,7 +39,9 @@ type principal struct {
 type grant struct {
 	route    *routeconfig.Route
 	consumer *routeconfig.Consumer
-	keyID    string
+	// rules are those for the parameters of requests, for each upstream of the route.
+	rules map[*routeconfig.Upstream]*openai.Rules
+	keyID string
 }
 
 // denies says whether a budget of the route or of the consumer denies, so that each request must have a bound.
@@ -59,8 +62,12 @@ func newTable(config routeconfig.Config, hash string) (*table, error) {
 		name := client.Route{Namespace: route.Namespace, Name: route.Name}
 		built.routes = append(built.routes, name)
 		built.byName[name] = route
+		rules, err := rulesOf(route)
+		if err != nil {
+			return nil, fmt.Errorf("route %s/%s: %w", route.Namespace, route.Name, err)
+		}
 		for j := range route.Consumers {
-			if err := built.addConsumer(route, &route.Consumers[j]); err != nil {
+			if err := built.addConsumer(route, rules, &route.Consumers[j]); err != nil {
 				return nil, fmt.Errorf("route %s/%s: %w", route.Namespace, route.Name, err)
 			}
 		}
@@ -68,7 +75,7 @@ func newTable(config routeconfig.Config, hash string) (*table, error) {
 	return built, nil
 }
 
-func (t *table) addConsumer(route *routeconfig.Route, consumer *routeconfig.Consumer) error {
+func (t *table) addConsumer(route *routeconfig.Route, rules map[*routeconfig.Upstream]*openai.Rules, consumer *routeconfig.Consumer) error {
 	for _, key := range consumer.Keys {
 		var hash keyHash
 		if _, err := hex.Decode(hash[:], []byte(key.SHA256)); err != nil {
@@ -79,7 +86,7 @@ func (t *table) addConsumer(route *routeconfig.Route, consumer *routeconfig.Cons
 			holder = &principal{models: map[string]*grant{}}
 			t.keys[hash] = holder
 		}
-		if err := holder.add(&grant{route: route, consumer: consumer, keyID: key.ID}); err != nil {
+		if err := holder.add(&grant{route: route, consumer: consumer, rules: rules, keyID: key.ID}); err != nil {
 			return err
 		}
 	}

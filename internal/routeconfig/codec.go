@@ -87,13 +87,30 @@ func validateRoute(route Route) error {
 			return fmt.Errorf("upstreams[%d] (%s): %w", i, upstream.Name, err)
 		}
 	}
-	if err := validateParameters("defaults", route.Defaults); err != nil {
+	if err := validateParameters(route); err != nil {
 		return err
 	}
 	return validateConsumers(route.Consumers)
 }
 
-func validateParameters(field string, parameters []Parameter) error {
+func validateParameters(route Route) error {
+	if err := validateValues("defaults", route.Defaults); err != nil {
+		return err
+	}
+	if err := validateValues("overrides", route.Overrides); err != nil {
+		return err
+	}
+	if route.MaxCompletionTokens < 0 {
+		return errors.New("maxCompletionTokens must not be negative")
+	}
+	switch route.Unsupported {
+	case "", RejectUnsupported, DropUnsupported:
+		return nil
+	}
+	return fmt.Errorf("unsupported is %q, which is not known", route.Unsupported)
+}
+
+func validateValues(field string, parameters []Parameter) error {
 	for i, parameter := range parameters {
 		if parameter.Name == "" || !json.Valid(parameter.Value) {
 			return fmt.Errorf("%s[%d] (%s): needs a name and a JSON value", field, i, parameter.Name)
@@ -123,7 +140,7 @@ func validateUpstream(upstream Upstream) error {
 	case min(upstream.ConnectTimeoutSeconds, upstream.FirstByteTimeoutSeconds, upstream.IdleTimeoutSeconds) < 0:
 		return errors.New("connectTimeoutSeconds, firstByteTimeoutSeconds and idleTimeoutSeconds must not be negative")
 	}
-	return validateParameters("parameters", upstream.Parameters)
+	return validateValues("parameters", upstream.Parameters)
 }
 
 func validateConsumers(consumers []Consumer) error {

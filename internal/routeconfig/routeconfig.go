@@ -33,6 +33,13 @@ type Route struct {
 	Upstreams []Upstream `json:"upstreams"`
 	// Defaults are set where the client sent nothing, sorted by name.
 	Defaults []Parameter `json:"defaults,omitempty"`
+	// Overrides are set whatever the client sent, sorted by name.
+	Overrides []Parameter `json:"overrides,omitempty"`
+	// MaxCompletionTokens is what the completion limit of every request is lowered to, in tokens per choice; 0 if there is no such bound.
+	// Unlike the model's it is also sent where nothing else asks for a limit.
+	MaxCompletionTokens int64 `json:"maxCompletionTokens,omitempty"`
+	// Unsupported says what becomes of parameters that are not among the model's; empty if they are passed on.
+	Unsupported Unsupported `json:"unsupported,omitempty"`
 	// Consumers are sorted by name.
 	Consumers []Consumer `json:"consumers,omitempty"`
 	// Denies is true if a budget of the route denies or a rate limit of the route counts tokens: then every request carries a
@@ -104,6 +111,16 @@ type Parameter struct {
 	Name  string          `json:"name"`
 	Value json.RawMessage `json:"value"`
 }
+
+// Unsupported says what becomes of a parameter that the model does not support.
+type Unsupported string
+
+const (
+	// RejectUnsupported refuses the request.
+	RejectUnsupported Unsupported = "Reject"
+	// DropUnsupported takes the parameter out of the request.
+	DropUnsupported Unsupported = "Drop"
+)
 
 // Consumer is somebody who may use the route.
 type Consumer struct {

@@ -36,7 +36,9 @@ func complete() routeconfig.Config {
 				Model: "mistralai/mixtral", APIKeyFile: "/etc/modelroute/openrouter",
 				Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000}, TimeoutSeconds: 600,
 			}},
-			Defaults: []routeconfig.Parameter{{Name: "temperature", Value: json.RawMessage(`0.70`)}},
+			Defaults:            []routeconfig.Parameter{{Name: "temperature", Value: json.RawMessage(`0.70`)}},
+			Overrides:           []routeconfig.Parameter{{Name: "top_k", Value: json.RawMessage(`40`)}},
+			MaxCompletionTokens: 4096, Unsupported: routeconfig.RejectUnsupported,
 			Consumers: []routeconfig.Consumer{
 				{Name: "batch", Keys: []routeconfig.Key{{ID: "k_1", SHA256: firstHash}}},
 				{Name: "search", Keys: []routeconfig.Key{{ID: "k_2", SHA256: secondHash}}, Denies: true},
@@ -56,7 +58,8 @@ const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"upstreams":[{"name":"openrouter","provider":"OpenRouter","baseURL":"https://openrouter.ai/api/v1",` +
 	`"model":"mistralai/mixtral","apiKeyFile":"/etc/modelroute/openrouter",` +
 	`"pricing":{"promptPicoUSD":2000000,"completionPicoUSD":6000000},"timeoutSeconds":600}],` +
-	`"defaults":[{"name":"temperature","value":0.70}],` +
+	`"defaults":[{"name":"temperature","value":0.70}],"overrides":[{"name":"top_k","value":40}],` +
+	`"maxCompletionTokens":4096,"unsupported":"Reject",` +
 	`"consumers":[{"name":"batch","keys":[{"id":"k_1","sha256":"` + firstHash + `"}]},` +
 	`{"name":"search","keys":[{"id":"k_2","sha256":"` + secondHash + `"}],"denies":true}],` +
 	`"denies":true}]}` + "\n"
@@ -162,7 +165,7 @@ func TestDecodeRefusesAnUnknownFieldAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects := objectsIn("", document)
-	if want := 9; len(objects) < want {
+	if want := 10; len(objects) < want {
 		t.Fatalf("only %d objects were found, of at least %d", len(objects), want)
 	}
 	for path, object := range objects {
@@ -223,6 +226,9 @@ func TestValidateNamesTheField(t *testing.T) {
 		"upstreams[0] (openrouter): timeoutSeconds":                   func(c *config) { upstream(c).TimeoutSeconds = 0 },
 		"defaults[0] ()":                                    func(c *config) { c.Routes[0].Defaults[0].Name = "" },
 		"defaults[0] (temperature)":                         func(c *config) { c.Routes[0].Defaults[0].Value = json.RawMessage(`{`) },
+		"overrides[0] ()":                                   func(c *config) { c.Routes[0].Overrides[0].Name = "" },
+		"maxCompletionTokens must":                          func(c *config) { c.Routes[0].MaxCompletionTokens = -1 },
+		"unsupported":                                       func(c *config) { c.Routes[0].Unsupported = "Ignore" },
 		"consumers[1]: name":                                func(c *config) { c.Routes[0].Consumers[1].Name = "" },
 		"consumers[1] (batch): name is taken":               func(c *config) { c.Routes[0].Consumers[1].Name = "batch" },
 		"consumers[0] (batch): keys[0] (k_1): sha256 is no": func(c *config) { c.Routes[0].Consumers[0].Keys[0].SHA256 = "abc" },
@@ -256,6 +262,10 @@ func TestValidateAcceptsWhatIsOptional(t *testing.T) {
 		"no consumers":                func(c *config) { c.Routes[0].Consumers = nil },
 		"a consumer without a key":    func(c *config) { c.Routes[0].Consumers[0].Keys = nil },
 		"no defaults":                 func(c *config) { c.Routes[0].Defaults = nil },
+		"no overrides":                func(c *config) { c.Routes[0].Overrides = nil },
+		"no bound of the route's":     func(c *config) { c.Routes[0].MaxCompletionTokens = 0 },
+		"any parameter passed on":     func(c *config) { c.Routes[0].Unsupported = "" },
+		"unsupported ones taken out":  func(c *config) { c.Routes[0].Unsupported = routeconfig.DropUnsupported },
 		"no bound on the completion":  func(c *config) { c.Routes[0].Model.MaxCompletionTokens = 0 },
 		"free tokens":                 func(c *config) { c.Routes[0].Upstreams[0].Pricing = routeconfig.Pricing{} },
 		"an upstream on this machine": func(c *config) { c.Routes[0].Upstreams[0].BaseURL = "http://127.0.0.1:8000/v1" },

@@ -1,0 +1,144 @@
+package openai
+
+// Provider says whose rules an upstream keeps where they differ.
+type Provider uint8
+
+const (
+	// Compatible is any server of OpenAI's chat completions, of which nothing more is known: it may know every parameter.
+	Compatible Provider = 0
+	// OpenAI is OpenAI itself. It refuses parameters that it does not know.
+	OpenAI Provider = 1
+	// OpenRouter is OpenRouter. It ignores parameters that it does not know.
+	OpenRouter Provider = 2
+
+	both = OpenAI | OpenRouter
+)
+
+// ProviderOf returns the provider of a route's upstream by its name in a route. One whose rules are not known here is Compatible.
+func ProviderOf(name string) Provider {
+	switch name {
+	case "OpenAI":
+		return OpenAI
+	case "OpenRouter":
+		return OpenRouter
+	}
+	return Compatible
+}
+
+// role says what a top-level parameter is to this package.
+type role int
+
+const (
+	// inert parameters change neither price nor prompt.
+	inert role = iota
+	// prompt parameters are known to be put into the prompt.
+	prompt
+	// owned parameters change the price or the model and are the route's to set.
+	owned
+)
+
+// parameter is what is known of one parameter of a request.
+type parameter struct {
+	name string
+	role role
+	// from are the providers whose references have it.
+	from Provider
+	// want is what its value must be, as a message puts it behind "expected"; empty if it may be anything.
+	want string
+	// read reads the value; nil if it may be anything.
+	read reader
+	// narrower are the parameter's rules at those providers that allow less than others do.
+	narrower map[Provider]rule
+	// listed says that a model supports it or does not, by the lists that catalogues have; others are the API's own. impliedBy are
+	// further names that stand for it in such a list.
+	listed    bool
+	impliedBy []string
+	// aliases are other parameters that say the same thing.
+	aliases []string
+	// settable says that a route may have a value for it; needsTools, that it is without meaning, and refused by some, where no tool is
+	// offered.
+	settable, needsTools bool
+	// about says what it does, or why it is not the client's.
+	about string
+
+	// index is where the parameter stands in the table.
+	index int
+}
+
+// rule is what a value must be, and what reads it.
+type rule struct {
+	want string
+	read reader
+}
+
+// reader reads a value and notes in the Chat what matters of it. It may fail only by its value, never by what the Chat says.
+type reader func(c *Chat, name string, s *scanner) *Error
+
+// byName finds a parameter by its name.
+var byName = func() map[string]*parameter {
+	index := make(map[string]*parameter, len(table))
+	for i := range table {
+		table[i].index = i
+		index[table[i].name] = &table[i]
+	}
+	return index
+}()
+
+// knows reports whether a provider has the parameter.
+func (p *parameter) knows(provider Provider) bool {
+	return provider == Compatible || p.from&provider != 0
+}
+
+// read reads the value of a top-level parameter, of which p is nil if it is not known, and returns how many bytes it can put into the
+// prompt.
+func (c *Chat) read(name string, p *parameter, s *scanner) (promptBytes int64, problem *Error) {
+	if name == "messages" {
+		return c.readMessages(s)
+	}
+	s.peek()
+	start := s.pos
+	if p == nil || p.read == nil {
+		s.walk()
+	} else if problem := p.read(c, name, s); problem != nil {
+		return 0, problem
+	}
+	if s.err == nil && (p == nil || p.role != inert) {
+		return c.weigh(p, s.data[start:s.pos]), nil
+	}
+	return 0, nil
+}
+
+// weigh returns how many bytes a value can put into the prompt, and notes one that is not the client's to set.
+func (c *Chat) weigh(p *parameter, value []byte) int64 {
+	if p != nil && p.role == owned && p.read == nil && string(value) != "null" {
+		c.forbid(p.name)
+	}
+	return jsonBytes(value)
+}
+
+func (c *Chat) forbid(path string) {
+	if c.forbidden == "" {
+		c.forbidden = path
+	}
+}
+
+// ForbiddenField returns the path of the first field by which the client would change the price or the model, which are the route's
+// to set: OpenRouter's routing and plugins, service tiers, predictions, searches, output of a kind that the route's model is not said to
+// produce (text always is), tools that run at the upstream, caching marks, and the like. A null is harmless. What the route itself sets
+// is not reported.
+//
+// The list is of what is known today. A budget that must hold against a parameter that nobody knows yet needs a list of the
+// parameters that are allowed.
+func ForbiddenField(chat *Chat, produces ...string) (name string, bad bool) {
+	if chat.forbidden != "" {
+		return chat.forbidden, true
+	}
+	allowed := modalitiesOf(produces)
+	if beyond := chat.modalities &^ allowed; beyond != 0 {
+		return "modalities", true
+	}
+	if chat.voice && allowed&audioOutput == 0 {
+		return "audio", true
+	}
+	return "", false
+}

@@ -1,0 +1,125 @@
+package openai
+
+import "strconv"
+
+// These read the parameters of which a Chat keeps something.
+
+func readModel(c *Chat, name string, s *scanner) (problem *Error) {
+	c.Model, problem = readString(name, s)
+	return problem
+}
+
+func readStream(c *Chat, name string, s *scanner) (problem *Error) {
+	c.Stream, problem = readBool(name, s)
+	return problem
+}
+
+func readMaxTokens(c *Chat, name string, s *scanner) (problem *Error) {
+	c.MaxTokens, problem = readInteger(name, s, 1)
+	return problem
+}
+
+func readMaxCompletionTokens(c *Chat, name string, s *scanner) (problem *Error) {
+	c.MaxCompletionTokens, problem = readInteger(name, s, 1)
+	return problem
+}
+
+func readChoices(c *Chat, name string, s *scanner) *Error {
+	n, problem := readIntegerUpTo(name, s, 1, maxChoices)
+	if c.N = 1; n != nil {
+		c.N = *n
+	}
+	return problem
+}
+
+func readLogprobs(c *Chat, name string, s *scanner) (problem *Error) {
+	c.logprobs, problem = readBool(name, s)
+	return problem
+}
+
+func readTopLogprobs(c *Chat, name string, s *scanner) *Error {
+	count, problem := readIntegerUpTo(name, s, 0, maxTopLogprobs)
+	c.topLogprobs = count != nil && *count > 0
+	return problem
+}
+
+// readTier reads service_tier. What leaving it out is, and the tier whose price is the plain one, are harmless.
+func readTier(c *Chat, name string, s *scanner) *Error {
+	if readNull(s) {
+		return nil
+	}
+	if s.peek() != '"' {
+		return wrongType(name, "a string", s)
+	}
+	switch string(s.text().decode()) {
+	case "auto", "default":
+	default:
+		c.forbid(name)
+	}
+	return nil
+}
+
+const wantStop = "a string or an array of at most 4 strings"
+
+func readStop(_ *Chat, name string, s *scanner) *Error {
+	switch s.peek() {
+	case 'n', '"':
+		s.walk()
+		return nil
+	case '[':
+	default:
+		return wrongType(name, wantStop, s)
+	}
+	count := 0
+	for s.enterArray(); s.nextElement(); count++ {
+		if count == maxStops {
+			return coded(InvalidRequest(name, "Invalid '%s': array too long. Expected at most %d sequences.", name, maxStops),
+				"array_above_max_length")
+		}
+		if s.peek() != '"' {
+			return wrongType(name+"["+strconv.Itoa(count)+"]", "a string", s)
+		}
+		s.text()
+	}
+	return nil
+}
+
+func readStreamOptions(c *Chat, name string, s *scanner) *Error {
+	if readNull(s) {
+		return nil
+	}
+	if s.peek() != '{' {
+		return wrongType(name, "an object", s)
+	}
+	for s.enterObject(); s.nextMember(); {
+		switch string(s.key) {
+		case "include_usage":
+			asked, problem := readBool("stream_options.include_usage", s)
+			if problem != nil {
+				return problem
+			}
+			c.IncludeUsage = c.IncludeUsage || asked
+		case "include_obfuscation":
+			if _, problem := readBool("stream_options.include_obfuscation", s); problem != nil {
+				return problem
+			}
+		default:
+			s.walk()
+		}
+	}
+	return nil
+}
+
+// readUsageOption reads OpenRouter's older way to ask for usage, usage: {"include": true}. It is deprecated and without effect there, so
+// that anything else is no reason to refuse.
+func readUsageOption(c *Chat, _ string, s *scanner) *Error {
+	if s.peek() != '{' {
+		s.walk()
+		return nil
+	}
+	for s.enterObject(); s.nextMember(); {
+		asked := string(s.key) == "include"
+		c.IncludeUsage = string(s.span()) == "true" && asked || c.IncludeUsage
+	}
+	return nil
+}
