@@ -50,6 +50,9 @@ type ModelRouteList struct {
 // ModelRouteSpec is the wanted state of a route.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.defaults) || !has(self.parameters.defaults.max_completion_tokens) || self.parameters.defaults.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.defaults.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.overrides) || !has(self.parameters.overrides.max_completion_tokens) || self.parameters.overrides.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.overrides.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.limits) || !has(self.parameters.limits.max_completion_tokens) || self.parameters.limits.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.limits.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.unsupported) || has(self.model.supportedParameters)",message="parameters.unsupported says what becomes of parameters that are not in model.supportedParameters: list those that the model supports",fieldPath=".parameters"
 type ModelRouteSpec struct {
 	// model describes the model to clients and bounds what a request can cost.
 	// +required
@@ -65,7 +68,7 @@ type ModelRouteSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	Upstreams []Upstream `json:"upstreams,omitempty"`
 
-	// parameters are the request parameters that the route sets.
+	// parameters are what the route does with the parameters of requests.
 	// +optional
 	Parameters *Parameters `json:"parameters,omitempty"`
 
@@ -159,7 +162,8 @@ type Model struct {
 	// +kubebuilder:validation:MaxItems=5
 	OutputModalities []Modality `json:"outputModalities,omitempty"`
 
-	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models.
+	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models; what becomes of
+	// others, parameters.unsupported says. Absent: every parameter is passed on.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -280,13 +284,6 @@ type Pricing struct {
 	// completion is the price of output tokens, in USD per million, for example "6.00".
 	// +required
 	Completion USDPerMillionTokens `json:"completion,omitempty"`
-}
-
-// Parameters are the request parameters that a route sets.
-type Parameters struct {
-	// defaults are set in a request where the client did not send the parameter. A null that a client sends counts as sent.
-	// +optional
-	Defaults *DefaultParameters `json:"defaults,omitempty"`
 }
 
 // Consumer is somebody who may use the route with a key of its own.

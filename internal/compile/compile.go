@@ -4,7 +4,6 @@ package compile
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,7 +32,7 @@ type Input struct {
 
 // Config compiles a route that Validate has found valid. An error means that it was not.
 func Config(in Input) (routeconfig.Config, error) {
-	defaults, err := defaultParameters(in.Route.Spec.Parameters)
+	defaults, overrides, err := parameters(in.Route)
 	if err != nil {
 		return routeconfig.Config{}, err
 	}
@@ -50,6 +49,11 @@ func Config(in Input) (routeconfig.Config, error) {
 			Model:     model(in.Route),
 			Upstreams: upstreams,
 			Defaults:  defaults,
+			Overrides: overrides,
+
+			MaxCompletionTokens: maxCompletionTokens(in.Route),
+			Unsupported:         unsupported(in.Route),
+
 			Consumers: consumers(in.Route.Spec.Consumers, in.Keys),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
 		}},
@@ -146,28 +150,6 @@ func upstreamParameters(provider v1alpha1.Provider, prompt, completion money.Pri
 
 // perMillion is a price in USD per million tokens.
 func perMillion(price money.Price) string { return money.FromNano(1000 * price.Pico()).String() }
-
-// defaultParameters returns the parameters that are set, sorted by name. They go through JSON, since the field names of the API
-// type are the names of the parameters, and a parameter added there is then not forgotten here.
-func defaultParameters(parameters *v1alpha1.Parameters) ([]routeconfig.Parameter, error) {
-	if parameters == nil || parameters.Defaults == nil {
-		return nil, nil
-	}
-	encoded, err := json.Marshal(parameters.Defaults)
-	if err != nil {
-		return nil, fmt.Errorf("spec.parameters.defaults: %w", err)
-	}
-	var byName map[string]json.RawMessage
-	if err := json.Unmarshal(encoded, &byName); err != nil {
-		return nil, fmt.Errorf("spec.parameters.defaults: %w", err)
-	}
-	compiled := make([]routeconfig.Parameter, 0, len(byName))
-	for name, value := range byName {
-		compiled = append(compiled, routeconfig.Parameter{Name: name, Value: value})
-	}
-	slices.SortFunc(compiled, func(a, b routeconfig.Parameter) int { return strings.Compare(a.Name, b.Name) })
-	return compiled, nil
-}
 
 func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []routeconfig.Consumer {
 	compiled := make([]routeconfig.Consumer, 0, len(spec))

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -37,17 +36,7 @@ func validateModel(route *v1alpha1.ModelRoute, spec *field.Path) field.ErrorList
 			errs = append(errs, field.Invalid(spec.Child("model", "aliases").Index(i), alias, "is the model's name: list only other names"))
 		}
 	}
-	parameters, err := defaultParameters(route.Spec.Parameters)
-	if err != nil {
-		return append(errs, field.Invalid(spec.Child("parameters", "defaults"), "", err.Error()))
-	}
-	for _, parameter := range parameters {
-		if !json.Valid(parameter.Value) {
-			path := spec.Child("parameters", "defaults", parameter.Name)
-			errs = append(errs, field.Invalid(path, string(parameter.Value), "is no JSON"))
-		}
-	}
-	return errs
+	return append(errs, validateParameters(route, spec.Child("parameters"))...)
 }
 
 func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.ErrorList {

@@ -30,8 +30,6 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ConsumerStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Credit"):
 		return &apiv1alpha1.CreditApplyConfiguration{}
-	case v1alpha1.SchemeGroupVersion.WithKind("DefaultParameters"):
-		return &apiv1alpha1.DefaultParametersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Model"):
 		return &apiv1alpha1.ModelApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelRoute"):
@@ -40,8 +38,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ModelRouteSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelRouteStatus"):
 		return &apiv1alpha1.ModelRouteStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ParameterLimits"):
+		return &apiv1alpha1.ParameterLimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Parameters"):
 		return &apiv1alpha1.ParametersApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ParameterValues"):
+		return &apiv1alpha1.ParameterValuesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Pricing"):
 		return &apiv1alpha1.PricingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Proxy"):

@@ -178,66 +178,6 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
-- name: com.github.modelroute.modelroute.api.v1alpha1.DefaultParameters
-  map:
-    fields:
-    - name: frequency_penalty
-      type:
-        scalar: numeric
-    - name: max_completion_tokens
-      type:
-        scalar: numeric
-    - name: presence_penalty
-      type:
-        scalar: numeric
-    - name: response_format
-      type:
-        map:
-          elementType:
-            scalar: untyped
-            list:
-              elementType:
-                namedType: __untyped_atomic_
-              elementRelationship: atomic
-            map:
-              elementType:
-                namedType: __untyped_deduced_
-              elementRelationship: separable
-    - name: seed
-      type:
-        scalar: numeric
-    - name: stop
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: structured_outputs
-      type:
-        scalar: boolean
-    - name: temperature
-      type:
-        scalar: numeric
-    - name: tool_choice
-      type:
-        scalar: untyped
-        list:
-          elementType:
-            namedType: __untyped_atomic_
-          elementRelationship: atomic
-        map:
-          elementType:
-            namedType: __untyped_deduced_
-          elementRelationship: separable
-    - name: tools
-      type:
-        list:
-          elementType:
-            namedType: io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
-          elementRelationship: atomic
-    - name: top_p
-      type:
-        scalar: numeric
 - name: com.github.modelroute.modelroute.api.v1alpha1.Enforcement
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Modality
@@ -399,12 +339,134 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+- name: com.github.modelroute.modelroute.api.v1alpha1.ParameterLimits
+  map:
+    fields:
+    - name: max_completion_tokens
+      type:
+        scalar: numeric
+- name: com.github.modelroute.modelroute.api.v1alpha1.ParameterValues
+  map:
+    fields:
+    - name: frequency_penalty
+      type:
+        scalar: numeric
+    - name: logit_bias
+      type:
+        map:
+          elementType:
+            scalar: untyped
+            list:
+              elementType:
+                namedType: __untyped_atomic_
+              elementRelationship: atomic
+            map:
+              elementType:
+                namedType: __untyped_deduced_
+              elementRelationship: separable
+    - name: max_completion_tokens
+      type:
+        scalar: numeric
+    - name: min_p
+      type:
+        scalar: numeric
+    - name: parallel_tool_calls
+      type:
+        scalar: boolean
+    - name: presence_penalty
+      type:
+        scalar: numeric
+    - name: reasoning
+      type:
+        map:
+          elementType:
+            scalar: untyped
+            list:
+              elementType:
+                namedType: __untyped_atomic_
+              elementRelationship: atomic
+            map:
+              elementType:
+                namedType: __untyped_deduced_
+              elementRelationship: separable
+    - name: reasoning_effort
+      type:
+        scalar: string
+    - name: repetition_penalty
+      type:
+        scalar: numeric
+    - name: response_format
+      type:
+        map:
+          elementType:
+            scalar: untyped
+            list:
+              elementType:
+                namedType: __untyped_atomic_
+              elementRelationship: atomic
+            map:
+              elementType:
+                namedType: __untyped_deduced_
+              elementRelationship: separable
+    - name: seed
+      type:
+        scalar: numeric
+    - name: stop
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: structured_outputs
+      type:
+        scalar: boolean
+    - name: temperature
+      type:
+        scalar: numeric
+    - name: tool_choice
+      type:
+        scalar: untyped
+        list:
+          elementType:
+            namedType: __untyped_atomic_
+          elementRelationship: atomic
+        map:
+          elementType:
+            namedType: __untyped_deduced_
+          elementRelationship: separable
+    - name: tools
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
+          elementRelationship: atomic
+    - name: top_a
+      type:
+        scalar: numeric
+    - name: top_k
+      type:
+        scalar: numeric
+    - name: top_p
+      type:
+        scalar: numeric
+    - name: verbosity
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Parameters
   map:
     fields:
     - name: defaults
       type:
-        namedType: com.github.modelroute.modelroute.api.v1alpha1.DefaultParameters
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ParameterValues
+    - name: limits
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ParameterLimits
+    - name: overrides
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ParameterValues
+    - name: unsupported
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.UnsupportedParameters
 - name: com.github.modelroute.modelroute.api.v1alpha1.Period
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Pricing
@@ -504,6 +566,8 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.modelroute.modelroute.api.v1alpha1.USD
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.USDPerMillionTokens
+  scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.UnsupportedParameters
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Upstream
   map:

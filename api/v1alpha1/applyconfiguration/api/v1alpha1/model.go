@@ -29,7 +29,8 @@ type ModelApplyConfiguration struct {
 	InputModalities []apiv1alpha1.Modality `json:"inputModalities,omitempty"`
 	// outputModalities are what the model produces. Absent: text.
 	OutputModalities []apiv1alpha1.Modality `json:"outputModalities,omitempty"`
-	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models.
+	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models; what becomes of
+	// others, parameters.unsupported says. Absent: every parameter is passed on.
 	SupportedParameters []string `json:"supportedParameters,omitempty"`
 }
 

@@ -15,7 +15,7 @@ type ModelRouteSpecApplyConfiguration struct {
 	// fails, is busy or does not accept the route's key, and nothing of an answer has gone to the client. One that fails again and again is
 	// passed over for a while. Each attempt is held and booked at the prices of its upstream.
 	Upstreams []UpstreamApplyConfiguration `json:"upstreams,omitempty"`
-	// parameters are the request parameters that the route sets.
+	// parameters are what the route does with the parameters of requests.
 	Parameters *ParametersApplyConfiguration `json:"parameters,omitempty"`
 	// budgets limit what all consumers of the route spend together. Every one of them holds. Without any, spend is counted and not limited.
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`

@@ -4,13 +4,27 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/modelroute/modelroute/api/v1alpha1"
+)
+
 // ParametersApplyConfiguration represents a declarative configuration of the Parameters type for use
 // with apply.
 //
-// Parameters are the request parameters that a route sets.
+// Parameters are what a route does with the parameters of requests.
+//
+// The rule lacks tools and tool_choice, which CEL cannot see: the operator checks those itself.
 type ParametersApplyConfiguration struct {
 	// defaults are set in a request where the client did not send the parameter. A null that a client sends counts as sent.
-	Defaults *DefaultParametersApplyConfiguration `json:"defaults,omitempty"`
+	Defaults *ParameterValuesApplyConfiguration `json:"defaults,omitempty"`
+	// overrides are set in every request. What a client sent for the parameter, under this or an older name, is replaced.
+	Overrides *ParameterValuesApplyConfiguration `json:"overrides,omitempty"`
+	// limits bound what clients may ask for.
+	Limits *ParameterLimitsApplyConfiguration `json:"limits,omitempty"`
+	// unsupported says what becomes of a parameter that is not in model.supportedParameters: Reject answers the request with 400, Drop
+	// takes the parameter out of it. It concerns only parameters of docs/parameters.md; others are passed on. Absent: Reject where the
+	// route sets model.supportedParameters.
+	Unsupported *apiv1alpha1.UnsupportedParameters `json:"unsupported,omitempty"`
 }
 
 // ParametersApplyConfiguration constructs a declarative configuration of the Parameters type for use with
@@ -22,7 +36,31 @@ func Parameters() *ParametersApplyConfiguration {
 // WithDefaults sets the Defaults field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Defaults field is set to the value of the last call.
-func (b *ParametersApplyConfiguration) WithDefaults(value *DefaultParametersApplyConfiguration) *ParametersApplyConfiguration {
+func (b *ParametersApplyConfiguration) WithDefaults(value *ParameterValuesApplyConfiguration) *ParametersApplyConfiguration {
 	b.Defaults = value
+	return b
+}
+
+// WithOverrides sets the Overrides field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Overrides field is set to the value of the last call.
+func (b *ParametersApplyConfiguration) WithOverrides(value *ParameterValuesApplyConfiguration) *ParametersApplyConfiguration {
+	b.Overrides = value
+	return b
+}
+
+// WithLimits sets the Limits field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Limits field is set to the value of the last call.
+func (b *ParametersApplyConfiguration) WithLimits(value *ParameterLimitsApplyConfiguration) *ParametersApplyConfiguration {
+	b.Limits = value
+	return b
+}
+
+// WithUnsupported sets the Unsupported field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Unsupported field is set to the value of the last call.
+func (b *ParametersApplyConfiguration) WithUnsupported(value apiv1alpha1.UnsupportedParameters) *ParametersApplyConfiguration {
+	b.Unsupported = &value
 	return b
 }
