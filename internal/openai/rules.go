@@ -281,3 +281,15 @@ func (c *Chat) setLimit(name string, limit int64) {
 	}
 	c.replace(name, strconv.AppendInt(nil, limit, 10))
 }
+
+// Settable returns the names of the parameters that a route can set, sorted.
+func Settable() []string {
+	var names []string
+	for i := range table {
+		if table[i].settable {
+			names = append(names, table[i].name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
