@@ -103,6 +103,10 @@ manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from
 	$(BIN)/controller-gen crd paths=$(API) output:crd:dir=config/crd/bases
 	$(BIN)/controller-gen rbac:roleName=modelroute-manager paths=./controllers/... output:rbac:dir=config/rbac
 
+.PHONY: docs
+docs: ## Write the tables of docs/parameters.md anew.
+	go test -count=1 ./internal/openai -run '^TestThePageOfParameters' -args -update
+
 .PHONY: tidy
 tidy: ## Tidy the go.mod of every module.
 	for module in $(MODULES); do go -C "$$module" mod tidy; done
@@ -189,7 +193,7 @@ lint-shell: ## Check the shell scripts.
 	  xargs -0 shellcheck --external-sources --severity=style
 
 .PHONY: verify
-verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what is generated, go.mod, the format and docs/dependencies.md are up to date.
+verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what is generated, go.mod, the format, docs/dependencies.md and docs/parameters.md are up to date.
 
 .PHONY: verify-generated
 verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go
@@ -207,6 +211,7 @@ verify-fmt:
 .PHONY: verify-docs
 verify-docs:
 	hack/dependencies.sh $(MODULES)
+	go test -count=1 ./internal/openai -run '^TestThePageOfParameters'
 
 verify-%: ## Run any target in a copy of the tree, and fail if it changes a file.
 	hack/verify.sh $*

@@ -34,6 +34,33 @@ func BenchmarkParseAndEdit(b *testing.B) {
 	}
 }
 
+// BenchmarkParameters reads and holds to a route's rules a request with many parameters and a short prompt.
+func BenchmarkParameters(b *testing.B) {
+	rules, err := NewRules(Policy{
+		Provider: OpenRouter, Supported: page, MaxCompletionTokens: 4096,
+		Defaults: settings(`"seed":1,"top_p":0.9`), Overrides: settings(`"presence_penalty":0.1`),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := []byte(chatWith(`"temperature":0.7,"frequency_penalty":-0.5,"max_tokens":5000,"stop":["a","b"],"stream":true,"user":"u",` +
+		`"tool_choice":"auto","tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],"metadata":{"a":"b"},` +
+		`"response_format":{"type":"json_object"}`))
+	b.ReportAllocs()
+	for b.Loop() {
+		c, problem := ParseChat(body)
+		if problem != nil {
+			b.Fatal(problem)
+		}
+		if problem := c.Apply(rules); problem != nil {
+			b.Fatal(problem)
+		}
+		if c.CheckContext(65_536, 0, OpenRouter) != nil || len(c.Body()) == 0 {
+			b.Fatal("it does not fit")
+		}
+	}
+}
+
 const benchmarkChunk = `data: {"id":"gen-1","object":"chat.completion.chunk","created":1790000000,"model":"m",` +
 	`"choices":[{"index":0,"delta":{"role":"assistant","content":" entangle"},"finish_reason":null,` +
 	`"native_finish_reason":null,"logprobs":null}],"usage":null}` + "\n\n"

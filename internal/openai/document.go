@@ -99,7 +99,7 @@ func (d *document) bytes() []byte {
 		}
 		bare = false
 		if m.renamed {
-			out, from = append(append(out, d.raw[from:m.key]...), quote(m.name)...), m.keyEnd
+			out, from = appendKey(append(out, d.raw[from:m.key]...), m.name), m.keyEnd
 		}
 		if m.value != nil {
 			out, from = append(append(out, d.raw[from:m.start]...), m.value...), m.end
@@ -131,9 +131,17 @@ func (d *document) appendAdded(out []byte, bare bool) []byte {
 			out = append(out, ',')
 		}
 		bare = false
-		out = append(append(append(out, quote(m.name)...), ':'), m.value...)
+		out = append(append(appendKey(out, m.name), ':'), m.value...)
 	}
 	return out
+}
+
+// appendKey appends a name as a key. Most are names of parameters, in which there is nothing to escape.
+func appendKey(out []byte, name string) []byte {
+	if byName[name] == nil {
+		return append(out, quote(name)...)
+	}
+	return append(append(append(out, '"'), name...), '"')
 }
 
 // parseObject reads an object that is known to be good JSON.

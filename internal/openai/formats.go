@@ -17,8 +17,6 @@ const (
 const (
 	wantBias       = "an object of numbers from -100 to 100"
 	wantMetadata   = "an object of at most 16 strings"
-	wantFormat     = "an object whose type is 'text', 'json_object' or 'json_schema'"
-	wantChoice     = "'none', 'auto', 'required' or an object that names a tool"
 	wantCall       = "'none', 'auto' or an object with the name of a function"
 	wantEffort     = "one of 'none', 'minimal', 'low', 'medium', 'high', 'xhigh' and 'max'"
 	wantVerbosity  = "one of 'low', 'medium', 'high', 'xhigh' and 'max'"
@@ -43,14 +41,14 @@ var (
 )
 
 func readBias(_ *Chat, name string, s *scanner) *Error {
-	return eachMember(name, wantBias, s, func(path string) *Error {
+	return eachScalar(name, wantBias, s, func(path string) *Error {
 		return readNumber(path, "a number from -100 to 100", -100, 100, s)
 	})
 }
 
 // readIntegerBias is for OpenAI, whose biases are integers.
 func readIntegerBias(_ *Chat, name string, s *scanner) *Error {
-	return eachMember(name, wantBias, s, func(path string) *Error {
+	return eachScalar(name, wantBias, s, func(path string) *Error {
 		_, problem := readIntegerUpTo(path, s, -100, 100)
 		return problem
 	})
@@ -72,10 +70,31 @@ func eachMember(name, want string, s *scanner, read func(path string) *Error) *E
 	return nil
 }
 
+// eachScalar is eachMember for values that are no containers. There may be many, so their paths are only made of those that are wrong.
+func eachScalar(name, want string, s *scanner, read func(path string) *Error) *Error {
+	if readNull(s) {
+		return nil
+	}
+	if s.peek() != '{' {
+		return wrongType(name, want, s)
+	}
+	for s.enterObject(); s.nextMember(); {
+		at := s.pos
+		if read("") != nil {
+			s.pos = at
+			return read(name + "." + string(s.key))
+		}
+	}
+	return nil
+}
+
 func readMetadata(_ *Chat, name string, s *scanner) *Error {
 	count := 0
-	return eachMember(name, wantMetadata, s, func(path string) *Error {
-		if count++; count > maxMetadata {
+	return eachScalar(name, wantMetadata, s, func(path string) *Error {
+		if path == "" {
+			count++
+		}
+		if count > maxMetadata {
 			return coded(InvalidRequest(name, "Invalid '%s': too many properties. Expected at most %d.", name, maxMetadata),
 				"object_above_max_properties")
 		}
@@ -95,12 +114,15 @@ func readMetadata(_ *Chat, name string, s *scanner) *Error {
 
 var readFormat = formatOf(allFormats)
 
+func formatsWant(types []string) string { return "an object whose type is " + listOf(types) }
+
 // formatOf makes the reader of a response_format whose type is one of these.
 func formatOf(types []string) reader {
+	want := formatsWant(types)
 	return func(c *Chat, name string, s *scanner) *Error {
 		kind, schema, typed := "", false, false
 		c.format = s.peek() == '{'
-		problem := eachMember(name, wantFormat, s, func(path string) (problem *Error) {
+		problem := eachMember(name, want, s, func(path string) (problem *Error) {
 			switch {
 			case string(s.key) == "type":
 				typed = s.peek() != 'n'
@@ -163,8 +185,11 @@ func readName(path string, s *scanner) *Error {
 
 var readToolChoice = choiceOf(allChoices)
 
+func choicesWant(words []string) string { return listOf(words) + ", or an object that names a tool" }
+
 // choiceOf makes the reader of a tool_choice that is one of the words or an object that names a tool.
 func choiceOf(words []string) reader {
+	want := choicesWant(words)
 	return func(_ *Chat, name string, s *scanner) *Error {
 		switch s.peek() {
 		case '"':
@@ -173,14 +198,14 @@ func choiceOf(words []string) reader {
 		case '{', 'n':
 			return readChoice(name, s)
 		}
-		return wrongType(name, wantChoice, s)
+		return wrongType(name, want, s)
 	}
 }
 
 // readChoice reads {"type": T, T: {...}}; a function or a custom tool is named there.
 func readChoice(name string, s *scanner) *Error {
 	kind, object, have := "", s.peek() == '{', [3]bool{}
-	problem := eachMember(name, wantChoice, s, func(path string) (problem *Error) {
+	problem := eachMember(name, "", s, func(path string) (problem *Error) {
 		switch key := string(s.key); key {
 		case "type":
 			if s.peek() == 'n' {

@@ -176,7 +176,7 @@ func TestARefusalSaysWhatAParameterMayBe(t *testing.T) {
 		`"temperature":"0.7"`:    "Invalid type for 'temperature': expected a number from 0 to 2, but got a string instead.",
 		`"temperature":2.50`:     "Invalid 'temperature': decimal above maximum value. Expected a number from 0 to 2, but got 2.50 instead.",
 		`"verbosity":"loud"`:     "Invalid value for 'verbosity': expected one of 'low', 'medium', 'high', 'xhigh' and 'max', but got 'loud' instead.",
-		`"tool_choice":1`:        "Invalid type for 'tool_choice': expected 'none', 'auto', 'required' or an object that names a tool, but got a number instead.",
+		`"tool_choice":1`:        "Invalid type for 'tool_choice': expected one of 'none', 'auto', 'required' and 'any', or an object that names a tool, but got a number instead.",
 		`"reasoning_effort":[]`:  "Invalid type for 'reasoning_effort': expected one of 'none', 'minimal', 'low', 'medium', 'high', 'xhigh' and 'max', but got an array instead.",
 		`"metadata":{"a":false}`: "Invalid type for 'metadata.a': expected a string, but got a boolean instead.",
 	} {

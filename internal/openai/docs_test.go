@@ -1,0 +1,114 @@
+package openai
+
+import (
+	goflag "flag" // usage.go has a flag of its own
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = goflag.Bool("update", false, "write the tables of docs/parameters.md anew")
+
+const parametersPage = "../../docs/parameters.md"
+
+// The page's tables stand between these marks, with the name of the table in the first.
+const (
+	tableBegin = "<!-- table %s: make docs writes it -->\n"
+	tableEnd   = "<!-- end -->\n"
+)
+
+func TestThePageOfParametersSaysWhatTheCodeDoes(t *testing.T) {
+	content, err := os.ReadFile(parametersPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(content)
+	for name, rows := range map[string]string{"parameters": clientsTable(), "owned": ownedTable()} {
+		before, rest, found := strings.Cut(page, fmt.Sprintf(tableBegin, name))
+		_, after, ended := strings.Cut(rest, tableEnd)
+		if !found || !ended {
+			t.Fatalf("%s has no place for the table %s", parametersPage, name)
+		}
+		page = before + fmt.Sprintf(tableBegin, name) + "\n" + rows + "\n" + tableEnd + after
+	}
+	if *update {
+		if err := os.WriteFile(parametersPage, []byte(page), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(page, string(content)); diff != "" {
+		t.Errorf("%s is stale, run make docs (-want +got):\n%s", parametersPage, diff)
+	}
+}
+
+func clientsTable() string {
+	var out strings.Builder
+	out.WriteString("| Parameter | What it may be | Listed as | A route can set it | What it does |\n| --- | --- | --- | --- | --- |\n")
+	for i := range table {
+		p := &table[i]
+		if p.role == owned {
+			continue
+		}
+		fmt.Fprintf(&out, "| `%s`%s | %s | %s | %s | %s |\n", p.name, providersOf(p), ranges(p), listedAs(p), yes(p.settable), p.about)
+	}
+	return out.String()
+}
+
+func ownedTable() string {
+	var out strings.Builder
+	out.WriteString("| Parameter | Why it is the route's |\n| --- | --- |\n")
+	for i := range table {
+		if p := &table[i]; p.role == owned {
+			fmt.Fprintf(&out, "| `%s` | %s |\n", p.name, p.about)
+		}
+	}
+	return out.String()
+}
+
+// providersOf names the only provider whose reference has the parameter.
+func providersOf(p *parameter) string {
+	switch p.from {
+	case OpenAI:
+		return " (OpenAI)"
+	case OpenRouter:
+		return " (OpenRouter)"
+	}
+	return ""
+}
+
+func ranges(p *parameter) string {
+	text := p.want
+	if text == "" {
+		text = "anything"
+	}
+	for _, provider := range []Provider{OpenAI, OpenRouter} {
+		if rule, narrower := p.narrower[provider]; narrower && rule.want != p.want {
+			text += fmt.Sprintf("; at %s %s", strings.Trim(providersOf(&parameter{from: provider}), " ()"), rule.want)
+		}
+	}
+	return text
+}
+
+func listedAs(p *parameter) string {
+	if !p.listed {
+		return "–"
+	}
+	names := []string{"`" + p.name + "`"}
+	for _, name := range p.impliedBy {
+		if name != p.name {
+			names = append(names, "`"+name+"`")
+		}
+	}
+	return strings.Join(names, " or ")
+}
+
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return ""
+}
