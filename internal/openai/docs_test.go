@@ -76,8 +76,9 @@ func providersOf(p *parameter) string {
 		return " (OpenAI)"
 	case OpenRouter:
 		return " (OpenRouter)"
+	default:
+		return ""
 	}
-	return ""
 }
 
 func ranges(p *parameter) string {

@@ -59,8 +59,9 @@ var table = []parameter{
 		settable:  true, about: "Allows answers that a JSON schema constrains."},
 	{name: "tools", role: prompt, from: both, want: "an array of objects", read: readTools, listed: true, aliases: []string{"functions"},
 		settable: true, about: "The tools that the model may call; the client runs them."},
-	{name: "tool_choice", role: prompt, from: both, want: choicesWant(allChoices), read: readToolChoice, listed: true, impliedBy: []string{"tools"},
-		aliases: []string{"function_call"}, settable: true, needsTools: true,
+	{name: "tool_choice", role: prompt, from: both, want: choicesWant(allChoices), read: readToolChoice, listed: true,
+		impliedBy: []string{"tools"},
+		aliases:   []string{"function_call"}, settable: true, needsTools: true,
 		narrower: map[Provider]rule{
 			OpenAI:     {choicesWant(toolChoices), choiceOf(toolChoices)},
 			OpenRouter: {choicesWant(toolChoices), choiceOf(toolChoices)},
