@@ -138,8 +138,9 @@ func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
 	return compiled, nil
 }
 
-// upstreamParameters are what every request to an upstream has. OpenRouter may send a request to providers at other prices than the one that
-// it shows; it refuses those that ask for more than max_price, in USD per million tokens, and so never bills more than was reserved for.
+// upstreamParameters are what every request to an upstream has. OpenRouter may send a request to providers at other prices than the one
+// that it shows; it refuses those that ask for more than max_price, in USD per million tokens, and so never bills more than was reserved
+// for.
 func upstreamParameters(provider v1alpha1.Provider, prompt, completion money.Price) []routeconfig.Parameter {
 	if provider != v1alpha1.ProviderOpenRouter {
 		return nil

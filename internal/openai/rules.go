@@ -146,6 +146,9 @@ func (c *Chat) Apply(r *Rules) *Error {
 // hold holds one member of the client's request to the rules.
 func (c *Chat) hold(m *member, r *Rules) *Error {
 	if r.unsupported != nil && r.unsupported[m.parameter.index] {
+		if !r.drop && string(c.document.valueOf(m)) == "false" { // Not to want it is what every model can do.
+			return nil
+		}
 		if !r.drop {
 			return coded(InvalidRequest(m.name, "Unsupported parameter: '%s' is not supported with this model.", m.name),
 				CodeUnsupportedParameter)

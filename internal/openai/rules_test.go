@@ -60,8 +60,10 @@ func TestARequestIsHeldToTheRulesOfItsRoute(t *testing.T) {
 			"those that belong to tools", `"parallel_tool_calls":true,"functions":[],"function_call":"auto"`,
 			`"parallel_tool_calls":true,"functions":[],"function_call":"auto"`, Policy{Supported: page},
 		},
-		"NullUnsupported": {"null asks for nothing", `"top_k":null`, `"top_k":null`, Policy{Supported: page}},
-		"Drop":            {"the rest stays as it is", `"top_k":5, "x":1.0`, ` "x":1.0`, Policy{Supported: page, DropUnsupported: true}},
+		"FalseUnsupported": {"not to want it is nothing to support", `"logprobs":false`, `"logprobs":false`, Policy{Supported: page}},
+		"DropFalse":        {"the model does not know it", `"logprobs":false`, ``, Policy{Supported: page, DropUnsupported: true}},
+		"NullUnsupported":  {"null asks for nothing", `"top_k":null`, `"top_k":null`, Policy{Supported: page}},
+		"Drop":             {"the rest stays as it is", `"top_k":5, "x":1.0`, ` "x":1.0`, Policy{Supported: page, DropUnsupported: true}},
 		"DropSeveral": {
 			"the rest stays as it is", `"top_k":5,"x":[ 1 ],"verbosity":"low" ,"logprobs":true,"top_logprobs":2`, `"x":[ 1 ]`,
 			Policy{Supported: page, DropUnsupported: true},

@@ -118,3 +118,15 @@ func TestABadSettingKeepsTheRouteThatIsServed(t *testing.T) {
 		t.Errorf("the upstream billed %d requests", got)
 	}
 }
+
+func TestEachUpstreamGetsTheLimitUnderTheNameThatItKnows(t *testing.T) {
+	w, other := withSecond(t, setup{budgets: []*ledgerpb.Budget{monthly("", 100_000_000_000)}})
+	w.ask(asking("status=503", `,"max_completion_tokens" : 40,"temperature":0.70`)).expectOK(t)
+	if body := w.last().body; !strings.HasSuffix(body, `,"max_completion_tokens" : 40,"temperature":0.70}`) {
+		t.Errorf("OpenRouter got %s", body)
+	}
+	// That one is some compatible server, which may know only the old name.
+	if all := other.received.all(); len(all) != 1 || !strings.HasSuffix(all[0].body, `,"max_tokens" : 40,"temperature":0.70}`) {
+		t.Errorf("the second upstream got %v", all)
+	}
+}
