@@ -195,6 +195,20 @@ func (o *observer) mostSpent(consumer string, from, until time.Time) (spent mone
 	return spent, known
 }
 
+// explain returns the most that counted as spent in a budget while a request was decided on, and reports whether that is why it was
+// refused.
+func (o *observer) explain(one *refusal, name string, limit, billed money.Amount) (counted money.Amount, explained bool) {
+	counted, known := o.mostSpent(name, one.asked, one.at)
+	if known && counted.Add(one.needed).Cmp(limit) > 0 {
+		return counted, true
+	}
+	// What counts as spent changes with every request, so the books that were read may be from before and after it was the most. What the
+	// answer says of it then is believed if it is no more than what was billed and what was ever uncertain.
+	said := one.said()
+	excess := limit.Sub(said.remaining).Sub(billed)
+	return counted, said.limit == limit && excess.Cmp(o.mostUncertain(name)) <= 0
+}
+
 // mostUncertain is the most that was ever uncertain in a budget.
 func (o *observer) mostUncertain(consumer string) (most money.Amount) {
 	o.mu.Lock()

@@ -213,22 +213,16 @@ func (r *result) judge(bills *truth, eyes *observer, refused []refusal) {
 			limits = r.before
 		}
 		spent := bills.spent(one.at)
-		room := true
-		explained := false
+		room, explained := true, false
 		var seen []string
-		said := one.said()
 		for _, name := range []string{"", one.consumer} {
 			limit, has := limits[name]
 			if !has {
 				continue
 			}
 			room = room && spent[name].Add(one.needed).Cmp(limit) <= 0
-			counted, known := eyes.mostSpent(name, one.asked, one.at)
-			explained = explained || known && counted.Add(one.needed).Cmp(limit) > 0
-			// What counts as spent changes with every request, so the books that were read may be from before and after it was the most. What
-			// the answer says of it then is believed if it is no more than what was billed and what was ever uncertain.
-			excess := limit.Sub(said.remaining).Sub(spent[name])
-			explained = explained || said.limit == limit && excess.Cmp(eyes.mostUncertain(name)) <= 0
+			counted, isExplained := eyes.explain(&one, name, limit, spent[name])
+			explained = explained || isExplained
 			seen = append(seen, fmt.Sprintf("of %s USD %s were billed, and at most %s counted as spent", limit, spent[name], counted))
 		}
 		switch {
