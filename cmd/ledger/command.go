@@ -21,6 +21,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 
 	"github.com/modelroute/modelroute/internal/ledger"
+	"github.com/modelroute/modelroute/internal/ledger/adminsocket"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
 )
 
@@ -167,8 +168,8 @@ type services struct {
 
 // reach finds the ledger that has the data directory open. It fails with errNotRunning if there is none.
 func (c *command) reach(ctx context.Context) (*services, error) {
-	path := filepath.Join(c.dataDir, socketName)
-	connection, err := dialAdmin(ctx, c.dataDir)
+	path := adminsocket.Path(c.dataDir)
+	connection, err := adminsocket.Dial(ctx, c.dataDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w on %s: nobody answers at %s", errNotRunning, c.dataDir, path)
@@ -179,7 +180,7 @@ func (c *command) reach(ctx context.Context) (*services, error) {
 		return nil, fmt.Errorf("reaching the ledger: %w", err)
 	}
 	closeQuietly(connection)
-	called := connect.NewClient(connecthttp.NewTransport(newSocketClient(c.dataDir), "http://ledger"))
+	called := connect.NewClient(connecthttp.NewTransport(adminsocket.NewHTTPClient(c.dataDir), "http://ledger"))
 	return &services{
 		manager: ledgerpbconnect.NewManagerServiceClient(called), admin: ledgerpbconnect.NewAdminServiceClient(called),
 	}, nil

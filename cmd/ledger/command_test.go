@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/adminsocket"
 	"github.com/modelroute/modelroute/internal/ledger/auth"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/ledger/store/sqlite"
@@ -117,7 +118,7 @@ func startLedger(t *testing.T, dir string) *running {
 	}
 	t.Cleanup(l.stop)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		connection, err := dialAdmin(t.Context(), dir)
+		connection, err := adminsocket.Dial(t.Context(), dir)
 		if err == nil {
 			connection.Close()
 			return l
