@@ -29,16 +29,25 @@ func (s *managerService) PutRoute(ctx context.Context, request *ledgerpb.PutRout
 
 // ListUsage implements the RPC.
 func (s *managerService) ListUsage(ctx context.Context, _ *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
-	now := s.Now()
-	routes, err := s.Store.Usage(ctx, now, now.Add(-s.Options.Silence))
+	routes, err := s.Usage(ctx)
 	if err != nil {
 		return nil, callError(err)
 	}
-	response := &ledgerpb.ListUsageResponse{}
-	for _, one := range routes {
-		response.Routes = append(response.Routes, routeUsage(one))
+	return &ledgerpb.ListUsageResponse{Routes: routes}, nil
+}
+
+// Usage is what ListUsage answers, for a program that has the ledger in it.
+func (l *Ledger) Usage(ctx context.Context) ([]*ledgerpb.RouteUsage, error) {
+	now := l.Now()
+	routes, err := l.Store.Usage(ctx, now, now.Add(-l.Options.Silence))
+	if err != nil {
+		return nil, err
 	}
-	return response, nil
+	messages := make([]*ledgerpb.RouteUsage, 0, len(routes))
+	for _, one := range routes {
+		messages = append(messages, routeUsage(one))
+	}
+	return messages, nil
 }
 
 // ReleaseProxy implements the RPC.

@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// ErrInUse means that another process has the data directory open.
+var ErrInUse = errors.New("in use by another ledger")
+
 // lockDir makes this process the only one that has the data directory open. The lock ends with the process, however it ends.
 func lockDir(dir string) (*os.File, error) {
 	path := filepath.Join(dir, "lock")
@@ -17,7 +20,7 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	switch err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		return nil, errors.Join(fmt.Errorf("the data directory %s is in use by another ledger", dir), file.Close())
+		return nil, errors.Join(fmt.Errorf("the data directory %s is %w", dir, ErrInUse), file.Close())
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
 	}
