@@ -16,7 +16,7 @@ import (
 // defaultTimeoutSeconds bounds one request where the route does not say: as long as the clients of OpenAI's API wait by themselves.
 const defaultTimeoutSeconds = 600
 
-// UpstreamKeyDir is where the proxies find the upstreams' API keys: one directory per upstream with one file, UpstreamKeyFile.
+// UpstreamKeyDir is where proxies in a cluster find the upstreams' API keys: one directory per upstream with one file, UpstreamKeyFile.
 const UpstreamKeyDir = "/etc/modelroute/upstreams"
 
 // UpstreamKeyFile is the name of the file with the API key in an upstream's directory.
@@ -28,6 +28,8 @@ type Input struct {
 	Ledger routeconfig.Ledger
 	// Keys are the accepted keys of each consumer, by its name. A consumer without an entry has none yet.
 	Keys map[string][]routeconfig.Key
+	// UpstreamKeyDir is where the proxies find the upstreams' API keys; empty for that of a cluster.
+	UpstreamKeyDir string
 }
 
 // Config compiles a route that Validate has found valid. An error means that it was not.
@@ -36,7 +38,7 @@ func Config(in Input) (routeconfig.Config, error) {
 	if err != nil {
 		return routeconfig.Config{}, err
 	}
-	upstreams, err := upstreams(in.Route)
+	upstreams, err := upstreams(in.Route, cmp.Or(in.UpstreamKeyDir, UpstreamKeyDir))
 	if err != nil {
 		return routeconfig.Config{}, err
 	}
@@ -109,7 +111,7 @@ func modalities(spec []v1alpha1.Modality) []string {
 	return names
 }
 
-func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
+func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstream, error) {
 	compiled := make([]routeconfig.Upstream, 0, len(route.Spec.Upstreams))
 	for i, upstream := range route.Spec.Upstreams { // their order is the order in which they are tried
 		prompt, err := money.ParsePricePerMillion(string(upstream.Pricing.Prompt))
@@ -125,7 +127,7 @@ func upstreams(route *v1alpha1.ModelRoute) ([]routeconfig.Upstream, error) {
 			Provider:       routeconfig.Provider(upstream.Provider),
 			BaseURL:        strings.TrimRight(upstream.BaseURL, "/"),
 			Model:          cmp.Or(upstream.Model, ModelName(route)),
-			APIKeyFile:     UpstreamKeyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
+			APIKeyFile:     keyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
 			Pricing:        routeconfig.Pricing{PromptPicoUSD: prompt.Pico(), CompletionPicoUSD: completion.Pico()},
 			TimeoutSeconds: TimeoutSeconds(upstream),
 			Parameters:     upstreamParameters(upstream.Provider, prompt, completion),
