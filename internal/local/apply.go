@@ -1,0 +1,233 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/local/manifest"
+	"github.com/modelroute/modelroute/internal/proxy/configsource"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+const (
+	// acknowledgeInterval is how often the ledger is asked whether the proxy serves a configuration, acknowledgePatience for how long.
+	acknowledgeInterval = 50 * time.Millisecond
+	acknowledgePatience = 30 * time.Second
+)
+
+// applier makes the ledger and the proxy what the routes say, in the order in which the operator does it in a cluster.
+type applier struct {
+	dir     directory
+	ledger  *embedded
+	keys    *keyring
+	baseURL string
+	clock   clock.WithTicker
+	logger  *slog.Logger
+}
+
+// applied is what was made of routes.
+type applied struct {
+	routes  []manifest.Route
+	hash    string
+	secrets []consumerSecret
+	// delivered has the content of each file of the Secrets, by path.
+	delivered map[string][]byte
+	// expires is when the next credit expires; zero if none will.
+	expires time.Time
+}
+
+// prepare tells the ledger what may be spent, and then writes the configuration that needs it, so that nothing is ever served under a
+// budget that the ledger does not know.
+func (a *applier) prepare(ctx context.Context, routes []manifest.Route) (*applied, error) {
+	now := a.clock.Now()
+	made := &applied{routes: routes}
+	accepted := make([]map[string][]routeconfig.Key, 0, len(routes))
+	for _, route := range routes {
+		keys, secrets, err := a.keysOf(route.ModelRoute)
+		if err != nil {
+			return nil, err
+		}
+		accepted, made.secrets = append(accepted, keys), append(made.secrets, secrets...)
+		if at := compile.NextExpiry(route.ModelRoute, now); !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
+			made.expires = at
+		}
+	}
+	config, err := a.compile(routes, accepted)
+	if err != nil {
+		return nil, err
+	}
+	made.hash = routeconfig.Hash(config)
+	if err := errors.Join(a.writeUpstreamKeys(routes), a.rememberRoutes(routes)); err != nil {
+		return nil, err
+	}
+	if err := a.putBudgets(ctx, routes, now); err != nil {
+		return nil, err
+	}
+	if err := replace(filepath.Join(a.dir.config(), configsource.Key), config); err != nil {
+		return nil, fmt.Errorf("writing the proxy's configuration: %w", err)
+	}
+	return made, nil
+}
+
+// keysOf returns the accepted keys of a route's consumers, and the Secrets that deliver them.
+func (a *applier) keysOf(route *v1alpha1.ModelRoute) (map[string][]routeconfig.Key, []consumerSecret, error) {
+	accepted := map[string][]routeconfig.Key{}
+	secrets := make([]consumerSecret, 0, len(route.Spec.Consumers))
+	for _, consumer := range route.Spec.Consumers {
+		secret, err := a.keys.secretOf(route, consumer)
+		if err != nil {
+			return nil, nil, err
+		}
+		accepted[consumer.Name] = []routeconfig.Key{secret.accepted()}
+		secrets = append(secrets, secret)
+	}
+	return accepted, secrets, nil
+}
+
+// compile makes one configuration of all routes, and reads it as the proxy will: one that it would refuse is never written.
+func (a *applier) compile(routes []manifest.Route, keys []map[string][]routeconfig.Key) ([]byte, error) {
+	config := routeconfig.Config{Version: routeconfig.Version, Ledger: routeconfig.Ledger{URL: a.ledger.url}}
+	for i, route := range routes {
+		one, err := compile.Config(compile.Input{
+			Route: route.ModelRoute, Ledger: config.Ledger, Keys: keys[i], UpstreamKeyDir: a.upstreamKeyDir(route),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("compiling route %s/%s: %w", route.Namespace, route.Name, err)
+		}
+		config.Routes = append(config.Routes, one.Routes...)
+	}
+	encoded, err := routeconfig.Encode(config)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := routeconfig.Decode(encoded); err != nil {
+		return nil, err
+	}
+	return encoded, nil
+}
+
+func (a *applier) upstreamKeyDir(route manifest.Route) string {
+	return filepath.Join(a.dir.upstreams(), route.Namespace, route.Name)
+}
+
+// writeUpstreamKeys puts the upstreams' keys where the proxy reads them.
+func (a *applier) writeUpstreamKeys(routes []manifest.Route) error {
+	for _, route := range routes {
+		for upstream, key := range route.UpstreamKeys {
+			path := filepath.Join(a.upstreamKeyDir(route), upstream, compile.UpstreamKeyFile)
+			if err := replace(path, []byte(key)); err != nil {
+				return fmt.Errorf("writing an upstream's key: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// rememberRoutes keeps what `usage` has to know of the routes and the ledger does not.
+func (a *applier) rememberRoutes(routes []manifest.Route) error {
+	remembered := make([]*v1alpha1.ModelRoute, 0, len(routes))
+	for _, route := range routes {
+		remembered = append(remembered, route.ModelRoute)
+	}
+	encoded, err := json.Marshal(remembered)
+	if err != nil {
+		return fmt.Errorf("encoding the routes: %w", err)
+	}
+	return replace(a.dir.routes(), encoded)
+}
+
+// putBudgets tells the ledger what may be spent now. In the name of a route that is gone nobody may; what it has spent stays in the books.
+func (a *applier) putBudgets(ctx context.Context, routes []manifest.Route, now time.Time) error {
+	for _, route := range routes {
+		request, err := compile.Budgets(route.ModelRoute, string(proxyIdentity), now)
+		if err != nil {
+			return fmt.Errorf("compiling the budgets of route %s/%s: %w", route.Namespace, route.Name, err)
+		}
+		if err := a.put(ctx, request); err != nil {
+			return err
+		}
+	}
+	known, err := a.ledger.service.Usage(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the ledger for the routes that it knows: %w", err)
+	}
+	for _, one := range known {
+		if !slices.ContainsFunc(routes, func(route manifest.Route) bool { return isOf(one, route) }) {
+			if err := a.put(ctx, &ledgerpb.PutRouteRequest{Route: one.GetRoute()}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func isOf(usage *ledgerpb.RouteUsage, route manifest.Route) bool {
+	return usage.GetRoute().GetNamespace() == route.Namespace && usage.GetRoute().GetName() == route.Name
+}
+
+func (a *applier) put(ctx context.Context, request *ledgerpb.PutRouteRequest) error {
+	_, err := a.ledger.manager.PutRoute(ctx, request)
+	var refused *connect.Error
+	if errors.As(err, &refused) {
+		err = errors.New(refused.Message())
+	}
+	if err != nil {
+		return fmt.Errorf("the ledger does not take the budgets of route %s/%s: %w",
+			request.GetRoute().GetNamespace(), request.GetRoute().GetName(), err)
+	}
+	return nil
+}
+
+// deliver writes the consumers' Secrets once the proxy accepts their keys: a key that is delivered works.
+func (a *applier) deliver(ctx context.Context, made *applied) error {
+	if err := a.awaitAcknowledgement(ctx, made); err != nil {
+		return err
+	}
+	var err error
+	made.delivered, err = a.keys.deliver(made.secrets, a.baseURL)
+	return err
+}
+
+// awaitAcknowledgement waits until the proxy has told the ledger that it serves the configuration, as Programmed means in a cluster.
+func (a *applier) awaitAcknowledgement(ctx context.Context, made *applied) error {
+	ticker := a.clock.NewTicker(acknowledgeInterval)
+	defer ticker.Stop()
+	patience := a.clock.NewTimer(acknowledgePatience)
+	defer patience.Stop()
+	for {
+		known, err := a.ledger.service.Usage(ctx)
+		if err == nil && acknowledges(known, made) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience.C():
+			return errors.Join(errors.New("the proxy has not taken up the new configuration; its log says why"), err)
+		case <-ticker.C():
+		}
+	}
+}
+
+func acknowledges(known []*ledgerpb.RouteUsage, made *applied) bool {
+	serves := func(proxy *ledgerpb.ProxyStatus) bool { return proxy.GetConfigHash() == made.hash }
+	for _, route := range made.routes {
+		i := slices.IndexFunc(known, func(one *ledgerpb.RouteUsage) bool { return isOf(one, route) })
+		if i < 0 || !slices.ContainsFunc(known[i].GetProxies(), serves) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,81 @@
+package manifest
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
+)
+
+// resolve checks the routes for what the schema cannot check, and gives them the keys of their upstreams.
+func (o *objects) resolve() []Route {
+	routes := make([]Route, 0, len(o.routes))
+	delivered := map[string]string{}
+	for _, one := range o.routes {
+		o.addAll(one.place, compile.Validate(one.route))
+		o.addAll(one.place, o.checkDelivery(one.route, delivered))
+		keys, errs := o.upstreamKeys(one.route)
+		o.addAll(one.place, errs)
+		routes = append(routes, Route{ModelRoute: one.route, UpstreamKeys: keys})
+	}
+	return routes
+}
+
+// checkDelivery makes sure that each consumer's Secret is its own. delivered says whose the others are.
+func (o *objects) checkDelivery(route *v1alpha1.ModelRoute, delivered map[string]string) field.ErrorList {
+	var errs field.ErrorList
+	for i, consumer := range route.Spec.Consumers {
+		path := field.NewPath("spec", "consumers").Index(i).Child("secretName")
+		name := compile.SecretName(route, consumer)
+		id := route.Namespace + "/" + name
+		if other, taken := delivered[id]; taken {
+			errs = append(errs, field.Invalid(path, name, "is also the Secret of "+other+": give one of them another secretName"))
+		}
+		delivered[id] = fmt.Sprintf("consumer %s of route %s/%s", consumer.Name, route.Namespace, route.Name)
+		if at, declared := o.declared[kindSecret+" "+id]; declared {
+			errs = append(errs, field.Invalid(path, name, fmt.Sprintf(
+				"is made for the consumer, and is declared in %s, document %d, as well: give the consumer another secretName", at.file, at.document)))
+		}
+	}
+	return errs
+}
+
+func (o *objects) upstreamKeys(route *v1alpha1.ModelRoute) (map[string]string, field.ErrorList) {
+	keys := map[string]string{}
+	var errs field.ErrorList
+	for i, upstream := range route.Spec.Upstreams {
+		ref := upstream.APIKeySecretRef
+		key, problem := o.lookUp(SecretKey{route.Namespace, ref.Name, ref.Key})
+		if problem != "" {
+			path := field.NewPath("spec", "upstreams").Index(i).Child("apiKeySecretRef")
+			errs = append(errs, field.Invalid(path, ref.Name+"/"+ref.Key, problem))
+		}
+		keys[upstream.Name] = key
+	}
+	return keys, errs
+}
+
+// lookUp finds a value, or says what is wrong.
+func (o *objects) lookUp(key SecretKey) (value, problem string) {
+	value, given := o.reader.given[key]
+	found := given
+	if !given {
+		value, found = o.secrets[key]
+	}
+	_, declared := o.declared[kindSecret+" "+key.Namespace+"/"+key.Name]
+	value = strings.TrimSpace(value)
+	switch {
+	case found && value != "":
+		return value, ""
+	case found:
+		return "", "the upstream's API key is empty"
+	case declared:
+		return "", fmt.Sprintf("Secret %s/%s has nothing under %q: put the upstream's API key there, or give it with --secret %s=env:VARIABLE",
+			key.Namespace, key.Name, key.Key, key)
+	}
+	return "", fmt.Sprintf("there is no Secret %s/%s in the files: add it, or give its value with --secret %s=env:VARIABLE",
+		key.Namespace, key.Name, key)
+}

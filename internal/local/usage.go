@@ -1,0 +1,203 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"k8s.io/utils/clock"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger"
+	"github.com/modelroute/modelroute/internal/ledger/adminsocket"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/store/sqlite"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// Usage is what was spent. Amounts are in USD.
+type Usage struct {
+	Routes []RouteUsage `json:"routes"`
+	// Unreported is true if a run was killed that has not been followed by another one: what it had not reported is not counted yet.
+	Unreported bool `json:"-"`
+}
+
+// RouteUsage is what a route has spent.
+type RouteUsage struct {
+	Namespace string          `json:"namespace"`
+	Name      string          `json:"name"`
+	Spent     money.Amount    `json:"spent"`
+	Budgets   []BudgetUsage   `json:"budgets"`
+	Consumers []ConsumerUsage `json:"consumers"`
+}
+
+// ConsumerUsage is what a consumer of a route has spent.
+type ConsumerUsage struct {
+	Name    string        `json:"name"`
+	Spent   money.Amount  `json:"spent"`
+	Budgets []BudgetUsage `json:"budgets"`
+}
+
+// BudgetUsage is how a budget stands in its current window.
+type BudgetUsage struct {
+	Name  string       `json:"name"`
+	Limit money.Amount `json:"limit"`
+	// Spent counts what is uncertain.
+	Spent     money.Amount `json:"spent"`
+	Uncertain money.Amount `json:"uncertain"`
+	Held      money.Amount `json:"held"`
+	Remaining money.Amount `json:"remaining"`
+	// WindowStart and ResetTime are absent for a window that never ends.
+	WindowStart *time.Time   `json:"windowStart,omitempty"`
+	ResetTime   *time.Time   `json:"resetTime,omitempty"`
+	State       budget.State `json:"state"`
+	// TimeZone is the budget's own.
+	TimeZone string `json:"-"`
+}
+
+// ReadUsage asks the run that has the data directory, or reads its books if none has.
+func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (Usage, error) {
+	dir := directory(dataDir)
+	if _, err := os.Stat(dir.ledger()); err != nil {
+		return Usage{}, fmt.Errorf("there are no books in %s: name the directory of a run with --data-dir, or start one with run", dataDir)
+	}
+	known, running, err := askRun(ctx, dir)
+	if err == nil && !running {
+		known, err = readBooks(ctx, dir, ticking)
+	}
+	if errors.Is(err, sqlite.ErrInUse) { // A run has just begun.
+		known, running, err = askRun(ctx, dir)
+	}
+	if err != nil {
+		return Usage{}, err
+	}
+	alerts := rememberedAlerts(dir)
+	usage := Usage{Routes: []RouteUsage{}}
+	for _, one := range known {
+		usage.Routes = append(usage.Routes, routeUsage(one, alerts))
+		usage.Unreported = usage.Unreported || !running && one.GetSpend().GetLeasedNanoUsd() != 0
+	}
+	return usage, nil
+}
+
+// askRun asks the run that has the data directory. It returns false if there is none.
+func askRun(ctx context.Context, dir directory) ([]*ledgerpb.RouteUsage, bool, error) {
+	connection, err := adminsocket.Dial(ctx, dir.ledger())
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("reaching the run: %w", err)
+	}
+	connection.Close()
+	answer, err := managerOf(dir).ListUsage(ctx, &ledgerpb.ListUsageRequest{})
+	if err != nil {
+		return nil, false, fmt.Errorf("asking the run: %w", err)
+	}
+	return answer.GetRoutes(), true, nil
+}
+
+// readBooks opens the books for as long as it takes to read them.
+func readBooks(ctx context.Context, dir directory, ticking clock.WithTicker) (known []*ledgerpb.RouteUsage, err error) {
+	metrics := ledger.NewMetrics(prometheus.NewRegistry())
+	books, err := openBooks(ctx, dir, ticking, metrics)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, books.Close()) }()
+	return ledger.New(ledger.Options{
+		Store: books, Now: ticking.Now, Logger: slog.New(slog.DiscardHandler), Metrics: metrics,
+	}).Usage(ctx)
+}
+
+// budgetName names a budget of a route, or of a consumer of it.
+type budgetName struct{ namespace, route, consumer, budget string }
+
+// rememberedAlerts are the alert percentages of budgets, which the ledger does not know. Without them the usual ones count.
+func rememberedAlerts(dir directory) map[budgetName][]int32 {
+	alerts := map[budgetName][]int32{}
+	var routes []v1alpha1.ModelRoute
+	content, err := os.ReadFile(dir.routes())
+	if err != nil || json.Unmarshal(content, &routes) != nil {
+		return alerts
+	}
+	for _, route := range routes {
+		note := func(consumer string, budgets []v1alpha1.Budget) {
+			for _, one := range budgets {
+				alerts[budgetName{route.Namespace, route.Name, consumer, one.Name}] = one.AlertPercents
+			}
+		}
+		note("", route.Spec.Budgets)
+		for _, consumer := range route.Spec.Consumers {
+			note(consumer.Name, consumer.Budgets)
+		}
+	}
+	return alerts
+}
+
+func routeUsage(usage *ledgerpb.RouteUsage, alerts map[budgetName][]int32) RouteUsage {
+	name := budgetName{namespace: usage.GetRoute().GetNamespace(), route: usage.GetRoute().GetName()}
+	route := RouteUsage{
+		Namespace: name.namespace, Name: name.route, Spent: spent(usage.GetSpend()),
+		Budgets: budgetUsages(name, usage.GetBudgets(), alerts), Consumers: []ConsumerUsage{},
+	}
+	for _, one := range usage.GetConsumers() {
+		name.consumer = one.GetName()
+		route.Consumers = append(route.Consumers, ConsumerUsage{
+			Name: one.GetName(), Spent: spent(one.GetSpend()), Budgets: budgetUsages(name, one.GetBudgets(), alerts),
+		})
+	}
+	return route
+}
+
+// budgetUsages leaves out rate limits, which are accounts of the ledger as well, but count no money.
+func budgetUsages(name budgetName, usages []*ledgerpb.BudgetUsage, alerts map[budgetName][]int32) []BudgetUsage {
+	budgets := []BudgetUsage{}
+	for _, one := range usages {
+		if one.GetBudget().GetRef().GetUnit() != ledgerpb.Unit_UNIT_UNSPECIFIED {
+			continue
+		}
+		name.budget = one.GetBudget().GetRef().GetName()
+		budgets = append(budgets, budgetUsage(one, alerts[name]))
+	}
+	return budgets
+}
+
+func budgetUsage(usage *ledgerpb.BudgetUsage, alerts []int32) BudgetUsage {
+	limit, spend := money.FromNano(usage.GetBudget().GetLimit()), usage.GetSpend()
+	shown := BudgetUsage{
+		Name: usage.GetBudget().GetRef().GetName(), Limit: limit, Spent: spent(spend),
+		Uncertain: money.FromNano(spend.GetUncertainNanoUsd()), Held: money.FromNano(spend.GetHeldNanoUsd()),
+		TimeZone: usage.GetBudget().GetTimeZone(),
+	}
+	shown.Remaining = limit.Sub(shown.Spent).Sub(shown.Held)
+	shown.State = budget.StateOf(shown.Spent, limit, alerts)
+	if usage.GetRefusing() {
+		shown.State = budget.Exhausted // What is left is too little for the requests that come.
+	}
+	if usage.GetBudget().GetPeriod() != ledgerpb.Period_PERIOD_TOTAL {
+		shown.WindowStart, shown.ResetTime = timeOf(usage.GetWindowStart()), timeOf(usage.GetWindowEnd())
+	}
+	return shown
+}
+
+// spent is what counts as spent: what is uncertain does, until it is known better.
+func spent(spend *ledgerpb.Spend) money.Amount {
+	return money.FromNano(spend.GetSettledNanoUsd()).Add(money.FromNano(spend.GetUncertainNanoUsd()))
+}
+
+func timeOf(stamp *timestamppb.Timestamp) *time.Time {
+	if stamp == nil {
+		return nil
+	}
+	return new(stamp.AsTime().Truncate(time.Second))
+}
