@@ -179,8 +179,7 @@ func isOf(usage *ledgerpb.RouteUsage, route manifest.Route) bool {
 
 func (a *applier) put(ctx context.Context, request *ledgerpb.PutRouteRequest) error {
 	_, err := a.ledger.manager.PutRoute(ctx, request)
-	var refused *connect.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*connect.Error](err); ok {
 		err = errors.New(refused.Message())
 	}
 	if err != nil {

@@ -52,7 +52,9 @@ func (r *run) look(ctx context.Context) {
 	routes, why := r.now.routes, r.due()
 	switch changed, err := r.readChanged(ctx); {
 	case err != nil:
-		r.complain(ctx, "The changed files are refused; keeping what was served", err)
+		if r.isNews(err) {
+			r.options.Logger.LogAttrs(ctx, slog.LevelError, "The changed files are refused; keeping what was served", oneLine(err))
+		}
 	case changed != nil:
 		routes, why = changed, "the files have changed"
 	}
@@ -67,8 +69,8 @@ func (r *run) look(ctx context.Context) {
 	}
 	if err != nil {
 		r.files = nil // They are looked at again.
-		if ctx.Err() == nil {
-			r.complain(ctx, "The change could not be made; trying again", err)
+		if ctx.Err() == nil && r.isNews(err) {
+			r.options.Logger.LogAttrs(ctx, slog.LevelError, "The change could not be made; trying again", oneLine(err))
 		}
 		return
 	}
@@ -101,16 +103,14 @@ func (r *run) readChanged(ctx context.Context) ([]manifest.Route, error) {
 	return r.reader.Routes(ctx, files)
 }
 
-// complain says what is wrong, once.
-func (r *run) complain(ctx context.Context, message string, err error) {
-	if r.problem == err.Error() {
-		return
-	}
+// isNews reports whether that was not said last already: once a second would bury everything else.
+func (r *run) isNews(err error) bool {
+	news := r.problem != err.Error()
 	r.problem = err.Error()
-	for line := range strings.Lines(r.problem) {
-		r.options.Logger.LogAttrs(ctx, slog.LevelError, message, slog.String("error", strings.TrimSuffix(line, "\n"))) //nolint:sloglint // One message, told line by line.
-	}
+	return news
 }
+
+func oneLine(err error) slog.Attr { return slog.String("error", strings.ReplaceAll(err.Error(), "\n", "; ")) }
 
 // announce tells where everything is.
 func (r *run) announce(admin net.Addr) {
@@ -120,7 +120,8 @@ func (r *run) announce(admin net.Addr) {
 	fmt.Fprintln(table, "ROUTE\tMODEL\tCONSUMER\tKEY")
 	for _, route := range r.now.routes {
 		if len(route.Spec.Consumers) == 0 {
-			fmt.Fprintf(table, "%s/%s\t%s\t-\tnobody can use it: add spec.consumers\n", route.Namespace, route.Name, compile.ModelName(route.ModelRoute))
+			fmt.Fprintf(table, "%s/%s\t%s\t-\tnobody can use it: add spec.consumers\n",
+				route.Namespace, route.Name, compile.ModelName(route.ModelRoute))
 		}
 	}
 	for _, secret := range r.now.secrets {

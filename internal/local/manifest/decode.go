@@ -84,7 +84,8 @@ func (o *objects) kindOf(at place, object map[string]any) (string, bool) {
 	case kind == kindRoute && version == v1alpha1.GroupVersion.String(), kind == kindSecret && version == "v1":
 		return kind, true
 	default:
-		o.add(at, "kind %s of %s is not known here, only %s of %s and %s of v1 are", kind, version, kindRoute, v1alpha1.GroupVersion, kindSecret)
+		o.add(at, "kind %s of %s is not known here, only %s of %s and %s of v1 are",
+			kind, version, kindRoute, v1alpha1.GroupVersion, kindSecret)
 	}
 	return "", false
 }

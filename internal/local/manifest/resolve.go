@@ -37,7 +37,8 @@ func (o *objects) checkDelivery(route *v1alpha1.ModelRoute, delivered map[string
 		delivered[id] = fmt.Sprintf("consumer %s of route %s/%s", consumer.Name, route.Namespace, route.Name)
 		if at, declared := o.declared[kindSecret+" "+id]; declared {
 			errs = append(errs, field.Invalid(path, name, fmt.Sprintf(
-				"is made for the consumer, and is declared in %s, document %d, as well: give the consumer another secretName", at.file, at.document)))
+				"is made for the consumer, and is declared in %s, document %d, as well: give the consumer another secretName",
+				at.file, at.document)))
 		}
 	}
 	return errs
@@ -73,7 +74,8 @@ func (o *objects) lookUp(key SecretKey) (value, problem string) {
 	case found:
 		return "", "the upstream's API key is empty"
 	case declared:
-		return "", fmt.Sprintf("Secret %s/%s has nothing under %q: put the upstream's API key there, or give it with --secret %s=env:VARIABLE",
+		return "", fmt.Sprintf(
+			"Secret %s/%s has nothing under %q: put the upstream's API key there, or give it with --secret %s=env:VARIABLE",
 			key.Namespace, key.Name, key.Key, key)
 	}
 	return "", fmt.Sprintf("there is no Secret %s/%s in the files: add it, or give its value with --secret %s=env:VARIABLE",
