@@ -64,8 +64,8 @@ func (c *command) secret(text string) (manifest.SecretKey, string, error) {
 	}
 	variable, fromEnv := strings.CutPrefix(source, "env:")
 	if !fromEnv || variable == "" {
-		return manifest.SecretKey{}, "", fmt.Errorf("%s; for %s it names no variable: export the key in one, since everybody can read arguments",
-			form, name)
+		return manifest.SecretKey{}, "", fmt.Errorf(
+			"%s; for %s it names no variable: export the key in one, since everybody can read arguments", form, name)
 	}
 	value, _ := c.lookupEnv(variable)
 	if strings.TrimSpace(value) == "" {

@@ -91,7 +91,7 @@ func writeTable(out io.Writer, found local.Usage) error {
 
 func linesOf(who string, spent money.Amount, budgets []local.BudgetUsage) [][]string {
 	if len(budgets) == 0 {
-		return [][]string{{who, nothing, places(spent), places(money.Amount{}), nothing, nothing, nothing, nothing, nothing, nothing}}
+		return [][]string{{who, nothing, places(spent), nothing, nothing, nothing, nothing, nothing, nothing, nothing}}
 	}
 	lines := make([][]string, 0, len(budgets))
 	for i, budget := range budgets {

@@ -110,7 +110,9 @@ func (r *run) isNews(err error) bool {
 	return news
 }
 
-func oneLine(err error) slog.Attr { return slog.String("error", strings.ReplaceAll(err.Error(), "\n", "; ")) }
+func oneLine(err error) slog.Attr {
+	return slog.String("error", strings.ReplaceAll(err.Error(), "\n", "; "))
+}
 
 // announce tells where everything is.
 func (r *run) announce(admin net.Addr) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -84,9 +85,25 @@ func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (U
 	usage := Usage{Routes: []RouteUsage{}}
 	for _, one := range known {
 		usage.Routes = append(usage.Routes, routeUsage(one, alerts))
-		usage.Unreported = usage.Unreported || !running && one.GetSpend().GetLeasedNanoUsd() != 0
+		usage.Unreported = usage.Unreported || !running && hasLeases(one)
 	}
 	return usage, nil
+}
+
+// hasLeases reports whether money is out with a proxy: a run that ends well brings all of it back.
+func hasLeases(route *ledgerpb.RouteUsage) bool {
+	budgets := route.GetBudgets()
+	for _, consumer := range route.GetConsumers() {
+		budgets = append(slices.Clip(budgets), consumer.GetBudgets()...)
+	}
+	return slices.ContainsFunc(budgets, func(one *ledgerpb.BudgetUsage) bool {
+		return countsMoney(one) && one.GetSpend().GetLeasedNanoUsd() != 0
+	})
+}
+
+// countsMoney reports whether an account is a budget. Rate limits are accounts of the ledger as well.
+func countsMoney(one *ledgerpb.BudgetUsage) bool {
+	return one.GetBudget().GetRef().GetUnit() == ledgerpb.Unit_UNIT_UNSPECIFIED
 }
 
 // askRun asks the run that has the data directory. It returns false if there is none.
@@ -159,15 +176,14 @@ func routeUsage(usage *ledgerpb.RouteUsage, alerts map[budgetName][]int32) Route
 	return route
 }
 
-// budgetUsages leaves out rate limits, which are accounts of the ledger as well, but count no money.
+// budgetUsages leaves out rate limits, which count no money.
 func budgetUsages(name budgetName, usages []*ledgerpb.BudgetUsage, alerts map[budgetName][]int32) []BudgetUsage {
 	budgets := []BudgetUsage{}
 	for _, one := range usages {
-		if one.GetBudget().GetRef().GetUnit() != ledgerpb.Unit_UNIT_UNSPECIFIED {
-			continue
+		if countsMoney(one) {
+			name.budget = one.GetBudget().GetRef().GetName()
+			budgets = append(budgets, budgetUsage(one, alerts[name]))
 		}
-		name.budget = one.GetBudget().GetRef().GetName()
-		budgets = append(budgets, budgetUsage(one, alerts[name]))
 	}
 	return budgets
 }

@@ -86,7 +86,8 @@ func TestObjectsWithoutANamespaceAreInTheDefaultOne(t *testing.T) {
 
 func TestRoutesAreSortedWhateverTheirOrder(t *testing.T) {
 	named := func(namespace, name string) string {
-		return strings.NewReplacer("name: chat", "name: "+name, "namespace: ai", "namespace: "+namespace).Replace(route + separator + secret)
+		replace := strings.NewReplacer("name: chat", "name: "+name, "namespace: ai", "namespace: "+namespace)
+		return replace.Replace(route + separator + secret)
 	}
 	routes, err := read(t, strings.Join([]string{named("b", "two"), named("a", "three"), strings.Split(named("a", "one"), separator)[0]}, separator), nil)
 	if err != nil {
