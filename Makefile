@@ -53,6 +53,10 @@ clean: ## Delete what was built here; the local cluster and its binaries stay.
 demo: ## From a bare machine to a route that answers and shows its spend; leaves the cluster up.
 	hack/demo/demo.sh
 
+.PHONY: local
+local: ## Build bin/kubectl-modelroute, which runs routes on this machine without a cluster.
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/kubectl-modelroute
+
 .PHONY: cluster-up
 cluster-up: ## Bring up the local one-node Kubernetes (nothing to do where KUBECONFIG names another one).
 	hack/cluster/cluster up

@@ -106,7 +106,7 @@ func TestTheTableLinesUpAmountsAndTellsTimesInTheBudgetsZone(t *testing.T) {
 	resets := time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC)
 	found := local.Usage{Routes: []local.RouteUsage{
 		{
-			Namespace: "ai", Name: "mixtral", Spent: usd(t, "12.345678901"),
+			Namespace: "a", Name: "chat", Spent: usd(t, "12.345678901"),
 			Budgets: []local.BudgetUsage{{
 				Name: "monthly", Limit: usd(t, "500"), Spent: usd(t, "12.345678901"), Uncertain: usd(t, "0.25"), Held: usd(t, "0.031"),
 				Remaining: usd(t, "487.623321099"), ResetTime: &resets, State: budget.WithinBudget, TimeZone: "Europe/Berlin",
@@ -117,18 +117,18 @@ func TestTheTableLinesUpAmountsAndTellsTimesInTheBudgetsZone(t *testing.T) {
 				}},
 			}},
 		},
-		{Namespace: "default", Name: "gone", Spent: usd(t, "1.5")},
+		{Namespace: "b", Name: "gone", Spent: usd(t, "1.5")},
 	}}
 	var out strings.Builder
 	if err := writeTable(&out, found); err != nil {
 		t.Fatal(err)
 	}
 	wantEqual(t, `
-ROUTE          CONSUMER   BUDGET           SPENT   UNCERTAIN       HELD       REMAINING    LIMIT   USED   STATE          RESETS
-ai/mixtral     (all)      monthly   12.345678901    0.250000   0.031000   487.623321099   500.00     2%   WithinBudget   2026-12-01 00:00 CET
-               search     -             3.000000           -          -               -        -      -   -              -
-               trial      total         0.010000    0.000000   0.000000        0.000000     0.01   100%   Exhausted      never
-default/gone   (all)      -             1.500000           -          -               -        -      -   -              -
+ROUTE    CONSUMER   BUDGET           SPENT   UNCERTAIN       HELD       REMAINING    LIMIT   USED   STATE          RESETS
+a/chat   (all)      monthly   12.345678901    0.250000   0.031000   487.623321099   500.00     2%   WithinBudget   2026-12-01 00:00 CET
+         search     -             3.000000           -          -               -        -      -   -              -
+         trial      total         0.010000    0.000000   0.000000        0.000000     0.01   100%   Exhausted      never
+b/gone   (all)      -             1.500000           -          -               -        -      -   -              -
 `, "\n"+out.String())
 }
 
