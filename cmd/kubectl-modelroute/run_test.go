@@ -179,6 +179,32 @@ func TestASecondRunOnTheSameDirectoryIsRefused(t *testing.T) {
 	w.answered("chat-search", "Still there?", http.StatusOK)
 }
 
+func TestADirectoryWithFilesOfOthersIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.write("chat.yaml", w.route("chat", ""))
+	w.must(os.Mkdir(filepath.Join(w.dir, "upstreams"), 0o700))
+	w.write("upstreams/precious", "")
+	status, _, diagnostics := w.call("run", "-f", "chat.yaml", keyFlag, "--data-dir=.")
+	wantEqual(t, exitFailed, status)
+	wantContains(t, diagnostics, "has files in it that no run has made: name a folder that is new or empty")
+	for name, there := range map[string]bool{"upstreams/precious": true, ".gitignore": false, "ledger": false} {
+		if _, err := os.Stat(filepath.Join(w.dir, name)); (err == nil) != there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAnAddressThatIsTakenIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.write("chat.yaml", w.route("chat", ""))
+	taken := "127.0.0.1:" + strings.Split(strings.TrimPrefix(w.url, "http://127.0.0.1:"), "/")[0]
+	for flag, other := range map[string]string{"--listen": "--admin-listen", "--admin-listen": "--listen"} {
+		status, _, diagnostics := w.call("run", "-f", "chat.yaml", keyFlag, flag+"="+taken, other+"=127.0.0.1:0")
+		wantEqual(t, exitFailed, status)
+		wantContains(t, diagnostics, "choose another address with "+flag, "address already in use")
+	}
+}
+
 func TestWhoeverDeletesASecretGetsANewKeyAndTheOldOneIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.write("chat.yaml", w.route("chat", ""))

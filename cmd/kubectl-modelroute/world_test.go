@@ -68,8 +68,10 @@ type world struct {
 	url      string
 }
 
+// newWorld makes a world of the test's own, beside which those of others may be.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
 	w := &world{t: t, dir: t.TempDir()}
 	w.upstream = upstream.New(upstream.Options{
 		Keys: []upstream.Key{{Label: "route", Secret: upstreamKey, LimitNano: upstream.NoLimit}}, GenerationDelay: -1,

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // directory is the data directory.
@@ -24,14 +25,42 @@ func (d directory) secret(namespace, name string) string {
 	return filepath.Join(string(d), "secrets", namespace, name)
 }
 
+const (
+	// mark begins what the directory says of itself. By it a run of any version knows that it may delete what it knows there.
+	mark  = `This is the state of "kubectl-modelroute run"`
+	about = mark + ": what was spent, and the keys of consumers.\n"
+)
+
 // prepare makes the directory. It holds keys, so nobody else may look into it, and no version control takes it up by mistake.
 func (d directory) prepare() error {
-	for _, dir := range []string{string(d), d.ledger(), d.journal(), d.config()} {
+	if err := d.claim(); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	for _, dir := range []string{d.ledger(), d.journal(), d.config()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("--data-dir: %w", err)
 		}
 	}
 	return replace(filepath.Join(string(d), ".gitignore"), []byte("*\n"))
+}
+
+// claim makes sure that the directory is there, and has nothing in it that is somebody else's.
+func (d directory) claim() error {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return err
+	}
+	path := filepath.Join(string(d), "README")
+	if said, err := os.ReadFile(path); err == nil && strings.HasPrefix(string(said), mark) {
+		return nil
+	}
+	present, err := os.ReadDir(string(d))
+	if err != nil {
+		return err
+	}
+	if len(present) > 0 {
+		return fmt.Errorf("%s has files in it that no run has made: name a folder that is new or empty", d)
+	}
+	return replace(path, []byte(about))
 }
 
 // replace gives a file a content, for the eyes of its owner only, as a whole or not at all. It does not touch one that has it already.
