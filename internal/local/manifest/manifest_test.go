@@ -119,7 +119,7 @@ func TestAManifestIsRefusedWhen(t *testing.T) {
 		"a time zone is none":              {"{period: Month}", "{period: Month, timeZone: Europe/Atlantis}", `spec.budgets[0].window: Invalid value: "Month Europe/Atlantis"`},
 		"a rule of the CRD is broken":      {"https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1?key=1", `spec.upstreams[0].baseURL: Invalid value: "https://openrouter.ai/api/v1?key=1": baseURL must be an http or https URL`},
 		"two consumers have one name":      {"  - name: search", "  - name: search\n  - name: search", `spec.consumers[1]: Duplicate value`},
-		"there are two upstreams":          {"  budgets:", "  - {name: other, provider: OpenAI, baseURL: http://a/v1, apiKeySecretRef: {name: a, key: a}, pricing: {prompt: \"1\", completion: \"1\"}}\n  budgets:", `spec.upstreams: Too many: 2`},
+		"two upstreams have one name":      {"  budgets:", "  - {name: openrouter, provider: OpenAI, baseURL: http://a/v1, apiKeySecretRef: {name: a, key: a}, pricing: {prompt: \"1\", completion: \"1\"}}\n  budgets:", `spec.upstreams[1]: Duplicate value`},
 		"the kind is not known":            {"kind: Secret", "kind: ConfigMap", `all.yaml: document 2: kind ConfigMap of v1 is not known here, only ModelRoute of modelroute.dev/v1alpha1 and Secret of v1 are`},
 		"the kind is not known yet":        {"kind: Secret", "kind: TeamBudget", `all.yaml: document 2: kind TeamBudget`},
 		"the version is not known":         {"modelroute.dev/v1alpha1", "modelroute.dev/v1", `document 1: kind ModelRoute of modelroute.dev/v1 is not known`},
