@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"net/url"
 	"strings"
 
 	"github.com/modelroute/modelroute/internal/money"
@@ -26,7 +27,8 @@ type ModelInfo struct {
 	Prompt, Completion money.Price
 }
 
-// modelObject has the members of OpenAI's model and those of OpenRouter's, whose prices are strings in USD per token.
+// modelObject has the members of OpenAI's model and those of OpenRouter's, whose prices are strings in USD per token. OpenRouter's SDK
+// refuses a list in which any member that OpenRouter always sends is missing, so those are there though they are null or say little.
 type modelObject struct {
 	ID                  string            `json:"id"`
 	Object              string            `json:"object"`
@@ -42,6 +44,8 @@ type modelObject struct {
 	PerRequestLimits    *struct{}         `json:"per_request_limits"`
 	SupportedParameters []string          `json:"supported_parameters"`
 	DefaultParameters   *struct{}         `json:"default_parameters"`
+	SupportedVoices     []string          `json:"supported_voices"`
+	Links               modelLinks        `json:"links"`
 }
 
 type modelArchitecture struct {
@@ -63,12 +67,22 @@ type modelProvider struct {
 	IsModerated         bool   `json:"is_moderated"`
 }
 
+type modelLinks struct {
+	Details string `json:"details"`
+}
+
+// listLinks has no next page: the list is always whole.
+type listLinks struct {
+	Next *string `json:"next"`
+}
+
 // ModelsList is the answer of GET /v1/models: OpenAI's list and OpenRouter's in one.
 func ModelsList(models []ModelInfo) []byte {
 	list := struct {
 		Object     string        `json:"object"`
 		Data       []modelObject `json:"data"`
 		TotalCount int           `json:"total_count"`
+		Links      listLinks     `json:"links"`
 	}{Object: "list", Data: make([]modelObject, 0, len(models)), TotalCount: len(models)}
 	for _, model := range models {
 		list.Data = append(list.Data, model.object())
@@ -99,6 +113,7 @@ func (m ModelInfo) object() modelObject {
 		Pricing:             modelPricing{Prompt: m.Prompt.PerToken(), Completion: m.Completion.PerToken()},
 		TopProvider:         modelProvider{ContextLength: m.ContextLength},
 		SupportedParameters: append([]string{}, m.SupportedParameters...),
+		Links:               modelLinks{Details: "/api/v1/models/" + url.PathEscape(m.ID)},
 	}
 	if object.Name == "" {
 		object.Name = m.ID

@@ -27,14 +27,16 @@ func TestModelsListReadsAsOpenAIsAndAsOpenRouters(t *testing.T) {
 		"tokenizer":"Other","instruct_type":null},
 		"pricing":{"prompt":"0.000002","completion":"0.000006"},
 		"top_provider":{"context_length":65536,"max_completion_tokens":16384,"is_moderated":false},
-		"per_request_limits":null,"supported_parameters":["max_tokens","temperature"],"default_parameters":null},
+		"per_request_limits":null,"supported_parameters":["max_tokens","temperature"],"default_parameters":null,
+		"supported_voices":null,"links":{"details":"/api/v1/models/mixtral-8x22b-instruct"}},
 		{"id":"free","object":"model","created":0,"owned_by":"","canonical_slug":"free","name":"free","description":"","context_length":1,
 		"architecture":{"modality":"text->text","input_modalities":["text"],"output_modalities":["text"],
 		"tokenizer":"Other","instruct_type":null},
 		"pricing":{"prompt":"0","completion":"0"},
 		"top_provider":{"context_length":1,"max_completion_tokens":null,"is_moderated":false},
-		"per_request_limits":null,"supported_parameters":[],"default_parameters":null}
-	],"total_count":2}`
+		"per_request_limits":null,"supported_parameters":[],"default_parameters":null,
+		"supported_voices":null,"links":{"details":"/api/v1/models/free"}}
+	],"total_count":2,"links":{"next":null}}`
 	if diff := cmp.Diff(decoded(t, want), decoded(t, string(ModelsList(models)))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -45,7 +47,7 @@ func TestModelsListReadsAsOpenAIsAndAsOpenRouters(t *testing.T) {
 }
 
 func TestNoModelsAreAnEmptyList(t *testing.T) {
-	if got, want := string(ModelsList(nil)), `{"object":"list","data":[],"total_count":0}`; got != want {
+	if got, want := string(ModelsList(nil)), `{"object":"list","data":[],"total_count":0,"links":{"next":null}}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
