@@ -118,7 +118,7 @@ tidy: ## Tidy the go.mod of every module.
 ##@ Test
 
 .PHONY: test
-test: envtest postgres ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
+test: envtest postgres sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
 	cd hack/cluster && $(GO_TEST) ./cmd/egress
 
@@ -162,6 +162,16 @@ race:
 .PHONY: postgres
 postgres:
 	@hack/postgres.sh
+
+# The SDKs that the proxy is tested with come from npm, and so does the Node.js that they run on: the distribution's may be too old for them, and
+# only installs them.
+.PHONY: sdks
+sdks: test/sdk/node_modules/.package-lock.json
+
+test/sdk/node_modules/.package-lock.json: test/sdk/package-lock.json
+	@hack/ensure.sh npm:npm
+	npm ci --prefix test/sdk --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
 
 # The API server and etcd of the local cluster are envtest's too.
 .PHONY: envtest
