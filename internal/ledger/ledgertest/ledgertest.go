@@ -61,6 +61,8 @@ type Ledger struct {
 	options Options
 	dir     string
 	address string
+	// asManager is the client of the manager's calls, one for all of them: each client keeps a connection.
+	asManager *http.Client
 
 	mu   sync.Mutex
 	stop func()
@@ -96,6 +98,8 @@ func StartWith(t testing.TB, options Options) *Ledger {
 		scheme = "https://"
 		l.certificate, l.roots = newCertificate(t)
 	}
+	l.asManager = l.HTTPClient()
+	t.Cleanup(l.asManager.CloseIdleConnections)
 	t.Cleanup(l.Stop)
 	l.Start()
 	l.URL = scheme + l.address
@@ -226,14 +230,14 @@ func (l *Ledger) NewClient(instance string, routes ...client.Route) *client.Clie
 func (l *Ledger) manager() (ledgerpbconnect.ManagerServiceClient, context.Context) {
 	ctx, info := connect.NewClientContext(l.t.Context())
 	info.RequestHeader().Set("Authorization", "Bearer "+Key)
-	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(connecthttp.NewTransport(l.HTTPClient(), l.URL))), ctx
+	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(connecthttp.NewTransport(l.asManager, l.URL))), ctx
 }
 
 // OpenSession opens a session as Identity.
 func (l *Ledger) OpenSession(request *ledgerpb.OpenSessionRequest) *ledgerpb.OpenSessionResponse {
 	l.t.Helper()
 	_, ctx := l.manager()
-	service := ledgerpbconnect.NewProxyServiceClient(connect.NewClient(connecthttp.NewTransport(l.HTTPClient(), l.URL)))
+	service := ledgerpbconnect.NewProxyServiceClient(connect.NewClient(connecthttp.NewTransport(l.asManager, l.URL)))
 	response, err := service.OpenSession(ctx, request)
 	if err != nil {
 		l.t.Fatalf("OpenSession: %v", err)
