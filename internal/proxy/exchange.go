@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,9 @@ func (x *exchange) relayAnswer(content io.Reader) {
 		return
 	}
 	x.settleBy(usage, err)
+	if reported != nil && quotesKey(body, x.key) {
+		body = bytes.ReplaceAll(body, []byte(x.key), []byte(redacted))
+	}
 	x.sendAnswer(body)
 }
 

@@ -18,6 +18,8 @@ const (
 const (
 	codeTimeout = "upstream_timeout"
 	codeInvalid = "upstream_invalid_response"
+	// codeNoQuota is OpenAI's, for an account that has no money left.
+	codeNoQuota = "insufficient_quota"
 )
 
 // unbilled says whether an answer with an error status surely cost nothing. An error in the upstream's own words is a refusal, and
@@ -41,7 +43,7 @@ func refusalOf(status int, said upstreamError, key string) *openai.Error {
 		return relayed(http.StatusForbidden, said, key, "content_policy_violation")
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return final(badGateway("upstream_auth", "The upstream does not accept this endpoint's own key."))
-	case status == http.StatusPaymentRequired, said.code == "insufficient_quota":
+	case status == http.StatusPaymentRequired, said.code == codeNoQuota:
 		return final(badGateway("upstream_payment_required", "This endpoint's account at the upstream is out of money."))
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status < http.StatusBadRequest:
 		return final(badGateway("upstream_not_found", "The upstream does not serve this model as the route asks for it."))

@@ -162,10 +162,11 @@ func (r *streamRelay) failedAtOnce() bool {
 	return !r.client.begun && r.said.found && r.meter.CompletionBytes() == 0
 }
 
-// end sends what the settlement was waited for with.
+// end sends what the settlement was waited for with. An error in mid-stream goes out as the upstream has it, unless it says what is not the
+// client's to read.
 func (r *streamRelay) end(cut error) {
 	switch {
-	case r.failedAtOnce():
+	case r.failedAtOnce(), r.said.found && (r.said.isOurs() || quotesKey(r.tail, r.key)):
 		r.fail(outcome{
 			refusal: refusalOf(r.said.status(), r.said, r.key), elsewhere: maySucceedElsewhere(r.said.status(), r.said),
 		})

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -50,6 +51,9 @@ type errorFields struct {
 	Type     json.RawMessage `json:"type"`
 	Param    json.RawMessage `json:"param"`
 	Metadata json.RawMessage `json:"metadata"`
+	// ErrorType and HTTPStatus are what OpenRouter has instead of type and code where it says which models would be available.
+	ErrorType  json.RawMessage `json:"error_type"`
+	HTTPStatus json.RawMessage `json:"http_status"`
 }
 
 func (f errorFields) said() upstreamError {
@@ -60,10 +64,10 @@ func (f errorFields) said() upstreamError {
 	}
 	if json.Unmarshal(f.Metadata, &metadata) == nil {
 		said.moderated = !absent(metadata.Reasons)
-		if said.kind == "" {
-			said.kind = text(metadata.ErrorType)
-		}
+		said.kind = cmp.Or(said.kind, text(metadata.ErrorType))
 	}
+	said.kind = cmp.Or(said.kind, text(f.ErrorType))
+	said.code = cmp.Or(said.code, text(f.HTTPStatus))
 	return said
 }
 
@@ -82,14 +86,41 @@ func text(raw json.RawMessage) string {
 	return ""
 }
 
-// status is the HTTP status that an error within a good answer stands for: its code, where that is one, else that of a bad gateway.
+// statusOfWord has the words for errors of an upstream that are about our key or our account there: OpenAI's codes and OpenRouter's types.
+var statusOfWord = map[string]int{
+	"invalid_api_key": http.StatusUnauthorized, "authentication": http.StatusUnauthorized, "authentication_error": http.StatusUnauthorized,
+	"permission_denied": http.StatusForbidden, "payment_required": http.StatusPaymentRequired,
+	codeNoQuota: http.StatusPaymentRequired, "insufficient_credits": http.StatusPaymentRequired,
+}
+
+// status is the HTTP status that an error within a good answer stands for: its code, where that is one, or what its words say, else that
+// of a bad gateway.
 func (e upstreamError) status() int {
+	for _, word := range []string{e.code, e.kind} {
+		if status := statusOfWord[word]; status != 0 {
+			return status
+		}
+	}
 	status, err := strconv.Atoi(e.code)
 	if err != nil || status < http.StatusBadRequest || status > 599 {
 		return http.StatusBadGateway
 	}
 	return status
 }
+
+// isOurs says that an error within a good answer is about our own key or account, which only the operator can mend.
+func (e upstreamError) isOurs() bool {
+	switch e.status() {
+	case http.StatusUnauthorized, http.StatusPaymentRequired:
+		return true
+	case http.StatusForbidden:
+		return !e.moderated
+	}
+	return false
+}
+
+// quotesKey says that what an upstream sent holds our key.
+func quotesKey(sent []byte, key string) bool { return key != "" && bytes.Contains(sent, []byte(key)) }
 
 const maxMessageBytes = 2000
 

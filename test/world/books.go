@@ -160,3 +160,26 @@ func (w *World) Logged(texts ...string) int {
 	}
 	return count
 }
+
+// Settlements are how many requests were settled for the route, each of which counts once.
+func (w *World) Settlements() int64 {
+	w.t.Helper()
+	w.Settled()
+	var requests int64
+	for _, entry := range w.ledger.History(Namespace, Model) {
+		requests += entry.GetRequests()
+	}
+	return requests
+}
+
+// Window is what the ledger has of a budget of the route in its window of now.
+func (w *World) Window(name string) *ledgerpb.BudgetUsage {
+	w.t.Helper()
+	for _, budget := range w.ledger.Usage(Namespace, Model).GetBudgets() {
+		if budget.GetBudget().GetRef().GetName() == name {
+			return budget
+		}
+	}
+	w.t.Fatalf("the ledger knows no budget %s", name)
+	return nil
+}
