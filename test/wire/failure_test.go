@@ -3,6 +3,7 @@ package wire
 import (
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -234,7 +235,7 @@ func TestEveryStatusOfAnUpstreamBecomesOneThatTellsClientsWhetherToTryAgain(t *t
 	}
 	c := begin(t, world.Setup{})
 	for status, want := range cases {
-		t.Run(http.StatusText(status), func(t *testing.T) {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			c.AnswerWith(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("X-Should-Retry", "true") // What the upstream says of a request with our key is not what holds for the client.
 				w.Header().Set("Retry-After", "3")
