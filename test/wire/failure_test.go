@@ -237,7 +237,7 @@ func TestEveryStatusOfAnUpstreamBecomesOneThatTellsClientsWhetherToTryAgain(t *t
 	for status, want := range cases {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			c.AnswerWith(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("X-Should-Retry", "true") // What the upstream says of a request with our key is not what holds for the client.
+				w.Header().Set("X-Should-Retry", "true") // It is said to us, whose key it was, and need not hold for the client.
 				w.Header().Set("Retry-After", "3")
 				w.WriteHeader(status)
 				_, _ = io.WriteString(w, `{"error":{"message":"It failed."}}`)

@@ -58,7 +58,8 @@ func upstreamHeader() (sent, kept http.Header) {
 	for name, value := range map[string]string{
 		"Set-Cookie": "session=1", "Authorization": "Bearer " + world.UpstreamKey, "X-Api-Key": world.UpstreamKey,
 		"Www-Authenticate": "Bearer",
-		"Server":           "cloudflare", "Via": "1.1 x", "Alt-Svc": "h3", "Location": "/elsewhere", "Openai-Organization": "our-own", "Cf-Ray": "1",
+		"Server":           "cloudflare", "Via": "1.1 x", "Alt-Svc": "h3", "Location": "/elsewhere",
+		"Openai-Organization": "our-own", "Cf-Ray": "1",
 		"Access-Control-Allow-Origin": "*", "Strict-Transport-Security": "max-age=1", "Proxy-Authenticate": "Basic", "Upgrade": "h2c",
 		"Keep-Alive": "timeout=5", "Trailer": "X-End", "X-Powered-By": "x", "Content-Language": "fr",
 	} {
