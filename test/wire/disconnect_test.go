@@ -59,6 +59,7 @@ func (c *client) leave(at phase) {
 }
 
 func TestCase10AClientThatLeavesIsSettledOnceForWhatTheUpstreamBills(t *testing.T) {
+	t.Parallel()
 	for name, at := range phases {
 		t.Run(name, func(t *testing.T) {
 			c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
@@ -72,9 +73,10 @@ func TestCase10AClientThatLeavesIsSettledOnceForWhatTheUpstreamBills(t *testing.
 	}
 }
 
+// TestCase10ClientsThatLeaveLeaveNothingBehind counts goroutines, so no other test may run beside it.
 func TestCase10ClientsThatLeaveLeaveNothingBehind(t *testing.T) {
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
-	const rounds = 5
+	const rounds = 3
 	all := func() {
 		for _, at := range phases {
 			c.leave(at)
@@ -96,6 +98,7 @@ func TestCase10ClientsThatLeaveLeaveNothingBehind(t *testing.T) {
 }
 
 func TestCase10AStreamThatTheUpstreamCutsAfterItsClientHasLeftIsSettledOnce(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	c.leave(phase{"answer=20,chunk-delay=5ms,cut=10", streamed, "data: ", false})
 	c.bookedAsUncertain(t, world.Mark{})

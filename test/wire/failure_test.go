@@ -31,6 +31,7 @@ func (c *client) bookedAs(t *testing.T, how string, since world.Mark) {
 }
 
 func TestCase09AFailureBeforeTheFirstByteIsAnErrorWithAStatus(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		fault, members string
 		status         int
@@ -62,6 +63,7 @@ func TestCase09AFailureBeforeTheFirstByteIsAnErrorWithAStatus(t *testing.T) {
 }
 
 func TestCase09AFailureInMidStreamIsAnErrorChunkAndNeverACleanEnd(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		fault string
 		// code is in the error of the last chunk.
@@ -96,6 +98,7 @@ func TestCase09AFailureInMidStreamIsAnErrorChunkAndNeverACleanEnd(t *testing.T) 
 }
 
 func TestCase09AnEventThatIsCutInItsMiddleIsNotPassedOn(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	c.AnswerWith(events(delta("a"), `data: {"choices":[{"index":0,"delta":{"content":"h`))
 	chunks, done := c.ask(asking("", short+streamed)).expectOK(t).chunks(t)
@@ -106,6 +109,7 @@ func TestCase09AnEventThatIsCutInItsMiddleIsNotPassedOn(t *testing.T) {
 }
 
 func TestCase09AnErrorBesideAnAnswerKeepsTheAnswerAndItsBill(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	const body = `{"choices":[{"index":0,"finish_reason":"error","error":{"code":502,"message":"provider failed"},"message":{"content":"half"}}],` +
 		`"usage":{"prompt_tokens":3,"completion_tokens":2,"cost":0.000018}}`
@@ -126,6 +130,7 @@ func TestCase09AnErrorBesideAnAnswerKeepsTheAnswerAndItsBill(t *testing.T) {
 }
 
 func TestCase15WhatIsWrongWithOurOwnKeyIsNotShownAsTheClientsFault(t *testing.T) {
+	t.Parallel()
 	quoting := func(status int, code, message string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -183,6 +188,7 @@ var ours = map[string]struct{ failure, code string }{
 }
 
 func TestCase15AnErrorInsideAGoodStatusThatIsAboutOurKeyIsNotTheClientsEither(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	for name, test := range ours {
 		inside := `{"error":` + test.failure + `}`
@@ -197,6 +203,7 @@ func TestCase15AnErrorInsideAGoodStatusThatIsAboutOurKeyIsNotTheClientsEither(t 
 }
 
 func TestCase15AnErrorInMidStreamThatIsAboutOurKeyIsNotTheClientsEither(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	for name, test := range ours {
 		t.Run(name, func(t *testing.T) {
@@ -214,6 +221,7 @@ func TestCase15AnErrorInMidStreamThatIsAboutOurKeyIsNotTheClientsEither(t *testi
 }
 
 func TestCase15OurKeyIsTakenOutOfAnErrorInMidStream(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	const failure = `{"choices":[],"error":{"code":500,"message":"The provider failed for ` + world.UpstreamKey + `."}}`
 	c.AnswerWith(events(delta("a"), "data: "+failure+"\n\n"))
@@ -224,6 +232,7 @@ func TestCase15OurKeyIsTakenOutOfAnErrorInMidStream(t *testing.T) {
 }
 
 func TestEveryStatusOfAnUpstreamBecomesOneThatTellsClientsWhetherToTryAgain(t *testing.T) {
+	t.Parallel()
 	cases := map[int]struct {
 		status int
 		// final is true if trying again is of no use, which only statuses that SDKs would try again have to say.
@@ -251,6 +260,7 @@ func TestEveryStatusOfAnUpstreamBecomesOneThatTellsClientsWhetherToTryAgain(t *t
 }
 
 func TestWhatTheClientItselfDidWrongIsToldAsTheUpstreamSaysIt(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	const body = `{"error":{"message":"temperature is too high.","type":"invalid_request_error","param":"temperature","code":"decimal_above_max_value"}}`
 	c.AnswerWith(func(w http.ResponseWriter, _ *http.Request) {

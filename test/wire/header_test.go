@@ -15,6 +15,7 @@ import (
 )
 
 func TestCase14NothingOfTheClientsHeaderGoesUpstream(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	for how, members := range map[string]string{"application/json": "", "text/event-stream": streamed} {
 		t.Run(how, func(t *testing.T) {
@@ -69,6 +70,7 @@ func upstreamHeader() (sent, kept http.Header) {
 }
 
 func TestCase14OnlyWhatClientsNeedOfTheUpstreamsHeaderComesBack(t *testing.T) {
+	t.Parallel()
 	const failed = `{"error":{"code":429,"message":"Rate limited."}}`
 	cases := map[string]struct {
 		members, contentType, body string
@@ -106,6 +108,7 @@ func TestCase14OnlyWhatClientsNeedOfTheUpstreamsHeaderComesBack(t *testing.T) {
 }
 
 func TestCase14AClientWithRateLimitsOfOursIsToldOfThoseAndNotOfTheUpstreams(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.RateLimit(world.Consumer, 50, 24*3600)}})
 	c.AnswerWith(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Ratelimit-Limit-Requests", "7")
@@ -119,6 +122,7 @@ func TestCase14AClientWithRateLimitsOfOursIsToldOfThoseAndNotOfTheUpstreams(t *t
 }
 
 func TestCase17TheModelsAreReadableByOpenAIsClientsAndOpenRouters(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	const model = `{"id":"mixtral-8x22b-instruct","object":"model","created":1713312000,"owned_by":"modelroute",` +
 		`"canonical_slug":"mixtral-8x22b-instruct","name":"Mixtral 8x22B Instruct",` +
@@ -145,6 +149,7 @@ func TestCase17TheModelsAreReadableByOpenAIsClientsAndOpenRouters(t *testing.T) 
 }
 
 func TestCase17AKeyListsOnlyTheModelsThatItReaches(t *testing.T) {
+	t.Parallel()
 	const other = "mr-other-0123456789abcdef"
 	c := begin(t, world.Setup{Edit: func(config *routeconfig.Config) {
 		second := config.Routes[0]
@@ -173,6 +178,7 @@ const page = `{
   }`
 
 func TestTheModelPagesExampleWorksWithOnlyHostAndKeyChanged(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty(world.Consumer)}})
 	for _, path := range []string{"/api/v1/chat/completions", "/v1/chat/completions"} {
 		before := c.Mark()
@@ -185,6 +191,7 @@ func TestTheModelPagesExampleWorksWithOnlyHostAndKeyChanged(t *testing.T) {
 }
 
 func TestAPathThatIsNotKnownIsNoWayAroundABudget(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	for _, path := range []string{
 		"/", "/v1", "/api/v1/key", "/api/v1/credits", "/api/v1/generation?id=gen-1", "/v1/embedding", "/v1/images/generations", "/billed",

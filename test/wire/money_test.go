@@ -18,6 +18,7 @@ func by(provider routeconfig.Provider) func(*routeconfig.Config) {
 }
 
 func TestCase12WhatARequestCostsFollowsFromItsUsage(t *testing.T) {
+	t.Parallel()
 	const (
 		tokens = `"prompt_tokens":100,"completion_tokens":10,"total_tokens":110`
 		// priced is what these tokens cost by the route's prices.
@@ -69,6 +70,7 @@ func TestCase12WhatARequestCostsFollowsFromItsUsage(t *testing.T) {
 }
 
 func TestCase12AUsageThatCannotBeBelievedCountsAsTheHold(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	for _, usage := range []string{
 		`{"prompt_tokens":-1,"completion_tokens":2}`, `{"prompt_tokens":1}`, `{"prompt_tokens":"1","completion_tokens":2}`, `"none"`, `[]`,
@@ -85,6 +87,7 @@ func TestCase12AUsageThatCannotBeBelievedCountsAsTheHold(t *testing.T) {
 }
 
 func TestCase12AProviderThatFailedBeforeItSaidAnythingIsNotPaid(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	const none = `"usage":{"prompt_tokens":30,"completion_tokens":0,"total_tokens":30,"cost":0}`
 	c.AnswerWith(answer(`{"choices":[{"index":0,"message":{"content":""},"finish_reason":null}],` + none + `}`))
@@ -93,6 +96,7 @@ func TestCase12AProviderThatFailedBeforeItSaidAnythingIsNotPaid(t *testing.T) {
 }
 
 func TestCase13ADeniedBudgetIsA402ThatNobodyTriesAgain(t *testing.T) {
+	t.Parallel()
 	cases := map[string]*ledgerpb.Budget{
 		"of the route": world.Monthly("", 1_000), "of the consumer": world.Monthly(world.Consumer, 1_000),
 		"of nothing": world.Monthly("", 0),
@@ -123,6 +127,7 @@ func TestCase13ADeniedBudgetIsA402ThatNobodyTriesAgain(t *testing.T) {
 }
 
 func TestCase13ABudgetIsNeverOverspentByRequestsAtOnce(t *testing.T) {
+	t.Parallel()
 	// Each of them can cost up to 1,200,000 nano-USD and its prompt, so no more than nine fit at once, and some must be refused in the end.
 	const limit, clients = 12_000_000, 60
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Monthly("", limit)}})
@@ -160,6 +165,7 @@ func TestCase13ABudgetIsNeverOverspentByRequestsAtOnce(t *testing.T) {
 }
 
 func TestPricesAreStringsInUSDPerTokenAndBillsAreInUSD(t *testing.T) {
+	t.Parallel()
 	// The model page: 2 and 6 USD for a million tokens.
 	c := begin(t, world.Setup{Edit: by(routeconfig.OpenAI)})
 	models := c.send(c.request(t.Context(), http.MethodGet, "/v1/models", "")).expectOK(t)

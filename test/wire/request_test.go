@@ -14,6 +14,7 @@ import (
 )
 
 func TestCase01UnknownMembersPassByteForByte(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	const usage = `{"prompt_tokens":3,"completion_tokens":2,"cost":0.000018}`
 	const chunk = `data: {"id":"gen-1","obfuscation":"aX","provider":"Mistral","choices":[{"index":0,"delta":{"content":"h\u00e9<&","images":[{"x":1e3}],` +
@@ -44,6 +45,7 @@ func TestCase01UnknownMembersPassByteForByte(t *testing.T) {
 }
 
 func TestCase01AWholeConversationPassesByteForByte(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	const body = `{"model":"mixtral-8x22b-instruct","messages":[{"role":"system","content":"Be brief.","name":"x"},
 		{"role":"user","content":[{"type":"text","text":"caf\u00e9 \ud83d\ude00 <&> "}]},
@@ -58,6 +60,7 @@ func TestCase01AWholeConversationPassesByteForByte(t *testing.T) {
 }
 
 func TestCase02DefaultsAreSetOnlyWhereTheKeyIsAbsentAndNullIsTheClientsChoice(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Edit: func(config *routeconfig.Config) {
 		config.Routes[0].Defaults = []routeconfig.Parameter{
 			{Name: "temperature", Value: json.RawMessage(`0.70`)}, {Name: "top_p", Value: json.RawMessage(`0.9`)},
@@ -80,6 +83,7 @@ func TestCase02DefaultsAreSetOnlyWhereTheKeyIsAbsentAndNullIsTheClientsChoice(t 
 }
 
 func TestCase03OfTwoCompletionLimitsTheLargerIsReserved(t *testing.T) {
+	t.Parallel()
 	// Ten tokens cost 60,000 nano-USD and a thousand 6,000,000; the prompt is well below a million.
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Monthly("", 3_000_000)}})
 	for _, members := range []string{`,"max_tokens":10,"max_completion_tokens":1000`, `,"max_completion_tokens":10,"max_tokens":1000`} {
@@ -90,6 +94,7 @@ func TestCase03OfTwoCompletionLimitsTheLargerIsReserved(t *testing.T) {
 }
 
 func TestCase03BothCompletionLimitsAreClamped(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	c.ask(asking("", `,"max_tokens":20000,"max_completion_tokens":30000`)).expectOK(t)
 	want := upstreamBody(asking("", `,"max_tokens":16384,"max_completion_tokens":16384`))
@@ -100,6 +105,7 @@ func TestCase03BothCompletionLimitsAreClamped(t *testing.T) {
 }
 
 func TestCase04FiveStopSequencesAreABadRequest(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	found := c.ask(asking("", `,"stop":["a","b","c","d","e"]`)).expectFailure(t, http.StatusBadRequest, "array_above_max_length")
 	if found.Type != "invalid_request_error" || found.Param == nil || *found.Param != "stop" {
@@ -115,6 +121,7 @@ func TestCase04FiveStopSequencesAreABadRequest(t *testing.T) {
 }
 
 func TestCase08AStreamIsMeteredWhateverItsOptionsSay(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	for _, options := range []string{
 		"", `,"stream_options":null`, `,"stream_options":{}`, `,"stream_options":{"include_usage":false}`,
@@ -148,6 +155,7 @@ func TestCase08AStreamIsMeteredWhateverItsOptionsSay(t *testing.T) {
 }
 
 func TestCase11ThreeChoicesAreReservedThreefold(t *testing.T) {
+	t.Parallel()
 	// A thousand tokens cost 6,000,000 nano-USD; the prompt is well below a million.
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Monthly("", 13_000_000)}})
 	const limit = `,"max_tokens":1000`
@@ -161,6 +169,7 @@ func TestCase11ThreeChoicesAreReservedThreefold(t *testing.T) {
 }
 
 func TestCase11SeveralAnswersBehindOneAreRefused(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	if got := c.ask(asking("", `,"best_of":3`)); got.status != http.StatusBadRequest || !strings.Contains(got.body, `"param":"best_of"`) {
 		t.Errorf("status %d: %s", got.status, got.body)
@@ -168,6 +177,7 @@ func TestCase11SeveralAnswersBehindOneAreRefused(t *testing.T) {
 }
 
 func TestWhatCouldChangeThePriceOrTheModelIsNotTheClientsToSet(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	for member, value := range map[string]string{
 		"models": `["openai/gpt-4o"]`, "route": `"fallback"`, "provider": `{"order":["x"]}`, "plugins": `[{"id":"web"}]`,

@@ -23,6 +23,7 @@ func bytewise(text string) []string {
 }
 
 func TestCase05EveryFramingOfAStreamIsReadAndMetered(t *testing.T) {
+	t.Parallel()
 	const want = "héllo 🙂"
 	whole := delta("hé") + delta("llo 🙂") + last + usageEvent(usage(3, 2, "0.000018")) + done
 	comments := ": OPENROUTER PROCESSING\n\n"
@@ -84,6 +85,7 @@ func sdkText(t *testing.T, body string) (text string, ended bool) {
 }
 
 func TestCase05AnEventOfAMebibyteComesThroughWhole(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	large := delta(strings.Repeat("0123456789abcdef", 1<<16))
 	want := large + last + done
@@ -95,6 +97,7 @@ func TestCase05AnEventOfAMebibyteComesThroughWhole(t *testing.T) {
 }
 
 func TestCase06TheLastUsageCountsWhereverItStands(t *testing.T) {
+	t.Parallel()
 	// The bill is 20 tokens and 30; whatever is said before that is a preview or a running count.
 	bill := usage(20, 30, "0.00022")
 	withUsageIn := func(event, usage string) string {
@@ -137,6 +140,7 @@ func TestCase06TheLastUsageCountsWhereverItStands(t *testing.T) {
 }
 
 func TestCase06AnAnswerWithoutUsageCountsAsItsHold(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	for _, members := range []string{short, short + streamed} {
 		before := c.Mark()
@@ -146,6 +150,7 @@ func TestCase06AnAnswerWithoutUsageCountsAsItsHold(t *testing.T) {
 }
 
 func TestCase07UsageThatWasNotAskedForLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	bill := usage(3, 2, "0.000018")
 	cases := map[string]struct{ sent, want string }{
@@ -172,6 +177,7 @@ func TestCase07UsageThatWasNotAskedForLeavesNoTrace(t *testing.T) {
 }
 
 func TestCase16EveryEventIsPassedOnAtOnceAndUncompressed(t *testing.T) {
+	t.Parallel()
 	c := begin(t, world.Setup{})
 	read := make(chan struct{})
 	c.AnswerWith(func(w http.ResponseWriter, _ *http.Request) {
@@ -211,6 +217,7 @@ func TestCase16EveryEventIsPassedOnAtOnceAndUncompressed(t *testing.T) {
 }
 
 func TestAJSONAnswerToARequestForAStreamBecomesOne(t *testing.T) {
+	t.Parallel()
 	const message = `{"id":"gen-1","object":"chat.completion","model":"m","provider":"Mistral","choices":[{"index":0,"finish_reason":"tool_calls",` +
 		`"native_finish_reason":"x","message":{"role":"assistant","content":"hé","tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]}}],` +
 		`"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cost":0.000018}}`

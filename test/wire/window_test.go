@@ -31,6 +31,7 @@ func (h *hands) set(at time.Time) {
 }
 
 func TestCase18AWindowEndsOnTimeAndARequestIsPaidByTheWindowThatItBeganIn(t *testing.T) {
+	t.Parallel()
 	cases := map[string]struct {
 		period ledgerpb.Period
 		zone   string
@@ -71,6 +72,7 @@ func TestCase18AWindowEndsOnTimeAndARequestIsPaidByTheWindowThatItBeganIn(t *tes
 }
 
 func TestCase18AMomentBeforeItsEndAWindowIsStillFull(t *testing.T) {
+	t.Parallel()
 	ends := time.Date(2026, 3, 11, 0, 0, 0, 0, time.UTC)
 	clock := &hands{at: ends.Add(-time.Hour)}
 	budget := world.Monthly("", 2_000_000)
