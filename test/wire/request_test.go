@@ -193,7 +193,10 @@ func TestWhatCouldChangeThePriceOrTheModelIsNotTheClientsToSet(t *testing.T) {
 		})
 	}
 	for _, variant := range []string{":free", ":floor", ":nitro", ":online", ":thinking", ":extended", ":exacto"} {
-		c.ask(strings.Replace(asking("", ""), world.Model, world.Model+variant, 1)).expectFailure(t, http.StatusNotFound, "model_not_found")
+		got := c.ask(strings.Replace(asking("", ""), world.Model, world.Model+variant, 1))
+		if got.status != http.StatusBadRequest || !strings.Contains(got.body, `"param":"model"`) {
+			t.Errorf("%s: status %d: %s", variant, got.status, got.body)
+		}
 	}
 	if got := len(c.Received()); got != 0 {
 		t.Errorf("the upstream got %d requests", got)
