@@ -53,7 +53,8 @@ type ModelRouteStatus struct {
 	// +optional
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
 
-	// upstreams compare the books of those upstreams that tell what they billed with what was spent here.
+	// upstreams compare the books of those upstreams that tell what they billed with what was spent here. At present only a route with one
+	// upstream has this.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

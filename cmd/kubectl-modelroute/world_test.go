@@ -22,6 +22,7 @@ import (
 
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/syncbuffer"
 )
 
 const (
@@ -141,28 +142,10 @@ func (w *world) call(arguments ...string) (status int, output, diagnostics strin
 type serving struct {
 	*world
 	command *exec.Cmd
-	log     *buffer
+	log     *syncbuffer.Buffer
 	admin   string
 	ended   chan error
 	once    sync.Once
-}
-
-// buffer is written to and read from at the same time.
-type buffer struct {
-	mu      sync.Mutex
-	content bytes.Buffer
-}
-
-func (b *buffer) Write(content []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.content.Write(content)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.content.String()
 }
 
 var adminAddress = regexp.MustCompile(`Health and metrics: (http://\S+)`)
@@ -170,7 +153,7 @@ var adminAddress = regexp.MustCompile(`Health and metrics: (http://\S+)`)
 // start starts a run on ports that are free, and waits until it says that it serves.
 func (w *world) start(arguments ...string) *serving {
 	w.t.Helper()
-	s := &serving{world: w, log: &buffer{}, ended: make(chan error, 1)}
+	s := &serving{world: w, log: &syncbuffer.Buffer{}, ended: make(chan error, 1)}
 	s.command = w.command(append([]string{"run", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"}, arguments...)...)
 	s.command.Stderr = s.log
 	output, err := s.command.StdoutPipe()

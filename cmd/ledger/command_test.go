@@ -24,6 +24,7 @@ import (
 	"github.com/modelroute/modelroute/internal/ledger/store"
 	"github.com/modelroute/modelroute/internal/ledger/store/sqlite"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/syncbuffer"
 )
 
 const proxyID = "00112233445566778899aabbccddeeff"
@@ -89,13 +90,13 @@ type running struct {
 	t       *testing.T
 	options Options
 	nano    atomic.Int64
-	log     *safeBuffer
+	log     *syncbuffer.Buffer
 	stop    func()
 }
 
 func startLedger(t *testing.T, dir string) *running {
 	t.Helper()
-	l := &running{t: t, log: &safeBuffer{}}
+	l := &running{t: t, log: &syncbuffer.Buffer{}}
 	l.nano.Store(noon.UnixNano())
 	l.options = Options{
 		Listen: freeAddress(t), MetricsListen: freeAddress(t), DataDir: dir, TLSDir: t.TempDir(),

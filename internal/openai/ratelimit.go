@@ -30,15 +30,21 @@ func (l RateLimit) SetHeader(header http.Header) {
 // never be served, and SDKs are told not to retry it.
 func RateLimitExceeded(l RateLimit, needed int64, retryAfter time.Duration) *Error {
 	e := newError(http.StatusTooManyRequests, l.Unit, CodeRateLimitExceeded, "",
-		"Rate limit %q of %d %s has %d left, and this request can take up to %d.", l.Name, l.Limit, l.Unit, max(l.Remaining, 0), needed)
+		"Rate limit %q of %d %s is used up.", l.Name, l.Limit, l.Unit)
+	if l.Unit == "tokens" {
+		e.Message = fmt.Sprintf("Rate limit %q of %d tokens has %d left, and this request can take up to %d.",
+			l.Name, l.Limit, max(l.Remaining, 0), needed)
+	}
 	if needed > l.Limit {
-		e.Message += " That is more than the whole limit."
 		if l.Unit == "tokens" {
-			e.Message += " Ask for fewer completion tokens, or send a shorter prompt."
+			e.Message += " That is more than the whole limit. Ask for fewer completion tokens, or send a shorter prompt."
 		}
 		e = e.with(headerShouldRetry, "false")
 	} else {
-		e.Message += fmt.Sprintf(" Retry in %s; the limit is renewed in %s.", ceilSeconds(retryAfter), ceilSeconds(l.ResetsIn))
+		e.Message += fmt.Sprintf(" Retry in %s.", ceilSeconds(retryAfter))
+		if retryAfter < l.ResetsIn {
+			e.Message += fmt.Sprintf(" The limit is renewed in %s.", ceilSeconds(l.ResetsIn))
+		}
 		e = e.withRetryAfter(retryAfter)
 	}
 	l.SetHeader(e.Header)

@@ -56,7 +56,7 @@ func (p *patience) answered(upstream *routeconfig.Upstream, content io.ReadClose
 		return content
 	}
 	p.after(p.idle, &silentError{upstream: upstream.Name, what: "nothing more of its answer came", limit: p.idle})
-	p.timer.Stop()
+	p.timer.Stop() // It runs while a part of the answer is waited for, and not before.
 	return &watched{ReadCloser: content, patience: p}
 }
 

@@ -62,7 +62,7 @@ func TestAClientIsToldWhereItStandsWithItsRateLimits(t *testing.T) {
 	if number(t, answer.header, "Retry-After") < 1 || number(t, answer.header, "X-Ratelimit-Remaining-Requests") != 0 {
 		t.Errorf("headers = %v", answer.header)
 	}
-	if !strings.Contains(answer.body, `Rate limit \"burst\" of 3 requests has 0 left`) {
+	if !strings.Contains(answer.body, `Rate limit \"burst\" of 3 requests is used up. Retry in `) {
 		t.Errorf("the client is told: %s", answer.body)
 	}
 	if billed := w.upstream.Billed(upstream.Filter{}); len(billed.Requests) != 3 {

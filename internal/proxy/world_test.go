@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +27,7 @@ import (
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/routeconfig"
+	"github.com/modelroute/modelroute/internal/syncbuffer"
 )
 
 const (
@@ -54,7 +53,7 @@ type world struct {
 	keyFile  string
 	// journalDir has the proxy's journal.
 	journalDir string
-	logs       *logBuffer
+	logs       *syncbuffer.Buffer
 	// connections counts those that the upstream has accepted.
 	connections atomic.Int64
 
@@ -91,7 +90,7 @@ func begin(t *testing.T, s setup) *world {
 // prepare makes everything but the proxy.
 func prepare(t *testing.T, s setup) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), journalDir: t.TempDir(), keyFile: filepath.Join(t.TempDir(), "key"), logs: &logBuffer{}, ended: make(chan error, 1)}
+	w := &world{t: t, dir: t.TempDir(), journalDir: t.TempDir(), keyFile: filepath.Join(t.TempDir(), "key"), logs: &syncbuffer.Buffer{}, ended: make(chan error, 1)}
 	s.upstream.Keys = append(s.upstream.Keys, upstream.Key{Label: "route", Secret: upstreamKey, LimitNano: upstream.NoLimit})
 	w.upstream = upstream.New(s.upstream)
 	w.received = &receiver{next: w.upstream}
@@ -347,22 +346,4 @@ func (w *world) routeSpend() spend {
 	w.t.Helper()
 	w.settled()
 	return w.ledger.spends(w.t)["route"]
-}
-
-// logBuffer is the proxy's log.
-type logBuffer struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *logBuffer) Write(line []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.Write(line)
-}
-
-func (b *logBuffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.String()
 }

@@ -91,21 +91,3 @@ func (w *World) Busy() int {
 	defer w.busy.mutex.Unlock()
 	return len(w.busy.active)
 }
-
-// logBuffer is the proxy's log.
-type logBuffer struct {
-	mutex  sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *logBuffer) Write(line []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.Write(line)
-}
-
-func (b *logBuffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buffer.String()
-}

@@ -24,6 +24,7 @@ import (
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/routeconfig"
+	"github.com/modelroute/modelroute/internal/syncbuffer"
 )
 
 // What every world has: one route for the model page's model, and one consumer of it. A test's Edit may add more.
@@ -71,13 +72,13 @@ type World struct {
 	busy     *connections
 	ledger   *ledgertest.Ledger
 	keys     []string
-	logs     *logBuffer
+	logs     *syncbuffer.Buffer
 }
 
 // Begin starts a world with a proxy that is ready. It ends with the test.
 func Begin(t testing.TB, setup Setup) *World {
 	t.Helper()
-	w := &World{t: t, logs: &logBuffer{}, busy: newConnections()}
+	w := &World{t: t, logs: &syncbuffer.Buffer{}, busy: newConnections()}
 	setup.Upstream.Keys = append(setup.Upstream.Keys, upstream.Key{Label: "route", Secret: UpstreamKey, LimitNano: upstream.NoLimit})
 	w.Upstream = upstream.New(setup.Upstream)
 	w.received = &receiver{next: w.Upstream}
