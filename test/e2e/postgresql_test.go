@@ -176,8 +176,8 @@ func (c *cluster) addressOfThisMachine(t *testing.T) string {
 			}
 		}
 	}
-	t.Fatal("PostgreSQL runs on this machine, which is no node of the cluster, so that its pods would not reach it: run this test on a node, " +
-		"as make test-e2e does with the cluster that it sets up")
+	t.Fatal("PostgreSQL runs on this machine, which is no node of the cluster, so that its pods would not reach it: " +
+		"run this test on a node, as make test-e2e does with the cluster that it sets up")
 	return ""
 }
 
