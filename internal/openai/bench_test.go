@@ -19,13 +19,13 @@ func BenchmarkParseAndEdit(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				c, problem := ParseChat(body)
+				c, problem := Chat.Parse(body)
 				if problem != nil {
 					b.Fatal(problem)
 				}
 				c.SetModel("mistralai/mixtral-8x22b-instruct")
 				c.RequestUsage()
-				c.LimitCompletion(1024, "max_tokens")
+				c.LimitCompletion(1024, Compatible)
 				if len(c.Body()) < len(body) {
 					b.Fatal("the body shrank")
 				}
@@ -48,7 +48,7 @@ func BenchmarkParameters(b *testing.B) {
 		`"response_format":{"type":"json_object"}`))
 	b.ReportAllocs()
 	for b.Loop() {
-		c, problem := ParseChat(body)
+		c, problem := Chat.Parse(body)
 		if problem != nil {
 			b.Fatal(problem)
 		}
@@ -72,7 +72,7 @@ func BenchmarkStream(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(benchmarkChunk)))
 	for left := b.N; left > 0; left -= events {
-		reader, meter := NewEventReader(strings.NewReader(stream)), &StreamMeter{}
+		reader, meter := NewEventReader(strings.NewReader(stream)), Chat.NewMeter()
 		for {
 			event, err := reader.Next()
 			if errors.Is(err, io.EOF) {

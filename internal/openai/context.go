@@ -12,28 +12,29 @@ const (
 // CheckContext refuses a request that surely does not fit the model's context, as OpenAI does: its completion limit, which the proxy
 // lowers to maxCompletion if that is above 0, and the fewest tokens that its prompt can have are more than contextLength. All else is
 // for the upstream to decide, since only it knows the tokens.
-func (c *Chat) CheckContext(contextLength, maxCompletion int64, provider Provider) *Error {
+func (r *Request) CheckContext(contextLength, maxCompletion int64, provider Provider) *Error {
 	limit := int64(1)
-	if asked := c.CompletionLimit(); asked != nil {
+	if asked := r.CompletionLimit(); asked != nil {
 		limit = *asked
 	}
 	if maxCompletion > 0 {
 		limit = min(limit, maxCompletion)
 	}
 	// Most requests are so short that their prompt need not be looked at.
-	if contextLength <= 0 || limit < contextLength-int64(len(c.document.raw))/maxTokenBytes {
+	if contextLength <= 0 || limit < contextLength-int64(len(r.document.raw))/maxTokenBytes {
 		return nil
 	}
-	least := int64(1)
-	if c.promptStays(contextLength, provider) {
-		least = c.leastPromptTokens()
+	least, content := int64(1), r.Operation.content
+	if r.promptStays(contextLength, provider) {
+		least = r.leastPromptTokens()
 	}
 	if limit <= contextLength-least {
 		return nil
 	}
-	return newError(http.StatusBadRequest, TypeInvalidRequest, CodeContextLengthExceeded, "messages",
-		"This model's maximum context length is %d tokens. However, you requested at least %d tokens (%d in the messages, %d in the "+
-			"completion). Please reduce the length of the messages or completion.", contextLength, saturated(least, limit), least, limit)
+	return newError(http.StatusBadRequest, TypeInvalidRequest, CodeContextLengthExceeded, content,
+		"This model's maximum context length is %d tokens. However, you requested at least %d tokens (%d in the %s, %d in the "+
+			"completion). Please reduce the length of the %[4]s or completion.",
+		contextLength, saturated(least, limit), least, content, limit)
 }
 
 func saturated(a, b int64) int64 {
@@ -45,24 +46,31 @@ func saturated(a, b int64) int64 {
 
 // promptStays reports whether the upstream surely takes the prompt as it is: OpenRouter shortens prompts for small contexts, and a
 // parameter that is not known may ask for the same, as vLLM's truncate_prompt_tokens does.
-func (c *Chat) promptStays(contextLength int64, provider Provider) bool {
+func (r *Request) promptStays(contextLength int64, provider Provider) bool {
 	if provider == OpenRouter && contextLength <= compressedContext {
 		return false
 	}
-	for i := range c.document.members {
-		if m := &c.document.members[i]; m.start != 0 && m.parameter == nil {
+	for i := range r.document.members {
+		if m := &r.document.members[i]; m.start != 0 && m.parameter == nil {
 			return false
 		}
 	}
 	return true
 }
 
-// leastPromptTokens returns a number of tokens that no prompt of this request can be below. Templates trim white space, tokenizers
-// compose characters and have long tokens for lines and indents; but every letter and digit of ASCII that a user wrote is in the prompt,
-// and a token holds fewer than maxTokenBytes of them.
-func (c *Chat) leastPromptTokens() int64 {
-	s := &scanner{data: c.document.get("messages")}
-	var letters int64
+// leastPromptTokens returns a number of tokens that no prompt of this request can be below.
+func (r *Request) leastPromptTokens() int64 {
+	if r.Operation.leastLetters == nil {
+		return 1
+	}
+	return r.Operation.leastLetters(r.document.get(r.Operation.content))/maxTokenBytes + 1
+}
+
+// userLetters counts the letters and digits of ASCII in what a user wrote in messages. Templates trim white space, tokenizers compose
+// characters and have long tokens for lines and indents; but every one of these is in the prompt, and a token holds fewer than
+// maxTokenBytes of them.
+func userLetters(messages []byte) (letters int64) {
+	s := &scanner{data: messages}
 	for s.enterArray(); s.nextElement(); {
 		var byUser bool
 		var count int64
@@ -80,7 +88,7 @@ func (c *Chat) leastPromptTokens() int64 {
 			letters += count
 		}
 	}
-	return letters/maxTokenBytes + 1
+	return letters
 }
 
 // contentLetters goes over the content of a message and counts the letters and digits of its text.

@@ -48,11 +48,8 @@ func TestThePageOfParametersSaysWhatTheCodeDoes(t *testing.T) {
 func clientsTable() string {
 	var out strings.Builder
 	out.WriteString("| Parameter | What it may be | Listed as | A route can set it | What it does |\n| --- | --- | --- | --- | --- |\n")
-	for i := range table {
-		p := &table[i]
-		if p.role == owned {
-			continue
-		}
+	for i := range chatParameters {
+		p := &chatParameters[i]
 		fmt.Fprintf(&out, "| `%s`%s | %s | %s | %s | %s |\n", p.name, providersOf(p), ranges(p), listedAs(p), yes(p.settable), p.about)
 	}
 	return out.String()
@@ -61,10 +58,8 @@ func clientsTable() string {
 func ownedTable() string {
 	var out strings.Builder
 	out.WriteString("| Parameter | Why it is the route's |\n| --- | --- |\n")
-	for i := range table {
-		if p := &table[i]; p.role == owned {
-			fmt.Fprintf(&out, "| `%s` | %s |\n", p.name, p.about)
-		}
+	for i := range ownedParameters {
+		fmt.Fprintf(&out, "| `%s` | %s |\n", ownedParameters[i].name, ownedParameters[i].about)
 	}
 	return out.String()
 }

@@ -136,10 +136,12 @@ func (d *document) appendAdded(out []byte, bare bool) []byte {
 	return out
 }
 
-// appendKey appends a name as a key. Most are names of parameters, in which there is nothing to escape.
+// appendKey appends a name as a key. In most there is nothing to escape.
 func appendKey(out []byte, name string) []byte {
-	if byName[name] == nil {
-		return append(out, quote(name)...)
+	for _, c := range []byte(name) {
+		if c != '_' && (c < 'a' || c > 'z') {
+			return append(out, quote(name)...)
+		}
 	}
 	return append(append(append(out, '"'), name...), '"')
 }

@@ -88,7 +88,7 @@ func TestSetModelReplacesTheModelAndNothingElse(t *testing.T) {
 
 func TestAnUneditedBodyIsTheVerySameBytes(t *testing.T) {
 	body := []byte(chatWith(`"x":1`))
-	c, problem := ParseChat(body)
+	c, problem := Chat.Parse(body)
 	if problem != nil {
 		t.Fatal(problem)
 	}
@@ -138,7 +138,7 @@ func TestSetDefaultLeavesTheClientsChoiceAlone(t *testing.T) {
 }
 
 // apply holds a request to a policy that accepts it.
-func apply(t testing.TB, c *Chat, policy Policy) {
+func apply(t testing.TB, c *Request, policy Policy) {
 	t.Helper()
 	rules, err := NewRules(policy)
 	if err != nil {
@@ -188,7 +188,7 @@ func TestSetRefusesWhatARouteMustNotSay(t *testing.T) {
 			if err := c.Set(test.name, json.RawMessage(test.value)); err == nil {
 				t.Errorf("%s: Set(%s, %s) succeeds", test.reason, test.name, test.value)
 			}
-			if got := string(c.Body()); got != chatWith(`"max_tokens":5`) || *c.MaxTokens != 5 {
+			if got := string(c.Body()); got != chatWith(`"max_tokens":5`) || *c.limits[1] != 5 {
 				t.Errorf("a failed Set changed the request to %s", got)
 			}
 		})
@@ -248,7 +248,7 @@ func TestLimitCompletionBoundsEveryNameOfTheLimit(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := mustParse(t, chatWith(test.members))
-			c.LimitCompletion(100, "max_completion_tokens")
+			c.LimitCompletion(100, OpenAI)
 			if got, want := string(c.Body()), chatWith(test.want); got != want {
 				t.Errorf("%s: got %s, want %s", test.reason, got, want)
 			}
@@ -279,10 +279,10 @@ func TestEmptyObjectsGetTheirFirstMember(t *testing.T) {
 	}
 }
 
-func parsed(t *rapid.T, body string) *Chat {
-	c, problem := ParseChat([]byte(body))
+func parsed(t *rapid.T, body string) *Request {
+	c, problem := Chat.Parse([]byte(body))
 	if problem != nil {
-		t.Fatalf("ParseChat(%s): %v", body, problem)
+		t.Fatalf("Chat.Parse(%s): %v", body, problem)
 	}
 	return c
 }

@@ -62,46 +62,6 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%d %s: %s", e.Status, code, e.Message)
 }
 
-// errorBody has all four members always, since strict clients require them.
-type errorBody struct {
-	Message string  `json:"message"`
-	Type    string  `json:"type"`
-	Param   *string `json:"param"`
-	Code    *string `json:"code"`
-	// Metadata is only in the error of a stream.
-	Metadata *errorMetadata `json:"metadata,omitempty"`
-}
-
-type errorMetadata struct {
-	Status    int    `json:"http_status"`
-	ErrorType string `json:"error_type"`
-}
-
-func (e *Error) body() errorBody {
-	body := errorBody{Message: e.Message, Type: e.Type}
-	if e.Param != "" {
-		body.Param = &e.Param
-	}
-	if e.Code != "" {
-		body.Code = &e.Code
-	}
-	return body
-}
-
-// Write sends the answer.
-func (e *Error) Write(w http.ResponseWriter) {
-	for name, values := range e.Header {
-		w.Header()[http.CanonicalHeaderKey(name)] = values
-	}
-	body := encode(struct {
-		Error errorBody `json:"error"`
-	}{e.body()})
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(e.Status)
-	_, _ = w.Write(body) // A client that has gone is no error of ours.
-}
-
 // Denial says which budget stood in the way of a request, in words that its consumer may read.
 type Denial struct {
 	// Budget is the budget's name.
@@ -194,32 +154,6 @@ func UpstreamError(status int, code, format string, args ...any) *Error {
 func Internal() *Error {
 	return newError(http.StatusInternalServerError, TypeServer, CodeInternal, "",
 		"The request failed inside of the proxy. Retry, and tell its operators if it persists.")
-}
-
-// StreamErrorEvent is e as an event of a stream that has begun, with its blank line. It is OpenRouter's chunk for an error in mid-stream,
-// so that clients that look for a member error and clients that look for the finish reason "error" both see it; the status of the answer
-// was sent long ago, so the error carries it as metadata.
-func StreamErrorEvent(e *Error) []byte {
-	type choice struct {
-		Index        int               `json:"index"`
-		Delta        map[string]string `json:"delta"`
-		FinishReason string            `json:"finish_reason"`
-	}
-	failure := e.body()
-	failure.Metadata = &errorMetadata{Status: e.Status, ErrorType: e.Type}
-	body := encode(struct {
-		Error   errorBody `json:"error"`
-		ID      string    `json:"id"`
-		Object  string    `json:"object"`
-		Created int64     `json:"created"`
-		Model   string    `json:"model"`
-		Choices []choice  `json:"choices"`
-	}{
-		Error:   failure,
-		Object:  "chat.completion.chunk",
-		Choices: []choice{{Delta: map[string]string{"content": ""}, FinishReason: "error"}},
-	})
-	return append(append([]byte("data: "), body...), "\n\n"...)
 }
 
 func newError(status int, kind, code, param, format string, args ...any) *Error {

@@ -103,7 +103,7 @@ func TestErrorsHaveOpenAIsShape(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			recorder := httptest.NewRecorder()
-			test.err.Write(recorder)
+			Dialect{Operation: Chat}.Write(recorder, test.err)
 			if recorder.Code != test.status {
 				t.Errorf("status is %d, want %d", recorder.Code, test.status)
 			}
@@ -132,8 +132,8 @@ func TestAnErrorsTextNamesItsStatusAndCode(t *testing.T) {
 	}
 }
 
-func TestStreamErrorEventIsAnErrorToEveryClient(t *testing.T) {
-	raw := StreamErrorEvent(UpstreamError(502, "upstream_cut", "The upstream went away\nin mid-stream."))
+func TestAnErrorInAStreamIsAnErrorToEveryClient(t *testing.T) {
+	raw := Dialect{Operation: Chat}.Event(UpstreamError(502, "upstream_cut", "The upstream went away\nin mid-stream."))
 	event := only(t, string(raw))
 	// OpenAI's SDK for Python raises on a truthy error; others parse a chunk and look at its finish reason.
 	want := `{"error":{"message":"The upstream went away\nin mid-stream.","type":"server_error","param":null,"code":"upstream_cut",` +

@@ -40,14 +40,14 @@ var (
 	choiceTypes = []string{"function", "custom", "allowed_tools"}
 )
 
-func readBias(_ *Chat, name string, s *scanner) *Error {
+func readBias(_ *Request, name string, s *scanner) *Error {
 	return eachScalar(name, wantBias, s, func(path string) *Error {
 		return readNumber(path, "a number from -100 to 100", -100, 100, s)
 	})
 }
 
 // readIntegerBias is for OpenAI, whose biases are integers.
-func readIntegerBias(_ *Chat, name string, s *scanner) *Error {
+func readIntegerBias(_ *Request, name string, s *scanner) *Error {
 	return eachScalar(name, wantBias, s, func(path string) *Error {
 		_, problem := readIntegerUpTo(path, s, -100, 100)
 		return problem
@@ -88,7 +88,7 @@ func eachScalar(name, want string, s *scanner, read func(path string) *Error) *E
 	return nil
 }
 
-func readMetadata(_ *Chat, name string, s *scanner) *Error {
+func readMetadata(_ *Request, name string, s *scanner) *Error {
 	count := 0
 	return eachScalar(name, wantMetadata, s, func(path string) *Error {
 		if path == "" {
@@ -119,9 +119,9 @@ func formatsWant(types []string) string { return "an object whose type is " + li
 // formatOf makes the reader of a response_format whose type is one of these.
 func formatOf(types []string) reader {
 	want := formatsWant(types)
-	return func(c *Chat, name string, s *scanner) *Error {
+	return func(r *Request, name string, s *scanner) *Error {
 		kind, schema, typed := "", false, false
-		c.format = s.peek() == '{'
+		r.format = s.peek() == '{'
 		problem := eachMember(name, want, s, func(path string) (problem *Error) {
 			switch {
 			case string(s.key) == "type":
@@ -136,7 +136,7 @@ func formatOf(types []string) reader {
 			return problem
 		})
 		switch {
-		case problem != nil || s.err != nil || !c.format:
+		case problem != nil || s.err != nil || !r.format:
 			return problem
 		case !typed:
 			return missing(name + ".type")
@@ -190,7 +190,7 @@ func choicesWant(words []string) string { return listOf(words) + ", or an object
 // choiceOf makes the reader of a tool_choice that is one of the words or an object that names a tool.
 func choiceOf(words []string) reader {
 	want := choicesWant(words)
-	return func(_ *Chat, name string, s *scanner) *Error {
+	return func(_ *Request, name string, s *scanner) *Error {
 		switch s.peek() {
 		case '"':
 			_, problem := readWord(name, words, s)
@@ -263,7 +263,7 @@ func readNamed(path string, s *scanner) *Error {
 	return problem
 }
 
-func readFunctionCall(_ *Chat, name string, s *scanner) *Error {
+func readFunctionCall(_ *Request, name string, s *scanner) *Error {
 	switch s.peek() {
 	case 'n':
 		s.walk()
@@ -277,18 +277,18 @@ func readFunctionCall(_ *Chat, name string, s *scanner) *Error {
 	return wrongType(name, wantCall, s)
 }
 
-func readEffort(c *Chat, name string, s *scanner) (problem *Error) {
-	c.effort, problem = readWord(name, efforts, s)
+func readEffort(r *Request, name string, s *scanner) (problem *Error) {
+	r.effort, problem = readWord(name, efforts, s)
 	return problem
 }
 
-func readReasoning(c *Chat, name string, s *scanner) *Error {
-	c.reasoningEffort = ""
+func readReasoning(r *Request, name string, s *scanner) *Error {
+	r.reasoningEffort = ""
 	tokens := false
 	problem := eachMember(name, "an object", s, func(path string) (problem *Error) {
 		switch string(s.key) {
 		case "effort":
-			c.reasoningEffort, problem = readWord(path, efforts, s)
+			r.reasoningEffort, problem = readWord(path, efforts, s)
 		case "max_tokens":
 			var most *int64
 			most, problem = readInteger(path, s, 0)
@@ -302,7 +302,7 @@ func readReasoning(c *Chat, name string, s *scanner) *Error {
 		}
 		return problem
 	})
-	if problem == nil && s.err == nil && tokens && c.reasoningEffort != "" {
+	if problem == nil && s.err == nil && tokens && r.reasoningEffort != "" {
 		return conflict(name, "reasoning.effort and reasoning.max_tokens say the same thing in two ways: send one of them.")
 	}
 	return problem
@@ -332,7 +332,7 @@ func modalitiesOf(names []string) modalities {
 	return set
 }
 
-func readModalities(c *Chat, name string, s *scanner) *Error {
+func readModalities(r *Request, name string, s *scanner) *Error {
 	if readNull(s) {
 		return nil
 	}
@@ -348,13 +348,13 @@ func readModalities(c *Chat, name string, s *scanner) *Error {
 		if !known && s.err == nil {
 			return notSupported(name, string(word), strings.TrimPrefix(wantModalities, "an array of "))
 		}
-		c.modalities |= kind
+		r.modalities |= kind
 	}
 	return nil
 }
 
 // readVoice reads audio, which goes with output that is spoken.
-func readVoice(c *Chat, name string, s *scanner) *Error {
-	c.voice = c.voice || s.peek() != 'n'
-	return object(c, name, s)
+func readVoice(r *Request, name string, s *scanner) *Error {
+	r.voice = r.voice || s.peek() != 'n'
+	return object(r, name, s)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// FuzzParseChat holds ParseChat against encoding/json: what is accepted here is good JSON that means the same there, and edits change
+// FuzzParse holds Parse against encoding/json: what is accepted here is good JSON that means the same there, and edits change
 // nothing else.
-func FuzzParseChat(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		chatWith(`"stream":true,"stream_options":{"include_usage":false},"max_tokens":5,"n":2,"stop":["a"],"tools":[{"type":"function"}]`),
 		chatOf(`{"role":"tool","content":[{"type":"text","text":"\u00e9\ud83d\ude00"},{"type":"image_url"}],"tool_calls":[{}]}`),
@@ -21,7 +21,7 @@ func FuzzParseChat(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
-		c, problem := ParseChat(body)
+		c, problem := Chat.Parse(body)
 		if problem != nil {
 			if problem.Status != 400 || problem.Message == "" || !utf8.ValidString(problem.Message) {
 				t.Errorf("%q: %+v", body, problem)
@@ -39,7 +39,7 @@ func FuzzParseChat(f *testing.F) {
 	})
 }
 
-func sameAsEncodingJSON(t *testing.T, body []byte, c *Chat) {
+func sameAsEncodingJSON(t *testing.T, body []byte, c *Request) {
 	var request struct {
 		Model    string            `json:"model"`
 		Messages []json.RawMessage `json:"messages"`
@@ -53,14 +53,14 @@ func sameAsEncodingJSON(t *testing.T, body []byte, c *Chat) {
 	if request.N == nil {
 		request.N = new(int64(1))
 	}
-	got := facts{Model: c.Model, Messages: c.Messages, N: c.N, Stream: c.Stream, MaxTokens: c.MaxTokens}
+	got := facts{Model: c.Model, Messages: c.Messages, N: c.N, Stream: c.Stream, MaxTokens: c.limits[1]}
 	want := facts{Model: request.Model, Messages: len(request.Messages), N: *request.N, Stream: request.Stream, MaxTokens: request.Limit}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%q (-encoding/json +ours):\n%s", body, diff)
 	}
 }
 
-func editsChangeNothingElse(t *testing.T, body []byte, c *Chat) {
+func editsChangeNothingElse(t *testing.T, body []byte, c *Request) {
 	kept := membersExcept(t, body, "model", "stream_options", "temperature")
 	c.SetModel("another")
 	c.RequestUsage()
@@ -68,7 +68,7 @@ func editsChangeNothingElse(t *testing.T, body []byte, c *Chat) {
 	if edited := membersExcept(t, c.Body(), "model", "stream_options", "temperature"); !cmp.Equal(edited, kept) {
 		t.Errorf("%q became %q", body, c.Body())
 	}
-	again, problem := ParseChat(c.Body())
+	again, problem := Chat.Parse(c.Body())
 	if problem != nil || again.Model != "another" || !again.IncludeUsage {
 		t.Errorf("%q became %q: %v", body, c.Body(), problem)
 	}
@@ -90,13 +90,14 @@ func membersExcept(t *testing.T, body []byte, names ...string) map[string]string
 	return members
 }
 
-// FuzzUsageFromResponse holds UsageFromResponse against encoding/json, which must agree on what is JSON.
-func FuzzUsageFromResponse(f *testing.F) {
+// FuzzReadAnswer holds ReadAnswer against encoding/json, which must agree on what is JSON.
+func FuzzReadAnswer(f *testing.F) {
 	f.Add([]byte(`{"usage":{"prompt_tokens":1,"completion_tokens":2,"cost":1e-6,"is_byok":true,` +
 		`"cost_details":{"upstream_inference_cost":0.1}}}`))
 	f.Add([]byte(`{"choices":[{"finish_reason":"error","error":{"code":502}}],"error":{"message":"x","metadata":{"error_type":"y"}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		usage, reported, err := UsageFromResponse(body)
+		answer, err := Chat.ReadAnswer(body)
+		usage, reported := answer.Usage, answer.Reported
 		if usage != nil && (usage.PromptTokens < 0 || usage.CompletionTokens < 0 || (usage.Cost != nil && usage.Cost.IsNegative())) {
 			t.Errorf("%q is a usage of %+v", body, usage)
 		}

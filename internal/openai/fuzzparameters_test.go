@@ -22,7 +22,7 @@ func FuzzParameters(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, members []byte, choice uint8) {
 		body := []byte(chatWith(string(members)))
-		c, problem := ParseChat(body)
+		c, problem := Chat.Parse(body)
 		if problem != nil {
 			if problem.Status != 400 || problem.Message == "" {
 				t.Errorf("%s: %+v", members, problem)
@@ -42,13 +42,13 @@ func FuzzParameters(f *testing.F) {
 			}
 			return
 		}
-		if !bytes.Equal(c.Body(), body) && choice < 128 && c.MaxTokens == nil && c.MaxCompletionTokens == nil {
+		if !bytes.Equal(c.Body(), body) && choice < 128 && c.CompletionLimit() == nil {
 			t.Errorf("%s became %s", body, c.Body())
 		}
 		if after := unknownMembers(t, c.Body()); !cmp.Equal(before, after) {
 			t.Errorf("the unknown members of %s became those of %s", body, c.Body())
 		}
-		again, problem := ParseChat(c.Body())
+		again, problem := Chat.Parse(c.Body())
 		if problem != nil {
 			t.Fatalf("%s became %s: %v", body, c.Body(), problem)
 		}
@@ -117,7 +117,7 @@ func unknownMembers(t *testing.T, body []byte) map[string]string {
 	t.Helper()
 	members := membersExcept(t, body)
 	for name := range members {
-		if byName[name] != nil {
+		if Chat.parameters.byName[name] != nil {
 			delete(members, name)
 		}
 	}

@@ -15,26 +15,27 @@ var toolTypes = map[string]bool{"function": true, "custom": true}
 // partOverhead bounds the bytes that a server which writes the parts of a content out as a list adds to each of them.
 const partOverhead = 8
 
-func (c *Chat) readMessages(s *scanner) (int64, *Error) {
+// readMessages reads the messages of a chat.
+func readMessages(r *Request, name string, s *scanner) (int64, *Error) {
 	if s.peek() != '[' {
-		return 0, wrongType("messages", "an array of messages", s)
+		return 0, wrongType(name, "an array of messages", s)
 	}
-	c.Messages = 0
+	r.Messages = 0
 	var total int64
-	for s.enterArray(); s.nextElement(); c.Messages++ {
+	for s.enterArray(); s.nextElement(); r.Messages++ {
 		if s.peek() != '{' {
-			return 0, wrongType(fmt.Sprintf("messages[%d]", c.Messages), "an object", s)
+			return 0, wrongType(fmt.Sprintf("messages[%d]", r.Messages), "an object", s)
 		}
-		total += c.readMessage(s)
+		total += r.readMessage(s)
 	}
-	if c.Messages == 0 && s.err == nil {
+	if r.Messages == 0 && s.err == nil {
 		return 0, coded(InvalidRequest("messages", "Invalid 'messages': empty array. Expected at least one message."), "empty_array")
 	}
 	return total, nil
 }
 
 // readMessage returns how many bytes a message can put into the prompt.
-func (c *Chat) readMessage(s *scanner) int64 {
+func (r *Request) readMessage(s *scanner) int64 {
 	start := s.pos
 	var verbatim int64
 	var role string
@@ -48,13 +49,13 @@ func (c *Chat) readMessage(s *scanner) int64 {
 			}
 			s.walk()
 		case "content":
-			verbatim += c.readContent(s)
+			verbatim += r.readContent(s)
 		case "audio", "file", "files", "image", "images", "video":
 			value := s.span()
 			verbatim += jsonBytes(value)
-			c.unbounded(value, "messages[%d].%s", c.Messages, key)
+			r.unbounded(value, "messages[%d].%s", r.Messages, key)
 		default:
-			verbatim += c.readPlain(s, "messages[%d].%s", c.Messages, key)
+			verbatim += r.readPlain(s, "messages[%d].%s", r.Messages, key)
 		}
 	}
 	if s.err == nil && !verbatimRoles[role] {
@@ -64,14 +65,14 @@ func (c *Chat) readMessage(s *scanner) int64 {
 }
 
 // readContent reads the content of a message: text, null, or a list of parts.
-func (c *Chat) readContent(s *scanner) int64 {
+func (r *Request) readContent(s *scanner) int64 {
 	switch s.peek() {
 	case '"':
 		return s.text().plainBytes()
 	case '[':
 	default:
 		value := s.span()
-		c.unbounded(value, "messages[%d].content", c.Messages)
+		r.unbounded(value, "messages[%d].content", r.Messages)
 		return jsonBytes(value)
 	}
 	start, parts := s.pos, 0
@@ -80,52 +81,52 @@ func (c *Chat) readContent(s *scanner) int64 {
 		case '"':
 			s.text()
 		case '{':
-			c.readPart(s, parts)
+			r.readPart(s, parts)
 		default:
-			c.unbounded(s.span(), "messages[%d].content[%d]", c.Messages, parts)
+			r.unbounded(s.span(), "messages[%d].content[%d]", r.Messages, parts)
 		}
 	}
 	return listBytes(s.data[start:s.pos], parts)
 }
 
 // readPart reads a part of a content. A part without a type is no text to those servers that guess the type from its other members.
-func (c *Chat) readPart(s *scanner, index int) {
+func (r *Request) readPart(s *scanner, index int) {
 	start, text := s.pos, false
 	for s.enterObject(); s.nextMember(); {
 		switch key := string(s.key); {
 		case key == "type" && s.peek() == '"':
 			text = textParts[string(s.text().decode())]
 		default:
-			c.readPlain(s, "messages[%d].content[%d].%s", c.Messages, index, key)
+			r.readPlain(s, "messages[%d].content[%d].%s", r.Messages, index, key)
 		}
 	}
 	if !text && s.err == nil {
-		c.unbounded(s.data[start:s.pos], "messages[%d].content[%d]", c.Messages, index)
+		r.unbounded(s.data[start:s.pos], "messages[%d].content[%d]", r.Messages, index)
 	}
 }
 
 // readPlain reads a member that is nothing special unless it is a caching mark, and returns how many bytes it can put into the
 // prompt. The path is of the member, its last argument the member's key.
-func (c *Chat) readPlain(s *scanner, path string, args ...any) int64 {
+func (r *Request) readPlain(s *scanner, path string, args ...any) int64 {
 	if s.peek() == '"' {
 		return s.text().plainBytes()
 	}
 	value := s.span()
 	if args[len(args)-1] == "cache_control" && string(value) != "null" {
-		c.forbid(fmt.Sprintf(path, args...))
+		r.forbid(fmt.Sprintf(path, args...))
 	}
 	return jsonBytes(value)
 }
 
 // unbounded notes the path of an input whose tokens its bytes do not bound, unless its value is null.
-func (c *Chat) unbounded(value []byte, path string, args ...any) {
-	if c.UnboundedInput == "" && string(value) != "null" {
-		c.UnboundedInput = fmt.Sprintf(path, args...)
+func (r *Request) unbounded(value []byte, path string, args ...any) {
+	if r.UnboundedInput == "" && string(value) != "null" {
+		r.UnboundedInput = fmt.Sprintf(path, args...)
 	}
 }
 
 // readTools reads tools or functions.
-func readTools(c *Chat, name string, s *scanner) *Error {
+func readTools(r *Request, name string, s *scanner) *Error {
 	count := 0
 	if !readNull(s) {
 		if s.peek() != '[' {
@@ -135,27 +136,27 @@ func readTools(c *Chat, name string, s *scanner) *Error {
 			if s.peek() != '{' {
 				return wrongType(fmt.Sprintf("%s[%d]", name, count), "an object", s)
 			}
-			c.readTool(s, name, count)
+			r.readTool(s, name, count)
 		}
 	}
 	if name == "tools" {
-		c.tools = count
+		r.tools = count
 	} else {
-		c.functions = count
+		r.functions = count
 	}
 	return nil
 }
 
-func (c *Chat) readTool(s *scanner, name string, index int) {
+func (r *Request) readTool(s *scanner, name string, index int) {
 	for s.enterObject(); s.nextMember(); {
 		switch key := string(s.key); {
 		case key == "type" && name == "tools":
 			value := s.span()
 			if s.err == nil && !toolTypes[decodeString(value)] {
-				c.forbid(fmt.Sprintf("tools[%d].type", index))
+				r.forbid(fmt.Sprintf("tools[%d].type", index))
 			}
 		default:
-			c.readPlain(s, "%s[%d].%s", name, index, key)
+			r.readPlain(s, "%s[%d].%s", name, index, key)
 		}
 	}
 }

@@ -1,22 +1,29 @@
 package openai
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/modelroute/modelroute/internal/pricing"
 )
 
-// StreamMeter gathers from the events of one stream what settling it needs. The zero value is ready for use.
+// StreamMeter gathers from the events of one stream what settling it needs. Operation.NewMeter makes it.
 type StreamMeter struct {
-	scanner  scanner
-	usage    *pricing.Usage
-	usageErr error
-	broken   error // the first chunk that could not be read
-	reported *ReportedError
-	done     bool
-	finished bool
-	produced int64
+	operation *Operation
+
+	scanner    scanner
+	usage      *pricing.Usage
+	usageErr   error
+	broken     error // the first chunk that could not be read
+	reported   *ReportedError
+	reportedIn []byte
+	done       bool
+	finished   bool
+	produced   int64
 }
+
+// NewMeter returns the meter of one stream.
+func (o *Operation) NewMeter() *StreamMeter { return &StreamMeter{operation: o} }
 
 // Observe takes the next event. It keeps nothing of its slices.
 func (m *StreamMeter) Observe(event Event) {
@@ -28,7 +35,7 @@ func (m *StreamMeter) Observe(event Event) {
 		return
 	}
 	m.scanner.reset(event.Data)
-	o := readOutcome(&m.scanner)
+	o := m.operation.read(&m.scanner, m.usage)
 	if m.scanner.end(); m.scanner.err != nil {
 		m.noteBroken(event)
 		return
@@ -39,9 +46,10 @@ func (m *StreamMeter) Observe(event Event) {
 	if o.reported == nil && string(event.Name) == "error" {
 		o.reported = parseReported(event.Data)
 	}
-	if m.reported == nil {
-		m.reported = o.reported
+	if m.reported == nil && o.reported != nil {
+		m.report(o.reported, o.errorIn(event.Data))
 	}
+	m.done = m.done || o.done
 	m.finished = m.finished || o.finished
 	m.produced += o.produced
 }
@@ -53,8 +61,12 @@ func (m *StreamMeter) noteBroken(event Event) {
 		m.broken = fmt.Errorf("reading a chunk: %w", m.scanner.err)
 	}
 	if m.reported == nil && string(event.Name) == "error" {
-		m.reported = &ReportedError{Message: shorten(string(event.Data))}
+		m.report(&ReportedError{Message: shorten(string(event.Data))}, event.Data)
 	}
+}
+
+func (m *StreamMeter) report(reported *ReportedError, in []byte) {
+	m.reported, m.reportedIn = reported, bytes.Clone(in)
 }
 
 // Usage returns the last usage that the stream reported, wherever it stood: usage is cumulative where it comes more than once. It
@@ -72,10 +84,14 @@ func (m *StreamMeter) Usage() (usage *pricing.Usage, err error) {
 // Reported returns the first error that the stream reported, nil if there was none.
 func (m *StreamMeter) Reported() *ReportedError { return m.reported }
 
-// Done reports whether the end of the stream, data: [DONE], has come.
+// ReportedIn is the object that the reported error is a member of, or that is itself the error; nil if there was none.
+func (m *StreamMeter) ReportedIn() []byte { return m.reportedIn }
+
+// Done reports whether the end of the stream has come: data: [DONE], or the event that is the last of the operation's.
 func (m *StreamMeter) Done() bool { return m.done }
 
-// Finished reports whether any choice has a finish reason. It is no end of the stream: usage may follow.
+// Finished reports whether anything says why generation ended, such as a choice's finish reason. It is no end of the stream: usage may
+// follow.
 func (m *StreamMeter) Finished() bool { return m.finished }
 
 // CompletionBytes is how many bytes of text all choices have produced together. It bounds the tokens of what was delivered, for a stream

@@ -24,7 +24,7 @@ func meter(t testing.TB, stream string) metered {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var m StreamMeter
+	m := Chat.NewMeter()
 	for _, event := range events {
 		m.Observe(event)
 	}

@@ -1,5 +1,7 @@
 package openai
 
+import "slices"
+
 // Provider says whose rules an upstream keeps where they differ.
 type Provider uint8
 
@@ -47,6 +49,9 @@ type parameter struct {
 	want string
 	// read reads the value; nil if it may be anything.
 	read reader
+	// content reads the value of a parameter that is the content of the prompt, and returns how many bytes it can put there; nil for all
+	// other parameters. Content is the client's, and no route sets it.
+	content func(r *Request, name string, s *scanner) (promptBytes int64, problem *Error)
 	// narrower are the parameter's rules at those providers that allow less than others do.
 	narrower map[Provider]rule
 	// listed says that a model supports it or does not, by the lists that catalogues have; others are the API's own. impliedBy are
@@ -61,7 +66,7 @@ type parameter struct {
 	// about says what it does, or why it is not the client's.
 	about string
 
-	// index is where the parameter stands in the table.
+	// index is where the parameter stands in the list of its operation.
 	index int
 }
 
@@ -71,18 +76,28 @@ type rule struct {
 	read reader
 }
 
-// reader reads a value and notes in the Chat what matters of it. It may fail only by its value, never by what the Chat says.
-type reader func(c *Chat, name string, s *scanner) *Error
+// reader reads a value and notes in the Request what matters of it. It may fail only by its value, never by what the Request says.
+type reader func(r *Request, name string, s *scanner) *Error
 
-// byName finds a parameter by its name.
-var byName = func() map[string]*parameter {
-	index := make(map[string]*parameter, len(table))
-	for i := range table {
-		table[i].index = i
-		index[table[i].name] = &table[i]
+// parameters are the parameters of an operation.
+type parameters struct {
+	list   []parameter
+	byName map[string]*parameter
+}
+
+// newParameters joins tables of parameters, which operations may share.
+func newParameters(tables ...[]parameter) *parameters {
+	list := slices.Concat(tables...)
+	p := &parameters{list: list, byName: make(map[string]*parameter, len(list))}
+	for i := range list {
+		list[i].index = i
+		p.byName[list[i].name] = &list[i]
 	}
-	return index
-}()
+	return p
+}
+
+// isContent reports whether a parameter, of which p is nil if it is not known, is the content of the prompt.
+func (p *parameter) isContent() bool { return p != nil && p.content != nil }
 
 // knows reports whether a provider has the parameter.
 func (p *parameter) knows(provider Provider) bool {
@@ -91,34 +106,34 @@ func (p *parameter) knows(provider Provider) bool {
 
 // read reads the value of a top-level parameter, of which p is nil if it is not known, and returns how many bytes it can put into the
 // prompt.
-func (c *Chat) read(name string, p *parameter, s *scanner) (promptBytes int64, problem *Error) {
-	if name == "messages" {
-		return c.readMessages(s)
+func (r *Request) read(name string, p *parameter, s *scanner) (promptBytes int64, problem *Error) {
+	if p.isContent() {
+		return p.content(r, name, s)
 	}
 	s.peek()
 	start := s.pos
 	if p == nil || p.read == nil {
 		s.walk()
-	} else if problem := p.read(c, name, s); problem != nil {
+	} else if problem := p.read(r, name, s); problem != nil {
 		return 0, problem
 	}
 	if s.err == nil && (p == nil || p.role != inert) {
-		return c.weigh(p, s.data[start:s.pos]), nil
+		return r.weigh(p, s.data[start:s.pos]), nil
 	}
 	return 0, nil
 }
 
 // weigh returns how many bytes a value can put into the prompt, and notes one that is not the client's to set.
-func (c *Chat) weigh(p *parameter, value []byte) int64 {
+func (r *Request) weigh(p *parameter, value []byte) int64 {
 	if p != nil && p.role == owned && p.read == nil && string(value) != "null" {
-		c.forbid(p.name)
+		r.forbid(p.name)
 	}
 	return jsonBytes(value)
 }
 
-func (c *Chat) forbid(path string) {
-	if c.forbidden == "" {
-		c.forbidden = path
+func (r *Request) forbid(path string) {
+	if r.forbidden == "" {
+		r.forbidden = path
 	}
 }
 
@@ -129,15 +144,15 @@ func (c *Chat) forbid(path string) {
 //
 // The list is of what is known today. A budget that must hold against a parameter that nobody knows yet needs a list of the
 // parameters that are allowed.
-func ForbiddenField(chat *Chat, produces ...string) (name string, bad bool) {
-	if chat.forbidden != "" {
-		return chat.forbidden, true
+func ForbiddenField(request *Request, produces ...string) (name string, bad bool) {
+	if request.forbidden != "" {
+		return request.forbidden, true
 	}
 	allowed := modalitiesOf(produces)
-	if beyond := chat.modalities &^ allowed; beyond != 0 {
+	if beyond := request.modalities &^ allowed; beyond != 0 {
 		return "modalities", true
 	}
-	if chat.voice && allowed&audioOutput == 0 {
+	if request.voice && allowed&audioOutput == 0 {
 		return "audio", true
 	}
 	return "", false

@@ -157,7 +157,7 @@ func TestAWrongParameterIsRefusedByName(t *testing.T) {
 		{`"service_tier":1`, "service_tier", kind},
 	} {
 		t.Run(test.member, func(t *testing.T) {
-			_, problem := ParseChat([]byte(chatWith(test.member)))
+			_, problem := Chat.Parse([]byte(chatWith(test.member)))
 			if problem == nil {
 				t.Fatal("is accepted")
 			}
@@ -180,7 +180,7 @@ func TestARefusalSaysWhatAParameterMayBe(t *testing.T) {
 		`"reasoning_effort":[]`:  "Invalid type for 'reasoning_effort': expected one of 'none', 'minimal', 'low', 'medium', 'high', 'xhigh' and 'max', but got an array instead.",
 		`"metadata":{"a":false}`: "Invalid type for 'metadata.a': expected a string, but got a boolean instead.",
 	} {
-		_, problem := ParseChat([]byte(chatWith(member)))
+		_, problem := Chat.Parse([]byte(chatWith(member)))
 		if problem == nil || problem.Message != want {
 			t.Errorf("%s: got %v, want %s", member, problem, want)
 		}
@@ -189,7 +189,7 @@ func TestARefusalSaysWhatAParameterMayBe(t *testing.T) {
 
 func TestEveryOwnedFieldIsForbiddenUnlessItIsNull(t *testing.T) {
 	values := map[string]string{"service_tier": `"priority"`, "modalities": `["text","audio"]`, "audio": `{"voice":"x"}`}
-	for _, known := range table {
+	for _, known := range Chat.parameters.list {
 		if known.role != owned {
 			continue
 		}
@@ -229,14 +229,14 @@ func TestTheTableIsComplete(t *testing.T) {
 	modelPage := []string{"frequency_penalty", "max_tokens", "max_completion_tokens", "presence_penalty", "response_format", "seed", "stop",
 		"structured_outputs", "temperature", "tool_choice", "tools", "top_p"}
 	for _, name := range modelPage {
-		if byName[name] == nil {
+		if Chat.parameters.byName[name] == nil {
 			t.Errorf("%s of the model page is missing", name)
 		}
 	}
-	if len(byName) != len(table) {
+	if len(Chat.parameters.byName) != len(Chat.parameters.list) {
 		t.Error("a parameter is there twice")
 	}
-	for _, known := range table {
+	for _, known := range Chat.parameters.list {
 		if known.about == "" || (known.role != owned && known.want == "" && known.name != "usage") {
 			t.Errorf("%s is not described", known.name)
 		}
@@ -244,7 +244,7 @@ func TestTheTableIsComplete(t *testing.T) {
 			t.Errorf("a route can set %s, which is not checked", known.name)
 		}
 		for _, other := range slices.Concat(known.aliases, known.impliedBy) {
-			if byName[other] == nil {
+			if Chat.parameters.byName[other] == nil {
 				t.Errorf("%s names %s, which is no parameter", known.name, other)
 			}
 		}

@@ -27,12 +27,12 @@ const (
 // PromptTokensBound returns a number of tokens that the prompt of the request cannot exceed: at most contextLength, which no prompt
 // exceeds, and at most one token for each byte of PromptBytes with what a template adds. A contextLength of 0 or less means that it
 // is not known. Input that is no text (UnboundedInput) is bounded by contextLength alone.
-func PromptTokensBound(chat *Chat, contextLength int64) int64 {
-	bound := chat.PromptBytes + requestOverhead + messageOverhead*int64(chat.Messages)
-	if tools := chat.tools + chat.functions; tools > 0 || chat.format {
+func PromptTokensBound(request *Request, contextLength int64) int64 {
+	bound := request.PromptBytes + requestOverhead + messageOverhead*int64(request.Messages)
+	if tools := request.tools + request.functions; tools > 0 || request.format {
 		bound += toolsOverhead + toolOverhead*int64(tools)
 	}
-	if contextLength > 0 && (bound > contextLength || chat.UnboundedInput != "") {
+	if contextLength > 0 && (bound > contextLength || request.UnboundedInput != "") {
 		return contextLength
 	}
 	return bound

@@ -279,7 +279,7 @@ func TestTheBoundIsAtMostTheContext(t *testing.T) {
 func TestOnlyWhatIsKnownToBeNoPromptIsNotCounted(t *testing.T) {
 	base := mustParse(t, chatWith("")).PromptBytes
 	values := map[string]string{"tools": "[{}]", "functions": "[{}]", "n": "100", "max_tokens": "100", "max_completion_tokens": "100"}
-	for _, known := range table {
+	for _, known := range Chat.parameters.list {
 		name, use := known.name, known.role
 		if name == "messages" || name == "model" {
 			continue

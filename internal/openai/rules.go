@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 )
 
 // Setting is the value, as JSON text, that a route has for a parameter.
@@ -31,10 +30,15 @@ type Policy struct {
 // Rules are a Policy that was found to make sense. They are never changed, so that any number of requests can be held to them at once.
 type Rules struct {
 	provider            Provider
-	unsupported         []bool // by the parameter's index; nil if nothing is
 	drop                bool
-	defaults, overrides []setting
 	maxCompletionTokens int64
+	of                  map[*Operation]operationRules
+}
+
+// operationRules are what a policy is for the parameters of one operation.
+type operationRules struct {
+	unsupported         []bool // by the parameter's index; nil if nothing is
+	defaults, overrides []setting
 }
 
 type setting struct {
@@ -42,59 +46,101 @@ type setting struct {
 	value     []byte
 }
 
-// NewRules prepares a policy. It fails if a setting is none that CheckSetting accepts.
+// NewRules prepares a policy for every operation. It fails if a setting is none that CheckSetting accepts. A setting that an operation does
+// not have is left out there.
 func NewRules(policy Policy) (*Rules, error) {
-	r := &Rules{provider: policy.Provider, drop: policy.DropUnsupported, maxCompletionTokens: policy.MaxCompletionTokens}
-	var err error
-	if r.defaults, err = prepared(policy.Defaults, policy.Provider); err != nil {
+	if err := checkSettings(policy.Defaults, policy.Provider); err != nil {
 		return nil, fmt.Errorf("defaults: %w", err)
 	}
-	if r.overrides, err = prepared(policy.Overrides, policy.Provider); err != nil {
+	if err := checkSettings(policy.Overrides, policy.Provider); err != nil {
 		return nil, fmt.Errorf("overrides: %w", err)
 	}
-	if len(policy.Supported) > 0 {
-		r.unsupported = make([]bool, len(table))
-		for i := range table {
-			r.unsupported[i] = !table[i].isAmong(policy.Supported)
+	rules := &Rules{
+		provider: policy.Provider, drop: policy.DropUnsupported, maxCompletionTokens: policy.MaxCompletionTokens,
+		of: make(map[*Operation]operationRules, len(operations)),
+	}
+	for _, operation := range operations {
+		rules.of[operation] = operationRules{
+			unsupported: operation.parameters.notAmong(policy.Supported),
+			defaults:    operation.prepared(policy.Defaults, policy.Provider),
+			overrides:   operation.prepared(policy.Overrides, policy.Provider),
 		}
 	}
-	return r, nil
+	return rules, nil
 }
 
-// prepared checks settings, and puts those last that are only set where tools are, which another setting may bring.
-func prepared(settings []Setting, provider Provider) ([]setting, error) {
-	var first, last []setting
+func checkSettings(settings []Setting, provider Provider) error {
 	for _, s := range settings {
 		if err := CheckSetting(s, provider); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Name, err)
+			return fmt.Errorf("%s: %w", s.Name, err)
 		}
-		known := byName[s.Name]
-		if known.needsTools {
-			last = append(last, setting{known, s.Value})
-			continue
-		}
-		first = append(first, setting{known, s.Value})
 	}
-	return append(first, last...), nil
+	return nil
 }
 
-// CheckSetting reports why a route must not have this setting for an upstream of this provider; the error says what the value may be.
-func CheckSetting(s Setting, provider Provider) error {
-	known := byName[s.Name]
-	switch {
-	case known == nil || !known.settable:
-		return errors.New("is no parameter that a route can set")
-	case !known.knows(provider):
-		return errors.New("is not known to the upstream's provider, which would refuse or ignore it")
-	case string(s.Value) == "null":
-		return fmt.Errorf("must be %s, not null", known.want)
+// prepared returns those of the settings that the operation has. Last are those that are only set where tools are, which another setting
+// may bring.
+func (o *Operation) prepared(settings []Setting, provider Provider) []setting {
+	var first, last []setting
+	for _, s := range settings {
+		switch known := o.setting(s.Name); {
+		case known == nil || !known.knows(provider):
+		case known.needsTools:
+			last = append(last, setting{known, s.Value})
+		default:
+			first = append(first, setting{known, s.Value})
+		}
 	}
-	read := known.read
-	if rule, narrower := known.narrower[provider]; narrower {
+	return append(first, last...)
+}
+
+// setting finds the parameter that a route's setting of this name is for; nil if the operation has none.
+func (o *Operation) setting(name string) *parameter {
+	if name == routesLimit && len(o.limits) > 0 {
+		name = o.limits[0]
+	} else if known := o.parameters.byName[name]; known == nil || !known.settable {
+		return nil
+	}
+	return o.parameters.byName[name]
+}
+
+// CheckSetting reports why a route must not have this setting for an upstream of this provider; the error says what the value may be. It
+// has to be good for every operation that has the parameter.
+func CheckSetting(s Setting, provider Provider) error {
+	settable, known := false, false
+	for _, operation := range operations {
+		p := operation.setting(s.Name)
+		if p == nil {
+			continue
+		}
+		settable = true
+		if p.knows(provider) {
+			known = true
+			if err := p.check(s, provider); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case !settable:
+		return errors.New("is no parameter that a route can set")
+	case !known:
+		return errors.New("is not known to the upstream's provider, which would refuse or ignore it")
+	}
+	return nil
+}
+
+// check reports why the parameter must not have this value at this provider.
+func (p *parameter) check(s Setting, provider Provider) error {
+	if string(s.Value) == "null" {
+		return fmt.Errorf("must be %s, not null", p.want)
+	}
+	read := p.read
+	if rule, narrower := p.narrower[provider]; narrower {
 		read = rule.read
 	}
 	scan := &scanner{data: s.Value, unique: true}
-	if problem := read(&Chat{}, s.Name, scan); problem != nil {
+	if problem := read(&Request{}, s.Name, scan); problem != nil {
 		return errors.New(problem.Message)
 	}
 	if scan.end(); scan.err != nil {
@@ -106,8 +152,25 @@ func CheckSetting(s Setting, provider Provider) error {
 // IsSupported reports whether a model that supports these parameters supports the named one too: because it is there, under its own or a
 // related name, or because it is no matter of models, as user is.
 func IsSupported(name string, supported []string) bool {
-	known := byName[name]
-	return known == nil || known.isAmong(supported)
+	for _, operation := range operations {
+		if known := operation.parameters.byName[name]; known != nil {
+			return known.isAmong(supported)
+		}
+	}
+	return true
+}
+
+// notAmong marks, by their indexes, the parameters that a model does not support which supports these; nil if it is not said what it
+// supports.
+func (p *parameters) notAmong(supported []string) []bool {
+	if len(supported) == 0 {
+		return nil
+	}
+	marks := make([]bool, len(p.list))
+	for i := range p.list {
+		marks[i] = !p.list[i].isAmong(supported)
+	}
+	return marks
 }
 
 func (p *parameter) isAmong(supported []string) bool {
@@ -120,179 +183,130 @@ func (p *parameter) isAmong(supported []string) bool {
 // Apply holds the request to a route's rules: what the model does not support is refused or dropped, what only other providers allow is
 // refused, the route's values are set, and completion limits are lowered and get the name that the provider surely honours. A null is
 // the client's choice of what leaving it out means: it is never refused, and no default replaces it.
-func (c *Chat) Apply(r *Rules) *Error {
-	for i := range c.document.members {
-		m := &c.document.members[i]
-		if m.parameter == nil || string(c.document.valueOf(m)) == "null" {
+func (r *Request) Apply(rules *Rules) *Error {
+	own := rules.of[r.Operation]
+	for i := range r.document.members {
+		m := &r.document.members[i]
+		if m.parameter == nil || string(r.document.valueOf(m)) == "null" {
 			continue
 		}
-		if problem := c.hold(m, r); problem != nil {
+		if problem := r.hold(m, own.unsupported, rules); problem != nil {
 			return problem
 		}
 	}
-	for _, s := range r.overrides {
-		c.override(s, r.provider)
+	for _, s := range own.overrides {
+		r.override(s, rules.provider)
 	}
-	for _, s := range r.defaults {
-		c.setDefault(s, r.provider)
+	for _, s := range own.defaults {
+		r.setDefault(s, rules.provider)
 	}
-	c.nameLimit(r.provider)
-	if r.maxCompletionTokens > 0 && c.CompletionLimit() != nil {
-		c.LimitCompletion(r.maxCompletionTokens, "")
+	r.nameLimit(rules.provider)
+	if rules.maxCompletionTokens > 0 && r.CompletionLimit() != nil {
+		r.LimitCompletion(rules.maxCompletionTokens, rules.provider)
 	}
 	return nil
 }
 
 // hold holds one member of the client's request to the rules.
-func (c *Chat) hold(m *member, r *Rules) *Error {
-	if r.unsupported != nil && r.unsupported[m.parameter.index] {
-		if !r.drop && string(c.document.valueOf(m)) == "false" { // Not to want it is what every model can do.
+func (r *Request) hold(m *member, unsupported []bool, rules *Rules) *Error {
+	if unsupported != nil && unsupported[m.parameter.index] {
+		if !rules.drop && string(r.document.valueOf(m)) == "false" { // Not to want it is what every model can do.
 			return nil
 		}
-		if !r.drop {
+		if !rules.drop {
 			return coded(InvalidRequest(m.name, "Unsupported parameter: '%s' is not supported with this model.", m.name),
 				CodeUnsupportedParameter)
 		}
-		c.remove(m)
+		r.remove(m)
 		return nil
 	}
-	if rule, narrower := m.parameter.narrower[r.provider]; narrower {
-		return rule.read(&Chat{}, m.name, &scanner{data: c.document.valueOf(m)})
+	if rule, narrower := m.parameter.narrower[rules.provider]; narrower {
+		return rule.read(&Request{}, m.name, &scanner{data: r.document.valueOf(m)})
 	}
 	return nil
 }
 
 // override sets a value whatever the client said, under whatever name.
-func (c *Chat) override(s setting, provider Provider) {
-	if s.parameter.isLimit() {
-		known := LimitName(provider)
-		for _, name := range limitNames {
-			if m := c.document.find(name); m != nil && name != known {
-				c.remove(m)
+func (r *Request) override(s setting, provider Provider) {
+	operation := r.Operation
+	if operation.isLimit(s.parameter) {
+		known := operation.limitName(provider)
+		for place, name := range operation.limits {
+			if m := r.document.find(name); m != nil && name != known {
+				r.remove(m)
 			}
+			r.limits[place] = nil
 		}
-		c.MaxTokens, c.MaxCompletionTokens = nil, nil
-		c.put(byName[known], s.value)
+		r.put(operation.parameters.byName[known], s.value)
 		return
 	}
-	if s.parameter.needsTools && c.tools+c.functions == 0 {
+	if s.parameter.needsTools && r.tools+r.functions == 0 {
 		return
 	}
 	for _, name := range s.parameter.aliases {
-		if m := c.document.find(name); m != nil && name != s.parameter.name {
-			c.remove(m)
+		if m := r.document.find(name); m != nil && name != s.parameter.name {
+			r.remove(m)
 		}
 	}
-	c.put(s.parameter, s.value)
+	r.put(s.parameter, s.value)
 }
 
 // setDefault sets a value if the client left the parameter out and did not say the same thing under another name. A null under its own
 // name is a choice; one under another name says nothing. Of the completion limit no null is a choice, since it names none.
-func (c *Chat) setDefault(s setting, provider Provider) {
-	if s.parameter.isLimit() {
-		if c.CompletionLimit() == nil {
-			c.put(byName[LimitName(provider)], s.value)
+func (r *Request) setDefault(s setting, provider Provider) {
+	if operation := r.Operation; operation.isLimit(s.parameter) {
+		if r.CompletionLimit() == nil {
+			r.put(operation.parameters.byName[operation.limitName(provider)], s.value)
 		}
 		return
 	}
-	if c.Has(s.parameter.name) || (s.parameter.needsTools && c.tools+c.functions == 0) {
+	if r.Has(s.parameter.name) || (s.parameter.needsTools && r.tools+r.functions == 0) {
 		return
 	}
 	for _, name := range s.parameter.aliases {
-		if value := c.document.get(name); value != nil && string(value) != "null" {
+		if value := r.document.get(name); value != nil && string(value) != "null" {
 			return
 		}
 	}
-	c.put(s.parameter, s.value)
+	r.put(s.parameter, s.value)
 }
 
 // put sets a value that CheckSetting has accepted.
-func (c *Chat) put(p *parameter, value []byte) {
-	forbidden := c.forbidden
-	prompt, _ := c.read(p.name, p, &scanner{data: value})
-	c.forbidden = forbidden // The route's own tools may be any.
-	m := c.document.set(p.name, value)
-	c.PromptBytes += prompt - m.prompt
+func (r *Request) put(p *parameter, value []byte) {
+	forbidden := r.forbidden
+	prompt, _ := r.read(p.name, p, &scanner{data: value})
+	r.forbidden = forbidden // The route's own tools may be any.
+	m := r.document.set(p.name, value)
+	r.PromptBytes += prompt - m.prompt
 	m.prompt = prompt
-	c.edited = nil
+	r.edited = nil
 }
 
-// remove takes a member out of the request, and what the Chat knows by it.
-func (c *Chat) remove(m *member) {
+// remove takes a member out of the request, and what the Request knows by it.
+func (r *Request) remove(m *member) {
 	m.removed = true
-	c.PromptBytes -= m.prompt
-	c.edited = nil
+	r.PromptBytes -= m.prompt
+	r.edited = nil
 	switch m.name {
 	case "tools":
-		c.tools = 0
+		r.tools = 0
 	case "functions":
-		c.functions = 0
+		r.functions = 0
 	case "response_format":
-		c.format = false
+		r.format = false
 	}
-}
-
-func (p *parameter) isLimit() bool { return slices.Contains(limitNames, p.name) }
-
-// LimitName is the name under which a provider surely honours a completion limit. OpenAI refuses the old name for its newer models;
-// many compatible servers know only the old one and would ignore the new one, and with it the budget. OpenRouter knows both.
-func LimitName(provider Provider) string {
-	if provider == Compatible {
-		return "max_tokens"
-	}
-	return "max_completion_tokens"
-}
-
-// nameLimit gives the client's completion limit the name that the provider surely honours. The number keeps its text. Where both are sent
-// both stay, except at OpenAI, which refuses that: there the deprecated one goes, and what it asked for with it.
-func (c *Chat) nameLimit(provider Provider) {
-	if provider == OpenRouter || c.CompletionLimit() == nil {
-		return
-	}
-	name, other := LimitName(provider), "max_tokens"
-	if name == other {
-		other = "max_completion_tokens"
-	}
-	old := c.document.find(other)
-	if old == nil || string(c.document.valueOf(old)) == "null" {
-		return
-	}
-	switch at := c.document.find(name); {
-	case at == nil:
-		old.name, old.renamed = name, true
-	case string(c.document.valueOf(at)) == "null":
-		at.value = c.document.valueOf(old)
-		old.removed = true
-	case provider == OpenAI:
-		old.removed = true
-		c.MaxTokens = nil
-		c.edited = nil
-		return
-	default:
-		return
-	}
-	c.MaxTokens, c.MaxCompletionTokens = c.MaxCompletionTokens, c.MaxTokens
-	c.edited = nil
-}
-
-// setLimit sets one of the two names of the completion limit.
-func (c *Chat) setLimit(name string, limit int64) {
-	if name == "max_tokens" {
-		c.MaxTokens = &limit
-	} else {
-		name, c.MaxCompletionTokens = "max_completion_tokens", &limit
-	}
-	c.replace(name, strconv.AppendInt(nil, limit, 10))
 }
 
 // Settable returns the names of the parameters that a route can set, sorted.
 func Settable() []string {
 	var names []string
-	for i := range table {
-		if table[i].settable {
-			names = append(names, table[i].name)
+	for _, operation := range operations {
+		for i := range operation.parameters.list {
+			if p := &operation.parameters.list[i]; p.settable {
+				names = append(names, p.name)
+			}
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }

@@ -111,7 +111,7 @@ func TestALimitGoesUnderTheNameThatTheProviderHonours(t *testing.T) {
 			t.Errorf("%v: %s (-read anew +got):\n%s", test.provider, test.members, diff)
 		}
 		// What is lowered later is lowered under the new name.
-		c.LimitCompletion(3, LimitName(test.provider))
+		c.LimitCompletion(3, test.provider)
 		if limit := mustParse(t, string(c.Body())).CompletionLimit(); limit == nil || *limit > 3 {
 			t.Errorf("%v: %s: the limit is not lowered in %s", test.provider, test.members, c.Body())
 		}

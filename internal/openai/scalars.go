@@ -2,49 +2,39 @@ package openai
 
 import "strconv"
 
-// These read the parameters of which a Chat keeps something.
+// These read the parameters of which a Request keeps something.
 
-func readModel(c *Chat, name string, s *scanner) (problem *Error) {
-	c.Model, problem = readString(name, s)
+func readModel(r *Request, name string, s *scanner) (problem *Error) {
+	r.Model, problem = readString(name, s)
 	return problem
 }
 
-func readStream(c *Chat, name string, s *scanner) (problem *Error) {
-	c.Stream, problem = readBool(name, s)
+func readStream(r *Request, name string, s *scanner) (problem *Error) {
+	r.Stream, problem = readBool(name, s)
 	return problem
 }
 
-func readMaxTokens(c *Chat, name string, s *scanner) (problem *Error) {
-	c.MaxTokens, problem = readInteger(name, s, 1)
-	return problem
-}
-
-func readMaxCompletionTokens(c *Chat, name string, s *scanner) (problem *Error) {
-	c.MaxCompletionTokens, problem = readInteger(name, s, 1)
-	return problem
-}
-
-func readChoices(c *Chat, name string, s *scanner) *Error {
+func readChoices(r *Request, name string, s *scanner) *Error {
 	n, problem := readIntegerUpTo(name, s, 1, maxChoices)
-	if c.N = 1; n != nil {
-		c.N = *n
+	if r.N = 1; n != nil {
+		r.N = *n
 	}
 	return problem
 }
 
-func readLogprobs(c *Chat, name string, s *scanner) (problem *Error) {
-	c.logprobs, problem = readBool(name, s)
+func readLogprobs(r *Request, name string, s *scanner) (problem *Error) {
+	r.logprobs, problem = readBool(name, s)
 	return problem
 }
 
-func readTopLogprobs(c *Chat, name string, s *scanner) *Error {
+func readTopLogprobs(r *Request, name string, s *scanner) *Error {
 	count, problem := readIntegerUpTo(name, s, 0, maxTopLogprobs)
-	c.topLogprobs = count != nil && *count > 0
+	r.topLogprobs = count != nil && *count > 0
 	return problem
 }
 
 // readTier reads service_tier. What leaving it out is, and the tier whose price is the plain one, are harmless.
-func readTier(c *Chat, name string, s *scanner) *Error {
+func readTier(r *Request, name string, s *scanner) *Error {
 	if readNull(s) {
 		return nil
 	}
@@ -54,14 +44,14 @@ func readTier(c *Chat, name string, s *scanner) *Error {
 	switch string(s.text().decode()) {
 	case "auto", "default":
 	default:
-		c.forbid(name)
+		r.forbid(name)
 	}
 	return nil
 }
 
 const wantStop = "a string or an array of at most 4 strings"
 
-func readStop(_ *Chat, name string, s *scanner) *Error {
+func readStop(_ *Request, name string, s *scanner) *Error {
 	switch s.peek() {
 	case 'n', '"':
 		s.walk()
@@ -84,7 +74,7 @@ func readStop(_ *Chat, name string, s *scanner) *Error {
 	return nil
 }
 
-func readStreamOptions(c *Chat, name string, s *scanner) *Error {
+func readStreamOptions(r *Request, name string, s *scanner) *Error {
 	if readNull(s) {
 		return nil
 	}
@@ -98,7 +88,7 @@ func readStreamOptions(c *Chat, name string, s *scanner) *Error {
 			if problem != nil {
 				return problem
 			}
-			c.IncludeUsage = c.IncludeUsage || asked
+			r.IncludeUsage = r.IncludeUsage || asked
 		case "include_obfuscation":
 			if _, problem := readBool("stream_options.include_obfuscation", s); problem != nil {
 				return problem
@@ -112,14 +102,14 @@ func readStreamOptions(c *Chat, name string, s *scanner) *Error {
 
 // readUsageOption reads OpenRouter's older way to ask for usage, usage: {"include": true}. It is deprecated and without effect there, so
 // that anything else is no reason to refuse.
-func readUsageOption(c *Chat, _ string, s *scanner) *Error {
+func readUsageOption(r *Request, _ string, s *scanner) *Error {
 	if s.peek() != '{' {
 		s.walk()
 		return nil
 	}
 	for s.enterObject(); s.nextMember(); {
 		asked := string(s.key) == "include"
-		c.IncludeUsage = string(s.span()) == "true" && asked || c.IncludeUsage
+		r.IncludeUsage = string(s.span()) == "true" && asked || r.IncludeUsage
 	}
 	return nil
 }

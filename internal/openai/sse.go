@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 )
 
 // MaxEventBytes is the largest event that an EventReader accepts.
@@ -36,6 +37,17 @@ type Event struct {
 	Unterminated bool
 
 	skip int // how many bytes of Raw stand before its first line: those of a byte order mark
+}
+
+// doneEvent is OpenAI's end of a stream.
+const doneEvent = "data: [DONE]\n\n"
+
+// Last returns the event as the last of a stream, with its blank line though it may not have come.
+func (e Event) Last() []byte {
+	if e.Done {
+		return []byte(doneEvent)
+	}
+	return slices.Concat(bytes.TrimRight(e.Raw, "\r\n"), []byte("\n\n"))
 }
 
 // EventReader reads server-sent events as the WHATWG's HTML standard has them (section 9.2), but keeps the bytes of every event,

@@ -349,3 +349,24 @@ func FuzzEventReader(f *testing.F) {
 		}
 	})
 }
+
+func TestTheLastEventOfAStreamGetsItsBlankLine(t *testing.T) {
+	const whole = "event: message_stop\ndata: {}\n\n"
+	for stream, want := range map[string]string{
+		whole:                                 whole,
+		"event: message_stop\ndata: {}":       whole,
+		"event: message_stop\ndata: {}\n":     whole,
+		"data: [DONE]\r\n\r\n":                "data: [DONE]\n\n",
+		"data: [DONE] and something":          "data: [DONE]\n\n",
+		"event: message_stop\r\ndata: {}\r\n": "event: message_stop\r\ndata: {}\n\n",
+	} {
+		event, err := NewEventReader(strings.NewReader(stream)).Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := string(event.Raw)
+		if got := string(event.Last()); got != want || string(event.Raw) != raw {
+			t.Errorf("%q becomes %q, want %q", stream, got, want)
+		}
+	}
+}

@@ -1,18 +1,19 @@
 package openai
 
-// table has every parameter that this package treats in any way, from the API references of OpenAI and OpenRouter and, of the owned
-// ones, from those of others too, which are named there. Where the two references differ it has the wider range; narrower has the other.
-var table = []parameter{
+// chatParameters has the parameters of a chat that are the client's and that this package treats in any way, from the API references of
+// OpenAI and OpenRouter. Where the two differ it has the wider range; narrower has the other.
+var chatParameters = []parameter{
 	{name: "model", from: both, want: "a string", read: readModel, about: "The model, by the route's name or an alias."},
-	{name: "messages", role: prompt, from: both, want: "an array of messages", about: "The conversation so far."},
+	{name: "messages", role: prompt, from: both, want: "an array of messages", content: readMessages,
+		about: "The conversation so far."},
 	{name: "stream", from: both, want: "a boolean", read: readStream, about: "Answer as server-sent events."},
 	{name: "stream_options", from: both, want: "an object of include_usage and include_obfuscation", read: readStreamOptions,
 		about: "Whether a stream ends with its usage, and whether its chunks are padded."},
 	{name: "usage", from: OpenRouter, read: readUsageOption, about: "OpenRouter's older way to ask for usage, `{\"include\": true}`."},
 
-	{name: "max_tokens", from: both, want: "an integer of at least 1", read: readMaxTokens,
+	{name: "max_tokens", from: both, want: "an integer of at least 1", read: readLimit(1),
 		about: "The deprecated name of `max_completion_tokens`."},
-	{name: "max_completion_tokens", from: both, want: "an integer of at least 1", read: readMaxCompletionTokens,
+	{name: "max_completion_tokens", from: both, want: "an integer of at least 1", read: readLimit(0),
 		settable: true, about: "The most tokens of each choice, reasoning included."},
 	{name: "n", from: both, want: "an integer from 1 to 128", read: readChoices,
 		about: "How many choices; each is paid for."},
@@ -97,7 +98,10 @@ var table = []parameter{
 	{name: "store", from: OpenAI, want: "a boolean", read: boolean, about: "Whether the upstream keeps the answer."},
 	{name: "trace", from: OpenRouter, want: "an object", read: object, about: "Labels for observability."},
 	{name: "debug", from: OpenRouter, want: "an object", read: object, about: "Asks OpenRouter to show what it sent on."},
+}
 
+// ownedParameters has those that are the route's in every operation, from the references of OpenAI, OpenRouter and others, which are named.
+var ownedParameters = []parameter{
 	{name: "models", role: owned, from: OpenRouter, about: "Other models may answer, at their prices."},
 	{name: "route", role: owned, from: OpenRouter, about: "How other models are chosen."},
 	{name: "provider", role: owned, from: OpenRouter, about: "Which provider answers, at its price."},
@@ -132,7 +136,4 @@ var table = []parameter{
 	{name: "inference_geo", role: owned, about: "Anthropic: where the model runs is part of the price."},
 }
 
-var (
-	limitNames     = []string{"max_completion_tokens", "max_tokens"}
-	reasoningNames = []string{"reasoning", "reasoning_effort"}
-)
+var reasoningNames = []string{"reasoning", "reasoning_effort"}

@@ -17,7 +17,7 @@ func nano(n int64) *money.Amount {
 
 var sameMoney = cmp.Comparer(func(a, b money.Amount) bool { return a.Cmp(b) == 0 })
 
-func TestUsageFromResponse(t *testing.T) {
+func TestTheUsageOfAnAnswer(t *testing.T) {
 	tokens := func(more string) string { return `{"usage":{"prompt_tokens":12,"completion_tokens":34` + more + `}}` }
 	plain := pricing.Usage{PromptTokens: 12, CompletionTokens: 34}
 	with := func(change func(u *pricing.Usage)) *pricing.Usage {
@@ -91,15 +91,15 @@ func TestUsageFromResponse(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, reported, err := UsageFromResponse([]byte(test.body))
-			if diff := cmp.Diff(test.want, got, sameMoney); diff != "" {
+			answer, err := Chat.ReadAnswer([]byte(test.body))
+			if diff := cmp.Diff(test.want, answer.Usage, sameMoney); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", test.reason, diff)
 			}
 			if (err == nil) != (test.wantErr == "") || (err != nil && !strings.Contains(err.Error(), test.wantErr)) {
 				t.Errorf("%s: got error %v, want %q in it", test.reason, err, test.wantErr)
 			}
-			if reported != nil {
-				t.Errorf("it reports %v", reported)
+			if answer.Reported != nil {
+				t.Errorf("it reports %v", answer.Reported)
 			}
 		})
 	}
@@ -159,11 +159,11 @@ func TestErrorsInsideOfAnswers(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, got, err := UsageFromResponse([]byte(test.body))
+			answer, err := Chat.ReadAnswer([]byte(test.body))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, answer.Reported); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", test.reason, diff)
 			}
 		})

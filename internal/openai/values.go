@@ -64,13 +64,13 @@ func readBool(param string, s *scanner) (bool, *Error) {
 	return string(s.scalar()) == "true", nil
 }
 
-func boolean(_ *Chat, name string, s *scanner) *Error {
+func boolean(_ *Request, name string, s *scanner) *Error {
 	_, problem := readBool(name, s)
 	return problem
 }
 
 // object goes over an object of any members.
-func object(_ *Chat, name string, s *scanner) *Error {
+func object(_ *Request, name string, s *scanner) *Error {
 	if c := s.peek(); c != '{' && c != 'n' {
 		return wrongType(name, "an object", s)
 	}
@@ -80,7 +80,7 @@ func object(_ *Chat, name string, s *scanner) *Error {
 
 // upTo makes the reader of a string of at most so many characters; 0 means any number.
 func upTo(most int) reader {
-	return func(_ *Chat, name string, s *scanner) *Error {
+	return func(_ *Request, name string, s *scanner) *Error {
 		if readNull(s) {
 			return nil
 		}
@@ -102,7 +102,7 @@ func tooLong(name string, most int) *Error {
 
 // oneOf makes the reader of a string that is one of the words.
 func oneOf(words []string) reader {
-	return func(_ *Chat, name string, s *scanner) *Error {
+	return func(_ *Request, name string, s *scanner) *Error {
 		_, problem := readWord(name, words, s)
 		return problem
 	}
@@ -141,7 +141,7 @@ func listOf(words []string) string {
 // number makes the reader of a number. It is compared as upstreams compare it, as a float of 64 bits; its text stays what it is.
 func number(low, high float64) reader {
 	want := "a number from " + formatNumber(low) + " to " + formatNumber(high)
-	return func(_ *Chat, name string, s *scanner) *Error {
+	return func(_ *Request, name string, s *scanner) *Error {
 		if readNull(s) {
 			return nil
 		}
@@ -172,7 +172,7 @@ func formatNumber(value float64) string { return strconv.FormatFloat(value, 'g',
 
 // integer makes the reader of an integer of at least least, within 64 bits.
 func integer(least int64) reader {
-	return func(_ *Chat, name string, s *scanner) *Error {
+	return func(_ *Request, name string, s *scanner) *Error {
 		_, problem := readInteger(name, s, least)
 		return problem
 	}

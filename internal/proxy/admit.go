@@ -16,7 +16,7 @@ type admission struct {
 	grant *grant
 	// upstream is where the request goes.
 	upstream *routeconfig.Upstream
-	chat     *openai.Chat
+	request  *openai.Request
 	// bound is what is reserved for. unlimited says that neither the client nor the route named a completion limit, so that it may be
 	// lowered to what the budgets have.
 	bound     pricing.Bound
@@ -59,55 +59,55 @@ func (a *admission) lower(limit int64) bool {
 // sent.
 func (a *admission) seal() {
 	if a.grant.denies() || a.grant.route.MaxCompletionTokens > 0 {
-		a.chat.LimitCompletion(a.bound.CompletionTokens, openai.LimitName(providerOf(a.upstream.Provider)))
+		a.request.LimitCompletion(a.bound.CompletionTokens, providerOf(a.upstream.Provider))
 	}
-	a.body = a.chat.Body()
+	a.body = a.request.Body()
 }
 
 // admit reads a body, refuses what the route does not allow, and makes of it the request that goes to the upstream that is picked. It
 // has no effect on anything else.
 func admit(
-	caller *principal, body []byte, pick func(*routeconfig.Route) *routeconfig.Upstream,
+	operation *openai.Operation, caller *principal, body []byte, pick func(*routeconfig.Route) *routeconfig.Upstream,
 ) (*admission, *openai.Error) {
-	chat, refusal := openai.ParseChat(body)
+	request, refusal := operation.Parse(body)
 	if refusal != nil {
 		return nil, refusal
 	}
-	granted, refusal := caller.grantFor(chat.Model)
+	granted, refusal := caller.grantFor(request.Model)
 	if refusal != nil {
 		return nil, refusal
 	}
-	if refusal := refuseForbidden(chat, granted); refusal != nil {
+	if refusal := refuseForbidden(request, granted); refusal != nil {
 		return nil, refusal
 	}
-	if granted.denies() && chat.UnboundedInput != "" {
-		return nil, openai.InvalidRequest(chat.UnboundedInput,
+	if granted.denies() && request.UnboundedInput != "" {
+		return nil, openai.InvalidRequest(request.UnboundedInput,
 			"%s is not text, so its tokens have no bound, and this key has a budget or a limit on tokens that must hold.",
-			chat.UnboundedInput)
+			request.UnboundedInput)
 	}
 	upstream := pick(granted.route)
-	if refusal := holdToRules(chat, granted, upstream); refusal != nil {
+	if refusal := holdToRules(request, granted, upstream); refusal != nil {
 		return nil, refusal
 	}
 	admitted := &admission{
 		grant:        granted,
 		upstream:     upstream,
-		chat:         chat,
-		bound:        boundOf(chat, granted),
-		unlimited:    granted.denies() && chat.CompletionLimit() == nil,
+		request:      request,
+		bound:        boundOf(request, granted),
+		unlimited:    granted.denies() && request.CompletionLimit() == nil,
 		prices:       pricesOf(upstream),
-		stream:       chat.Stream,
-		includeUsage: chat.IncludeUsage,
-		choices:      chat.N,
+		stream:       request.Stream,
+		includeUsage: request.IncludeUsage,
+		choices:      request.N,
 	}
-	chat.SetModel(upstream.Model)
+	request.SetModel(upstream.Model)
 	for _, parameter := range upstream.Parameters {
-		if err := chat.Set(parameter.Name, parameter.Value); err != nil {
+		if err := request.Set(parameter.Name, parameter.Value); err != nil {
 			return nil, openai.Internal()
 		}
 	}
-	if chat.Stream {
-		chat.RequestUsage()
+	if request.Stream {
+		request.RequestUsage()
 	}
 	return admitted, nil
 }
@@ -130,16 +130,16 @@ func (p *principal) grantFor(model string) (*grant, *openai.Error) {
 }
 
 // boundOf bounds a request, by what its client and its route allow.
-func boundOf(chat *openai.Chat, granted *grant) pricing.Bound {
+func boundOf(request *openai.Request, granted *grant) pricing.Bound {
 	model := granted.route.Model
-	prompt := openai.PromptTokensBound(chat, model.ContextLength)
-	if chat.UnboundedInput != "" {
+	prompt := openai.PromptTokensBound(request, model.ContextLength)
+	if request.UnboundedInput != "" {
 		prompt = model.ContextLength
 	}
-	requested := chat.CompletionLimit()
+	requested := request.CompletionLimit()
 	if requested == nil && !granted.denies() {
 		requested = &model.ContextLength
 	}
 	limit := pricing.CompletionLimit(requested, mostCompletion(granted.route), model.ContextLength, prompt)
-	return pricing.Bound{PromptTokens: prompt, CompletionTokens: limit, Choices: chat.N, ContextLength: model.ContextLength}
+	return pricing.Bound{PromptTokens: prompt, CompletionTokens: limit, Choices: request.N, ContextLength: model.ContextLength}
 }

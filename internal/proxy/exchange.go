@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func (x *exchange) run(ctx context.Context) {
 	attempt, cancel := context.WithTimeout(x.server.lifetime, timeout)
 	attempt, patience := beginPatience(attempt, x.upstream)
 	x.held.sent = true
-	response, err := post(attempt, x.server.transport, x.upstream, requestHeader(x.key, x.stream), x.body)
+	response, err := post(attempt, x.server.transport, x.upstream, x.request.Operation.Path, requestHeader(x.key, x.stream), x.body)
 	if err != nil {
 		err = causeOf(attempt, err)
 		patience.end()
@@ -125,13 +126,13 @@ func (x *exchange) relayAnswer(content io.Reader) {
 		x.fail(outcome{refusal: broken(err), elsewhere: true})
 		return
 	}
-	usage, reported, err := openai.UsageFromResponse(body)
-	if reported != nil && !hasChoices(body) {
-		x.relayReported(body, usage)
+	answer, err := x.request.Operation.ReadAnswer(body)
+	if answer.Reported != nil && !answer.Generated {
+		x.relayReported(answer)
 		return
 	}
-	x.settleBy(usage, err)
-	if reported != nil && quotesKey(body, x.key) {
+	x.settleBy(answer.Usage, err)
+	if answer.Reported != nil && quotesKey(body, x.key) {
 		body = bytes.ReplaceAll(body, []byte(x.key), []byte(redacted))
 	}
 	x.sendAnswer(body)
@@ -139,30 +140,31 @@ func (x *exchange) relayAnswer(content io.Reader) {
 
 // relayReported ends an exchange whose answer has the status 200 and is nothing but an error. Nothing was generated, so nothing is billed
 // unless the upstream says so.
-func (x *exchange) relayReported(body []byte, usage *pricing.Usage) {
-	said := readUpstreamError(body)
+func (x *exchange) relayReported(answer openai.Answer) {
+	said := readUpstreamError(answer.ReportedIn)
 	x.record.problem = "upstream status 200 with an error: " + said.forLog(x.key)
-	if usage != nil {
-		x.settleBy(usage, nil)
+	if answer.Usage != nil {
+		x.settleBy(answer.Usage, nil)
 	} else {
 		x.held.release()
 	}
 	x.fail(outcome{refusal: refusalOf(said.status(), said, x.key), elsewhere: maySucceedElsewhere(said.status(), said)})
 }
 
+// sendAnswer sends a JSON answer, as a stream to a client that asked for one.
 func (x *exchange) sendAnswer(body []byte) {
 	contentType := "application/json"
 	if x.stream {
-		events, err := eventsOf(body, x.includeUsage)
+		events, err := x.request.Operation.StreamOf(body, x.includeUsage)
 		if err != nil {
 			x.record.problem = err.Error()
-			x.fail(outcome{refusal: invalidAnswer()})
+			x.fail(outcome{refusal: invalidAnswer(x.request.Operation)})
 			return
 		}
 		body, contentType = events, eventStream
 		streamHeaders(x.client.header())
 	} else if !isJSONObject(body) {
-		x.fail(outcome{refusal: invalidAnswer()})
+		x.fail(outcome{refusal: invalidAnswer(x.request.Operation)})
 		return
 	}
 	x.client.header().Set("Content-Type", contentType)
@@ -206,10 +208,15 @@ func (x *exchange) reportsCost() bool { return x.upstream.Provider == routeconfi
 func (x *exchange) fail(how outcome) {
 	if x.client.begun {
 		x.record.code = how.refusal.Code
-		x.client.send(openai.StreamErrorEvent(how.refusal))
+		x.client.send(x.record.dialect.Event(how.refusal))
 		return
 	}
 	x.outcome = how
+}
+
+// isJSONObject says whether an answer is JSON at all and may be passed on.
+func isJSONObject(body []byte) bool {
+	return json.Valid(body) && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
 }
 
 const eventStream = "text/event-stream"

@@ -46,8 +46,8 @@ func settingsOf(parameters []routeconfig.Parameter) []openai.Setting {
 }
 
 // refuseForbidden refuses what the client must not set.
-func refuseForbidden(chat *openai.Chat, granted *grant) *openai.Error {
-	name, forbidden := openai.ForbiddenField(chat, granted.route.Model.OutputModalities...)
+func refuseForbidden(request *openai.Request, granted *grant) *openai.Error {
+	name, forbidden := openai.ForbiddenField(request, granted.route.Model.OutputModalities...)
 	if !forbidden {
 		return nil
 	}
@@ -56,11 +56,11 @@ func refuseForbidden(chat *openai.Chat, granted *grant) *openai.Error {
 }
 
 // holdToRules holds a request to the route's rules at the upstream that it goes to, and refuses one that cannot fit the model's context.
-func holdToRules(chat *openai.Chat, granted *grant, upstream *routeconfig.Upstream) *openai.Error {
-	if refusal := chat.Apply(granted.rules[upstream]); refusal != nil {
+func holdToRules(request *openai.Request, granted *grant, upstream *routeconfig.Upstream) *openai.Error {
+	if refusal := request.Apply(granted.rules[upstream]); refusal != nil {
 		return refusal
 	}
-	return chat.CheckContext(granted.route.Model.ContextLength, mostCompletion(granted.route), providerOf(upstream.Provider))
+	return request.CheckContext(granted.route.Model.ContextLength, mostCompletion(granted.route), providerOf(upstream.Provider))
 }
 
 // mostCompletion is how many tokens one choice can have, by the model or the route, whichever is less; 0 if neither says.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/openai"
 )
 
 // record is what is told of one request when it ends.
@@ -14,7 +15,9 @@ type record struct {
 	started time.Time
 	// quiet requests are counted and not logged.
 	quiet bool
-	grant *grant
+	// dialect is how the client is told of errors.
+	dialect openai.Dialect
+	grant   *grant
 	// counted is true once the request counts against rate limits.
 	counted bool
 	// code is the error code that the client got; empty for none.

@@ -114,8 +114,8 @@ func unreachable() *openai.Error {
 	return badGateway("upstream_unreachable", "The upstream cannot be reached.")
 }
 
-func invalidAnswer() *openai.Error {
-	return badGateway(codeInvalid, "The upstream's answer is no chat completion.")
+func invalidAnswer(operation *openai.Operation) *openai.Error {
+	return badGateway(codeInvalid, "The upstream's answer is not "+operation.Answer+".")
 }
 
 func noUpstreamKey() *openai.Error {

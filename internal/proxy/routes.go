@@ -8,31 +8,51 @@ import (
 )
 
 const (
-	chatPath   = "/v1/chat/completions"
-	modelsPath = "/v1/models"
+	basePath   = "/v1"
+	modelsPath = basePath + "/models"
 )
 
 // route finds what a path serves. A path may begin with /api, so that a URL of OpenRouter's works with only the host changed. What is not
 // known here is refused: a path that was passed on unmetered would be a way around every budget.
 func (s *server) route(w http.ResponseWriter, r *http.Request, record *record) {
+	path := strings.TrimPrefix(r.URL.Path, "/api")
+	operation := operationAt(path)
+	record.dialect = openai.Dialect{Operation: operation}
 	current := s.tables.Load()
 	if current == nil {
 		s.refuse(w, record, starting())
 		return
 	}
-	path := strings.TrimPrefix(r.URL.Path, "/api")
 	model, oneModel := strings.CutPrefix(path, modelsPath+"/")
 	switch {
-	case path == chatPath:
-		s.only(http.MethodPost, s.chat)(w, r, current, record)
+	case operation != nil:
+		s.only(http.MethodPost, s.serve(operation))(w, r, current, record)
 	case path == modelsPath:
 		s.only(http.MethodGet, s.listModels)(w, r, current, record)
 	case oneModel:
 		s.only(http.MethodGet, s.showModel(model))(w, r, current, record)
 	default:
 		s.refuse(w, record, openai.NotFound("There is nothing at %.200s. This endpoint serves POST %s and GET %s.",
-			r.URL.Path, chatPath, modelsPath))
+			r.URL.Path, operationPaths(), modelsPath))
 	}
+}
+
+// operationAt finds the operation that a path serves; nil if it is none's.
+func operationAt(path string) *openai.Operation {
+	below, found := strings.CutPrefix(path, basePath)
+	if !found {
+		return nil
+	}
+	return openai.OperationAt(below)
+}
+
+// operationPaths lists the paths of all operations, as a sentence has them.
+func operationPaths() string {
+	paths := make([]string, 0, len(openai.Operations()))
+	for _, operation := range openai.Operations() {
+		paths = append(paths, basePath+operation.Path)
+	}
+	return strings.Join(paths, ", ")
 }
 
 type handler func(w http.ResponseWriter, r *http.Request, current *table, record *record)
@@ -51,7 +71,7 @@ func (s *server) only(method string, serve handler) handler {
 // refuse answers with an error and remembers it for the record.
 func (s *server) refuse(w http.ResponseWriter, record *record, refusal *openai.Error) {
 	record.code = refusal.Code
-	refusal.Write(w)
+	record.dialect.Write(w, refusal)
 }
 
 // identify finds whoever asks, or answers 401 and returns nil.

@@ -137,7 +137,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if cause := recover(); cause != nil {
 			s.logger.LogAttrs(s.lifetime, slog.LevelError, "A handler panicked", slog.Any("panic", cause), stackAttr())
 			if status.status == 0 {
-				openai.Internal().Write(status)
+				record.dialect.Write(status, openai.Internal())
 			} else {
 				// What was sent is not the whole answer. Breaking the connection is the only way left to say so.
 				defer panic(http.ErrAbortHandler)

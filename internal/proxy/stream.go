@@ -23,7 +23,7 @@ func streamHeaders(header http.Header) {
 // streamRelay passes the events of one stream on and meters them.
 type streamRelay struct {
 	*exchange
-	meter openai.StreamMeter
+	meter *openai.StreamMeter
 	// usage is the last usage that was reported. final says that it came when the answer was complete, so that it is the bill.
 	usage      *pricing.Usage
 	usageError error
@@ -38,7 +38,7 @@ type streamRelay struct {
 
 // relayStream ends an exchange that the upstream answered with a stream.
 func (x *exchange) relayStream(content io.Reader) {
-	relay := &streamRelay{exchange: x}
+	relay := &streamRelay{exchange: x, meter: x.request.Operation.NewMeter()}
 	err := relay.copy(openai.NewEventReader(content))
 	if err != nil {
 		err = x.why(err)
@@ -47,7 +47,8 @@ func (x *exchange) relayStream(content io.Reader) {
 	relay.end(err)
 }
 
-// copy passes events on until the stream's own end, for which it returns nil. Any other end is an error: only [DONE] ends a stream well.
+// copy passes events on until the stream's own end, for which it returns nil. Any other end is an error: only the last event of
+// the operation ends a stream well.
 func (r *streamRelay) copy(events *openai.EventReader) error {
 	for {
 		event, err := events.Next()
@@ -58,8 +59,8 @@ func (r *streamRelay) copy(events *openai.EventReader) error {
 			return err
 		}
 		r.observe(event)
-		if event.Done {
-			r.tail = append(r.tail, doneEvent...)
+		if r.meter.Done() {
+			r.tail = append(r.tail, event.Last()...)
 			return nil
 		}
 		if !event.CommentOnly && !event.Unterminated {
@@ -71,13 +72,10 @@ func (r *streamRelay) copy(events *openai.EventReader) error {
 	}
 }
 
-// doneEvent is OpenAI's end of a stream.
-const doneEvent = "data: [DONE]\n\n"
-
 func (r *streamRelay) observe(event openai.Event) {
 	r.meter.Observe(event)
 	if r.meter.Reported() != nil && !r.said.found {
-		r.said = readUpstreamError(event.Data)
+		r.said = readUpstreamError(r.meter.ReportedIn())
 		r.said.found = true
 	}
 	usage, err := r.meter.Usage()

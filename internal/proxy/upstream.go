@@ -60,10 +60,10 @@ type notSentError struct{ cause error }
 func (e *notSentError) Error() string { return e.cause.Error() }
 func (e *notSentError) Unwrap() error { return e.cause }
 
-// post sends the body of a chat completion upstream and returns the response once its header is there. The error is a notSentError if
-// nothing was sent.
+// post sends a body to a path below the upstream's base URL and returns the response once its header is there. The error is a notSentError
+// if nothing was sent.
 func post(
-	ctx context.Context, transport http.RoundTripper, upstream *routeconfig.Upstream, header http.Header, body []byte,
+	ctx context.Context, transport http.RoundTripper, upstream *routeconfig.Upstream, path string, header http.Header, body []byte,
 ) (*http.Response, error) {
 	if upstream.ConnectTimeoutSeconds > 0 {
 		ctx = context.WithValue(ctx, connectTimeoutKey{}, seconds(upstream.ConnectTimeoutSeconds))
@@ -74,7 +74,7 @@ func post(
 		GetConn: func(string) { reachable.Store(false) },
 		GotConn: func(httptrace.GotConnInfo) { reachable.Store(true) },
 	})
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, upstream.BaseURL+"/chat/completions", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, upstream.BaseURL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, &notSentError{cause: fmt.Errorf("making the request for upstream %s: %w", upstream.Name, err)}
 	}

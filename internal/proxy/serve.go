@@ -26,30 +26,35 @@ const (
 	heldRetryAfter = 5 * time.Second
 )
 
-// chat serves POST /v1/chat/completions.
-func (s *server) chat(w http.ResponseWriter, r *http.Request, current *table, record *record) {
-	caller := s.identify(w, r, current, record)
-	if caller == nil {
-		return
-	}
-	body, refusal := s.readBody(w, r)
-	if refusal != nil {
-		s.refuse(w, record, refusal)
-		return
-	}
-	admitting := &admitting{server: s, caller: caller, body: body, tries: tries{health: s.health}, record: record}
-	if refusal := admitting.serve(r.Context(), newClientWriter(w, s.now)); refusal != nil {
-		s.refuse(w, record, refusal)
+// serve serves an operation.
+func (s *server) serve(operation *openai.Operation) handler {
+	return func(w http.ResponseWriter, r *http.Request, current *table, record *record) {
+		caller := s.identify(w, r, current, record)
+		if caller == nil {
+			return
+		}
+		body, refusal := s.readBody(w, r)
+		if refusal != nil {
+			s.refuse(w, record, refusal)
+			return
+		}
+		admitting := &admitting{
+			server: s, operation: operation, caller: caller, body: body, tries: tries{health: s.health}, record: record,
+		}
+		if refusal := admitting.serve(r.Context(), newClientWriter(w, s.now)); refusal != nil {
+			s.refuse(w, record, refusal)
+		}
 	}
 }
 
 // admitting is a request on its way through the attempts at its upstreams.
 type admitting struct {
-	server *server
-	caller *principal
-	body   []byte
-	tries  tries
-	record *record
+	server    *server
+	operation *openai.Operation
+	caller    *principal
+	body      []byte
+	tries     tries
+	record    *record
 }
 
 // serve tries one upstream after the other until the client has an answer. It returns what the client is to be told if it has none.
@@ -57,7 +62,7 @@ func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Err
 	deadline := time.Time{}
 	for {
 		// Each attempt has its own model, price and key, so the request is made anew from what the client sent.
-		admitted, refusal := admit(a.caller, a.body, a.tries.next)
+		admitted, refusal := admit(a.operation, a.caller, a.body, a.tries.next)
 		if refusal != nil {
 			return refusal
 		}

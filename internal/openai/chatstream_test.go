@@ -1,4 +1,4 @@
-package proxy
+package openai
 
 import (
 	"testing"
@@ -33,7 +33,7 @@ func TestACompletionBecomesTheStreamThatWasAskedFor(t *testing.T) {
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := eventsOf([]byte(test.body), test.includeUsage)
+			got, err := chatStream([]byte(test.body), test.includeUsage)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,8 +46,8 @@ func TestACompletionBecomesTheStreamThatWasAskedFor(t *testing.T) {
 
 func TestWhatIsNoCompletionBecomesNoStream(t *testing.T) {
 	for _, body := range []string{"", "<html>", "[]", `{}`, `{"choices":3}`, `{"choices":[{"message":3}]}`, `{"choices":[{"message":{"tool_calls":3}}]}`} {
-		if stream, err := eventsOf([]byte(body), true); err == nil {
-			t.Errorf("eventsOf(%q) = %q without an error", body, stream)
+		if stream, err := chatStream([]byte(body), true); err == nil {
+			t.Errorf("chatStream(%q) = %q without an error", body, stream)
 		}
 	}
 }

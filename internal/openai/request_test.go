@@ -19,10 +19,10 @@ type facts struct {
 	UnboundedInput, Forbidden      string
 }
 
-func factsOf(c *Chat) facts {
+func factsOf(c *Request) facts {
 	forbidden, _ := ForbiddenField(c)
 	return facts{
-		Model: c.Model, Stream: c.Stream, IncludeUsage: c.IncludeUsage, MaxTokens: c.MaxTokens, MaxCompletionTokens: c.MaxCompletionTokens,
+		Model: c.Model, Stream: c.Stream, IncludeUsage: c.IncludeUsage, MaxTokens: c.limits[1], MaxCompletionTokens: c.limits[0],
 		N: c.N, Messages: c.Messages, UnboundedInput: c.UnboundedInput, Forbidden: forbidden,
 	}
 }
@@ -38,16 +38,16 @@ func chatWith(members string) string {
 // chatOf returns a good body with these messages.
 func chatOf(messages string) string { return `{"model":"m","messages":[` + messages + `]}` }
 
-func mustParse(t testing.TB, body string) *Chat {
+func mustParse(t testing.TB, body string) *Request {
 	t.Helper()
-	c, problem := ParseChat([]byte(body))
+	c, problem := Chat.Parse([]byte(body))
 	if problem != nil {
-		t.Fatalf("ParseChat(%s): %v", body, problem)
+		t.Fatalf("Chat.Parse(%s): %v", body, problem)
 	}
 	return c
 }
 
-func TestParseChatReadsWhatBoundsARequest(t *testing.T) {
+func TestParseReadsWhatBoundsARequest(t *testing.T) {
 	plain := facts{Model: "m", N: 1, Messages: 1}
 	tests := map[string]struct {
 		reason string
@@ -116,7 +116,7 @@ func manyKeys(count int) string {
 	return strings.Join(keys, ",")
 }
 
-func TestParseChatRefusesWhatReadersCouldTakeInTwoWays(t *testing.T) {
+func TestParseRefusesWhatReadersCouldTakeInTwoWays(t *testing.T) {
 	type refusal struct{ Param, Code string }
 	syntax := refusal{"", "invalid_json"}
 	duplicate := func(key string) refusal { return refusal{key, "duplicate_key"} }
@@ -201,9 +201,9 @@ func TestParseChatRefusesWhatReadersCouldTakeInTwoWays(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, problem := ParseChat([]byte(test.body))
+			_, problem := Chat.Parse([]byte(test.body))
 			if problem == nil {
-				t.Fatalf("%s: ParseChat accepts %.200s", test.reason, test.body)
+				t.Fatalf("%s: Parse accepts %.200s", test.reason, test.body)
 			}
 			if problem.Status != http.StatusBadRequest || problem.Type != TypeInvalidRequest || problem.Message == "" {
 				t.Errorf("%s: is no plain 400: %+v", test.reason, problem)
@@ -232,7 +232,7 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, problem := ParseChat([]byte(test.body))
+			_, problem := Chat.Parse([]byte(test.body))
 			if problem == nil || problem.Message != test.want {
 				t.Errorf("%s: got %v, want %s", test.reason, problem, test.want)
 			}

@@ -1,0 +1,75 @@
+package openai
+
+import (
+	"slices"
+	"strconv"
+)
+
+// routesLimit is the name under which a route sets the completion limit, whatever the operation calls it.
+const routesLimit = "max_completion_tokens"
+
+// readLimit makes the reader of the completion limit whose name has this place among the operation's.
+func readLimit(place int) reader {
+	return func(r *Request, name string, s *scanner) (problem *Error) {
+		r.limits[place], problem = readInteger(name, s, 1)
+		return problem
+	}
+}
+
+// isLimit reports whether a parameter is the operation's completion limit, under whichever name.
+func (o *Operation) isLimit(p *parameter) bool { return slices.Contains(o.limits, p.name) }
+
+// CompletionLimit returns the completion limit, in tokens per choice; nil if the request names none. Of two the larger counts, because
+// upstreams differ in which of the names they obey.
+func (r *Request) CompletionLimit() *int64 {
+	today, deprecated := r.limits[0], r.limits[1]
+	if deprecated == nil || today != nil && *today > *deprecated {
+		return today
+	}
+	return deprecated
+}
+
+// LimitCompletion makes the request carry a completion limit of at most limit tokens: it lowers those that are named and are larger, and
+// where none is named it sets the one that the provider surely honours. It changes nothing where nothing is completed.
+func (r *Request) LimitCompletion(limit int64, provider Provider) {
+	none := r.CompletionLimit() == nil
+	for place, name := range r.Operation.limits {
+		if named := r.limits[place]; none && name == r.Operation.limitName(provider) || named != nil && *named > limit {
+			r.limits[place] = &limit
+			r.replace(name, strconv.AppendInt(nil, limit, 10))
+		}
+	}
+}
+
+// nameLimit gives the client's completion limit the name that the provider surely honours. The number keeps its text. Where both are sent
+// both stay, except at OpenAI, which refuses that: there the deprecated one goes, and what it asked for with it.
+func (r *Request) nameLimit(provider Provider) {
+	limits := r.Operation.limits
+	if len(limits) < len(r.limits) || provider == OpenRouter || r.CompletionLimit() == nil {
+		return
+	}
+	name, other := r.Operation.limitName(provider), limits[1]
+	if name == other {
+		other = limits[0]
+	}
+	old := r.document.find(other)
+	if old == nil || string(r.document.valueOf(old)) == "null" {
+		return
+	}
+	switch at := r.document.find(name); {
+	case at == nil:
+		old.name, old.renamed = name, true
+	case string(r.document.valueOf(at)) == "null":
+		at.value = r.document.valueOf(old)
+		old.removed = true
+	case provider == OpenAI:
+		old.removed = true
+		r.limits[1] = nil
+		r.edited = nil
+		return
+	default:
+		return
+	}
+	r.limits[0], r.limits[1] = r.limits[1], r.limits[0]
+	r.edited = nil
+}

@@ -1,0 +1,78 @@
+package openai
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/modelroute/modelroute/internal/pricing"
+)
+
+// Operation is one of the API's operations that models serve. All in which operations differ is here, as data and small readers, so that
+// one path of code checks, meters and bills them all and none can be served for less than another. Operations are never changed.
+type Operation struct {
+	// Name is the operation's in OpenTelemetry's gen_ai.operation.name, or in its manner where that has no word for it.
+	Name string
+	// Path is where the operation is below the API's base path.
+	Path string
+	// Answer is what it answers with, as a sentence for people has it.
+	Answer string
+
+	// parameters are those of its requests that this package treats in any way, required those that every request has.
+	parameters *parameters
+	required   []string
+	// content is the one of them that is the prompt, or most of it.
+	content string
+	// limits are the names of its completion limit, in tokens per choice: the one of today, then the deprecated one if there is one. It has
+	// none if it completes nothing.
+	limits []string
+	// check checks parameters of which one says what another may be.
+	check func(*Request) *Error
+	// leastLetters counts the letters and digits of ASCII in the value of content that are surely in the prompt; nil if none
+	// are.
+	leastLetters func(content []byte) int64
+
+	// read reads a JSON answer or the data of an event of a stream; the scanner stands before the object, and its error must be looked at
+	// before the outcome is believed. Before is the usage that the stream has reported so far, nil if none: an operation that reports it in
+	// parts returns a new one that has it all.
+	read func(s *scanner, before *pricing.Usage) outcome
+	// usageOption is true if a stream has its usage only where stream_options asks for it. Others always have it.
+	usageOption bool
+	// stream turns a JSON answer into a stream; see StreamOf.
+	stream func(answer []byte, includeUsage bool) ([]byte, error)
+	// failure and failureEvent are how errors are told: as a whole answer's object, and as an event of a stream that has begun, with its
+	// blank line.
+	failure      func(e *Error) any
+	failureEvent func(e *Error) []byte
+}
+
+// operations are all of them, in the order in which people are told of them.
+var operations = []*Operation{Chat}
+
+// Operations returns all operations.
+func Operations() []*Operation { return slices.Clone(operations) }
+
+// OperationAt finds an operation by its path below the API's base path; nil if there is none.
+func OperationAt(path string) *Operation {
+	for _, operation := range operations {
+		if operation.Path == path {
+			return operation
+		}
+	}
+	return nil
+}
+
+// limitName is the name under which a provider surely honours the completion limit; empty if the operation has none. Of the two names in
+// chat OpenAI refuses the old one for its newer models; many compatible servers know only the old one and would ignore the new one, and
+// with it the budget. OpenRouter knows both.
+func (o *Operation) limitName(provider Provider) string {
+	switch {
+	case len(o.limits) == 0:
+		return ""
+	case provider == Compatible:
+		return o.limits[len(o.limits)-1]
+	}
+	return o.limits[0]
+}
+
+// requirements is the list of the required parameters as a sentence has it.
+func (o *Operation) requirements() string { return strings.Join(o.required, " and ") }
