@@ -256,7 +256,27 @@ type Upstream struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3600
 	IdleTimeoutSeconds int32 `json:"idleTimeoutSeconds,omitempty"`
+
+	// onDisconnect is what becomes of a stream whose client has gone. Drain reads it to its end and books exactly what it cost: right where
+	// the upstream bills the whole answer anyway. Cancel hangs up, so that the upstream stops and bills no more, and books what had been
+	// produced, as uncertain until the upstream tells. Answers that are not streamed are always read to their end. Absent: Cancel at
+	// OpenAI; at OpenRouter, by the provider that serves the request; else Drain, and Drain also for models that reason, whose hidden
+	// tokens nobody could count.
+	// +optional
+	OnDisconnect OnDisconnect `json:"onDisconnect,omitempty"`
 }
+
+// OnDisconnect is what becomes of a stream whose client has gone.
+//
+// +kubebuilder:validation:Enum=Drain;Cancel
+type OnDisconnect string
+
+const (
+	// OnDisconnectDrain reads the stream to its end.
+	OnDisconnectDrain OnDisconnect = "Drain"
+	// OnDisconnectCancel hangs up.
+	OnDisconnectCancel OnDisconnect = "Cancel"
+)
 
 // SecretKeyReference names one key of a Secret in the same namespace.
 type SecretKeyReference struct {

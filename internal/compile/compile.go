@@ -135,9 +135,27 @@ func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstrea
 			ConnectTimeoutSeconds:   int64(upstream.ConnectTimeoutSeconds),
 			FirstByteTimeoutSeconds: int64(upstream.FirstByteTimeoutSeconds),
 			IdleTimeoutSeconds:      int64(upstream.IdleTimeoutSeconds),
+			OnDisconnect:            onDisconnect(upstream, route.Spec.Model.SupportedParameters),
 		})
 	}
 	return compiled, nil
+}
+
+// onDisconnect is what becomes of a stream whose client has gone. Hanging up is of use only where it stops the bill; and what was produced
+// until then can be counted only where nothing of it is hidden, as reasoning may be.
+func onDisconnect(upstream v1alpha1.Upstream, supported []string) routeconfig.OnDisconnect {
+	reasons := slices.ContainsFunc(supported, func(name string) bool { return strings.Contains(name, "reasoning") })
+	switch {
+	case upstream.OnDisconnect != "":
+		return routeconfig.OnDisconnect(upstream.OnDisconnect)
+	case reasons:
+		return routeconfig.Drain
+	case upstream.Provider == v1alpha1.ProviderOpenAI:
+		return routeconfig.Cancel
+	case upstream.Provider == v1alpha1.ProviderOpenRouter:
+		return routeconfig.CancelAsServed
+	}
+	return routeconfig.Drain
 }
 
 // upstreamParameters are what every request to an upstream has. OpenRouter may send a request to providers at other prices than the one

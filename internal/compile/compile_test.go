@@ -130,10 +130,44 @@ func TestARouteThatSaysLittleGetsTheDefaultsHereAndNotInTheSchema(t *testing.T) 
 			Parameters: []routeconfig.Parameter{
 				{Name: "provider", Value: []byte(`{"max_price":{"prompt":"2.00","completion":"6.00"}}`)},
 			},
+			OnDisconnect: routeconfig.CancelAsServed,
 		}},
 		Consumers: []routeconfig.Consumer{},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestStreamsAreHungUpWhereThatStopsTheBillAndWhatWasProducedCanBeCounted(t *testing.T) {
+	cases := map[string]struct {
+		provider  v1alpha1.Provider
+		says      v1alpha1.OnDisconnect
+		supported []string
+		want      routeconfig.OnDisconnect
+	}{
+		"OpenAI stops":                           {v1alpha1.ProviderOpenAI, "", nil, routeconfig.Cancel},
+		"at OpenRouter it depends on who serves": {v1alpha1.ProviderOpenRouter, "", nil, routeconfig.CancelAsServed},
+		"of others it is not known":              {v1alpha1.ProviderOpenAICompatible, "", nil, routeconfig.Drain},
+		"hidden reasoning could not be counted":  {v1alpha1.ProviderOpenAI, "", []string{"reasoning_effort", "stop"}, routeconfig.Drain},
+		"the route may know that it stops":       {v1alpha1.ProviderOpenAICompatible, v1alpha1.OnDisconnectCancel, nil, routeconfig.Cancel},
+		"the route may want to know exactly":     {v1alpha1.ProviderOpenAI, v1alpha1.OnDisconnectDrain, nil, routeconfig.Drain},
+		"the route may know that nothing is hidden": {
+			v1alpha1.ProviderOpenAI, v1alpha1.OnDisconnectCancel, []string{"include_reasoning"}, routeconfig.Cancel,
+		},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			route := readRoute(t, "../../test/crdcel/testdata/base.yaml")
+			route.Spec.Model.SupportedParameters = test.supported
+			route.Spec.Upstreams[0].Provider, route.Spec.Upstreams[0].OnDisconnect = test.provider, test.says
+			config, err := compile.Config(compile.Input{Route: route, Ledger: routeconfig.Ledger{URL: "https://ledger:8443"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := config.Routes[0].Upstreams[0].OnDisconnect; got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
 	}
 }

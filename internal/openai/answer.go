@@ -66,6 +66,8 @@ type outcome struct {
 	// generated is true if there is anything that was generated, finished if nothing more will be, of one choice at least, and done if the
 	// stream ends here.
 	generated, finished, done bool
+	// provider is the JSON of who made the answer, as OpenRouter says it; nil if it does not.
+	provider []byte
 	// produced is how many bytes of text an event has that were generated.
 	produced int64
 }

@@ -16,6 +16,8 @@ func readCompletion(s *scanner, _ *pricing.Usage) outcome {
 			if value := s.span(); s.err == nil && !isFalsy(value) {
 				o.reported = parseReported(value)
 			}
+		case "provider":
+			o.provider = s.span()
 		case "choices":
 			inChoice = o.readChoices(s)
 		default:

@@ -20,6 +20,7 @@ type StreamMeter struct {
 	done       bool
 	finished   bool
 	produced   int64
+	provider   string
 }
 
 // NewMeter returns the meter of one stream.
@@ -50,6 +51,9 @@ func (m *StreamMeter) Observe(event Event) {
 		m.report(o.reported, o.errorIn(event.Data))
 	}
 	m.done = m.done || o.done
+	if m.provider == "" && o.provider != nil {
+		m.provider = plainText(o.provider)
+	}
 	m.finished = m.finished || o.finished
 	m.produced += o.produced
 }
@@ -93,6 +97,9 @@ func (m *StreamMeter) Done() bool { return m.done }
 // Finished reports whether anything says why generation ended, such as a choice's finish reason. It is no end of the stream: usage may
 // follow.
 func (m *StreamMeter) Finished() bool { return m.finished }
+
+// Provider is who makes the answer, by the name that OpenRouter gives; empty if nobody is named.
+func (m *StreamMeter) Provider() string { return m.provider }
 
 // CompletionBytes is how many bytes of text all choices have produced together. It bounds the tokens of what was delivered, for a stream
 // that was cut off; tokens that the upstream does not show, such as hidden reasoning, are not in it.

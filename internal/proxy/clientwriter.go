@@ -15,10 +15,12 @@ type clientWriter struct {
 	now     func() time.Time
 	begun   bool
 	gone    bool
+	// left is called when the client turns out to have gone.
+	left func()
 }
 
 func newClientWriter(w http.ResponseWriter, now func() time.Time) *clientWriter {
-	return &clientWriter{w: w, control: http.NewResponseController(w), now: now}
+	return &clientWriter{w: w, control: http.NewResponseController(w), now: now, left: func() {}}
 }
 
 // header is the answer's header, which can be changed until begin.
@@ -37,11 +39,14 @@ func (c *clientWriter) send(content []byte) {
 		return
 	}
 	c.extend()
-	if _, err := c.w.Write(content); err != nil {
-		c.gone = true
-		return
+	_, err := c.w.Write(content)
+	if err == nil {
+		err = c.control.Flush()
 	}
-	c.gone = c.control.Flush() != nil
+	if err != nil {
+		c.gone = true
+		c.left()
+	}
 }
 
 // extend gives the client its time for the next write. net/http clears the deadline after the request.

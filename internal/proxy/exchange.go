@@ -40,9 +40,12 @@ type exchange struct {
 	outcome outcome
 	// why tells why the answer could not be read, given the error of reading it.
 	why func(error) error
+	// departure is what becomes of the attempt if the client goes away.
+	departure *departure
 }
 
-// run sends the request and relays the answer. ctx is the client's: it says whether the client is still there, and ends nothing.
+// run sends the request and relays the answer. ctx is the client's: it says whether the client is still there. What its end is to the
+// attempt, departure says.
 func (x *exchange) run(ctx context.Context) {
 	defer x.doubt()
 	defer x.held.abandon()
@@ -51,6 +54,10 @@ func (x *exchange) run(ctx context.Context) {
 	timeout := min(time.Duration(x.upstream.TimeoutSeconds)*time.Second, x.deadline.Sub(x.server.now()))
 	attempt, cancel := context.WithTimeout(x.server.lifetime, timeout)
 	attempt, patience := beginPatience(attempt, x.upstream)
+	x.departure = departureFrom(x.upstream, x.stream, x.server.drains, patience.cancel)
+	x.client.left = x.departure.leave
+	defer func() { x.server.metrics.disconnected(x.grant, x.departure.end()) }()
+	defer context.AfterFunc(ctx, x.departure.leave)()
 	x.held.sent = true
 	response, err := post(attempt, x.server.transport, x.upstream, x.request.Operation.Path, requestHeader(x.key, x.stream), x.body)
 	if err != nil {
@@ -75,6 +82,7 @@ func (x *exchange) run(ctx context.Context) {
 	case x.stream && isEventStream(response.Header):
 		x.relayStream(response.Body)
 	default:
+		x.departure.answeredWhole()
 		x.relayAnswer(response.Body)
 	}
 }
@@ -96,8 +104,12 @@ func (x *exchange) unanswered(err error) {
 		x.fail(outcome{refusal: unreachable(), elsewhere: true, unsent: true})
 		return
 	}
-	x.held.uncertainly()
-	x.fail(outcome{refusal: broken(err), elsewhere: true})
+	if errors.Is(err, errCancelled) {
+		x.settleProduced(nil, 0)
+	} else {
+		x.held.uncertainly()
+	}
+	x.fail(outcome{refusal: broken(err), elsewhere: !clientLeft(err)})
 }
 
 // relayRefusal ends an exchange that the upstream answered with an error status.
@@ -123,7 +135,7 @@ func (x *exchange) relayAnswer(content io.Reader) {
 		err = x.why(err)
 		x.record.problem = err.Error()
 		x.held.uncertainly()
-		x.fail(outcome{refusal: broken(err), elsewhere: true})
+		x.fail(outcome{refusal: broken(err), elsewhere: !clientLeft(err)})
 		return
 	}
 	answer, err := x.request.Operation.ReadAnswer(body)

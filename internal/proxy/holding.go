@@ -48,6 +48,17 @@ func (h *holding) atLeast(known money.Amount, usage *pricing.Usage) {
 	h.settle(cost)
 }
 
+// produced books what was produced before the upstream was told to stop, as uncertain: the cost of usage, which is a bound, and no more
+// than is held.
+func (h *holding) produced(cost money.Amount, usage *pricing.Usage) {
+	booked := h.hold.Worst()
+	if cost.Cmp(booked.Amount) < 0 {
+		booked.Amount = cost
+	}
+	booked.Tokens, booked.Used = min(booked.Tokens, usage.Tokens()), usedOf(usage)
+	h.settle(booked)
+}
+
 // abandon settles what nothing else has settled, which takes a panic.
 func (h *holding) abandon() {
 	switch {

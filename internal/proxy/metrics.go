@@ -30,6 +30,8 @@ type metrics struct {
 	spend    *prometheus.CounterVec
 	doubts   *prometheus.CounterVec
 	attempts *prometheus.CounterVec
+	departed *prometheus.CounterVec
+	drains   prometheus.Gauge
 
 	reloadSuccessful prometheus.Gauge
 	reloadTime       prometheus.Gauge
@@ -54,6 +56,10 @@ func newMetrics() *metrics {
 		doubts: counter("corrections_total",
 			"Attempts that were settled as uncertain and asked for at the upstream, by what came of it.", "result"),
 		attempts: counter("upstream_attempts_total", "Attempts at upstreams, by what came of them.", "upstream", "result"),
+		departed: counter("disconnects_total",
+			"Attempts whose client left before the end of the answer, by what was done: the answer was drained, or the upstream was "+
+				"cancelled, or the answer was abandoned because too many were being drained.", "result"),
+		drains: prometheus.NewGauge(gauge("drains_in_flight", "Answers that are read to their end for the bill alone.")),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "request_duration_seconds", Help: "Time from a request's header to the last byte of its answer.",
 			Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600},
@@ -66,7 +72,7 @@ func newMetrics() *metrics {
 		configHash: prometheus.NewGaugeVec(gauge("config_hash_info",
 			"1 for the SHA-256 of the configuration that is served."), []string{"sha256"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend, m.doubts, m.attempts,
+	m.registry.MustRegister(m.requests, m.duration, m.inFlight, m.denials, m.tokens, m.spend, m.doubts, m.attempts, m.departed, m.drains,
 		m.reloadSuccessful, m.reloadTime, m.configHash,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -123,6 +129,13 @@ func (m *metrics) attempted(admitted *admission, got outcome) {
 		result = "refused"
 	}
 	m.attempts.WithLabelValues(append(routeValues(admitted.grant), admitted.upstream.Name, result)...).Inc()
+}
+
+// disconnected counts an attempt whose client left; of one whose client stayed, done is empty.
+func (m *metrics) disconnected(granted *grant, done string) {
+	if done != "" {
+		m.departed.WithLabelValues(append(routeValues(granted), done)...).Inc()
+	}
 }
 
 func (m *metrics) used(granted *grant, prompt, completion int64) {

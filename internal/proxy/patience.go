@@ -70,8 +70,12 @@ func (p *patience) end() {
 
 // causeOf is why an attempt's context ended, if that is why it failed; otherwise the error itself.
 func causeOf(ctx context.Context, err error) error {
-	if silent, is := errors.AsType[*silentError](context.Cause(ctx)); is && err != nil {
-		return silent
+	if _, unsent := errors.AsType[*notSentError](err); unsent || err == nil {
+		return err
+	}
+	cause := context.Cause(ctx)
+	if _, silent := errors.AsType[*silentError](cause); silent || clientLeft(cause) {
+		return cause
 	}
 	return err
 }

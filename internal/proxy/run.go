@@ -46,6 +46,8 @@ type Options struct {
 	// CorrectAfter is when an upstream that can tell is first asked what an attempt cost whose settlement is uncertain; 0 is
 	// DefaultCorrectAfter, negative is never.
 	CorrectAfter time.Duration
+	// MaxDrains is how many answers are read to their end at a time after their clients have gone; 0 is DefaultMaxDrains.
+	MaxDrains int
 	// DrainDelay is how long new requests are still served after the end was asked for, so that those who balance load learn of it first.
 	DrainDelay time.Duration
 	// DrainTimeout is how long requests that have begun may take after that.

@@ -25,6 +25,7 @@ type server struct {
 	ledger    *client.Client
 	corrector *corrector
 	health    *health
+	drains    *drains
 	tables    atomic.Pointer[table]
 	draining  atomic.Bool
 
@@ -45,6 +46,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		address:   &ledgerAddress{},
 		health:    newHealth(options.Clock.Now),
 	}
+	s.drains = newDrains(options.MaxDrains, s.metrics)
 	s.lifetime, s.abort = context.WithCancel(context.WithoutCancel(ctx))
 	httpClient := client.NewHTTPClient(s.address.roots)
 	httpClient.Transport = s.address.over(httpClient.Transport)

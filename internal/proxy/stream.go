@@ -83,6 +83,7 @@ func (r *streamRelay) observe(event openai.Event) {
 		r.usage, r.usageError = usage, err
 		r.final = r.meter.Finished()
 	}
+	r.departure.servedBy(r.upstream, r.meter.Provider())
 }
 
 // forward sends an event, without the usage if the client did not ask for it. From an error on events are held back, because the stream
@@ -134,6 +135,8 @@ func (r *streamRelay) settle(cut error) {
 		r.held.release()
 	case cut == nil, r.said.found, r.final && r.choices == 1:
 		r.settleBy(r.usage, r.usageError)
+	case errors.Is(cut, errCancelled):
+		r.settleProduced(r.usage, r.meter.CompletionBytes())
 	default:
 		r.settleCut()
 	}
@@ -169,7 +172,7 @@ func (r *streamRelay) end(cut error) {
 			refusal: refusalOf(r.said.status(), r.said, r.key), elsewhere: maySucceedElsewhere(r.said.status(), r.said),
 		})
 	case cut != nil && !r.said.found:
-		r.fail(outcome{refusal: broken(cut), elsewhere: true})
+		r.fail(outcome{refusal: broken(cut), elsewhere: !clientLeft(cut)})
 	default:
 		r.begin()
 		r.client.send(r.tail)

@@ -74,6 +74,7 @@ type setup struct {
 	edit func(*routeconfig.Config)
 	// correctAfter is 0 for a proxy that never asks what uncertain attempts cost.
 	correctAfter time.Duration
+	maxDrains    int
 	drainDelay   time.Duration
 	drainLimit   time.Duration
 }
@@ -188,7 +189,7 @@ func (w *world) start(s setup) {
 		w.ended <- proxy.Run(ctx, proxy.Options{
 			Listener: listener, AdminListener: admin, ConfigDir: w.dir, JournalDir: w.journalDir,
 			LedgerToken: w.ledger.token, Instance: "proxy-0",
-			CorrectAfter: s.correctAfter,
+			CorrectAfter: s.correctAfter, MaxDrains: s.maxDrains,
 			DrainDelay:   s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
 		})
 	}()

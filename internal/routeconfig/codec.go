@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -139,6 +140,8 @@ func validateUpstream(upstream Upstream) error {
 		return errors.New("timeoutSeconds must be positive")
 	case min(upstream.ConnectTimeoutSeconds, upstream.FirstByteTimeoutSeconds, upstream.IdleTimeoutSeconds) < 0:
 		return errors.New("connectTimeoutSeconds, firstByteTimeoutSeconds and idleTimeoutSeconds must not be negative")
+	case !slices.Contains([]OnDisconnect{"", Drain, Cancel, CancelAsServed}, upstream.OnDisconnect):
+		return fmt.Errorf("onDisconnect is %q, which is not known", upstream.OnDisconnect)
 	}
 	return validateValues("parameters", upstream.Parameters)
 }

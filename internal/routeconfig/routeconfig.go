@@ -98,7 +98,21 @@ type Upstream struct {
 	// TimeoutSeconds does.
 	FirstByteTimeoutSeconds int64 `json:"firstByteTimeoutSeconds,omitempty"`
 	IdleTimeoutSeconds      int64 `json:"idleTimeoutSeconds,omitempty"`
+	// OnDisconnect is what becomes of a stream whose client has gone; empty is Drain.
+	OnDisconnect OnDisconnect `json:"onDisconnect,omitempty"`
 }
+
+// OnDisconnect is what becomes of a stream whose client has gone.
+type OnDisconnect string
+
+const (
+	// Drain reads it to its end.
+	Drain OnDisconnect = "Drain"
+	// Cancel hangs up.
+	Cancel OnDisconnect = "Cancel"
+	// CancelAsServed hangs up if whoever serves the request, by the name that OpenRouter gives in the answer, stops billing then.
+	CancelAsServed OnDisconnect = "CancelAsServed"
+)
 
 // Pricing is what tokens cost at an upstream, in pico-USD per token.
 type Pricing struct {

@@ -339,6 +339,8 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+- name: com.github.modelroute.modelroute.api.v1alpha1.OnDisconnect
+  scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.ParameterLimits
   map:
     fields:
@@ -593,6 +595,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: onDisconnect
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.OnDisconnect
     - name: pricing
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Pricing

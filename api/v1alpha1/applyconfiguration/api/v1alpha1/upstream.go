@@ -36,6 +36,12 @@ type UpstreamApplyConfiguration struct {
 	FirstByteTimeoutSeconds *int32 `json:"firstByteTimeoutSeconds,omitempty"`
 	// idleTimeoutSeconds bounds each pause in an answer that has begun, in seconds. Absent: only timeoutSeconds bounds it.
 	IdleTimeoutSeconds *int32 `json:"idleTimeoutSeconds,omitempty"`
+	// onDisconnect is what becomes of a stream whose client has gone. Drain reads it to its end and books exactly what it cost: right where
+	// the upstream bills the whole answer anyway. Cancel hangs up, so that the upstream stops and bills no more, and books what had been
+	// produced, as uncertain until the upstream tells. Answers that are not streamed are always read to their end. Absent: Cancel at
+	// OpenAI; at OpenRouter, by the provider that serves the request; else Drain, and Drain also for models that reason, whose hidden
+	// tokens nobody could count.
+	OnDisconnect *apiv1alpha1.OnDisconnect `json:"onDisconnect,omitempty"`
 }
 
 // UpstreamApplyConfiguration constructs a declarative configuration of the Upstream type for use with
@@ -121,5 +127,13 @@ func (b *UpstreamApplyConfiguration) WithFirstByteTimeoutSeconds(value int32) *U
 // If called multiple times, the IdleTimeoutSeconds field is set to the value of the last call.
 func (b *UpstreamApplyConfiguration) WithIdleTimeoutSeconds(value int32) *UpstreamApplyConfiguration {
 	b.IdleTimeoutSeconds = &value
+	return b
+}
+
+// WithOnDisconnect sets the OnDisconnect field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OnDisconnect field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithOnDisconnect(value apiv1alpha1.OnDisconnect) *UpstreamApplyConfiguration {
+	b.OnDisconnect = &value
 	return b
 }
