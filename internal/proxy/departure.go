@@ -22,7 +22,9 @@ var (
 )
 
 // clientLeft reports whether an attempt was ended because its client had gone, which says nothing of the upstream.
-func clientLeft(cause error) bool { return errors.Is(cause, errCancelled) || errors.Is(cause, errAbandoned) }
+func clientLeft(cause error) bool {
+	return errors.Is(cause, errCancelled) || errors.Is(cause, errAbandoned)
+}
 
 // stopsBilling has the providers at OpenRouter that stop, and bill no more, when a stream is hung up, by the names that answers have,
 // in lower case. From OpenRouter's page on streaming. Of all others it has to be taken that they produce, and bill, the whole answer.

@@ -190,7 +190,7 @@ func (w *world) start(s setup) {
 			Listener: listener, AdminListener: admin, ConfigDir: w.dir, JournalDir: w.journalDir,
 			LedgerToken: w.ledger.token, Instance: "proxy-0",
 			CorrectAfter: s.correctAfter, MaxDrains: s.maxDrains,
-			DrainDelay:   s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
+			DrainDelay: s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
 		})
 	}()
 	w.t.Cleanup(func() {
