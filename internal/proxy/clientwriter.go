@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// clientPatience is how long a client may take to accept what is sent to it before it counts as gone.
-const clientPatience = 30 * time.Second
-
 // clientWriter sends an answer to a client that may go away at any time. Once it has gone, writing does nothing.
 type clientWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	now     func() time.Time
-	begun   bool
-	gone    bool
+	// patience is how long the client may take to accept what is sent to it.
+	patience time.Duration
+	begun    bool
+	gone     bool
 	// left is called when the client turns out to have gone.
 	left func()
 }
 
-func newClientWriter(w http.ResponseWriter, now func() time.Time) *clientWriter {
-	return &clientWriter{w: w, control: http.NewResponseController(w), now: now, left: func() {}}
+func newClientWriter(w http.ResponseWriter, now func() time.Time, patience time.Duration) *clientWriter {
+	return &clientWriter{w: w, control: http.NewResponseController(w), now: now, patience: patience, left: func() {}}
 }
 
 // header is the answer's header, which can be changed until begin.
@@ -52,5 +51,5 @@ func (c *clientWriter) send(content []byte) {
 // extend gives the client its time for the next write. net/http clears the deadline after the request.
 func (c *clientWriter) extend() {
 	// A connection without deadlines is bounded by the server's own timeouts.
-	_ = c.control.SetWriteDeadline(c.now().Add(clientPatience))
+	_ = c.control.SetWriteDeadline(c.now().Add(c.patience))
 }

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
@@ -79,6 +80,10 @@ func (x *exchange) run(ctx context.Context) {
 	switch {
 	case response.StatusCode/100 != 2:
 		x.relayRefusal(response)
+	case encoded(response.Header):
+		x.record.problem = "the upstream's answer is encoded as " + response.Header.Get("Content-Encoding") + ", which was not asked for"
+		x.held.uncertainly()
+		x.fail(outcome{refusal: invalidAnswer(x.request.Operation), elsewhere: true})
 	case x.stream && isEventStream(response.Header):
 		x.relayStream(response.Body)
 	default:
@@ -229,6 +234,12 @@ func (x *exchange) fail(how outcome) {
 // isJSONObject says whether an answer is JSON at all and may be passed on.
 func isJSONObject(body []byte) bool {
 	return json.Valid(body) && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
+}
+
+// encoded says that what comes with a header would have to be unpacked to be read.
+func encoded(header http.Header) bool {
+	encoding := header.Get("Content-Encoding")
+	return encoding != "" && !strings.EqualFold(encoding, "identity")
 }
 
 const eventStream = "text/event-stream"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/modelroute/modelroute/internal/openai"
 )
@@ -125,6 +126,10 @@ func noUpstreamKey() *openai.Error {
 
 func starting() *openai.Error {
 	return openai.UpstreamError(http.StatusServiceUnavailable, "starting", "This endpoint has no configuration yet.")
+}
+
+func slowBody(limit time.Duration) *openai.Error {
+	return openai.UpstreamError(http.StatusRequestTimeout, "body_timeout", "The body did not arrive within %s.", limit)
 }
 
 func compressed(encoding string) *openai.Error {

@@ -18,11 +18,6 @@ import (
 )
 
 const (
-	// headerTime is how long a client may take to send a request's header.
-	headerTime = 10 * time.Second
-	// clientIdleTime is how long a client's connection is kept without a request: longer than the load balancers before us keep theirs,
-	// so that they close it and do not send into a connection that closes.
-	clientIdleTime = 5 * time.Minute
 	maxHeaderBytes = 64 << 10
 	// retainBytes is how much of the journal is kept although the ledger has it, in case the ledger is restored from a backup.
 	retainBytes = 64 << 20
@@ -48,6 +43,8 @@ type Options struct {
 	CorrectAfter time.Duration
 	// MaxDrains is how many answers are read to their end at a time after their clients have gone; 0 is DefaultMaxDrains.
 	MaxDrains int
+	// Clients is how long clients may take.
+	Clients ClientTimes
 	// DrainDelay is how long new requests are still served after the end was asked for, so that those who balance load learn of it first.
 	DrainDelay time.Duration
 	// DrainTimeout is how long requests that have begun may take after that.
@@ -103,8 +100,8 @@ func (s *server) watchConfig(ctx context.Context, options Options) {
 func (s *server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       clientIdleTime,
+		ReadHeaderTimeout: s.times.Header,
+		IdleTimeout:       s.times.Idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/budget"
@@ -20,8 +20,6 @@ import (
 const (
 	// maxRequestBytes bounds a request's body. It is far above what any context length holds as text.
 	maxRequestBytes = 32 << 20
-	// uploadTime is how long a client may take to send its body.
-	uploadTime = 2 * time.Minute
 	// heldRetryAfter is what a client is told to wait for when other requests hold the money: about the length of a request.
 	heldRetryAfter = 5 * time.Second
 )
@@ -41,7 +39,7 @@ func (s *server) serve(operation *openai.Operation) handler {
 		admitting := &admitting{
 			server: s, operation: operation, caller: caller, body: body, tries: tries{health: s.health}, record: record,
 		}
-		if refusal := admitting.serve(r.Context(), newClientWriter(w, s.now)); refusal != nil {
+		if refusal := admitting.serve(r.Context(), newClientWriter(w, s.now, s.times.Write)); refusal != nil {
 			s.refuse(w, record, refusal)
 		}
 	}
@@ -112,16 +110,22 @@ func (s *server) attempt(
 
 // readBody reads the whole body of a request.
 func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *openai.Error) {
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, compressed(encoding)
+	if encoded(r.Header) {
+		return nil, compressed(r.Header.Get("Content-Encoding"))
 	}
 	control := http.NewResponseController(w)
 	// Where the connection has no deadlines the server's own timeouts have to do.
-	_ = control.SetReadDeadline(s.now().Add(uploadTime))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	_ = control.SetReadDeadline(s.now().Add(s.times.Body))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	if err == nil {
+		// Of a body that was not read to its end net/http reads the rest before it answers: it must not wait for it.
+		_ = control.SetReadDeadline(time.Time{})
+	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, openai.TooLarge(maxRequestBytes)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, slowBody(s.times.Body)
 	}
 	if err != nil {
 		return nil, openai.InvalidRequest("", "The body could not be read to its end.")

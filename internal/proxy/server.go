@@ -18,6 +18,7 @@ import (
 type server struct {
 	logger    *slog.Logger
 	now       func() time.Time
+	times     ClientTimes
 	metrics   *metrics
 	transport http.RoundTripper
 	keys      *keyFiles
@@ -40,6 +41,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 	s := &server{
 		logger:    options.Logger,
 		now:       options.Clock.Now,
+		times:     options.Clients.orDefault(),
 		metrics:   newMetrics(),
 		transport: newTransport(),
 		keys:      newKeyFiles(options.Clock.Now),

@@ -54,6 +54,8 @@ type Setup struct {
 	Budgets []*ledgerpb.Budget
 	// Edit changes the configuration.
 	Edit func(*routeconfig.Config)
+	// Clients is how long clients may take.
+	Clients proxy.ClientTimes
 	// Now is the ledger's clock; nil is the real one.
 	Now func() time.Time
 }
@@ -88,7 +90,7 @@ func Begin(t testing.TB, setup Setup) *World {
 	t.Cleanup(server.Close)
 	// The ledger's clock is the test's, the time between two heartbeats is real.
 	w.ledger = ledgertest.StartWith(t, ledgertest.Options{Heartbeat: 20 * time.Millisecond, Now: setup.Now})
-	w.run(w.configure(setup, server.URL))
+	w.run(w.configure(setup, server.URL), setup.Clients)
 	w.Eventually("the proxy is ready", func() bool {
 		status, _ := w.get(w.AdminURL + "/readyz")
 		return status == http.StatusOK
@@ -174,7 +176,7 @@ func denies(budgets []*ledgerpb.Budget, consumer string) bool {
 }
 
 // run runs the proxy until the test ends.
-func (w *World) run(configDir string) {
+func (w *World) run(configDir string, clients proxy.ClientTimes) {
 	w.t.Helper()
 	listener, admin := w.listen(), w.listen()
 	w.URL, w.AdminURL = "http://"+listener.Addr().String(), "http://"+admin.Addr().String()
@@ -186,7 +188,7 @@ func (w *World) run(configDir string) {
 	go func() {
 		ended <- proxy.Run(ctx, proxy.Options{
 			Listener: listener, AdminListener: admin, ConfigDir: configDir, JournalDir: journalDir,
-			LedgerToken: w.ledger.Token, Instance: "proxy-0", CorrectAfter: -1,
+			LedgerToken: w.ledger.Token, Instance: "proxy-0", CorrectAfter: -1, Clients: clients,
 			DrainTimeout: patience, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
 		})
 	}()
