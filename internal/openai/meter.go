@@ -41,19 +41,24 @@ func (m *StreamMeter) Observe(event Event) {
 		m.noteBroken(event)
 		return
 	}
-	if o.usage != nil || o.usageErr != nil {
-		m.usage, m.usageErr = o.usage, o.usageErr
-	}
 	if o.reported == nil && string(event.Name) == "error" {
 		o.reported = parseReported(event.Data)
 	}
 	if m.reported == nil && o.reported != nil {
 		m.report(o.reported, o.errorIn(event.Data))
 	}
-	m.done = m.done || o.done
+	m.note(&o)
+}
+
+// note takes what an event tells apart from errors.
+func (m *StreamMeter) note(o *outcome) {
+	if o.usage != nil || o.usageErr != nil {
+		m.usage, m.usageErr = o.usage, o.usageErr
+	}
 	if m.provider == "" && o.provider != nil {
 		m.provider = plainText(o.provider)
 	}
+	m.done = m.done || o.done
 	m.finished = m.finished || o.finished
 	m.produced += o.produced
 }

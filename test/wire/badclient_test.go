@@ -35,7 +35,8 @@ func (b bare) write(text string) { _, _ = io.WriteString(b, text) }
 
 // header is the header of a request with a body of so many bytes.
 func (b bare) header(length int) string {
-	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: proxy\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n",
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: proxy\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n",
 		chatPath, b.c.key, length)
 }
 
