@@ -50,7 +50,7 @@ type rateLimit struct {
 
 // serveKey answers GET /key: what the caller's key has spent. Windows are UTC, weeks begin on Monday.
 func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) error {
-	payer, err := s.keys.authenticate(r)
+	payer, err := s.keys.authenticate(openRouterAPI{}.secret(r.Header))
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) serveCredits(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.keys.authenticate(r); err != nil {
+	if _, err := s.keys.authenticate(openRouterAPI{}.secret(r.Header)); err != nil {
 		return err
 	}
 	all := s.books.allCredits()
@@ -128,7 +128,7 @@ type attempt struct {
 
 // serveGeneration answers GET /generation?id=, which knows a generation only a while after it was booked.
 func (s *Server) serveGeneration(w http.ResponseWriter, r *http.Request) error {
-	payer, err := s.keys.authenticate(r)
+	payer, err := s.keys.authenticate(openRouterAPI{}.secret(r.Header))
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (r Record) generation() generationData {
 		TotalCost: usd(r.CostNanoUSD - r.BYOKNanoUSD), Usage: usd(r.CostNanoUSD - r.BYOKNanoUSD),
 		IsBYOK: r.IsBYOK, UpstreamInferenceCost: usd(r.BYOKNanoUSD),
 		TokensPrompt: r.PromptTokens, TokensCompletion: r.CompletionTokens,
-		NativeTokensPrompt: r.PromptTokens, NativeTokensCompletion: r.CompletionTokens,
+		NativeTokensPrompt: r.PromptTokens, NativeTokensCompletion: r.CompletionTokens, NativeTokensCached: r.CachedTokens,
 		Streamed: r.Streamed, Cancelled: r.Cancelled, ServiceTier: r.ServiceTier,
 		Latency: r.LatencyMillis, GenerationTime: r.LatencyMillis,
 		UpstreamID: "up-" + r.ID, RequestID: "req-" + r.ID,

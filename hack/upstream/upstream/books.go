@@ -13,11 +13,14 @@ type Record struct {
 	Time             time.Time `json:"time"`
 	Key              string    `json:"key"`      // the key's label
 	KeyHash          string    `json:"key_hash"` // SHA-256
+	Endpoint         Endpoint  `json:"endpoint"`
 	Model            string    `json:"model"`
 	Provider         string    `json:"provider"`
 	ServiceTier      string    `json:"service_tier"`
 	Choices          int       `json:"choices"`
 	PromptTokens     int       `json:"prompt_tokens"`
+	CachedTokens     int       `json:"cached_tokens"`      // of the prompt's, those read from a cache
+	CacheWriteTokens int       `json:"cache_write_tokens"` // of the prompt's, those written to a cache
 	CompletionTokens int       `json:"completion_tokens"`
 	CostNanoUSD      int64     `json:"cost_nano_usd"` // all that the request costs its caller
 	CostUSD          string    `json:"cost_usd"`

@@ -1,12 +1,14 @@
 package upstream
 
 import (
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // catalogueModel is a model in the shape of GET /models. Prices are strings in USD per token.
@@ -28,8 +30,19 @@ type catalogueModel struct {
 	Links               modelLinks      `json:"links"`
 }
 
-// modalityText is the only kind of input and output that these models have.
-const modalityText = "text"
+// The kinds of input and output that these models have.
+const (
+	modalityText       = "text"
+	modalityEmbeddings = "embeddings"
+)
+
+// output is the kind of a model's answers.
+func (m Model) output() string {
+	if m.serves(Embeddings) {
+		return modalityEmbeddings
+	}
+	return modalityText
+}
 
 type modelLinks struct {
 	Details string `json:"details"`
@@ -46,6 +59,8 @@ type architecture struct {
 type pricing struct {
 	Prompt            string `json:"prompt"`
 	Completion        string `json:"completion"`
+	CacheRead         string `json:"input_cache_read,omitempty"`
+	CacheWrite        string `json:"input_cache_write,omitempty"`
 	Request           string `json:"request"`
 	Image             string `json:"image"`
 	WebSearch         string `json:"web_search"`
@@ -66,10 +81,17 @@ func (m Model) maxCompletion() *int {
 }
 
 func (m Model) pricing() pricing {
-	return pricing{
+	p := pricing{
 		Prompt: FormatUSD(m.Price.Prompt), Completion: FormatUSD(m.Price.Completion),
 		Request: "0", Image: "0", WebSearch: "0", InternalReasoning: "0",
 	}
+	if m.Price.CacheRead > 0 {
+		p.CacheRead = FormatUSD(m.Price.CacheRead)
+	}
+	if m.Price.CacheWrite > 0 {
+		p.CacheWrite = FormatUSD(m.Price.CacheWrite)
+	}
+	return p
 }
 
 func (m Model) catalogue() catalogueModel {
@@ -77,8 +99,8 @@ func (m Model) catalogue() catalogueModel {
 		ID: m.ID, CanonicalSlug: m.ID, HuggingFaceID: m.HuggingFaceID, Name: m.Name, Created: m.Created,
 		Description: m.Description, ContextLength: m.Context,
 		Architecture: architecture{
-			Modality: "text->text", InputModalities: []string{modalityText},
-			OutputModalities: []string{modalityText}, Tokenizer: m.Tokenizer,
+			Modality: "text->" + m.output(), InputModalities: []string{modalityText},
+			OutputModalities: []string{m.output()}, Tokenizer: m.Tokenizer,
 		},
 		Pricing:             m.pricing(),
 		TopProvider:         topProvider{ContextLength: m.Context, MaxCompletionTokens: m.maxCompletion()},
@@ -120,23 +142,36 @@ func page(q url.Values, count int) (from, to int, err error) {
 	return from, min(from+limit, count), err
 }
 
+// listed are the models with one of the kinds of output asked for, separated by commas: text if none is, or all.
+func (s *Server) listed(outputs string) []Model {
+	if outputs == "all" {
+		return s.Models
+	}
+	kinds := strings.Split(cmp.Or(outputs, modalityText), ",")
+	return slices.DeleteFunc(slices.Clone(s.Models), func(m Model) bool { return !slices.Contains(kinds, m.output()) })
+}
+
 // serveModels answers GET /models, which needs no key. Pages are opt-in.
 func (s *Server) serveModels(w http.ResponseWriter, r *http.Request) error {
-	from, to, err := page(r.URL.Query(), len(s.Models))
+	models := s.listed(r.URL.Query().Get("output_modalities"))
+	from, to, err := page(r.URL.Query(), len(models))
 	if err != nil {
 		return err
 	}
 	data := make([]catalogueModel, 0, to-from)
-	for _, m := range s.Models[from:to] {
+	for _, m := range models[from:to] {
 		data = append(data, m.catalogue())
 	}
 	var next *string
-	if to < len(s.Models) {
-		link := fmt.Sprintf("%s?limit=%d&offset=%d", r.URL.Path, to-from, to)
+	if to < len(models) {
+		query := r.URL.Query()
+		query.Set("limit", strconv.Itoa(to-from))
+		query.Set("offset", strconv.Itoa(to))
+		link := r.URL.Path + "?" + query.Encode()
 		next = &link
 	}
 	writeJSON(w, http.StatusOK, map[string]any{
-		"data": data, "total_count": len(s.Models), "links": map[string]*string{"next": next},
+		"data": data, "total_count": len(models), "links": map[string]*string{"next": next},
 	})
 	return nil
 }

@@ -1,90 +1,138 @@
 package upstream
 
 import (
-	"crypto/tls"
-	"errors"
-	"io"
-	"net"
+	"bytes"
+	"encoding/json"
+	"math"
 	"net/http"
-	"time"
+	"slices"
+	"strings"
 )
 
-// maxBody is the largest body accepted, in bytes.
-const maxBody = 32 << 20
+// chatAPI is POST /chat/completions.
+type chatAPI struct{ openRouterAPI }
 
-func (s *Server) serveChat(w http.ResponseWriter, r *http.Request) error {
-	payer, err := s.keys.authenticate(r)
+type message struct {
+	Role       role            `json:"role"`
+	Content    json.RawMessage `json:"content"`
+	Name       string          `json:"name"`
+	ToolCallID string          `json:"tool_call_id"`
+	ToolCalls  []toolCall      `json:"tool_calls"`
+
+	text string
+}
+
+func (chatAPI) endpoint() Endpoint { return ChatCompletions }
+
+// chatRanges has what only chat completions take.
+var chatRanges = append(slices.Clone(samplingRanges),
+	numberRange{"max_completion_tokens", 1, math.MaxInt32, true},
+	numberRange{"top_logprobs", 0, 20, true},
+)
+
+// parse reads and checks a body. Its errors are OpenRouter's answers.
+func (chatAPI) parse(_ http.Header, body []byte) (*request, error) {
+	f, err := parseObject(body)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkNumbers(f, chatRanges...); err != nil {
+		return nil, err
+	}
+	req := &request{
+		// Which limit wins when both are sent is documented nowhere, so this upstream takes the larger.
+		maxTokens: max(f.integer("max_tokens"), f.integer("max_completion_tokens")),
+		n:         max(1, f.integer("n")),
+	}
+	err = firstError(
+		func() error { return readShared(f, req) },
+		func() error { return readStop(f, req) },
+		func() error { return readMessages(f, req) },
+		func() error { return readTools(f, req) },
+		func() error { return readFormat(f, req) },
+	)
+	if err != nil {
+		return nil, err
+	}
+	req.prompts[0].tokens = conversationTokens(req)
+	return req, nil
+}
+
+func readMessages(f fields, req *request) error {
+	if f.absent("messages") {
+		return readPrompt(f, req)
+	}
+	p := prompt{text: compact(f["messages"])}
+	if err := read(f, "messages", &p.messages); err != nil {
 		return err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return newError(http.StatusRequestEntityTooLarge, "Request body is larger than %d bytes", maxBody)
+	if len(p.messages) == 0 {
+		return badRequest(`Invalid input for "messages": expected at least 1 message`)
+	}
+	for i := range p.messages {
+		if err := p.messages[i].check(i); err != nil {
+			return err
 		}
-		return badRequest("Reading the body failed")
 	}
-	req, err := parseChat(body)
-	if err != nil {
-		return err
-	}
-	f, err := chosenFaults(r.Header, req)
-	if err != nil {
-		return err
-	}
-	g, err := s.plan(payer, req, f)
-	if err != nil {
-		return err
-	}
-	g.tag = r.Header.Get(TagHeader)
-	s.answer(w, r, g)
+	req.prompts = []prompt{p}
 	return nil
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, g *generation) {
-	patient := wait(r.Context(), g.faults.delay)
-	if s.refuse(w, g) {
-		return
+// readPrompt takes OpenRouter's shorthand for one user message.
+func readPrompt(f fields, req *request) error {
+	var text string
+	if f.absent("prompt") {
+		return badRequest(`Input required: specify "prompt" or "messages"`)
 	}
-	switch {
-	case !patient:
-		s.book(g, cancelled)
-	case g.faults.lost:
-		s.book(g, completed)
-		reset(w)
-	case g.streamed():
-		s.stream(w, r, g)
+	if err := read(f, "prompt", &text); err != nil {
+		return err
+	}
+	req.prompts = []prompt{{messages: []message{{Role: roleUser, text: text}}, text: text}}
+	return nil
+}
+
+func (m *message) check(index int) error {
+	switch m.Role {
+	case roleTool:
+		if m.ToolCallID == "" {
+			return badRequest("Invalid input for messages[%d].tool_call_id: a tool message needs one", index)
+		}
+	case roleSystem, roleDeveloper, roleUser, roleAssistant:
 	default:
-		s.answerJSON(w, r, g)
+		return badRequest("Invalid input for messages[%d].role: expected system, developer, user, assistant or tool", index)
 	}
+	return m.readContent(index)
 }
 
-// answerJSON answers in one piece. A generation without a stream is never cancelled: it is billed in full.
-func (s *Server) answerJSON(w http.ResponseWriter, r *http.Request, g *generation) {
-	how := completed
-	if !wait(r.Context(), s.FirstTokenDelay+time.Duration(g.completion())*s.TokenDelay) {
-		how = cancelled
+// readContent takes the text of a string, or of parts that are all text. Only an assistant may have said nothing.
+func (m *message) readContent(index int) error {
+	if len(m.Content) == 0 || bytes.Equal(m.Content, jsonNull) {
+		if m.Role == roleAssistant {
+			return nil
+		}
+		return badRequest("Invalid input for messages[%d].content: expected string or array", index)
 	}
-	s.book(g, how)
-	w.Header().Set(generationHeader, g.id)
-	writeJSON(w, http.StatusOK, g.answered())
-}
-
-// generationHeader names the generation before the body comes.
-const generationHeader = "X-Generation-Id"
-
-// reset closes the connection without an answer, with RST where it is TCP.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler) // HTTP/2 has its own reset, which net/http sends for this panic.
+	if json.Unmarshal(m.Content, &m.text) == nil {
+		return nil
 	}
-	plain := conn
-	if secured, ok := conn.(*tls.Conn); ok {
-		plain = secured.NetConn()
+	var parts []struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
 	}
-	if tcp, ok := plain.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // The connection is given up in any case.
+	if json.Unmarshal(m.Content, &parts) != nil {
+		return badRequest("Invalid input for messages[%d].content: expected string or array", index)
 	}
-	_ = plain.Close()
+	var text strings.Builder
+	for i, part := range parts {
+		if part.Type == "" {
+			return badRequest("Invalid input for messages[%d].content[%d]: expected an object with a type", index, i)
+		}
+		if part.Type != modalityText {
+			return unavailable(http.StatusNotFound, "no_endpoints",
+				"No endpoints found that support "+part.Type+" input", nil, "input_modalities")
+		}
+		text.WriteString(part.Text)
+	}
+	m.text = text.String()
+	return nil
 }

@@ -108,11 +108,13 @@ func (e *apiError) envelope() errorEnvelope {
 	return errorEnvelope{Error: e.body(), UserID: "user_upstream"}
 }
 
-func (e *apiError) write(w http.ResponseWriter) {
+func (e *apiError) write(w http.ResponseWriter) { e.writeAs(w, openRouterAPI{}.envelope) }
+
+func (e *apiError) writeAs(w http.ResponseWriter, envelope func(*apiError) any) {
 	if e.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.retryAfter))
 	}
-	writeJSON(w, e.status, e.envelope())
+	writeJSON(w, e.status, envelope(e))
 }
 
 // asAPIError finds the answer in err; anything else is OpenRouter's masked 500.

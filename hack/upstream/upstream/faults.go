@@ -36,6 +36,8 @@ type faults struct {
 	json         bool
 	usage        string
 	cost         string
+	cached       int
+	cacheWrite   int
 
 	// The stream.
 	firstByteDelay time.Duration
@@ -117,6 +119,12 @@ var faultTable = []fault{
 		apply: set(func(f *faults) *string { return &f.cost }, costBYOK)},
 	{name: "exponent", effect: "cost as a number with an exponent, such as 8000e-9", bills: "all",
 		apply: set(func(f *faults) *string { return &f.cost }, costExponent)},
+	{name: "cached", value: "TOKENS", effect: "so many tokens of the prompt are read from a cache",
+		bills: "these at the price of a cache read",
+		apply: number32(func(f *faults) *int { return &f.cached }, 1, 1<<20)},
+	{name: "cache-write", value: "TOKENS", effect: "so many tokens of the prompt are written to a cache",
+		bills: "these at the price of a cache write",
+		apply: number32(func(f *faults) *int { return &f.cacheWrite }, 1, 1<<20)},
 	{name: "first-byte-delay", value: "DUR", effect: "send the headers, then wait before the first byte",
 		bills: "all (cancellable: nothing if the caller hangs up)",
 		apply: duration(func(f *faults) *time.Duration { return &f.firstByteDelay })},
@@ -205,13 +213,15 @@ var faultMarker = regexp.MustCompile(`\[\[fault:([^\]]*)\]\]`)
 
 // chosenFaults reads the faults of a request from its header, its user and its last user message, and all of them count.
 // An unknown fault is an error, so that a test with a slip of the pen does not pass.
-func chosenFaults(header http.Header, req *chatRequest) (faults, error) {
+func chosenFaults(header http.Header, req *request) (faults, error) {
 	parts := header.Values(FaultHeader)
 	if rest, ok := strings.CutPrefix(req.user, faultUserPrefix); ok {
 		parts = append(parts, rest)
 	}
-	for _, found := range faultMarker.FindAllStringSubmatch(req.lastUser(), -1) {
-		parts = append(parts, found[1])
+	for i := range req.prompts {
+		for _, found := range faultMarker.FindAllStringSubmatch(req.prompts[i].lastUser(), -1) {
+			parts = append(parts, found[1])
+		}
 	}
 	return parseFaults(strings.Join(parts, ","))
 }

@@ -25,12 +25,14 @@ type faultCase struct {
 type costKind int
 
 const (
-	whole    costKind = iota // prompt and completion, at the model's price
-	nothing                  // no record at all
-	zero                     // a record of 0
-	part0                    // some of the tokens
-	withMore                 // more than the limit
-	ownKey                   // the fee on top
+	whole     costKind = iota // prompt and completion, at the model's price
+	nothing                   // no record at all
+	zero                      // a record of 0
+	part0                     // some of the tokens
+	withMore                  // more than the limit
+	ownKey                    // the fee on top
+	withRead                  // five tokens of the prompt at the price of a cache read
+	withWrite                 // six of them written to the cache, beside
 )
 
 func TestFaults(t *testing.T) {
@@ -72,11 +74,13 @@ func (tc faultCase) checkBooks(t *testing.T, w world) {
 	r := w.onlyRecord(t)
 	price := int64(r.PromptTokens)*2000 + int64(r.CompletionTokens)*6000
 	ok := map[costKind]bool{
-		whole:    r.CostNanoUSD == price && r.CompletionTokens == 20,
-		zero:     r.CostNanoUSD == 0 && r.FinishReason == "error",
-		part0:    r.CostNanoUSD == price && r.CompletionTokens > 0 && r.CompletionTokens < 20,
-		withMore: r.CostNanoUSD == price && r.CompletionTokens == 25,
-		ownKey:   r.CostNanoUSD == price+price/20 && r.BYOKNanoUSD == price && r.IsBYOK,
+		whole:     r.CostNanoUSD == price && r.CompletionTokens == 20,
+		zero:      r.CostNanoUSD == 0 && r.FinishReason == "error",
+		part0:     r.CostNanoUSD == price && r.CompletionTokens > 0 && r.CompletionTokens < 20,
+		withMore:  r.CostNanoUSD == price && r.CompletionTokens == 25,
+		withRead:  r.CostNanoUSD == price-5*1800 && r.CachedTokens == 5,
+		withWrite: r.CostNanoUSD == price-5*1800+6*500 && r.CacheWriteTokens == 6,
+		ownKey:    r.CostNanoUSD == price+price/20 && r.BYOKNanoUSD == price && r.IsBYOK,
 	}
 	if !ok[tc.cost] || r.Fault != tc.fault {
 		t.Errorf("%s: booked %+v", tc.reason, r)
@@ -147,6 +151,16 @@ var faultCases = map[string]faultCase{
 			t.Errorf("got %s", a.raw)
 		}
 	}, whole},
+	"Cached": {"a prompt that is known", "cached=5", true, func(t *testing.T, a answer) {
+		if d := a.completion(t).Usage.PromptDetails; d.Cached != 5 || d.Written != 0 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, withRead},
+	"CacheWrite": {"a prompt that is known in part, the rest to be kept", "cached=5,cache-write=6", true, func(t *testing.T, a answer) {
+		if d := a.completion(t).Usage.PromptDetails; d.Cached != 5 || d.Written != 6 {
+			t.Errorf("got %s", a.raw)
+		}
+	}, withWrite},
 	"Cancellable": {"nothing is cut, so nothing is cancelled", "cancellable", true, wantWhole, whole},
 }
 

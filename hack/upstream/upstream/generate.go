@@ -12,10 +12,12 @@ import (
 // choice is one answer as its tokens, in the order in which they are produced.
 type choice struct {
 	index  int
+	prompt *prompt
 	pieces []string  // one token each: of the content, or of the arguments of the call
 	call   *toolCall // nil for an answer in words; its arguments are the pieces joined
 	tokens int       // what is billed: at least the pieces; a stop sequence is produced too, though not shown
 	finish string
+	stop   string // the stop sequence that ended it, if one did
 }
 
 const (
@@ -27,13 +29,14 @@ const (
 
 func (c *choice) content() string { return strings.Join(c.pieces, "") }
 
-// generator produces the choices of one request.
+// generator produces the choices of one prompt.
 type generator struct {
-	req    *chatRequest
-	limit  int // tokens of each choice; 0 is none
-	usual  int // tokens of an answer whose length the prompt leaves open
-	exact  int // tokens of every answer, if not 0
-	prompt string
+	req    *request
+	prompt *prompt
+	about  string // the last user message, without what is not for the model
+	limit  int    // tokens of each choice; 0 is none
+	usual  int    // tokens of an answer whose length the prompt leaves open
+	exact  int    // tokens of every answer, if not 0
 	prefix string
 	entropy
 }
@@ -41,8 +44,8 @@ type generator struct {
 // entropy is the chance that answers vary by where no seed is given.
 type entropy [2]uint64
 
-func (g *generator) choices() []choice {
-	out := make([]choice, g.req.n)
+func (g *generator) choices(count int) []choice {
+	out := make([]choice, count)
 	for i := range out {
 		out[i] = g.choice(i)
 	}
@@ -57,7 +60,7 @@ func (g *generator) choice(index int) choice {
 		schema, _ := parseSchema(function.Parameters) // readTools has refused one that is wrong.
 		id := "call_" + strconv.FormatUint(random.Uint64(), 36)
 		c.call = &toolCall{ID: id, Type: "function", Function: toolCallFunction{Name: function.Name}}
-		c.cut(slices.Collect(tokens(arguments(schema, argumentWord(g.prompt)))), g.limit, nil)
+		c.cut(slices.Collect(tokens(arguments(schema, argumentWord(g.about)))), g.limit, nil)
 		c.tokens++ // the mark and name of the call, which no limit cuts
 		if c.finish == finishStop {
 			c.finish = finishTools
@@ -90,7 +93,7 @@ func (c *choice) cut(all []string, limit int, stops []string) {
 	at, end := len(text), len(text)
 	for _, stop := range stops {
 		if i := strings.Index(text, stop); i >= 0 && i < at {
-			at, end = i, i+len(stop)
+			at, end, c.stop = i, i+len(stop), stop
 		}
 	}
 	if at == len(text) {
@@ -118,7 +121,7 @@ func piecesCovering(pieces []string, size int) int {
 }
 
 func (g *generator) text(random *rand.Rand) string {
-	w := newWriter(g.prompt, random)
+	w := newWriter(g.about, random)
 	switch {
 	case g.req.format.kind == formatJSONObject:
 		return string(marshal(members{{"answer", w.sentences(1)}, {"subject", w.subject}}))
@@ -128,7 +131,8 @@ func (g *generator) text(random *rand.Rand) string {
 	case g.exact > 0:
 		return strings.Join(slices.Collect(tokens(g.prefix + w.tokens(g.exact)))[:g.exact], "")
 	}
-	if last := g.req.messages[len(g.req.messages)-1]; last.Role == roleTool {
+	if g.prompt.afterTool() {
+		last := g.prompt.messages[len(g.prompt.messages)-1]
 		return g.prefix + "The tool says: " + clip(strings.TrimSpace(last.text), 256)
 	}
 	return g.prefix + w.answer(g.usual)
@@ -138,7 +142,7 @@ func (g *generator) text(random *rand.Rand) string {
 // the temperature leaves room for chance.
 func (g *generator) random(index int) *rand.Rand {
 	h := sha256.New()
-	h.Write([]byte(g.req.messagesText))
+	h.Write([]byte(g.prompt.text))
 	h.Write([]byte{0})
 	extra := g.entropy
 	cold := g.req.temperature != nil && *g.req.temperature == 0

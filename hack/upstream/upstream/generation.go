@@ -10,20 +10,24 @@ import (
 type generation struct {
 	id        string
 	started   time.Time
+	api       api
 	payer     account
-	req       *chatRequest
+	req       *request
 	way       route
 	faults    faults
 	tag       string
-	prompt    int // tokens
+	prompt    int // tokens of all prompts
+	cached    int // of these, those read from a cache
+	written   int // and those written to it
 	choices   []choice
+	unseen    int // tokens of the choices that were made and are not answered (best_of)
 	delivered int // tokens sent in a stream so far
 	booked    bool
 }
 
 // plan decides everything about the answer to a valid request. Its errors are refusals, for which nothing is billed.
-func (s *Server) plan(payer account, req *chatRequest, f faults) (*generation, error) {
-	ways, err := s.routes(req)
+func (s *Server) plan(a api, payer account, req *request, f faults) (*generation, error) {
+	ways, err := s.routes(req, a.endpoint())
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +35,7 @@ func (s *Server) plan(payer account, req *chatRequest, f faults) (*generation, e
 	if f.status != 0 && len(ways) > 1 {
 		way, f.status = ways[1], 0 // A fallback takes over on any error, and is billed at its own price.
 	}
-	g := &generation{started: s.Now(), payer: payer, req: req, way: way, faults: f, prompt: promptTokens(req)}
+	g := &generation{started: s.Now(), api: a, payer: payer, req: req, way: way, faults: f, prompt: req.promptTokens()}
 	limit, err := g.limit()
 	if err != nil {
 		return nil, err
@@ -40,19 +44,20 @@ func (s *Server) plan(payer account, req *chatRequest, f faults) (*generation, e
 		return nil, err
 	}
 	g.id = fmt.Sprintf("gen-%d-%s", g.started.Unix(), randomName())
-	g.choices = s.generator(g, limit).choices()
+	g.cache()
+	s.choose(g, limit)
 	g.overrun()
 	return g, nil
 }
 
 // limit is the most tokens of one choice: what the caller set, else what the model and its context leave.
 func (g *generation) limit() (int, error) {
-	model, wanted := g.way.model, g.req.maxTokens
-	left := model.Context - g.prompt
-	if left < max(1, wanted) {
+	model, prompt, wanted := g.way.model, g.req.longestPrompt(), g.req.maxTokens
+	left := model.Context - prompt
+	if left < max(wanted, min(1, g.req.n)) {
 		e := badRequest("This endpoint's maximum context length is %d tokens. However, you requested about %d tokens "+
 			"(%d of text input, %d in the output). Please reduce the length of either one.",
-			model.Context, g.prompt+wanted, g.prompt, wanted)
+			model.Context, prompt+wanted, prompt, wanted)
 		e.errorType = "context_length_exceeded"
 		return 0, e
 	}
@@ -70,13 +75,29 @@ func (g *generation) limit() (int, error) {
 	return left, nil
 }
 
-func (s *Server) generator(g *generation, limit int) *generator {
+// choose makes the choices: those that are answered, in the order of the prompts, and those that are only billed.
+func (s *Server) choose(g *generation, limit int) {
+	n := g.req.n
+	for i := range g.req.prompts {
+		for _, c := range s.generator(g, &g.req.prompts[i], limit).choices(max(n, g.req.bestOf)) {
+			if c.index >= n {
+				g.unseen += c.tokens
+				continue
+			}
+			c.prompt, c.index = &g.req.prompts[i], i*n+c.index
+			g.choices = append(g.choices, c)
+		}
+	}
+}
+
+func (s *Server) generator(g *generation, p *prompt, limit int) *generator {
 	gen := &generator{
 		req:     g.req,
+		prompt:  p,
+		about:   faultMarker.ReplaceAllString(p.lastUser(), ""),
 		limit:   limit,
 		usual:   s.AnswerTokens,
 		exact:   g.faults.answerTokens,
-		prompt:  faultMarker.ReplaceAllString(g.req.lastUser(), ""),
 		entropy: randomWords(),
 	}
 	if g.faults.split {
@@ -106,7 +127,7 @@ func (g *generation) overrun() {
 
 // completion is the tokens of all choices.
 func (g *generation) completion() int {
-	sum := 0
+	sum := g.unseen
 	for i := range g.choices {
 		sum += g.choices[i].tokens
 	}
@@ -119,7 +140,14 @@ func (g *generation) bill(completion int) bill {
 	if g.req.webSearch {
 		surcharge = webSearchNano
 	}
-	return newBill(g.way.price, g.prompt, completion, surcharge, g.faults.cost == costBYOK)
+	prompt := g.way.price.prompt(g.prompt, g.cached, g.written)
+	return newBill(prompt, g.way.price.Completion*int64(completion), surcharge, g.faults.cost == costBYOK)
+}
+
+// cache decides which tokens of the prompt are read from a cache and which are written to it.
+func (g *generation) cache() {
+	g.cached = min(g.faults.cached, g.prompt)
+	g.written = min(g.faults.cacheWrite, g.prompt-g.cached)
 }
 
 // ending is how a generation came to its end, which decides its bill.
@@ -141,9 +169,10 @@ func (s *Server) book(g *generation, how ending) {
 	g.booked = true
 	now := s.Now()
 	r := Record{
-		ID: g.id, Time: now, Key: g.payer.label, KeyHash: g.payer.hash, Model: g.way.id, Provider: g.way.model.Provider,
-		ServiceTier: g.way.tier, Choices: len(g.choices), PromptTokens: g.prompt, CompletionTokens: g.completion(),
-		Streamed: g.streamed(), Cancelled: how == cancelled, FinishReason: g.choices[0].finish,
+		ID: g.id, Time: now, Key: g.payer.label, KeyHash: g.payer.hash,
+		Endpoint: g.api.endpoint(), Model: g.way.id, Provider: g.way.model.Provider, ServiceTier: g.way.tier,
+		Choices: g.req.made(), PromptTokens: g.prompt, CachedTokens: g.cached, CacheWriteTokens: g.written,
+		CompletionTokens: g.completion(), Streamed: g.streamed(), Cancelled: how == cancelled, FinishReason: g.finish(),
 		User: g.req.user, Tag: g.tag, Fault: g.faults.text, LatencyMillis: now.Sub(g.started).Milliseconds(),
 	}
 	stops := g.faults.cancellable || g.way.model.Cancellable
@@ -162,31 +191,28 @@ func (s *Server) book(g *generation, how ending) {
 		r.BYOKNanoUSD = price.inference()
 	}
 	s.books.add(r)
-	s.Logger.Info("billed", "id", r.ID, "key", r.Key, "model", r.Model, "promptTokens", r.PromptTokens,
+	s.Logger.Info("billed", "id", r.ID, "key", r.Key, "endpoint", r.Endpoint, "model", r.Model, "promptTokens", r.PromptTokens,
 		"completionTokens", r.CompletionTokens, "costNanoUsd", r.CostNanoUSD, "streamed", r.Streamed,
 		"cancelled", r.Cancelled, "finishReason", r.FinishReason, "tag", r.Tag, "fault", r.Fault)
 }
 
-// streamed is whether the answer is a stream in fact, not only asked to be one.
-func (g *generation) streamed() bool { return g.req.stream && !g.faults.json }
-
-// usage is the usage object for so many completion tokens, or nil where the faults leave it out.
-func (g *generation) usage(completion int) *usage {
-	if g.faults.usage == usageMissing {
-		return nil
+// finish is how the first choice ended. Where no text was asked for there is none, and the end is a good one.
+func (g *generation) finish() string {
+	if len(g.choices) == 0 {
+		return finishStop
 	}
-	u := &usage{PromptTokens: g.prompt, CompletionTokens: completion, TotalTokens: g.prompt + completion}
-	if g.req.webSearch {
-		u.ServerToolUse = &serverToolUse{WebSearchRequests: 1}
-	}
-	if g.faults.cost != costNone {
-		u.setCost(g.bill(completion), g.faults.cost == costExponent)
-	}
-	return u
+	return g.choices[0].finish
 }
 
-// refuse answers with the failure that the faults ask for instead of an answer, and reports whether they do.
-func (s *Server) refuse(w http.ResponseWriter, g *generation) bool {
+// streamed is whether the answer is a stream in fact, not only asked to be one.
+func (g *generation) streamed() bool {
+	_, can := g.api.(streamingAPI)
+	return can && g.req.stream && !g.faults.json
+}
+
+// refuse answers with the failure that the faults ask for instead of an answer, and reports whether they do. Its error is
+// such a failure too, and is still to be written.
+func (s *Server) refuse(w http.ResponseWriter, g *generation) (bool, error) {
 	f := &g.faults
 	switch refusal := f.refusal(g.way.model.Provider); {
 	case refusal != nil:
@@ -195,17 +221,20 @@ func (s *Server) refuse(w http.ResponseWriter, g *generation) bool {
 			w.Header().Set("X-RateLimit-Remaining", "0")
 			w.Header().Set("X-RateLimit-Reset", fmt.Sprint(g.started.Add(time.Minute).UnixMilli()))
 		}
-		refusal.write(w)
+		return true, refusal
 	case f.reset:
 		reset(w)
 	case f.error200 == faultBody:
-		writeJSON(w, http.StatusOK, f.providerError(g.way.model.Provider).envelope())
+		writeJSON(w, http.StatusOK, g.api.envelope(g.providerError()))
 	case f.error200 == faultChoice:
 		s.book(g, failed)
 		w.Header().Set(generationHeader, g.id)
-		writeJSON(w, http.StatusOK, g.failedCompletion())
+		writeJSON(w, http.StatusOK, g.api.failed(g))
 	default:
-		return false
+		return false, nil
 	}
-	return true
+	return true, nil
 }
+
+// providerError is the failure that the faults ask for once there is a status.
+func (g *generation) providerError() *apiError { return g.faults.providerError(g.way.model.Provider) }

@@ -98,12 +98,16 @@ func decode[T any](t *testing.T, raw []byte) T {
 }
 
 type wireUsage struct {
-	Prompt     int         `json:"prompt_tokens"`
-	Completion int         `json:"completion_tokens"`
-	Total      int         `json:"total_tokens"`
-	Cost       json.Number `json:"cost"`
-	BYOK       *bool       `json:"is_byok"`
-	Details    *struct {
+	Prompt        int         `json:"prompt_tokens"`
+	Completion    int         `json:"completion_tokens"`
+	Total         int         `json:"total_tokens"`
+	Cost          json.Number `json:"cost"`
+	BYOK          *bool       `json:"is_byok"`
+	PromptDetails struct {
+		Cached  int `json:"cached_tokens"`
+		Written int `json:"cache_write_tokens"`
+	} `json:"prompt_tokens_details"`
+	Details *struct {
 		Inference json.Number `json:"upstream_inference_cost"`
 	} `json:"cost_details"`
 }

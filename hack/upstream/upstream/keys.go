@@ -68,11 +68,9 @@ func hashOf(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// authenticate finds the account of a request's bearer key. Looking it up by hash takes no time that tells of the key.
-func (k keyring) authenticate(r *http.Request) (account, error) {
-	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	secret = strings.TrimSpace(secret)
-	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+// authenticate finds the account of an API key. Looking it up by hash takes no time that tells of the key.
+func (k keyring) authenticate(secret string) (account, error) {
+	if secret == "" {
 		return account{}, newError(http.StatusUnauthorized, "No auth credentials found")
 	}
 	hash := hashOf(secret)
@@ -99,8 +97,8 @@ func afford(payer account, spent int64, g *generation, limit int) error {
 	if price.Completion <= 0 {
 		return nil
 	}
-	affordable := max(0, left-price.Prompt*int64(g.prompt)) / price.Completion
-	if wanted := int64(limit) * int64(g.req.n); affordable < wanted {
+	affordable := max(0, left-price.prompt(g.prompt, 0, 0)) / price.Completion
+	if wanted := int64(limit) * int64(g.req.made()); affordable < wanted {
 		return newError(http.StatusPaymentRequired,
 			"This request requires more credits, or fewer max_tokens. You requested up to %d tokens, but can only afford %d. "+
 				"To increase, visit https://openrouter.ai/settings/keys and create a key with a higher total limit", wanted, affordable)

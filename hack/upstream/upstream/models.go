@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -20,10 +21,20 @@ type Model struct {
 	Tokenizer           string
 	InstructType        string
 	SupportedParameters []string
+	Endpoints           []Endpoint // where it is served; none is wherever text is made
 }
 
-// DefaultModels is the catalogue when Options names none: the model page's model, and a dearer one whose provider
-// cancels, so that a request which escapes to it shows in the books.
+// serves is whether a model has an endpoint.
+func (m Model) serves(e Endpoint) bool {
+	if len(m.Endpoints) == 0 {
+		return e != Embeddings
+	}
+	return slices.Contains(m.Endpoints, e)
+}
+
+// DefaultModels is the catalogue when Options names none: the model page's model, a dearer one whose provider cancels, so
+// that a request which escapes to it shows in the books, and one for embeddings. (No provider sells a cache of Mixtral's
+// prompts. This one does, so that the model can stand for any.)
 func DefaultModels() []Model {
 	return []Model{
 		{
@@ -33,7 +44,7 @@ func DefaultModels() []Model {
 			Created:       1713312000,
 			HuggingFaceID: "mistralai/Mixtral-8x22B-Instruct-v0.1",
 			Context:       65536,
-			Price:         Price{Prompt: 2000, Completion: 6000},
+			Price:         Price{Prompt: 2000, Completion: 6000, CacheRead: 200, CacheWrite: 2500},
 			Provider:      "Mistral",
 			Tokenizer:     "Mistral",
 			InstructType:  "mistral",
@@ -49,7 +60,7 @@ func DefaultModels() []Model {
 			Created:       1715558400,
 			Context:       128000,
 			MaxCompletion: 16384,
-			Price:         Price{Prompt: 2500, Completion: 10000},
+			Price:         Price{Prompt: 2500, Completion: 10000, CacheRead: 1250},
 			Provider:      "OpenAI",
 			Cancellable:   true,
 			Tokenizer:     "GPT",
@@ -57,6 +68,18 @@ func DefaultModels() []Model {
 				"frequency_penalty", "max_completion_tokens", "max_tokens", "presence_penalty", "response_format", "seed",
 				"stop", "structured_outputs", "temperature", "tool_choice", "tools", "top_p",
 			},
+		},
+		{
+			ID:                  "openai/text-embedding-3-small",
+			Name:                "OpenAI: Text Embedding 3 Small",
+			Description:         "Turns text into vectors of 1536 numbers, or fewer.",
+			Created:             1706140800,
+			Context:             8192,
+			Price:               Price{Prompt: 20},
+			Provider:            "OpenAI",
+			Tokenizer:           "GPT",
+			SupportedParameters: []string{"dimensions", "encoding_format"},
+			Endpoints:           []Endpoint{Embeddings},
 		},
 	}
 }
@@ -100,7 +123,7 @@ func unknownModel(id string) error {
 }
 
 // routes lists the ways a request may take, in its order: its model, then its fallbacks. It is never empty without an error.
-func (s *Server) routes(req *chatRequest) ([]route, error) {
+func (s *Server) routes(req *request, at Endpoint) ([]route, error) {
 	ids := req.models
 	if req.model != "" {
 		ids = append([]string{req.model}, ids...)
@@ -122,6 +145,10 @@ func (s *Server) routes(req *chatRequest) ([]route, error) {
 			return nil, err
 		}
 		way.price, way.tier = way.price.times(factor), tier
+		if !way.model.serves(at) {
+			refusal = unavailable(http.StatusBadRequest, "wrong_endpoint", id+" is not served at /"+string(at), ids, "")
+			continue
+		}
 		if err := req.provider.admits(way, ids); err != nil {
 			refusal = err
 			continue

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"math/big"
 	"strconv"
 	"strings"
@@ -12,10 +13,20 @@ const nanoPerUSD = 1_000_000_000
 type Price struct {
 	Prompt     int64
 	Completion int64
+	CacheRead  int64 // a token of the prompt that is read from a cache; 0 is the price of Prompt
+	CacheWrite int64 // a token of the prompt that is written to a cache; 0 is the price of Prompt
 }
 
 func (p Price) times(factor int64) Price {
-	return Price{Prompt: p.Prompt * factor, Completion: p.Completion * factor}
+	return Price{
+		Prompt: p.Prompt * factor, Completion: p.Completion * factor,
+		CacheRead: p.CacheRead * factor, CacheWrite: p.CacheWrite * factor,
+	}
+}
+
+// prompt is the price of a prompt of so many tokens, of which some are read from a cache and others written to it.
+func (p Price) prompt(tokens, read, written int) int64 {
+	return p.Prompt*int64(tokens-read-written) + cmp.Or(p.CacheRead, p.Prompt)*int64(read) + cmp.Or(p.CacheWrite, p.Prompt)*int64(written)
 }
 
 // FormatUSD writes nano-USD as the shortest exact decimal of USD, without an exponent: 8000 is "0.000008".
@@ -81,10 +92,11 @@ const byokFeePercent = 5
 // webSearchNano is the price of one web search: five results at 4 USD per thousand.
 const webSearchNano = 20_000_000
 
-func newBill(price Price, promptTokens, completionTokens int, surcharge int64, byok bool) bill {
+// newBill takes the prices of the prompt and of the completion.
+func newBill(prompt, completion, surcharge int64, byok bool) bill {
 	b := bill{
-		prompt:     price.Prompt * int64(promptTokens),
-		completion: price.Completion * int64(completionTokens),
+		prompt:     prompt,
+		completion: completion,
 		surcharge:  surcharge,
 		byok:       byok,
 	}

@@ -59,10 +59,10 @@ func TestParseUSDRefuses(t *testing.T) {
 }
 
 func TestByokSplitsTheBill(t *testing.T) {
-	if b := newBill(Price{Prompt: 1}, 21, 0, 0, true); b.fee != 2 {
+	if b := newBill(21, 0, 0, true); b.fee != 2 {
 		t.Errorf("5 %% of 21 nano-USD, rounded up, is %d", b.fee)
 	}
-	b := newBill(Price{Prompt: 2000, Completion: 6000}, 10, 3, 0, true)
+	b := newBill(20_000, 18_000, 0, true)
 	if b.inference() != 38_000 || b.cost() != 1_900 || b.total() != 39_900 {
 		t.Errorf("got %+v: inference %d, cost %d, total %d", b, b.inference(), b.cost(), b.total())
 	}

@@ -57,7 +57,7 @@ type plugin struct {
 }
 
 // readWebSearch notes whether the request asks for OpenRouter's web search, which costs money of its own.
-func readWebSearch(f fields, req *chatRequest) error {
+func readWebSearch(f fields, req *request) error {
 	var plugins []plugin
 	if err := read(f, "plugins", &plugins); err != nil {
 		return err

@@ -4,19 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
-	"net/http"
 	"slices"
-	"strings"
 )
 
-// chatRequest is a valid body of POST /chat/completions, as far as it decides the answer and its price.
-type chatRequest struct {
+// request is what every endpoint's body comes down to: what decides the answer and its price.
+type request struct {
 	model, user, serviceTier string
 	models                   []string
-	messages                 []message
-	messagesText             string // compact JSON: what the answer depends on
-	maxTokens                int    // 0: the caller set no limit
-	n                        int
+	prompts                  []prompt // at least one
+	maxTokens                int      // of each choice; 0: the caller set no limit
+	n                        int      // choices of each prompt that are answered; 0 where no text is asked for
+	bestOf                   int      // choices of each prompt that are made, if more than n
 	seed                     *int64
 	temperature              *float64
 	stop                     []string
@@ -27,7 +25,49 @@ type chatRequest struct {
 	format                   responseFormat
 	provider                 providerPreferences
 	webSearch                bool
+	detail                   any // what only the endpoint that was asked knows of it
 }
+
+// made is how many choices the provider makes for all prompts together.
+func (r *request) made() int { return len(r.prompts) * max(r.n, r.bestOf) }
+
+// promptTokens is what the provider reads for all prompts together.
+func (r *request) promptTokens() int {
+	sum := 0
+	for i := range r.prompts {
+		sum += r.prompts[i].tokens
+	}
+	return sum
+}
+
+// longestPrompt is in tokens. Each prompt has a context of its own.
+func (r *request) longestPrompt() int {
+	longest := 0
+	for i := range r.prompts {
+		longest = max(longest, r.prompts[i].tokens)
+	}
+	return longest
+}
+
+// prompt is one thing to answer. A conversation is one; of texts to complete or to embed a request may have many.
+type prompt struct {
+	messages []message // at least one
+	text     string    // what chance in the answer depends on
+	tokens   int       // what the provider reads
+}
+
+// lastUser is the text of the last message of a user, which the answer is about.
+func (p *prompt) lastUser() string {
+	for _, m := range slices.Backward(p.messages) {
+		if m.Role == roleUser {
+			return m.text
+		}
+	}
+	return ""
+}
+
+// afterTool is true where the answer is to what a tool returned.
+func (p *prompt) afterTool() bool { return p.messages[len(p.messages)-1].Role == roleTool }
 
 type role string
 
@@ -38,16 +78,6 @@ const (
 	roleAssistant role = "assistant"
 	roleTool      role = "tool"
 )
-
-type message struct {
-	Role       role            `json:"role"`
-	Content    json.RawMessage `json:"content"`
-	Name       string          `json:"name"`
-	ToolCallID string          `json:"tool_call_id"`
-	ToolCalls  []toolCall      `json:"tool_calls"`
-
-	text string
-}
 
 // fields is a JSON object by its exact names. (Decoding into a struct would take "MAX_TOKENS" for "max_tokens".)
 type fields map[string]json.RawMessage
@@ -93,7 +123,8 @@ type numberRange struct {
 	integer   bool
 }
 
-var numberRanges = []numberRange{
+// samplingRanges are those of the parameters that most endpoints share.
+var samplingRanges = []numberRange{
 	{"temperature", 0, 2, false},
 	{"top_p", 0, 1, false},
 	{"top_k", 0, math.MaxInt32, true},
@@ -103,13 +134,11 @@ var numberRanges = []numberRange{
 	{"presence_penalty", -2, 2, false},
 	{"repetition_penalty", 0, 2, false},
 	{"max_tokens", 1, math.MaxInt32, true},
-	{"max_completion_tokens", 1, math.MaxInt32, true},
-	{"top_logprobs", 0, 20, true},
 	{"n", 1, 128, true},
 }
 
-func checkNumbers(f fields) error {
-	for _, limit := range numberRanges {
+func checkNumbers(f fields, ranges ...numberRange) error {
+	for _, limit := range ranges {
 		name := limit.name
 		if f.absent(name) {
 			continue
@@ -137,21 +166,26 @@ func (f fields) integer(name string) int {
 	return int(value)
 }
 
-// parseChat reads and checks a body. Its errors are OpenRouter's answers.
-func parseChat(body []byte) (*chatRequest, error) {
+func compact(raw json.RawMessage) string {
+	var out bytes.Buffer
+	if json.Compact(&out, raw) != nil {
+		return string(raw)
+	}
+	return out.String()
+}
+
+// parseObject reads a body that must be one JSON object.
+func parseObject(body []byte) (fields, error) {
 	var f fields
 	if err := json.Unmarshal(body, &f); err != nil || f == nil {
 		return nil, badRequest("Invalid JSON: the body is not one JSON object")
 	}
-	if err := checkNumbers(f); err != nil {
-		return nil, err
-	}
-	req := &chatRequest{
-		// Which limit wins when both are sent is documented nowhere, so this upstream takes the larger.
-		maxTokens: max(f.integer("max_tokens"), f.integer("max_completion_tokens")),
-		n:         max(1, f.integer("n")),
-	}
-	steps := []func() error{
+	return f, nil
+}
+
+// readShared reads what OpenRouter takes at every endpoint.
+func readShared(f fields, req *request) error {
+	return firstError(
 		func() error { return read(f, "model", &req.model) },
 		func() error { return read(f, "models", &req.models) },
 		func() error { return read(f, "user", &req.user) },
@@ -161,22 +195,22 @@ func parseChat(body []byte) (*chatRequest, error) {
 		func() error { return read(f, "temperature", &req.temperature) },
 		func() error { return read(f, "provider", &req.provider) },
 		func() error { return readWebSearch(f, req) },
-		func() error { return readStop(f, req) },
-		func() error { return readMessages(f, req) },
-		func() error { return readTools(f, req) },
-		func() error { return readFormat(f, req) },
-	}
+	)
+}
+
+// firstError takes the steps in order, up to the first that fails.
+func firstError(steps ...func() error) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return req, nil
+	return nil
 }
 
 const maxStops = 4
 
-func readStop(f fields, req *chatRequest) error {
+func readStop(f fields, req *request) error {
 	var one string
 	if f.absent("stop") {
 		return nil
@@ -191,101 +225,4 @@ func readStop(f fields, req *chatRequest) error {
 	}
 	req.stop = slices.DeleteFunc(req.stop, func(s string) bool { return s == "" })
 	return nil
-}
-
-func readMessages(f fields, req *chatRequest) error {
-	if f.absent("messages") {
-		return readPrompt(f, req)
-	}
-	if err := read(f, "messages", &req.messages); err != nil {
-		return err
-	}
-	if len(req.messages) == 0 {
-		return badRequest(`Invalid input for "messages": expected at least 1 message`)
-	}
-	for i := range req.messages {
-		if err := req.messages[i].check(i); err != nil {
-			return err
-		}
-	}
-	req.messagesText = compact(f["messages"])
-	return nil
-}
-
-// readPrompt takes OpenRouter's shorthand for one user message.
-func readPrompt(f fields, req *chatRequest) error {
-	var prompt string
-	if f.absent("prompt") {
-		return badRequest(`Input required: specify "prompt" or "messages"`)
-	}
-	if err := read(f, "prompt", &prompt); err != nil {
-		return err
-	}
-	req.messages = []message{{Role: roleUser, text: prompt}}
-	req.messagesText = prompt
-	return nil
-}
-
-func (m *message) check(index int) error {
-	switch m.Role {
-	case roleTool:
-		if m.ToolCallID == "" {
-			return badRequest("Invalid input for messages[%d].tool_call_id: a tool message needs one", index)
-		}
-	case roleSystem, roleDeveloper, roleUser, roleAssistant:
-	default:
-		return badRequest("Invalid input for messages[%d].role: expected system, developer, user, assistant or tool", index)
-	}
-	return m.readContent(index)
-}
-
-// readContent takes the text of a string, or of parts that are all text. Only an assistant may have said nothing.
-func (m *message) readContent(index int) error {
-	if len(m.Content) == 0 || bytes.Equal(m.Content, jsonNull) {
-		if m.Role == roleAssistant {
-			return nil
-		}
-		return badRequest("Invalid input for messages[%d].content: expected string or array", index)
-	}
-	if json.Unmarshal(m.Content, &m.text) == nil {
-		return nil
-	}
-	var parts []struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	}
-	if json.Unmarshal(m.Content, &parts) != nil {
-		return badRequest("Invalid input for messages[%d].content: expected string or array", index)
-	}
-	var text strings.Builder
-	for i, part := range parts {
-		if part.Type == "" {
-			return badRequest("Invalid input for messages[%d].content[%d]: expected an object with a type", index, i)
-		}
-		if part.Type != modalityText {
-			return unavailable(http.StatusNotFound, "no_endpoints",
-				"No endpoints found that support "+part.Type+" input", nil, "input_modalities")
-		}
-		text.WriteString(part.Text)
-	}
-	m.text = text.String()
-	return nil
-}
-
-func compact(raw json.RawMessage) string {
-	var out bytes.Buffer
-	if json.Compact(&out, raw) != nil {
-		return string(raw)
-	}
-	return out.String()
-}
-
-// lastUser is the text of the last message of a user, which the answer is about.
-func (r *chatRequest) lastUser() string {
-	for _, m := range slices.Backward(r.messages) {
-		if m.Role == roleUser {
-			return m.text
-		}
-	}
-	return ""
 }

@@ -23,7 +23,7 @@ const (
 	formatJSONSchema = "json_schema"
 )
 
-func readFormat(f fields, req *chatRequest) error {
+func readFormat(f fields, req *request) error {
 	var given struct {
 		Type       string `json:"type"`
 		JSONSchema *struct {

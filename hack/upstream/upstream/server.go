@@ -1,5 +1,5 @@
 // Package upstream is an OpenRouter-compatible upstream for machines without internet or key. It speaks the wire of
-// POST /chat/completions and the endpoints around it, and keeps books of what it billed: the truth that a proxy's own
+// POST /chat/completions, its sister endpoints and those around them, and keeps books of what it billed: the truth that a proxy's own
 // figures are compared with. It shares no code with the proxy, so that no mistake can be on both sides.
 package upstream
 
@@ -86,14 +86,16 @@ func New(options Options) *Server {
 		s.models[m.ID] = m
 	}
 	for _, base := range []string{"/api/v1", "/v1"} {
-		s.handle(http.MethodPost, base+"/chat/completions", s.serveChat)
-		s.handle(http.MethodGet, base+"/models", s.serveModels)
-		s.handle(http.MethodGet, base+"/models/{author}/{slug}", s.serveModel)
-		s.handle(http.MethodGet, base+"/models/{author}/{slug}/endpoints", s.serveEndpoints)
-		s.handle(http.MethodGet, base+"/model/{author}/{slug}", s.serveModel)
-		s.handle(http.MethodGet, base+"/key", s.serveKey)
-		s.handle(http.MethodGet, base+"/credits", s.serveCredits)
-		s.handle(http.MethodGet, base+"/generation", s.serveGeneration)
+		for _, a := range []api{chatAPI{}, completionsAPI{}, embeddingsAPI{}} {
+			s.handle(a.envelope, http.MethodPost, base+"/"+string(a.endpoint()), s.generate(a))
+		}
+		s.get(base+"/models", s.serveModels)
+		s.get(base+"/models/{author}/{slug}", s.serveModel)
+		s.get(base+"/models/{author}/{slug}/endpoints", s.serveEndpoints)
+		s.get(base+"/model/{author}/{slug}", s.serveModel)
+		s.get(base+"/key", s.serveKey)
+		s.get(base+"/credits", s.serveCredits)
+		s.get(base+"/generation", s.serveGeneration)
 	}
 	s.mux.HandleFunc("GET /billed", s.serveBilled)
 	s.mux.HandleFunc("DELETE /billed", s.serveClear)
@@ -102,18 +104,25 @@ func New(options Options) *Server {
 	return s
 }
 
-// handle routes one method of a path and refuses the others.
-func (s *Server) handle(method, path string, serve func(http.ResponseWriter, *http.Request) error) {
+// get routes what is read.
+func (s *Server) get(path string, serve func(http.ResponseWriter, *http.Request) error) {
+	s.handle(openRouterAPI{}.envelope, http.MethodGet, path, serve)
+}
+
+// handle routes one method of a path and refuses the others. Errors come in the envelope given.
+func (s *Server) handle(
+	envelope func(*apiError) any, method, path string, serve func(http.ResponseWriter, *http.Request) error,
+) {
 	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
 		if err := serve(w, r); err != nil {
 			e := asAPIError(err)
 			s.Logger.Info("refused", "path", r.URL.Path, "status", e.status, "type", e.errorType, "tag", r.Header.Get(TagHeader))
-			e.write(w)
+			e.writeAs(w, envelope)
 		}
 	})
 	s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Allow", method)
-		newError(http.StatusMethodNotAllowed, "Method Not Allowed").write(w)
+		newError(http.StatusMethodNotAllowed, "Method Not Allowed").writeAs(w, envelope)
 	})
 }
 

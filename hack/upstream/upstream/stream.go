@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -16,22 +17,22 @@ var (
 )
 
 // stream answers as server-sent events. However it ends, the generation is booked.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, g *generation) {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, g *generation, a streamingAPI) {
 	events := &eventStream{w: w, flush: http.NewResponseController(w).Flush, faults: &g.faults, commentEvery: s.CommentEvery}
-	switch err := s.sendEvents(r.Context(), events, g); {
+	switch err := s.sendEvents(r.Context(), events, g, a.script(g, s.TokensPerChunk)); {
 	case err == nil:
 	case errors.Is(err, errCut):
 		s.book(g, broken)
 		panic(http.ErrAbortHandler) // net/http closes the connection in the middle of the body.
 	case errors.Is(err, errProvider):
 		s.book(g, failed)
-		_ = events.data(marshal(g.errorChunk())) // A caller that has gone is no error of ours.
+		_ = events.write(events.framed(a.failure(g, events.sent))) // A caller that has gone is no error of ours.
 	default:
 		s.book(g, cancelled)
 	}
 }
 
-func (s *Server) sendEvents(ctx context.Context, events *eventStream, g *generation) error {
+func (s *Server) sendEvents(ctx context.Context, events *eventStream, g *generation, play script) error {
 	if err := events.open(g.id); err != nil {
 		return err
 	}
@@ -44,78 +45,23 @@ func (s *Server) sendEvents(ctx context.Context, events *eventStream, g *generat
 	if !wait(ctx, s.FirstTokenDelay) {
 		return errHungUp
 	}
-	if g.faults.usage == usageFirst {
-		if err := events.send(ctx, g.usageChunk(0)); err != nil {
-			return err
-		}
-	}
-	if err := s.sendParts(ctx, events, g); err != nil {
-		return err
-	}
-	return s.closeStream(ctx, events, g)
-}
-
-func (s *Server) sendParts(ctx context.Context, events *eventStream, g *generation) error {
-	for i, p := range g.parts(s.TokensPerChunk) {
-		if !wait(ctx, g.faults.chunkDelay) || (i > 0 && p.tokens > 0 && !wait(ctx, s.TokenDelay)) {
+	for _, e := range play.events {
+		if !wait(ctx, g.faults.chunkDelay) || (e.tokens > 0 && !wait(ctx, s.TokenDelay)) {
 			return errHungUp
 		}
-		if err := events.event(ctx, g.partChunk(p)); err != nil {
+		if err := events.event(ctx, e); err != nil {
 			return err
 		}
-		g.delivered += p.tokens // These are with the caller now, even if nothing more can be sent.
+		g.delivered += e.tokens // These are with the caller now, even if nothing more can be sent.
 		if err := events.pause(); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// closeStream books the generation, then sends its usage and the end.
-func (s *Server) closeStream(ctx context.Context, events *eventStream, g *generation) error {
 	if err := events.breaksHere(); err != nil {
 		return err
 	}
 	s.book(g, completed)
-	if g.faults.usage != usageMissing {
-		if err := events.send(ctx, g.usageChunk(g.completion())); err != nil {
-			return err
-		}
-	}
-	return events.done()
-}
-
-// partChunk is the event of one part, with the usage so far where the faults ask for it.
-func (g *generation) partChunk(p part) streamChunk {
-	chunk := g.chunk(p.choice)
-	switch g.faults.usage {
-	case usageEvery:
-		chunk.Usage = g.usage(g.delivered + p.tokens)
-	case usageNullOthers:
-		chunk.Usage = jsonNull
-	}
-	return chunk
-}
-
-// usageChunk is the event that carries the usage: without choices, or with an empty one as OpenRouter once sent it.
-func (g *generation) usageChunk(completion int) streamChunk {
-	chunk := g.chunk()
-	if g.faults.usage == usageWithChoices {
-		chunk = g.chunk(contentChoice(0, ""))
-	}
-	chunk.Usage = g.usage(completion)
-	return chunk
-}
-
-// errorChunk is how a provider's failure shows once the status is sent.
-func (g *generation) errorChunk() streamChunk {
-	chunk := g.chunk(finishChoice(0, finishError))
-	if g.faults.emptyChoices {
-		chunk = g.chunk()
-	}
-	body := g.faults.providerError(g.way.model.Provider).body()
-	chunk.Error = &body
-	return chunk
+	return events.close(ctx, play.closing)
 }
 
 // eventStream writes server-sent events in the framing that the faults ask for.
@@ -132,117 +78,145 @@ const (
 	retryBlock = "retry: 3000\n\n"
 )
 
-func (e *eventStream) open(id string) error {
-	h := e.w.Header()
+func (s *eventStream) open(id string) error {
+	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	h.Set(generationHeader, id)
-	e.w.WriteHeader(http.StatusOK)
-	return e.flush()
+	s.w.WriteHeader(http.StatusOK)
+	return s.flush()
 }
 
-func (e *eventStream) preamble() error {
+func (s *eventStream) preamble() error {
 	text := keepAlive
-	if e.faults.retryLines {
+	if s.faults.retryLines {
 		text += retryBlock
 	}
-	return e.write(text)
-}
-
-// send writes one data event and what comes after it.
-func (e *eventStream) send(ctx context.Context, chunk streamChunk) error {
-	if err := e.event(ctx, chunk); err != nil {
-		return err
-	}
-	return e.pause()
+	return s.write(text)
 }
 
 // event writes one data event, unless the stream is to break before it.
-func (e *eventStream) event(ctx context.Context, chunk streamChunk) error {
-	if err := e.breaksHere(); err != nil {
+func (s *eventStream) event(ctx context.Context, e event) error {
+	if err := s.breaksHere(); err != nil {
 		return err
 	}
+	return s.send(ctx, e)
+}
+
+func (s *eventStream) send(ctx context.Context, e event) error {
 	if ctx.Err() != nil {
 		return errHungUp
 	}
-	if e.sent == 0 && e.faults.big > 0 {
-		chunk.Obfuscation = strings.Repeat("x", e.faults.big)
-	}
-	if err := e.data(marshal(chunk)); err != nil {
+	if err := s.write(s.framed(e)); err != nil {
 		return err
 	}
-	e.sent++
+	s.sent++
 	return nil
 }
 
-// pause writes what stands between two data events.
-func (e *eventStream) pause() error {
-	between := ""
-	if e.faults.retryLines {
-		between = retryBlock
+// framed is an event as the faults shape it.
+func (s *eventStream) framed(e event) string {
+	payload := encode(e.data)
+	if s.sent == 0 && s.faults.big > 0 {
+		payload = obfuscated(payload, s.faults.big)
 	}
-	if e.sent%e.commentEvery == 0 {
-		between += keepAlive
+	if s.faults.multiLine {
+		var lines bytes.Buffer
+		if json.Indent(&lines, payload, "data: ", " ") == nil { // [DONE] is no JSON and stays as it is.
+			payload = lines.Bytes()
+		}
 	}
-	return e.write(between)
+	name := ""
+	if e.name != "" {
+		name = "event: " + e.name + "\n"
+	}
+	return name + "data: " + string(payload) + "\n\n"
 }
 
-func (e *eventStream) breaksHere() error {
-	switch e.sent {
-	case e.faults.cut:
+// encode is the data of an event.
+func encode(data any) []byte {
+	if text, ok := data.(literal); ok {
+		return []byte(text)
+	}
+	return marshal(data)
+}
+
+// obfuscated adds a field of so many bytes to a JSON object.
+func obfuscated(object []byte, size int) []byte {
+	return slices.Concat(object[:len(object)-1], []byte(`,"obfuscation":"`), bytes.Repeat([]byte("x"), size), []byte(`"}`))
+}
+
+// pause writes what stands between two data events.
+func (s *eventStream) pause() error {
+	between := ""
+	if s.faults.retryLines {
+		between = retryBlock
+	}
+	if s.sent%s.commentEvery == 0 {
+		between += keepAlive
+	}
+	return s.write(between)
+}
+
+func (s *eventStream) breaksHere() error {
+	switch s.sent {
+	case s.faults.cut:
 		return errCut
-	case e.faults.errorChunk:
+	case s.faults.errorChunk:
 		return errProvider
 	default:
 		return nil
 	}
 }
 
-func (e *eventStream) data(payload []byte) error {
-	if e.faults.multiLine {
-		var lines bytes.Buffer
-		if json.Indent(&lines, payload, "data: ", " ") == nil { // [DONE] is no JSON and stays as it is.
-			payload = lines.Bytes()
+// close writes the closing events. The generation is booked: the stream can still break here, but nothing can fail.
+func (s *eventStream) close(ctx context.Context, closing []event) error {
+	last := len(closing) - 1
+	for _, e := range closing[:last] {
+		if s.sent == s.faults.cut {
+			return errCut
+		}
+		if err := s.send(ctx, e); err != nil {
+			return err
+		}
+		if err := s.pause(); err != nil {
+			return err
 		}
 	}
-	return e.write("data: " + string(payload) + "\n\n")
-}
-
-func (e *eventStream) done() error {
-	switch {
-	case e.sent == e.faults.cut:
+	switch end := s.framed(closing[last]); {
+	case s.sent == s.faults.cut:
 		return errCut
-	case e.faults.noDone:
+	case s.faults.noDone:
 		return nil
-	case e.faults.noNewline:
-		return e.write("data: [DONE]")
+	case s.faults.noNewline:
+		return s.write(strings.TrimRight(end, "\n"))
 	default:
-		return e.data([]byte("[DONE]"))
+		return s.write(end)
 	}
 }
 
-func (e *eventStream) write(text string) error {
+func (s *eventStream) write(text string) error {
 	raw := []byte(text)
 	switch {
-	case e.faults.crlf:
+	case s.faults.crlf:
 		raw = bytes.ReplaceAll(raw, []byte("\n"), []byte("\r\n"))
-	case e.faults.cr:
+	case s.faults.cr:
 		raw = bytes.ReplaceAll(raw, []byte("\n"), []byte("\r"))
 	}
 	size := len(raw)
-	if e.faults.split {
+	if s.faults.split {
 		size = 1
 	}
 	for len(raw) > 0 {
 		n := min(size, len(raw))
-		if _, err := e.w.Write(raw[:n]); err != nil {
+		if _, err := s.w.Write(raw[:n]); err != nil { //nolint:gosec // An event stream is no page.
 			return err
 		}
-		if err := e.flush(); err != nil {
+		if err := s.flush(); err != nil {
 			return err
 		}
 		raw = raw[n:]
-		if e.faults.split {
+		if s.faults.split {
 			size = size%3 + 1
 		}
 	}

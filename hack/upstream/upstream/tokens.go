@@ -80,10 +80,10 @@ func tokenLength(text string) int {
 	return n
 }
 
-// promptTokens counts what the provider reads: the messages with what the template adds, the tools and the schema.
-func promptTokens(req *chatRequest) int {
+// conversationTokens counts what the provider reads: the messages with what the template adds, the tools and the schema.
+func conversationTokens(req *request) int {
 	count := templateRequest
-	for _, m := range req.messages {
+	for _, m := range req.prompts[0].messages {
 		count += templateMessage + CountTokens(m.text) + CountTokens(m.Name) + CountTokens(m.ToolCallID)
 		for _, call := range m.ToolCalls {
 			count += CountTokens(call.ID) + CountTokens(call.Function.Name) + CountTokens(call.Function.Arguments)

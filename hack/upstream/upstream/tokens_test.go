@@ -81,11 +81,11 @@ func TestPromptTokensStayWithinTheBound(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		req, err := parseChat(raw)
+		req, err := chatAPI{}.parse(nil, raw)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got := promptTokens(req)
+		got := req.promptTokens()
 		if bound := len(raw) + MaxTokensPerMessage*len(messages) + MaxTokensPerRequest; got > bound {
 			rt.Fatalf("%d tokens, more than %d", got, bound)
 		}
@@ -100,11 +100,11 @@ func escapes(raw []byte) int { return strings.Count(string(raw), `\u00`) * 5 }
 
 func TestRawBytesThatAreNoTextStayWithinTheBound(t *testing.T) {
 	raw := []byte(`{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("\xff\xc0", 50) + `"}]}`)
-	req, err := parseChat(raw)
+	req, err := chatAPI{}.parse(nil, raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := CountTokens(req.messages[0].text); got > 100 {
+	if got := CountTokens(req.prompts[0].messages[0].text); got > 100 {
 		t.Errorf("100 bytes that are no UTF-8 became %d tokens", got)
 	}
 }

@@ -62,7 +62,7 @@ func (c *toolChoice) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func readTools(f fields, req *chatRequest) error {
+func readTools(f fields, req *request) error {
 	if err := read(f, "tools", &req.tools); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func readTools(f fields, req *chatRequest) error {
 
 // chosenTool is the function that the answer calls, or nil for an answer in words. A tool left to choice is called when
 // the user's message shares a word with its name or description, and not again once it has been answered.
-func (r *chatRequest) chosenTool() *toolFunction {
+func (r *request) chosenTool() *toolFunction {
 	switch r.toolChoice.mode {
 	case choiceNone:
 		return nil
@@ -107,10 +107,10 @@ func (r *chatRequest) chosenTool() *toolFunction {
 		}
 		return nil
 	}
-	if r.messages[len(r.messages)-1].Role == roleTool {
+	if r.prompts[0].afterTool() {
 		return nil
 	}
-	asked := longWords(r.lastUser())
+	asked := longWords(r.prompts[0].lastUser())
 	for i := range r.tools {
 		function := &r.tools[i].Function
 		for word := range longWords(function.Name + " " + function.Description) {
