@@ -19,13 +19,14 @@ type message struct {
 	ToolCallID string          `json:"tool_call_id"`
 	ToolCalls  []toolCall      `json:"tool_calls"`
 
-	text string
+	text   string
+	blocks []block // in which the text came; none is one that is not marked
 }
 
 func (chatAPI) endpoint() Endpoint { return ChatCompletions }
 
 // chatRanges has what only chat completions take.
-var chatRanges = append(slices.Clone(samplingRanges),
+var chatRanges = append(slices.Concat(samplingRanges, limitRanges),
 	numberRange{"max_completion_tokens", 1, math.MaxInt32, true},
 	numberRange{"top_logprobs", 0, 20, true},
 )
@@ -43,6 +44,8 @@ func (chatAPI) parse(_ http.Header, body []byte) (*request, error) {
 		// Which limit wins when both are sent is documented nowhere, so this upstream takes the larger.
 		maxTokens: max(f.integer("max_tokens"), f.integer("max_completion_tokens")),
 		n:         max(1, f.integer("n")),
+
+		markedWhole: !f.absent("cache_control"),
 	}
 	err = firstError(
 		func() error { return readShared(f, req) },
@@ -116,8 +119,9 @@ func (m *message) readContent(index int) error {
 		return nil
 	}
 	var parts []struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
+		Type         string          `json:"type"`
+		Text         string          `json:"text"`
+		CacheControl json.RawMessage `json:"cache_control"`
 	}
 	if json.Unmarshal(m.Content, &parts) != nil {
 		return badRequest("Invalid input for messages[%d].content: expected string or array", index)
@@ -128,11 +132,16 @@ func (m *message) readContent(index int) error {
 			return badRequest("Invalid input for messages[%d].content[%d]: expected an object with a type", index, i)
 		}
 		if part.Type != modalityText {
-			return unavailable(http.StatusNotFound, "no_endpoints",
-				"No endpoints found that support "+part.Type+" input", nil, "input_modalities")
+			return unsupportedInput(part.Type)
 		}
 		text.WriteString(part.Text)
+		m.blocks = append(m.blocks, block{text.Len(), isSet(part.CacheControl)})
 	}
 	m.text = text.String()
 	return nil
+}
+
+// unsupportedInput refuses content that is no text.
+func unsupportedInput(kind string) error {
+	return unavailable(http.StatusNotFound, "no_endpoints", "No endpoints found that support "+kind+" input", nil, "input_modalities")
 }

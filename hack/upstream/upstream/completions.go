@@ -22,7 +22,7 @@ type completionDetail struct {
 const defaultMaxTokens = 16
 
 // completionRanges has what only completions take.
-var completionRanges = append(slices.Clone(samplingRanges),
+var completionRanges = append(slices.Concat(samplingRanges, limitRanges),
 	numberRange{"best_of", 1, 20, true},
 	numberRange{"logprobs", 0, 5, true},
 )

@@ -21,6 +21,7 @@ const (
 	ChatCompletions Endpoint = "chat/completions"
 	Completions     Endpoint = "completions"
 	Embeddings      Endpoint = "embeddings"
+	Messages        Endpoint = "messages"
 )
 
 // api is how one endpoint reads its requests and writes its answers. What lies between, from the plan to the books, is

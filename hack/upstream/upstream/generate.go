@@ -59,7 +59,7 @@ func (g *generator) choice(index int) choice {
 	if function != nil {
 		schema, _ := parseSchema(function.Parameters) // readTools has refused one that is wrong.
 		id := "call_" + strconv.FormatUint(random.Uint64(), 36)
-		c.call = &toolCall{ID: id, Type: "function", Function: toolCallFunction{Name: function.Name}}
+		c.call = &toolCall{ID: id, Type: typeFunction, Function: toolCallFunction{Name: function.Name}}
 		c.cut(slices.Collect(tokens(arguments(schema, argumentWord(g.about)))), g.limit, nil)
 		c.tokens++ // the mark and name of the call, which no limit cuts
 		if c.finish == finishStop {

@@ -19,6 +19,7 @@ type generation struct {
 	prompt    int // tokens of all prompts
 	cached    int // of these, those read from a cache
 	written   int // and those written to it
+	prefixes  []prefix
 	choices   []choice
 	unseen    int // tokens of the choices that were made and are not answered (best_of)
 	delivered int // tokens sent in a stream so far
@@ -44,7 +45,7 @@ func (s *Server) plan(a api, payer account, req *request, f faults) (*generation
 		return nil, err
 	}
 	g.id = fmt.Sprintf("gen-%d-%s", g.started.Unix(), randomName())
-	g.cache()
+	s.readCache(g)
 	s.choose(g, limit)
 	g.overrun()
 	return g, nil
@@ -144,10 +145,14 @@ func (g *generation) bill(completion int) bill {
 	return newBill(prompt, g.way.price.Completion*int64(completion), surcharge, g.faults.cost == costBYOK)
 }
 
-// cache decides which tokens of the prompt are read from a cache and which are written to it.
-func (g *generation) cache() {
-	g.cached = min(g.faults.cached, g.prompt)
-	g.written = min(g.faults.cacheWrite, g.prompt-g.cached)
+// readCache finds what is cached of the prompt, and what its marks ask to be. The faults can say it instead.
+func (s *Server) readCache(g *generation) {
+	g.prefixes = g.req.prefixes()
+	g.cached, g.written = s.cache.read(g.payer, g.way, g.prefixes, g.started)
+	if g.faults.cached > 0 || g.faults.cacheWrite > 0 {
+		g.cached = min(g.faults.cached, g.prompt)
+		g.written = min(g.faults.cacheWrite, g.prompt-g.cached)
+	}
 }
 
 // ending is how a generation came to its end, which decides its bill.
@@ -189,6 +194,9 @@ func (s *Server) book(g *generation, how ending) {
 	r.CostNanoUSD, r.CostUSD, r.IsBYOK = price.total(), FormatUSD(price.total()), price.byok
 	if price.byok {
 		r.BYOKNanoUSD = price.inference()
+	}
+	if how != failed {
+		s.cache.keep(g.payer, g.way, g.prefixes, now)
 	}
 	s.books.add(r)
 	s.Logger.Info("billed", "id", r.ID, "key", r.Key, "endpoint", r.Endpoint, "model", r.Model, "promptTokens", r.PromptTokens,

@@ -21,6 +21,8 @@ type request struct {
 	stream                   bool
 	tools                    []tool
 	toolsText                string // compact JSON: what the provider reads
+	toolsMarked              bool   // to be cached up to the end of the tools
+	markedWhole              bool   // to be cached as a whole
 	toolChoice               toolChoice
 	format                   responseFormat
 	provider                 providerPreferences
@@ -133,6 +135,10 @@ var samplingRanges = []numberRange{
 	{"frequency_penalty", -2, 2, false},
 	{"presence_penalty", -2, 2, false},
 	{"repetition_penalty", 0, 2, false},
+}
+
+// limitRanges are those of the parameters by which completions of both kinds say how much they want.
+var limitRanges = []numberRange{
 	{"max_tokens", 1, math.MaxInt32, true},
 	{"n", 1, 128, true},
 }

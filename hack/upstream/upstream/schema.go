@@ -35,23 +35,38 @@ func readFormat(f fields, req *request) error {
 		return err
 	}
 	switch given.Type {
-	case "", modalityText, "grammar", "python":
+	case "grammar", "python":
+		return nil
+	case formatJSONSchema:
+		if given.JSONSchema == nil {
+			return badRequest(`Invalid input for "response_format.json_schema": required`)
+		}
+		return req.takeFormat("response_format.json_schema", given.Type, given.JSONSchema.Name, given.JSONSchema.Schema)
+	default:
+		return req.takeFormat("response_format", given.Type, "", nil)
+	}
+}
+
+// takeFormat keeps a format that stands in a request at the path named, and refuses one that there is not.
+func (r *request) takeFormat(path, kind, name string, schema json.RawMessage) error {
+	switch kind {
+	case "", modalityText:
 		return nil
 	case formatJSONObject:
-		req.format = responseFormat{kind: given.Type}
+		r.format = responseFormat{kind: kind}
 		return nil
 	case formatJSONSchema:
 	default:
-		return badRequest(`Invalid input for "response_format.type": %q`, given.Type)
+		return badRequest("Invalid input for %q: no format %q", path, kind)
 	}
-	if given.JSONSchema == nil || given.JSONSchema.Name == "" || len(given.JSONSchema.Name) > 64 {
-		return badRequest(`Invalid input for "response_format.json_schema": expected a name of 1 to 64 characters`)
+	if name == "" || len(name) > 64 {
+		return badRequest("Invalid input for %q: expected a name of 1 to 64 characters", path)
 	}
-	req.format = responseFormat{kind: given.Type, schemaText: compact(given.JSONSchema.Schema)}
-	var err error
-	if req.format.schema, err = parseSchema(given.JSONSchema.Schema); err != nil {
-		return badRequest(`Invalid input for "response_format.json_schema.schema": %v`, err)
+	parsed, err := parseSchema(schema)
+	if err != nil {
+		return badRequest("Invalid input for %q: %v", path+".schema", err)
 	}
+	r.format = responseFormat{kind: kind, schema: parsed, schemaText: compact(schema)}
 	return nil
 }
 

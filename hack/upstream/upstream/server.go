@@ -69,6 +69,7 @@ type Server struct {
 	models map[string]Model
 	keys   keyring
 	books  *books
+	cache  promptCache
 	mux    *http.ServeMux
 }
 
@@ -80,13 +81,14 @@ func New(options Options) *Server {
 		models:  map[string]Model{},
 		keys:    newKeyring(o.Keys, o.AnyKey),
 		books:   newBooks(o.KeepRecords),
+		cache:   promptCache{until: map[cacheKey]time.Time{}},
 		mux:     http.NewServeMux(),
 	}
 	for _, m := range o.Models {
 		s.models[m.ID] = m
 	}
 	for _, base := range []string{"/api/v1", "/v1"} {
-		for _, a := range []api{chatAPI{}, completionsAPI{}, embeddingsAPI{}} {
+		for _, a := range []api{chatAPI{}, completionsAPI{}, embeddingsAPI{}, messagesAPI{}} {
 			s.handle(a.envelope, http.MethodPost, base+"/"+string(a.endpoint()), s.generate(a))
 		}
 		s.get(base+"/models", s.serveModels)

@@ -82,15 +82,24 @@ func tokenLength(text string) int {
 
 // conversationTokens counts what the provider reads: the messages with what the template adds, the tools and the schema.
 func conversationTokens(req *request) int {
-	count := templateRequest
-	for _, m := range req.prompts[0].messages {
-		count += templateMessage + CountTokens(m.text) + CountTokens(m.Name) + CountTokens(m.ToolCallID)
-		for _, call := range m.ToolCalls {
-			count += CountTokens(call.ID) + CountTokens(call.Function.Name) + CountTokens(call.Function.Arguments)
-		}
+	count := templateRequest + toolTokens(req) + CountTokens(req.format.schemaText)
+	for i := range req.prompts[0].messages {
+		count += messageTokens(&req.prompts[0].messages[i])
 	}
-	if len(req.tools) > 0 {
-		count += templateTools + CountTokens(req.toolsText)
+	return count
+}
+
+func messageTokens(m *message) int {
+	count := templateMessage + CountTokens(m.text) + CountTokens(m.Name) + CountTokens(m.ToolCallID)
+	for _, call := range m.ToolCalls {
+		count += CountTokens(call.ID) + CountTokens(call.Function.Name) + CountTokens(call.Function.Arguments)
 	}
-	return count + CountTokens(req.format.schemaText)
+	return count
+}
+
+func toolTokens(req *request) int {
+	if len(req.tools) == 0 {
+		return 0
+	}
+	return templateTools + CountTokens(req.toolsText)
 }

@@ -8,7 +8,12 @@ import (
 type tool struct {
 	Type     string       `json:"type"`
 	Function toolFunction `json:"function"`
+
+	CacheControl json.RawMessage `json:"cache_control"`
 }
+
+// typeFunction is the type of tools that the caller runs.
+const typeFunction = "function"
 
 type toolFunction struct {
 	Name        string          `json:"name"`
@@ -55,7 +60,7 @@ func (c *toolChoice) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	var named tool
-	if json.Unmarshal(data, &named) != nil || named.Type != "function" || named.Function.Name == "" {
+	if json.Unmarshal(data, &named) != nil || named.Type != typeFunction || named.Function.Name == "" {
 		return badRequest(`Invalid input for "tool_choice": expected none, auto, required or a function`)
 	}
 	*c = toolChoice{mode: choiceRequired, name: named.Function.Name}
@@ -63,31 +68,42 @@ func (c *toolChoice) UnmarshalJSON(data []byte) error {
 }
 
 func readTools(f fields, req *request) error {
-	if err := read(f, "tools", &req.tools); err != nil {
+	var (
+		tools  []tool
+		choice toolChoice
+	)
+	if err := firstError(
+		func() error { return read(f, "tools", &tools) },
+		func() error { return read(f, "tool_choice", &choice) },
+	); err != nil {
 		return err
 	}
-	if len(req.tools) > 0 {
-		req.toolsText = compact(f["tools"])
-	}
-	for i, t := range req.tools {
-		if t.Type != "function" || t.Function.Name == "" {
+	return req.takeTools(f, tools, choice)
+}
+
+// takeTools keeps the tools that stand in a request, and refuses those that cannot be called. A choice without a mode is the
+// default.
+func (r *request) takeTools(f fields, tools []tool, choice toolChoice) error {
+	for i, t := range tools {
+		if t.Type != typeFunction || t.Function.Name == "" {
 			return badRequest("Invalid input for tools[%d]: expected a function with a name", i)
 		}
 		if _, err := parseSchema(t.Function.Parameters); err != nil {
 			return badRequest("Invalid input for tools[%d].function.parameters: %v", i, err)
 		}
+		r.toolsMarked = r.toolsMarked || isSet(t.CacheControl)
 	}
-	req.toolChoice = toolChoice{mode: choiceAuto}
-	if len(req.tools) == 0 {
-		req.toolChoice.mode = choiceNone
+	r.tools, r.toolChoice = tools, choice
+	switch {
+	case len(tools) == 0 && choice.mode == "":
+		r.toolChoice.mode = choiceNone
+	case choice.mode == "":
+		r.toolChoice.mode = choiceAuto
 	}
-	if err := read(f, "tool_choice", &req.toolChoice); err != nil {
-		return err
+	if len(tools) > 0 {
+		r.toolsText = compact(f["tools"])
 	}
-	if req.toolChoice.mode != choiceRequired {
-		return nil
-	}
-	if req.chosenTool() == nil {
+	if r.toolChoice.mode == choiceRequired && r.chosenTool() == nil {
 		return badRequest(`Invalid input for "tool_choice": no such tool in "tools"`)
 	}
 	return nil
