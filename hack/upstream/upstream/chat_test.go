@@ -348,3 +348,19 @@ func TestStopSequencesAreBilledToTheirEnd(t *testing.T) {
 		t.Errorf("%q with %d tokens, want %q with %d", c.text(), c.Usage.Completion, whole[:7], want)
 	}
 }
+
+func TestOverrunIsAlwaysBilled(t *testing.T) {
+	w := start(t, Options{})
+	c := w.chat(t, body(entanglement, `"max_tokens":100,"user":"fault:overrun=5"`)).completion(t)
+	if n := CountTokens(c.text()); n != 105 || c.Usage.Completion != 105 {
+		t.Errorf("a short answer grows past its limit: %d tokens of text, %d in usage, want 105", n, c.Usage.Completion)
+	}
+	usual := w.chat(t, body(entanglement)).completion(t).Usage.Completion
+	if open := w.chat(t, body(entanglement, `"user":"fault:overrun=5"`)).completion(t).Usage.Completion; open != usual+5 {
+		t.Errorf("without a limit the overrun comes on top: %d, want %d", open, usual+5)
+	}
+	call := w.chat(t, body("weather in Oslo", weatherTools, `"max_tokens":300,"user":"fault:overrun=5"`)).completion(t)
+	if call.Usage.Completion != 305 || len(call.Choices[0].Message.Calls) != 1 {
+		t.Errorf("a call overruns too: %+v", call.Usage)
+	}
+}

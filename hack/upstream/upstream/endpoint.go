@@ -22,6 +22,7 @@ const (
 	Completions     Endpoint = "completions"
 	Embeddings      Endpoint = "embeddings"
 	Messages        Endpoint = "messages"
+	Responses       Endpoint = "responses"
 )
 
 // api is how one endpoint reads its requests and writes its answers. What lies between, from the plan to the books, is

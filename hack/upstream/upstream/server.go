@@ -88,7 +88,7 @@ func New(options Options) *Server {
 		s.models[m.ID] = m
 	}
 	for _, base := range []string{"/api/v1", "/v1"} {
-		for _, a := range []api{chatAPI{}, completionsAPI{}, embeddingsAPI{}, messagesAPI{}} {
+		for _, a := range []api{chatAPI{}, completionsAPI{}, embeddingsAPI{}, messagesAPI{}, responsesAPI{}} {
 			s.handle(a.envelope, http.MethodPost, base+"/"+string(a.endpoint()), s.generate(a))
 		}
 		s.get(base+"/models", s.serveModels)
