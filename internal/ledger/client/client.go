@@ -151,6 +151,8 @@ type Demand struct {
 	Requests, Tokens int64
 	// Model, Upstream and Team are what the history tells the attempt by.
 	Model, Upstream, Team string
+	// Queued, if it is set, is added the time for which the demand waited for the ledger, because what was drawn ahead of need did not do.
+	Queued *time.Duration
 }
 
 // need is what the attempt needs of accounts, by their unit.
@@ -196,6 +198,9 @@ type DeniedError struct {
 	// ResetsIn is the time until the budget's window ends; 0 if it never does.
 	ResetsIn time.Duration
 }
+
+// Account names the budget or rate limit that refused: route/NAME or consumer/NAME.
+func (e *DeniedError) Account() string { return budgetName{consumer: e.Consumer, name: e.Budget}.String() }
 
 func (e *DeniedError) Error() string {
 	owner := "the route"

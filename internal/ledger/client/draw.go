@@ -258,6 +258,7 @@ func leasesOf(asked time.Time, answer *ledgerpb.Answer) []granted {
 			free:      money.FromNano(one.GetFree()),
 			sharers:   int64(max(one.GetSharers(), 1)),
 		}}
+		lease.budget = budgetName{consumer: one.GetBudget().GetConsumer(), name: one.GetBudget().GetName()}
 		lease.recalled = one.GetRecalled()
 		if one.GetValidFor() != nil {
 			lease.ends = asked.Add(one.GetValidFor().AsDuration())

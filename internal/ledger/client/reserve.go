@@ -107,6 +107,9 @@ func (c *Client) await(ctx context.Context, now time.Time, demand Demand) ([]*sl
 	c.waiting = append(c.waiting, r)
 	c.mu.Unlock()
 	wake(c.want)
+	if demand.Queued != nil {
+		defer func() { *demand.Queued += c.options.Now().Sub(now) }()
+	}
 	select {
 	case got := <-r.outcome:
 		return got.taken, got.err

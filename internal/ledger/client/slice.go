@@ -20,6 +20,8 @@ type slice struct {
 	closed bool
 	// recalled is until when others need the money more.
 	recalled time.Time
+	// budget names the budget or rate limit that the account is.
+	budget budgetName
 	// told is what the ledger said of the account when it was last asked.
 	told account
 	// held counts the holds that may yet give something back.
@@ -71,6 +73,7 @@ type known struct {
 type granted struct {
 	lease  int64
 	unit   budget.Unit
+	budget budgetName
 	amount money.Amount
 	ends   time.Time
 	told   account
@@ -87,7 +90,7 @@ func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []gra
 	for _, one := range leases {
 		s := p.slices[one.lease]
 		if s == nil {
-			s = &slice{lease: one.lease, unit: one.unit, closed: true}
+			s = &slice{lease: one.lease, unit: one.unit, budget: one.budget, closed: true}
 			p.slices[one.lease] = s
 		}
 		s.free = s.free.Add(p.newIn(now, one))
