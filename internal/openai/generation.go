@@ -13,7 +13,7 @@ import (
 func GenerationCost(body []byte) (money.Amount, error) {
 	envelope := parseObjectValue(body)
 	if envelope == nil {
-		return money.Amount{}, fmt.Errorf("the generation is no object: %.40s", body)
+		return money.Amount{}, errors.New("the generation is no object")
 	}
 	data := parseObjectValue(envelope.last("data"))
 	if data == nil {
