@@ -27,7 +27,7 @@ func parseObjectValue(value []byte) *document {
 func parseUsage(value []byte) (*pricing.Usage, error) {
 	object := parseObjectValue(value)
 	if object == nil {
-		return nil, fmt.Errorf("usage is no object: %.40s", value)
+		return nil, fmt.Errorf("usage is no object: %.40q", value)
 	}
 	var u pricing.Usage
 	var errs [5]error
@@ -75,7 +75,7 @@ func usdNumber(object *document, name string) (*money.Amount, error) {
 		return nil, nil
 	}
 	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
-		return nil, fmt.Errorf("%s is %.40s, which is no number", name, value)
+		return nil, fmt.Errorf("%s is %.40q, which is no number", name, value)
 	}
 	amount, err := money.ParseUSDNumber(string(value))
 	if err != nil {
@@ -91,6 +91,6 @@ func flag(object *document, name string) (bool, error) {
 	case "", "false", "null":
 		return false, nil
 	default:
-		return false, fmt.Errorf("%s is %.40s, which is no boolean", name, value)
+		return false, fmt.Errorf("%s is %.40q, which is no boolean", name, value)
 	}
 }

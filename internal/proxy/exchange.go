@@ -39,6 +39,9 @@ type exchange struct {
 	deadline time.Time
 	// outcome is how the attempt ended, if the client has got nothing of it.
 	outcome outcome
+	// watch observes the attempt; usage is what the upstream reported, nil if nothing.
+	watch *watch
+	usage *pricing.Usage
 	// why tells why the answer could not be read, given the error of reading it.
 	why func(error) error
 	// departure is what becomes of the attempt if the client goes away.
@@ -57,7 +60,7 @@ func (x *exchange) run(ctx context.Context) {
 	attempt, patience := beginPatience(attempt, x.upstream)
 	x.departure = departureFrom(x.upstream, x.stream, x.server.drains, patience.cancel)
 	x.client.left = x.departure.leave
-	defer func() { x.server.metrics.disconnected(x.grant, x.departure.end()) }()
+	defer func() { x.grant.meters.disconnected(x.departure.end()) }()
 	defer context.AfterFunc(ctx, x.departure.leave)()
 	x.held.sent = true
 	response, err := post(attempt, x.server.transport, x.upstream, x.request.Operation.Path, requestHeader(x.key, x.stream), x.body)
@@ -74,14 +77,15 @@ func (x *exchange) run(ctx context.Context) {
 		defer patience.end()
 		recycle(response.Body, cancel)
 	})
-	x.record.generation = response.Header.Get("X-Generation-Id")
-	x.held.hold.Sent(x.record.generation)
-	relayHeaders(x.client.header(), response.Header)
+	generation := response.Header.Get("X-Generation-Id")
+	x.held.sentAs(generation)
+	x.record.generation, x.record.upstreamRequest = nameOf(generation, x.key), upstreamRequestIDOf(response.Header, x.key)
+	relayHeaders(x.client.header(), response.Header, x.record.upstreamRequest)
 	switch {
 	case response.StatusCode/100 != 2:
 		x.relayRefusal(response)
 	case encoded(response.Header):
-		x.record.problem = "the upstream's answer is encoded as " + response.Header.Get("Content-Encoding") + ", which was not asked for"
+		x.record.problem = fmt.Sprintf("the upstream's answer is encoded as %q, which was not asked for", response.Header.Get("Content-Encoding"))
 		x.held.uncertainly()
 		x.fail(outcome{refusal: invalidAnswer(x.request.Operation), elsewhere: true})
 	case x.stream && isEventStream(response.Header):
@@ -96,7 +100,7 @@ func (x *exchange) run(ctx context.Context) {
 func (x *exchange) doubt() {
 	if x.held.certainty == client.Uncertain {
 		x.server.corrector.add(doubt{
-			hold: x.held.hold, route: x.grant.route, upstream: x.upstream, key: x.key, generation: x.record.generation,
+			hold: x.held.hold, route: x.grant.route, upstream: x.upstream, key: x.key, generation: x.held.generation,
 		})
 	}
 }
@@ -121,7 +125,7 @@ func (x *exchange) unanswered(err error) {
 func (x *exchange) relayRefusal(response *http.Response) {
 	body, err := readAll(response.Body, maxErrorBytes)
 	said := readUpstreamError(body)
-	x.record.problem = fmt.Sprintf("upstream status %d: %s", response.StatusCode, said.forLog(x.key))
+	x.record.problem = fmt.Sprintf("upstream status %d: %s", response.StatusCode, said.forLog())
 	if err == nil && unbilled(response.StatusCode, said.found) {
 		x.held.release()
 	} else {
@@ -143,6 +147,7 @@ func (x *exchange) relayAnswer(content io.Reader) {
 		x.fail(outcome{refusal: broken(err), elsewhere: !clientLeft(err)})
 		return
 	}
+	x.heard(body)
 	answer, err := x.request.Operation.ReadAnswer(body)
 	if answer.Reported != nil && !answer.Generated {
 		x.relayReported(answer)
@@ -159,7 +164,7 @@ func (x *exchange) relayAnswer(content io.Reader) {
 // unless the upstream says so.
 func (x *exchange) relayReported(answer openai.Answer) {
 	said := readUpstreamError(answer.ReportedIn)
-	x.record.problem = "upstream status 200 with an error: " + said.forLog(x.key)
+	x.record.problem = "upstream status 200 with an error: " + said.forLog()
 	if answer.Usage != nil {
 		x.settleBy(answer.Usage, nil)
 	} else {
@@ -186,6 +191,7 @@ func (x *exchange) sendAnswer(body []byte) {
 	}
 	x.client.header().Set("Content-Type", contentType)
 	x.client.header().Set("Content-Length", strconv.Itoa(len(body)))
+	x.announceCost()
 	x.client.begin(http.StatusOK)
 	x.client.send(body)
 }
@@ -209,8 +215,8 @@ func (x *exchange) settleBy(usage *pricing.Usage, err error) {
 }
 
 func (x *exchange) count(usage *pricing.Usage) {
-	x.record.promptTokens, x.record.completionTokens = usage.PromptTokens, usage.CompletionTokens
-	x.server.metrics.used(x.grant, usage.PromptTokens, usage.CompletionTokens)
+	x.usage, x.record.usage = usage, *usage
+	x.grant.meters.used(usage)
 }
 
 func (x *exchange) costOf(usage *pricing.Usage) money.Amount {
@@ -224,7 +230,7 @@ func (x *exchange) reportsCost() bool { return x.upstream.Provider == routeconfi
 // be tried.
 func (x *exchange) fail(how outcome) {
 	if x.client.begun {
-		x.record.code = how.refusal.Code
+		x.record.code = codeOf(how.refusal)
 		x.client.send(x.record.dialect.Event(how.refusal))
 		return
 	}

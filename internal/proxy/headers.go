@@ -27,10 +27,9 @@ func requestHeader(key string, stream bool) http.Header {
 	return header
 }
 
-// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name a request in a
-// bug report. All others stay here, among them Set-Cookie, Server and whatever describes the connection.
+// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name an answer. All others stay here, among them Set-Cookie, Server and whatever describes the connection.
 var relayedHeaders = []string{
-	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Generation-Id", "X-Request-Id", "Openai-Processing-Ms", "Openai-Version",
+	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Generation-Id", "Openai-Processing-Ms", "Openai-Version",
 }
 
 const rateLimitPrefix = "X-Ratelimit-"
@@ -40,7 +39,9 @@ func forgetRelayed(header http.Header) {
 	for _, name := range relayedHeaders {
 		header.Del(name)
 	}
-	header.Del(limitHeader)
+	for _, name := range [...]string{limitHeader, upstreamRequestIDHeader, budgetHeader, remainingHeader} {
+		header.Del(name)
+	}
 	for name := range header {
 		if strings.HasPrefix(name, rateLimitPrefix) {
 			header.Del(name)
@@ -49,8 +50,11 @@ func forgetRelayed(header http.Header) {
 }
 
 // relayHeaders copies the headers that the client gets. Where the client has rate limits of ours it is told of those, and not of the
-// upstream's.
-func relayHeaders(to, from http.Header) {
+// upstream's. requestID is the upstream's id of the request, which comes under another name than it has there.
+func relayHeaders(to, from http.Header, requestID string) {
+	if requestID != "" {
+		to.Set(upstreamRequestIDHeader, requestID)
+	}
 	hasOwn := false
 	for name := range to {
 		hasOwn = hasOwn || strings.HasPrefix(name, rateLimitPrefix)

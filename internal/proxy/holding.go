@@ -17,8 +17,11 @@ type holding struct {
 	// sent is true once the upstream may have got the request.
 	sent    bool
 	settled bool
-	// certainty is that of the settlement.
+	// certainty and cost are those of the settlement.
 	certainty client.Certainty
+	cost      money.Amount
+	// generation is the upstream's id of the answer, by which its cost can be asked for; empty for none.
+	generation string
 }
 
 // exactly books what the attempt cost by what was used.
@@ -70,14 +73,20 @@ func (h *holding) abandon() {
 	}
 }
 
+// sentAs notes the upstream's id of the answer.
+func (h *holding) sentAs(generation string) {
+	h.generation = generation
+	h.hold.Sent(generation)
+}
+
 func (h *holding) settle(cost client.Cost) {
 	if h.settled {
 		return
 	}
 	h.settled = true
-	h.certainty = cost.Certainty
+	h.certainty, h.cost = cost.Certainty, cost.Amount
 	h.record.spent(cost.Amount, cost.Certainty)
-	h.server.metrics.settled(h.record.grant, cost.Amount, cost.Certainty)
+	h.record.atUpstream(h.server.metrics).settled(cost)
 	if err := h.hold.Settle(cost); err != nil {
 		h.server.logger.LogAttrs(h.server.lifetime, slog.LevelError, "A settlement is not in the journal yet", slog.Any("error", err))
 	}

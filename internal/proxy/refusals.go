@@ -15,10 +15,23 @@ const (
 	statusOverloaded  = 529
 )
 
-// Codes that several failures share.
+// The codes of errors that are made here.
 const (
-	codeTimeout = "upstream_timeout"
-	codeInvalid = "upstream_invalid_response"
+	codeTimeout       = "upstream_timeout"
+	codeInvalid       = "upstream_invalid_response"
+	codeDisconnected  = "upstream_disconnected"
+	codeUnreachable   = "upstream_unreachable"
+	codeKeyMissing    = "upstream_key_missing"
+	codeUpstreamError = "upstream_error"
+	codeOverloaded    = "upstream_overloaded"
+	codeRateLimited   = "upstream_rate_limited"
+	codeRefused       = "upstream_refused"
+	codeAuth          = "upstream_auth"
+	codePayment       = "upstream_payment_required"
+	codeNotFound      = "upstream_not_found"
+	codePolicy        = "content_policy_violation"
+	codeStarting      = "starting"
+	codeEncoding      = "unsupported_content_encoding"
 	// codeNoQuota is OpenAI's, for an account that has no money left.
 	codeNoQuota = "insufficient_quota"
 )
@@ -41,19 +54,19 @@ func unbilled(status int, ownWords bool) bool {
 func refusalOf(status int, said upstreamError, key string) *openai.Error {
 	switch {
 	case status == http.StatusForbidden && said.moderated:
-		return relayed(http.StatusForbidden, said, key, "content_policy_violation")
+		return relayed(http.StatusForbidden, said, key, codePolicy)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return final(badGateway("upstream_auth", "The upstream does not accept this endpoint's own key."))
+		return final(badGateway(codeAuth, "The upstream does not accept this endpoint's own key."))
 	case status == http.StatusPaymentRequired, said.code == codeNoQuota:
-		return final(badGateway("upstream_payment_required", "This endpoint's account at the upstream is out of money."))
+		return final(badGateway(codePayment, "This endpoint's account at the upstream is out of money."))
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed, status < http.StatusBadRequest:
-		return final(badGateway("upstream_not_found", "The upstream does not serve this model as the route asks for it."))
+		return final(badGateway(codeNotFound, "The upstream does not serve this model as the route asks for it."))
 	case status == http.StatusRequestTimeout:
 		return failed(http.StatusGatewayTimeout, codeTimeout, said, key)
 	case status == http.StatusTooManyRequests:
-		return relayed(status, said, key, "upstream_rate_limited")
+		return relayed(status, said, key, codeRateLimited)
 	case status < http.StatusInternalServerError:
-		return relayed(status, said, key, "upstream_refused")
+		return relayed(status, said, key, codeRefused)
 	}
 	return failedOf(status, said, key)
 }
@@ -62,11 +75,11 @@ func refusalOf(status int, said upstreamError, key string) *openai.Error {
 func failedOf(status int, said upstreamError, key string) *openai.Error {
 	switch status {
 	case http.StatusServiceUnavailable, statusOverloaded:
-		return failed(http.StatusServiceUnavailable, "upstream_overloaded", said, key)
+		return failed(http.StatusServiceUnavailable, codeOverloaded, said, key)
 	case http.StatusGatewayTimeout, statusEdgeTimeout:
 		return failed(http.StatusGatewayTimeout, codeTimeout, said, key)
 	}
-	return failed(http.StatusBadGateway, "upstream_error", said, key)
+	return failed(http.StatusBadGateway, codeUpstreamError, said, key)
 }
 
 // relayed keeps status, code and message.
@@ -104,7 +117,7 @@ func broken(cause error) *openai.Error {
 	case errors.Is(cause, errTooLong), errors.Is(cause, openai.ErrEventTooLarge):
 		return badGateway(codeInvalid, "The upstream's answer is larger than this endpoint takes.")
 	}
-	return badGateway("upstream_disconnected", "The connection to the upstream broke before its answer was complete.")
+	return badGateway(codeDisconnected, "The connection to the upstream broke before its answer was complete.")
 }
 
 func badGateway(code, message string) *openai.Error {
@@ -112,7 +125,7 @@ func badGateway(code, message string) *openai.Error {
 }
 
 func unreachable() *openai.Error {
-	return badGateway("upstream_unreachable", "The upstream cannot be reached.")
+	return badGateway(codeUnreachable, "The upstream cannot be reached.")
 }
 
 func invalidAnswer(operation *openai.Operation) *openai.Error {
@@ -120,12 +133,12 @@ func invalidAnswer(operation *openai.Operation) *openai.Error {
 }
 
 func noUpstreamKey() *openai.Error {
-	return openai.UpstreamError(http.StatusServiceUnavailable, "upstream_key_missing",
+	return openai.UpstreamError(http.StatusServiceUnavailable, codeKeyMissing,
 		"This endpoint has no key for its upstream at the moment.")
 }
 
 func starting() *openai.Error {
-	return openai.UpstreamError(http.StatusServiceUnavailable, "starting", "This endpoint has no configuration yet.")
+	return openai.UpstreamError(http.StatusServiceUnavailable, codeStarting, "This endpoint has no configuration yet.")
 }
 
 func slowBody(limit time.Duration) *openai.Error {
@@ -136,7 +149,7 @@ func compressed(encoding string) *openai.Error {
 	return &openai.Error{
 		Status:  http.StatusUnsupportedMediaType,
 		Type:    "invalid_request_error",
-		Code:    "unsupported_content_encoding",
+		Code:    codeEncoding,
 		Message: "The body is encoded as " + encoding + "; send it as plain JSON.",
 	}
 }

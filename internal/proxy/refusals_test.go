@@ -100,8 +100,18 @@ func TestAMessageNeverShowsOurKeyAndIsBounded(t *testing.T) {
 			t.Errorf("status %d: the message has %d bytes", status, len(message))
 		}
 	}
-	if strings.Contains(said.forLog(secretKey), secretKey) {
-		t.Error("the log shows the key")
+}
+
+func TestOfAnUpstreamsErrorOnlyKnownWordsAreLogged(t *testing.T) {
+	for want, said := range map[string]upstreamError{
+		"429 rate_limit_exceeded":               {found: true, code: "429", kind: "rate_limit_exceeded", message: "what people write"},
+		"insufficient_quota":                    {found: true, code: "insufficient_quota", kind: "insufficient_quota"},
+		"an error without a code that is known": {found: true, code: "what people write", kind: "sk-key", message: "sk-key"},
+		"no error in a known shape":             {},
+	} {
+		if got := said.forLog(); got != want {
+			t.Errorf("%+v: got %q, want %q", said, got, want)
+		}
 	}
 }
 

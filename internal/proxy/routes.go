@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -70,9 +71,13 @@ func (s *server) only(method string, serve handler) handler {
 
 // refuse answers with an error and remembers it for the record.
 func (s *server) refuse(w http.ResponseWriter, record *record, refusal *openai.Error) {
-	record.code = refusal.Code
+	record.code = codeOf(refusal)
+	record.tellCost(w.Header())
 	record.dialect.Write(w, refusal)
 }
+
+// codeOf is the code of a refusal, or its type where OpenAI's errors have no code.
+func codeOf(refusal *openai.Error) string { return cmp.Or(refusal.Code, refusal.Type) }
 
 // identify finds whoever asks, or answers 401 and returns nil.
 func (s *server) identify(w http.ResponseWriter, r *http.Request, current *table, record *record) *principal {

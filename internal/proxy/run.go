@@ -15,6 +15,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
+	"github.com/modelroute/modelroute/internal/telemetry"
 )
 
 const (
@@ -49,8 +50,10 @@ type Options struct {
 	DrainDelay time.Duration
 	// DrainTimeout is how long requests that have begun may take after that.
 	DrainTimeout time.Duration
-	Logger       *slog.Logger
-	Clock        clock.WithTicker
+	// Traces is where spans go; nil for nowhere.
+	Traces *telemetry.Traces
+	Logger *slog.Logger
+	Clock  clock.WithTicker
 }
 
 // Run serves until ctx ends and then drains: not ready at once, no new connections after the delay, no end before the requests have ended

@@ -27,6 +27,7 @@ const (
 // serve serves an operation.
 func (s *server) serve(operation *openai.Operation) handler {
 	return func(w http.ResponseWriter, r *http.Request, current *table, record *record) {
+		record.operation = operation.Name
 		caller := s.identify(w, r, current, record)
 		if caller == nil {
 			return
@@ -78,7 +79,8 @@ func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Err
 			return got.refusal
 		}
 		a.server.logger.LogAttrs(ctx, slog.LevelInfo, "An upstream failed; trying another", slog.String("upstream", admitted.upstream.Name),
-			slog.String("route", route.Namespace+"/"+route.Name), slog.String("problem", a.record.problem))
+			slog.String("route", route.Namespace+"/"+route.Name), slog.String("requestId", a.record.requestID),
+			slog.String("problem", a.record.toldProblem()))
 		forgetRelayed(client.header())
 	}
 }
@@ -87,7 +89,7 @@ func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Err
 func (s *server) attempt(
 	ctx context.Context, client *clientWriter, admitted *admission, deadline time.Time, record *record,
 ) outcome {
-	record.grant, record.generation, record.problem = admitted.grant, "", ""
+	record.begin(admitted)
 	key, err := s.upstreamKey(admitted.upstream)
 	if err != nil {
 		record.problem = err.Error()
@@ -101,10 +103,14 @@ func (s *server) attempt(
 		client.header().Set(limitHeader, strconv.FormatInt(admitted.bound.CompletionTokens, 10))
 	}
 	held.tellRates(client.header())
-	exchange := &exchange{server: s, admission: admitted, key: key, held: held, record: record, client: client, deadline: deadline}
+	held.tellBudget(client.header())
+	exchange := &exchange{
+		server: s, admission: admitted, key: key, held: held, record: record, client: client, deadline: deadline,
+		watch: s.watch(ctx, admitted, record),
+	}
 	exchange.run(ctx)
+	exchange.observe()
 	s.health.note(admitted.grant.route, admitted.upstream, exchange.outcome.elsewhere, exchange.outcome.retryAfter)
-	s.metrics.attempted(admitted, exchange.outcome)
 	return exchange.outcome
 }
 
@@ -154,7 +160,11 @@ func (s *server) reserve(ctx context.Context, admitted *admission, record *recor
 	}
 	demand.Model, demand.Upstream = granted.route.Model.Name, admitted.upstream.Name
 	demand.Team = granted.consumer.Team
+	queuedBefore := record.queued
+	demand.Queued = &record.queued
 	hold, err := s.hold(ctx, admitted, demand)
+	granted.meters.waited(record.queued - queuedBefore)
+	s.traceWait(ctx, record.queued-queuedBefore)
 	if err == nil {
 		record.counted = true
 		admitted.seal()
@@ -206,12 +216,12 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 		record.problem = err.Error()
 		// A client that hangs up says nothing of the ledger.
 		if !record.clientGone {
-			s.metrics.denied(granted, "unavailable")
+			granted.meters.denied("unavailable", "")
 		}
 		return openai.LedgerUnavailable()
 	}
 	if denied.Unit != budget.USD {
-		s.metrics.denied(granted, "rate_limited")
+		granted.meters.denied("rate_limited", denied.Account())
 		return rateLimited(denied, admitted)
 	}
 	denial := openai.Denial{
@@ -222,10 +232,10 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 		ResetsIn:  denied.ResetsIn,
 	}
 	if denied.Reason == client.Held {
-		s.metrics.denied(granted, "held")
+		granted.meters.denied("held", denied.Account())
 		return openai.BudgetHeld(denial, retryAfter(denied.ResetsIn))
 	}
-	s.metrics.denied(granted, "exhausted")
+	granted.meters.denied("exhausted", denied.Account())
 	return openai.BudgetExhausted(denial)
 }
 

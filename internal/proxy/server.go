@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/openai"
@@ -29,6 +31,8 @@ type server struct {
 	drains    *drains
 	tables    atomic.Pointer[table]
 	draining  atomic.Bool
+	// tracer is nil if traces are off.
+	tracer trace.Tracer
 
 	// lifetime bounds the calls to upstreams, and nothing of a client does: what was sent is read to its end for the bill.
 	lifetime context.Context //nolint:containedctx // it belongs to the server, as http.Server.BaseContext does, and not to one call
@@ -47,6 +51,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		keys:      newKeyFiles(options.Clock.Now),
 		address:   &ledgerAddress{},
 		health:    newHealth(options.Clock.Now),
+		tracer:    options.Traces.Tracer(tracerName),
 	}
 	s.drains = newDrains(options.MaxDrains, s.metrics)
 	s.lifetime, s.abort = context.WithCancel(context.WithoutCancel(ctx))
@@ -64,7 +69,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		ConfigHash: s.configHash,
 		Logger:     options.Logger,
 	})
-	s.metrics.watchLedger(s.ledger.Owed)
+	s.metrics.watchLedger(s.ledger)
 	s.corrector = newCorrector(s.transport, s.keys, s.metrics, s.logger, options.CorrectAfter)
 	return s
 }
@@ -80,8 +85,11 @@ func (s *server) load(encoded []byte) {
 			slog.String("hash", hash), slog.String("serving", s.configHash()), slog.Any("error", err))
 		return
 	}
+	built.measure(s.metrics)
 	s.address.current.Store(endpoint)
-	s.tables.Store(built)
+	if before := s.tables.Swap(built); before != nil {
+		s.metrics.forget(before.byName, built.byName)
+	}
 	s.health.forget(built.byName)
 	s.ledger.ConfigChanged()
 	s.metrics.reloaded(hash, s.now())
@@ -136,7 +144,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.metrics.inFlight.Dec()
 
 	status := &statusWriter{ResponseWriter: w}
-	record := &record{started: s.now()}
+	record := &record{started: s.now(), requestID: requestIDOf(r.Header)}
+	w.Header().Set(requestIDHeader, record.requestID)
+	r = s.beginTrace(r, record)
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.logger.LogAttrs(s.lifetime, slog.LevelError, "A handler panicked", slog.Any("panic", cause), stackAttr())
@@ -147,15 +157,18 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				defer panic(http.ErrAbortHandler)
 			}
 		}
-		s.finish(record, status.status)
+		record.trailCost(w.Header())
+		s.finish(r, record, status.status)
 	}()
 	s.route(status, r, record)
 }
 
 // finish writes the one log line and the metrics of a request. Neither holds a key or any content.
-func (s *server) finish(record *record, status int) {
-	took := s.now().Sub(record.started)
-	s.metrics.answered(record.grant, status, took)
+func (s *server) finish(r *http.Request, record *record, status int) {
+	ended := s.now()
+	took := ended.Sub(record.started)
+	record.observe(s.metrics, status, took)
+	record.endTrace(r, status, ended)
 	if record.quiet {
 		return
 	}

@@ -74,6 +74,8 @@ func (r *streamRelay) copy(events *openai.EventReader) error {
 
 func (r *streamRelay) observe(event openai.Event) {
 	r.meter.Observe(event)
+	r.heard(event.Data)
+	r.record.produced(r.meter.CompletionBytes(), r.server.now)
 	if r.meter.Reported() != nil && !r.said.found {
 		r.said = readUpstreamError(r.meter.ReportedIn())
 		r.said.found = true
@@ -113,6 +115,7 @@ func (r *streamRelay) forward(event openai.Event) {
 func (r *streamRelay) begin() {
 	if !r.client.begun {
 		streamHeaders(r.client.header())
+		r.announceCost()
 		r.client.begin(http.StatusOK)
 	}
 }
@@ -142,7 +145,7 @@ func (r *streamRelay) settle(cut error) {
 	}
 	switch {
 	case r.said.found:
-		r.record.problem = "the stream reported an error: " + r.said.forLog(r.key)
+		r.record.problem = "the stream reported an error: " + r.said.forLog()
 	case cut != nil:
 		r.record.problem = "the stream ended early: " + cut.Error()
 	}
@@ -174,6 +177,9 @@ func (r *streamRelay) end(cut error) {
 	case cut != nil && !r.said.found:
 		r.fail(outcome{refusal: broken(cut), elsewhere: !clientLeft(cut)})
 	default:
+		if r.said.found {
+			r.record.code = r.said.publicCode(codeUpstreamError)
+		}
 		r.begin()
 		r.client.send(r.tail)
 	}

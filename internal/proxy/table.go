@@ -42,6 +42,8 @@ type grant struct {
 	// rules are those for the parameters of requests, for each upstream of the route.
 	rules map[*routeconfig.Upstream]*openai.Rules
 	keyID string
+	// meters are set when the table is measured.
+	meters *grantMeters
 }
 
 // denies says whether a budget of the route or of the consumer denies, so that each request must have a bound.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -139,12 +140,21 @@ func (e upstreamError) publicMessage(key string) string {
 	return message
 }
 
-// forLog is the same for the operator.
-func (e upstreamError) forLog(key string) string {
+// forLog tells the operator what kind of error it is. The message is not in it: it may quote the prompt, and so may a code that is made up.
+func (e upstreamError) forLog() string {
 	if !e.found {
 		return "no error in a known shape"
 	}
-	return strings.TrimSpace(e.code + " " + e.kind + " " + strconv.Quote(e.publicMessage(key)))
+	var known []string
+	for _, word := range []string{e.code, e.kind} {
+		if isKnownWord(word) {
+			known = append(known, word)
+		}
+	}
+	if len(known) == 0 {
+		return "an error without a code that is known"
+	}
+	return strings.Join(slices.Compact(known), " ")
 }
 
 // publicCode is the code that a client gets: the word for it where there is one, because OpenRouter's codes only repeat the status.

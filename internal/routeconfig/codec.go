@@ -82,6 +82,8 @@ func validateRoute(route Route) error {
 		return errors.New("model.maxCompletionTokens must not be negative")
 	case len(route.Upstreams) == 0:
 		return errors.New("upstreams must not be empty")
+	case route.CostHeaders != "" && route.CostHeaders != OmitCostHeaders:
+		return fmt.Errorf("costHeaders is %q, which is not known", route.CostHeaders)
 	}
 	for i, upstream := range route.Upstreams {
 		if err := validateUpstream(upstream); err != nil {

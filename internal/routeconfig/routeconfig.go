@@ -40,6 +40,8 @@ type Route struct {
 	MaxCompletionTokens int64 `json:"maxCompletionTokens,omitempty"`
 	// Unsupported says what becomes of parameters that are not among the model's; empty if they are passed on.
 	Unsupported Unsupported `json:"unsupported,omitempty"`
+	// CostHeaders is OmitCostHeaders if answers do not tell what they cost and what is left; empty if they do.
+	CostHeaders CostHeaders `json:"costHeaders,omitempty"`
 	// Consumers are sorted by name.
 	Consumers []Consumer `json:"consumers,omitempty"`
 	// Denies is true if a budget of the route denies or a rate limit of the route counts tokens: then every request carries a
@@ -135,6 +137,12 @@ const (
 	// DropUnsupported takes the parameter out of the request.
 	DropUnsupported Unsupported = "Drop"
 )
+
+// CostHeaders says whether answers tell what they cost.
+type CostHeaders string
+
+// OmitCostHeaders has them not tell it.
+const OmitCostHeaders CostHeaders = "Omit"
 
 // Consumer is somebody who may use the route.
 type Consumer struct {

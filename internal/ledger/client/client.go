@@ -200,7 +200,9 @@ type DeniedError struct {
 }
 
 // Account names the budget or rate limit that refused: route/NAME or consumer/NAME.
-func (e *DeniedError) Account() string { return budgetName{consumer: e.Consumer, name: e.Budget}.String() }
+func (e *DeniedError) Account() string {
+	return budgetName{consumer: e.Consumer, name: e.Budget}.String()
+}
 
 func (e *DeniedError) Error() string {
 	owner := "the route"
