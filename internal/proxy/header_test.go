@@ -43,7 +43,7 @@ func TestOnlyWhatClientsNeedOfTheUpstreamsHeaderComesBack(t *testing.T) {
 	w := begin(t, setup{})
 	kept := http.Header{
 		"X-Generation-Id":          {"gen-1"},
-		"X-Request-Id":             {"req-1"},
+		"X-Request-Id":             {"req-1"}, // It comes back under another name.
 		"X-Ratelimit-Limit-Tokens": {"100"},
 		"X-Ratelimit-Reset-Tokens": {"6m0s"},
 		"Openai-Processing-Ms":     {"12"},
@@ -64,6 +64,12 @@ func TestOnlyWhatClientsNeedOfTheUpstreamsHeaderComesBack(t *testing.T) {
 	})
 	answer := w.ask(asking("", "")).expectOK(t)
 	want := kept.Clone()
+	want["X-Upstream-Request-Id"] = kept["X-Request-Id"]
+	want["X-Request-Id"] = answer.header["X-Request-Id"]
+	if answer.header.Get("X-Request-Id") == "req-1" {
+		t.Error("the upstream's id is in the place of ours")
+	}
+	want["X-Modelroute-Cost"] = []string{"0.000008"}
 	want["Content-Type"] = []string{"application/json"}
 	want["Content-Length"] = answer.header["Content-Length"]
 	want["Date"] = answer.header["Date"]

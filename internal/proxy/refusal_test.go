@@ -113,6 +113,10 @@ func TestAnExhaustedBudgetDenies(t *testing.T) {
 	for name, budget := range cases {
 		t.Run(name, func(t *testing.T) {
 			w := begin(t, setup{budgets: []*ledgerpb.Budget{budget}})
+			account := "route/monthly"
+			if budget.GetRef().GetConsumer() != "" {
+				account = "consumer/monthly"
+			}
 			for _, members := range []string{"", streamed} {
 				answer := w.ask(asking("", members))
 				found := answer.expectFailure(t, http.StatusPaymentRequired, "budget_exhausted")
@@ -124,9 +128,8 @@ func TestAnExhaustedBudgetDenies(t *testing.T) {
 				}
 			}
 			w.nothingHappened()
-			if !strings.Contains(w.metrics(), `modelroute_proxy_denials_total{namespace="ai-platform",reason="exhausted",route="mixtral-8x22b-instruct"} 2`) {
-				t.Error("the denials are not counted")
-			}
+			w.counts(`modelroute_proxy_denials_total{budget="` + account + `",consumer="search",namespace="ai-platform",reason="exhausted",` +
+				`route="mixtral-8x22b-instruct"} 2`)
 		})
 	}
 }

@@ -8,9 +8,9 @@ import (
 
 // reply is an answer that was read to its end.
 type reply struct {
-	status int
-	header http.Header
-	body   string
+	status          int
+	header, trailer http.Header
+	body            string
 	// broken is why the body could not be read to its end.
 	broken error
 }

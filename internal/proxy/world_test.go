@@ -28,6 +28,7 @@ import (
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 	"github.com/modelroute/modelroute/internal/syncbuffer"
+	"github.com/modelroute/modelroute/internal/telemetry"
 )
 
 const (
@@ -77,6 +78,8 @@ type setup struct {
 	maxDrains    int
 	drainDelay   time.Duration
 	drainLimit   time.Duration
+	// traces is where spans go; nil is nowhere.
+	traces *telemetry.Traces
 }
 
 // begin starts a world with a proxy that is ready.
@@ -189,7 +192,7 @@ func (w *world) start(s setup) {
 		w.ended <- proxy.Run(ctx, proxy.Options{
 			Listener: listener, AdminListener: admin, ConfigDir: w.dir, JournalDir: w.journalDir,
 			LedgerToken: w.ledger.token, Instance: "proxy-0",
-			CorrectAfter: s.correctAfter, MaxDrains: s.maxDrains,
+			CorrectAfter: s.correctAfter, MaxDrains: s.maxDrains, Traces: s.traces,
 			DrainDelay: s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},
 		})
 	}()
@@ -260,7 +263,9 @@ func (w *world) do(request *http.Request) reply {
 	w.must(err)
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	return reply{status: response.StatusCode, header: response.Header, body: string(body), broken: err}
+	return reply{
+		status: response.StatusCode, header: response.Header, trailer: response.Trailer, body: string(body), broken: err,
+	}
 }
 
 func (w *world) get(url string, header http.Header) reply {
