@@ -13,6 +13,8 @@ var errorTypes = map[string]bool{
 	openai.TypeInvalidRequest: true, openai.CodeInvalidAPIKey: true, openai.CodeModelNotFound: true, openai.CodeUnknownURL: true,
 	openai.CodeMethodNotAllowed: true, openai.CodeBodyTooLarge: true, openai.CodeContextLengthExceeded: true,
 	openai.CodeUnsupportedParameter: true, codeEncoding: true,
+	"invalid_json": true, "duplicate_key": true, "invalid_type": true, "invalid_value": true, "unknown_parameter": true,
+	"missing_required_parameter": true,
 
 	openai.CodeBudgetExhausted: true, openai.CodeBudgetHeld: true, openai.CodeRateLimitExceeded: true, openai.CodeLedgerUnavailable: true,
 	openai.CodeInternal: true, codeStarting: true,
@@ -27,4 +29,12 @@ func errorType(code string) string {
 		return code
 	}
 	return otherError
+}
+
+// loggedCode is what the log has of a code: also what an upstream documents, and not what it makes up.
+func loggedCode(code string) string {
+	if isKnownWord(code) {
+		return code
+	}
+	return errorType(code)
 }

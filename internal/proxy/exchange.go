@@ -77,9 +77,9 @@ func (x *exchange) run(ctx context.Context) {
 		defer patience.end()
 		recycle(response.Body, cancel)
 	})
-	generation := response.Header.Get("X-Generation-Id")
-	x.held.sentAs(generation)
-	x.record.generation, x.record.upstreamRequest = nameOf(generation, x.key), upstreamRequestIDOf(response.Header, x.key)
+	x.record.generation = nameOf(response.Header.Get("X-Generation-Id"), x.key)
+	x.record.upstreamRequest = upstreamRequestIDOf(response.Header, x.key)
+	x.held.hold.Sent(x.record.generation)
 	relayHeaders(x.client.header(), response.Header, x.record.upstreamRequest)
 	switch {
 	case response.StatusCode/100 != 2:
@@ -100,7 +100,7 @@ func (x *exchange) run(ctx context.Context) {
 func (x *exchange) doubt() {
 	if x.held.certainty == client.Uncertain {
 		x.server.corrector.add(doubt{
-			hold: x.held.hold, route: x.grant.route, upstream: x.upstream, key: x.key, generation: x.held.generation,
+			hold: x.held.hold, route: x.grant.route, upstream: x.upstream, key: x.key, generation: x.record.generation,
 		})
 	}
 }

@@ -20,8 +20,6 @@ type holding struct {
 	// certainty and cost are those of the settlement.
 	certainty client.Certainty
 	cost      money.Amount
-	// generation is the upstream's id of the answer, by which its cost can be asked for; empty for none.
-	generation string
 }
 
 // exactly books what the attempt cost by what was used.
@@ -71,12 +69,6 @@ func (h *holding) abandon() {
 	default:
 		h.release()
 	}
-}
-
-// sentAs notes the upstream's id of the answer.
-func (h *holding) sentAs(generation string) {
-	h.generation = generation
-	h.hold.Sent(generation)
 }
 
 func (h *holding) settle(cost client.Cost) {

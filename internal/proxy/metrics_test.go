@@ -83,6 +83,7 @@ func TestWhatIsHeldIsShownWhileItIsHeld(t *testing.T) {
 	}
 	close(answer)
 	client.Wait()
+	w.settled()
 	if strings.Contains(w.metrics(), "modelroute_proxy_holds_open{") {
 		t.Error("it is still shown as held")
 	}
@@ -115,6 +116,7 @@ func TestNothingThatOthersSendMakesASeries(t *testing.T) {
 	client(0)
 	upstream(0)
 	upstream(1)
+	w.settled() // A request is counted once its answer is out.
 	before := w.seriesOf()
 	var clients sync.WaitGroup
 	for first := range 20 {
@@ -128,6 +130,7 @@ func TestNothingThatOthersSendMakesASeries(t *testing.T) {
 	for i := range 100 {
 		upstream(i)
 	}
+	w.settled()
 	after := w.seriesOf()
 	for series := range after {
 		if !before[series] && !strings.HasPrefix(series, "go_") && !strings.HasPrefix(series, "process_") || strings.Contains(series, "made-up") {
@@ -140,6 +143,7 @@ func TestNothingThatOthersSendMakesASeries(t *testing.T) {
 func TestTheSeriesOfARouteThatIsGoneGo(t *testing.T) {
 	w := begin(t, setup{})
 	w.ask(asking("", "")).expectOK(t)
+	w.settled()
 	renamed := w.config
 	renamed.Routes = append([]routeconfig.Route(nil), w.config.Routes...)
 	renamed.Routes[0].Name = "another"
@@ -161,5 +165,6 @@ func TestAnErrorInMidStreamIsNoSuccess(t *testing.T) {
 			"data: {\"error\":{\"code\":\"server_error\",\"message\":\"no\"},\"choices\":[]}\n\ndata: [DONE]\n\n")
 	})
 	w.ask(asking("", streamed)).expectOK(t)
+	w.settled()
 	w.counts(`gen_ai_client_operation_duration_seconds_count{error_type="_OTHER"`, `gen_ai_server_request_duration_seconds_count{error_type="_OTHER"`)
 }

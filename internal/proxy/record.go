@@ -147,7 +147,7 @@ func (r *record) attributes(status int, took time.Duration) []slog.Attr {
 	if r.upstream != nil {
 		attributes = r.ofUpstream(attributes)
 	}
-	text("code", r.code)
+	text("code", loggedCode(r.code))
 	text("problem", r.toldProblem())
 	if r.clientGone {
 		add(slog.Bool("clientGone", true))

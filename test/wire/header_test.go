@@ -27,7 +27,8 @@ func TestCase14NothingOfTheClientsHeaderGoesUpstream(t *testing.T) {
 				"Http-Referer": "https://x/", "X-Title": "app", "X-Openrouter-Title": "app",
 				"X-Openrouter-Cache": "true", "X-Openrouter-Metadata": "enabled",
 				"X-Upstream-Fault": "status=500", "Accept-Encoding": "gzip", "Te": "trailers", "Connection": "X-Named", "X-Named": "1",
-				"Proxy-Authorization": "Basic eA==", "Traceparent": "00-1-1-01",
+				"Proxy-Authorization": "Basic eA==", "X-Request-Id": "mine-1",
+				"Traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate": "a=b", "Baggage": "a=b",
 			} {
 				request.Header.Set(name, value)
 			}
@@ -78,15 +79,19 @@ func TestCase14OnlyWhatClientsNeedOfTheUpstreamsHeaderComesBack(t *testing.T) {
 		// own are headers of the proxy's.
 		own http.Header
 	}{
-		"plain": {"", "application/json", `{"choices":[],"usage":` + usage(3, 2, "0.000018") + `}`, 200, http.Header{"Content-Type": {"application/json"}}},
+		"plain": {"", "application/json", `{"choices":[],"usage":` + usage(3, 2, "0.000018") + `}`, 200,
+			http.Header{"Content-Type": {"application/json"}, "X-Modelroute-Cost": {"0.000018"}}},
 		"streamed": {streamed, "text/event-stream", last + usageEvent(usage(3, 2, "0.000018")) + done, 200,
 			http.Header{"Content-Type": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "X-Accel-Buffering": {"no"}}},
-		"refused": {"", "application/json", failed, 429, http.Header{"Content-Type": {"application/json"}}},
+		"refused": {"", "application/json", failed, 429,
+			http.Header{"Content-Type": {"application/json"}, "X-Modelroute-Cost": {"0.00"}}},
 	}
 	c := begin(t, world.Setup{})
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			sent, want := upstreamHeader()
+			// One id finds the proxy's log line, and that has the upstream's.
+			want["X-Upstream-Request-Id"] = want["X-Request-Id"]
 			c.AnswerWith(func(w http.ResponseWriter, _ *http.Request) {
 				maps.Copy(w.Header(), sent)
 				w.Header().Set("Content-Type", test.contentType)
@@ -95,7 +100,10 @@ func TestCase14OnlyWhatClientsNeedOfTheUpstreamsHeaderComesBack(t *testing.T) {
 			})
 			got := c.ask(asking("", test.members))
 			maps.Copy(want, test.own)
-			for _, name := range []string{"Content-Length", "Date"} {
+			if got.header.Get("X-Request-Id") == sent.Get("X-Request-Id") {
+				t.Error("the upstream's id of the request is in the place of ours")
+			}
+			for _, name := range []string{"Content-Length", "Date", "X-Request-Id"} {
 				if got.header[name] != nil {
 					want[name] = got.header[name]
 				}
