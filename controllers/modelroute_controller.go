@@ -24,6 +24,7 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/certs"
+	"github.com/modelroute/modelroute/internal/desired"
 )
 
 // The manager's rights. It must itself hold what it grants to proxies, which is to read and watch their configuration. A right to Secrets
@@ -74,6 +75,8 @@ type Config struct {
 	// ProxyImage is the image of the proxies, and ProxyPullPolicy how it is pulled; empty leaves that to the kubelet.
 	ProxyImage      string
 	ProxyPullPolicy corev1.PullPolicy
+	// ProxyEnv are further environment variables of the proxies.
+	ProxyEnv []desired.EnvVar
 }
 
 // SetupWithManager lets a manager call the reconciler whenever a route, one of its children or pods, or the ledger has something new.

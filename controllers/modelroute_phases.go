@@ -129,6 +129,7 @@ func (r *ModelRouteReconciler) put(ctx context.Context, route types.NamespacedNa
 func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) error {
 	s.objects = desired.Objects(desired.Input{
 		Route: s.route, Config: s.config, Image: r.Config.ProxyImage, PullPolicy: r.Config.ProxyPullPolicy,
+		Env: r.Config.ProxyEnv,
 	})
 	for _, consumer := range s.route.Spec.Consumers {
 		if key, pending := s.pending[consumer.Name]; pending {

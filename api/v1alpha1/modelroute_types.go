@@ -372,7 +372,23 @@ type Proxy struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
+	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
+	// +optional
+	CostHeaders CostHeaders `json:"costHeaders,omitempty"`
 }
+
+// CostHeaders says whether answers tell what they cost.
+// +kubebuilder:validation:Enum=Send;Omit
+type CostHeaders string
+
+const (
+	// CostHeadersSend has answers tell what they cost.
+	CostHeadersSend CostHeaders = "Send"
+	// CostHeadersOmit keeps it from clients.
+	CostHeadersOmit CostHeaders = "Omit"
+)
 
 // Resources are the compute resources of one proxy.
 type Resources struct {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/modelroute/modelroute/controllers"
+	"github.com/modelroute/modelroute/internal/desired"
 )
 
 // namespaceFile is where a pod finds the namespace that it runs in.
@@ -54,7 +56,28 @@ func run(ctx context.Context, f flags, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	return Run(ctx, config, f.options(logger))
+	options := f.options(logger)
+	options.ProxyEnv = proxyEnv(ctx, os.Environ(), f.ledgerURL, logger)
+	return Run(ctx, config, options)
+}
+
+// proxyEnv is what of the manager's environment its proxies get. They reach the ledger and the API server without an egress proxy.
+func proxyEnv(ctx context.Context, environ []string, ledgerURL string, logger *slog.Logger) []desired.EnvVar {
+	direct := []string{"kubernetes.default.svc"}
+	for _, entry := range environ {
+		if host, is := strings.CutPrefix(entry, "KUBERNETES_SERVICE_HOST="); is {
+			direct = append(direct, host)
+		}
+	}
+	if ledger, err := url.Parse(ledgerURL); err == nil {
+		direct = append(direct, ledger.Hostname())
+	}
+	handed, withheld := desired.Environment(environ, direct...)
+	for _, one := range withheld {
+		logger.LogAttrs(ctx, slog.LevelWarn, "An environment variable is not handed on to proxies",
+			slog.String("variable", one.Name), slog.String("reason", one.Reason))
+	}
+	return handed
 }
 
 // flags are what the command line says.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/modelroute/modelroute/internal/desired"
 )
 
 func TestFlagsHaveDefaultsThatFitTheNamespace(t *testing.T) {
@@ -50,5 +52,25 @@ func TestFlagsAreRefusedWhen(t *testing.T) {
 				t.Errorf("the error is %v", err)
 			}
 		})
+	}
+}
+
+func TestProxiesReachTheLedgerAndTheAPIServerWithoutTheEgressProxy(t *testing.T) {
+	got := proxyEnv(t.Context(), []string{"KUBERNETES_SERVICE_HOST=10.96.0.1", "HTTPS_PROXY=http://egress:3128"},
+		"https://modelroute-ledger.models.svc:8443", slog.New(slog.DiscardHandler))
+	want := []desired.EnvVar{
+		{Name: "HTTPS_PROXY", Value: "http://egress:3128"},
+		{Name: "NO_PROXY", Value: "kubernetes.default.svc,10.96.0.1,modelroute-ledger.models.svc"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the environment (-want +got):\n%s", diff)
+	}
+}
+
+func TestAVariableWithASecretIsNamedAndNotShown(t *testing.T) {
+	var log strings.Builder
+	proxyEnv(t.Context(), []string{"OTEL_EXPORTER_OTLP_HEADERS=authorization=secret"}, "", slog.New(slog.NewTextHandler(&log, nil)))
+	if !strings.Contains(log.String(), "OTEL_EXPORTER_OTLP_HEADERS") || strings.Contains(log.String(), "secret") {
+		t.Errorf("the log is %s", log.String())
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/modelroute/modelroute/controllers"
 	"github.com/modelroute/modelroute/internal/certs"
+	"github.com/modelroute/modelroute/internal/desired"
 )
 
 const (
@@ -40,6 +41,8 @@ type Options struct {
 	// ProxyImage is the image of the proxies; empty: that of Pod. ProxyPullPolicy is how it is pulled; empty leaves that to the kubelet.
 	ProxyImage      string
 	ProxyPullPolicy corev1.PullPolicy
+	// ProxyEnv are further environment variables of the proxies.
+	ProxyEnv []desired.EnvVar
 	// LedgerURL is where manager and proxies reach the ledger; https:// unless the ledger runs beside a test. LedgerTokenFile has the
 	// manager's token for it.
 	LedgerURL, LedgerTokenFile string
@@ -123,6 +126,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 		Config: controllers.Config{
 			Namespace: options.Namespace, LedgerURL: options.LedgerURL,
 			ProxyImage: options.ProxyImage, ProxyPullPolicy: options.ProxyPullPolicy,
+			ProxyEnv: options.ProxyEnv,
 		},
 	}
 	if options.BooksInterval > 0 {

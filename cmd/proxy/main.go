@@ -20,6 +20,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
+	"github.com/modelroute/modelroute/internal/telemetry"
 )
 
 // version is what the build says that this is; the linker sets it.
@@ -97,7 +98,12 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 	if options.AdminListener, err = listen.Listen(ctx, "tcp", f.adminListen); err != nil {
 		return errors.Join(fmt.Errorf("listening for health and metrics: %w", err), options.Listener.Close())
 	}
-	return proxy.Run(ctx, options)
+	return telemetry.With(ctx, telemetry.Options{
+		Service: "modelroute-proxy", Version: version, Instance: options.Instance, Getenv: os.Getenv, Logger: logger,
+	}, func(traces *telemetry.Traces) error {
+		options.Traces = traces
+		return proxy.Run(ctx, options)
+	})
 }
 
 // options are what the flags ask for, without the listeners.

@@ -55,6 +55,7 @@ func Config(in Input) (routeconfig.Config, error) {
 
 			MaxCompletionTokens: maxCompletionTokens(in.Route),
 			Unsupported:         unsupported(in.Route),
+			CostHeaders:         costHeaders(in.Route),
 
 			Consumers: consumers(in.Route.Spec.Consumers, in.Keys),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
@@ -80,6 +81,14 @@ func SecretName(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) string {
 // TimeoutSeconds bounds one request to the upstream.
 func TimeoutSeconds(upstream v1alpha1.Upstream) int64 {
 	return int64(cmp.Or(upstream.TimeoutSeconds, defaultTimeoutSeconds))
+}
+
+// costHeaders is empty where answers tell what they cost, as they do unless the route says otherwise.
+func costHeaders(route *v1alpha1.ModelRoute) routeconfig.CostHeaders {
+	if proxy := route.Spec.Proxy; proxy != nil && proxy.CostHeaders == v1alpha1.CostHeadersOmit {
+		return routeconfig.OmitCostHeaders
+	}
+	return ""
 }
 
 func model(route *v1alpha1.ModelRoute) routeconfig.Model {

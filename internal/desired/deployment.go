@@ -109,6 +109,7 @@ func container(in Input) *corev1ac.ContainerApplyConfiguration {
 		// A reference to a field is one atomic value: what the API server would add to it has to be said, or it would never be as wanted.
 		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").WithValueFrom(corev1ac.EnvVarSource().
 			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).
+		WithEnv(environment(in.Env)...).
 		WithPorts(
 			corev1ac.ContainerPort().WithName("http").WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP),
 			corev1ac.ContainerPort().WithName("admin").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).

@@ -34,6 +34,8 @@ type Input struct {
 	// Image is the image that has the proxy, and PullPolicy how it is pulled; empty leaves that to the kubelet.
 	Image      string
 	PullPolicy corev1.PullPolicy
+	// Env are further environment variables of the proxies, sorted by name.
+	Env []EnvVar
 }
 
 // Object is one object as it should be.

@@ -20,6 +20,7 @@ import (
 	"github.com/modelroute/modelroute/internal/local/manifest"
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
+	"github.com/modelroute/modelroute/internal/telemetry"
 )
 
 // instance is what the ledger calls the proxy.
@@ -108,10 +109,14 @@ func serve(ctx context.Context, options Options, r *run, routes []manifest.Route
 	defer func() { err = errors.Join(err, os.RemoveAll(r.dir.upstreams())) }()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return proxy.Run(ctx, proxy.Options{
-			Listener: clients, AdminListener: admin, ConfigDir: r.dir.config(), JournalDir: r.dir.journal(),
-			LedgerToken: r.books.token, Instance: instance, DrainTimeout: options.DrainTimeout,
-			Logger: options.Logger, Clock: options.Clock,
+		return telemetry.With(ctx, telemetry.Options{
+			Service: "modelroute", Instance: instance, Getenv: os.Getenv, Logger: options.Logger,
+		}, func(traces *telemetry.Traces) error {
+			return proxy.Run(ctx, proxy.Options{
+				Listener: clients, AdminListener: admin, ConfigDir: r.dir.config(), JournalDir: r.dir.journal(),
+				LedgerToken: r.books.token, Instance: instance, DrainTimeout: options.DrainTimeout, Traces: traces,
+				Logger: options.Logger, Clock: options.Clock,
+			})
 		})
 	})
 	group.Go(func() error { return r.follow(ctx, admin.Addr()) })

@@ -94,7 +94,9 @@ func TestNothingThatOthersSendMakesASeries(t *testing.T) {
 	w := begin(t, setup{})
 	names := func(i int) string { return fmt.Sprintf("made-up-%d", i) }
 	client := func(i int) {
-		w.do(w.request(t.Context(), http.MethodPost, w.url+"/v1/"+names(i), "{}", nil))
+		if i%100 == 0 {
+			w.do(w.request(t.Context(), http.MethodPost, w.url+"/v1/"+names(i), "{}", nil))
+		}
 		request := w.chat(t.Context(), `{"model":"`+names(i)+`","messages":[{"role":"user","content":"x"}]}`)
 		request.Header.Set("X-Request-Id", names(i))
 		w.do(request)
@@ -137,7 +139,7 @@ func TestNothingThatOthersSendMakesASeries(t *testing.T) {
 			t.Errorf("a new series: %s", series)
 		}
 	}
-	w.counts(`modelroute_proxy_requests_total{consumer="_other",namespace="_other",route="_other",status_class="4xx"} 20002`)
+	w.counts(`modelroute_proxy_requests_total{consumer="_other",namespace="_other",route="_other",status_class="4xx"} 10102`)
 }
 
 func TestTheSeriesOfARouteThatIsGoneGo(t *testing.T) {

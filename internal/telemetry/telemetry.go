@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -33,6 +34,27 @@ type Options struct {
 // Traces is where spans begin; a nil Traces is off.
 type Traces struct {
 	provider *sdktrace.TracerProvider
+}
+
+// closeTime is how long the end waits for the last traces to be sent.
+const closeTime = 5 * time.Second
+
+// With runs a program that sends traces, if they are wanted, and sends the last of them when it has ended. That traces cannot be sent is
+// said in the log, and keeps nothing from running.
+func With(ctx context.Context, options Options, run func(*Traces) error) error {
+	warn := func(message string, err error) {
+		if err != nil {
+			options.Logger.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, message, slog.Any("error", err))
+		}
+	}
+	traces, err := Start(ctx, options)
+	warn("There are no traces", err)
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+		defer cancel()
+		warn("The last traces are lost", traces.Close(ctx))
+	}()
+	return run(traces)
 }
 
 // Start begins to send traces, if OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set and nothing else in the

@@ -1,11 +1,30 @@
 package telemetry_test
 
 import (
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/modelroute/modelroute/internal/telemetry"
 )
+
+func TestAProgramRunsAlsoWhereTracesCannotBeSent(t *testing.T) {
+	var log strings.Builder
+	ended := errors.New("it ended")
+	env := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+	err := telemetry.With(t.Context(), telemetry.Options{
+		Service: "test", Getenv: func(name string) string { return env[name] }, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	}, func(traces *telemetry.Traces) error {
+		if traces.Tracer("test") != nil {
+			t.Error("traces are on")
+		}
+		return ended
+	})
+	if !errors.Is(err, ended) || !strings.Contains(log.String(), "OTEL_EXPORTER_OTLP_PROTOCOL") {
+		t.Errorf("the error is %v, the log %s", err, log.String())
+	}
+}
 
 func TestTracesAreSentOnlyWhereTheEnvironmentAsksForThem(t *testing.T) {
 	const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"

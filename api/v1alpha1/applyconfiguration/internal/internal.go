@@ -163,6 +163,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: spent
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.CostHeaders
+  scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Credit
   map:
     fields:
@@ -485,6 +487,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.modelroute.modelroute.api.v1alpha1.Proxy
   map:
     fields:
+    - name: costHeaders
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.CostHeaders
     - name: nodeSelector
       type:
         map:

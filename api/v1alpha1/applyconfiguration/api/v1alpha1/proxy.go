@@ -5,6 +5,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/modelroute/modelroute/api/v1alpha1"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -21,6 +22,9 @@ type ProxyApplyConfiguration struct {
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let proxies run on tainted nodes.
 	Tolerations []v1.Toleration `json:"tolerations,omitempty"`
+	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
+	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
+	CostHeaders *apiv1alpha1.CostHeaders `json:"costHeaders,omitempty"`
 }
 
 // ProxyApplyConfiguration constructs a declarative configuration of the Proxy type for use with
@@ -66,5 +70,13 @@ func (b *ProxyApplyConfiguration) WithTolerations(values ...v1.Toleration) *Prox
 	for i := range values {
 		b.Tolerations = append(b.Tolerations, values[i])
 	}
+	return b
+}
+
+// WithCostHeaders sets the CostHeaders field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CostHeaders field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithCostHeaders(value apiv1alpha1.CostHeaders) *ProxyApplyConfiguration {
+	b.CostHeaders = &value
 	return b
 }
