@@ -108,8 +108,9 @@ manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from
 	$(BIN)/controller-gen rbac:roleName=modelroute-manager paths=./controllers/... output:rbac:dir=config/rbac
 
 .PHONY: docs
-docs: ## Write the tables of docs/parameters.md anew.
+docs: ## Write the tables of docs/parameters.md and docs/observability.md anew.
 	go test -count=1 ./internal/openai -run '^TestThePageOfParameters' -args -update
+	go test -count=1 ./internal/proxy -run '^TestThePageOfMetrics' -args -update
 
 .PHONY: tidy
 tidy: ## Tidy the go.mod of every module.
@@ -226,6 +227,7 @@ verify-fmt:
 verify-docs:
 	hack/dependencies.sh $(MODULES)
 	go test -count=1 ./internal/openai -run '^TestThePageOfParameters'
+	go test -count=1 ./internal/proxy -run '^TestThePageOfMetrics'
 
 verify-%: ## Run any target in a copy of the tree, and fail if it changes a file.
 	hack/verify.sh $*
