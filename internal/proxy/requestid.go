@@ -46,21 +46,21 @@ func nameOf(text, key string) string {
 func holdsKey(text, key string) bool { return key != "" && strings.Contains(text, key) }
 
 // isName says whether a text is short and of letters, digits and a few signs, as ids and names of models are and what people write is not.
-func isName(text string) bool {
+func isName(text string) bool { return isOf(text, "._-") }
+
+// isModelName is isName for models, which also have their author, their version or their variant in it.
+func isModelName(text string) bool { return isOf(text, "._-/:@") }
+
+func isOf(text, signs string) bool {
 	if text == "" || len(text) > maxName {
 		return false
 	}
 	for _, c := range []byte(text) {
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte(signs, c) >= 0:
 		default:
 			return false
 		}
 	}
 	return true
-}
-
-// isModelName is isName for models, which also have their author, their version or their variant in it.
-func isModelName(text string) bool {
-	return isName(strings.NewReplacer("/", "", ":", "", "@", "").Replace(text)) && len(text) <= maxName
 }
