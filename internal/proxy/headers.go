@@ -27,7 +27,8 @@ func requestHeader(key string, stream bool) http.Header {
 	return header
 }
 
-// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name an answer. All others stay here, among them Set-Cookie, Server and whatever describes the connection.
+// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name an answer.
+// All others stay here, among them Set-Cookie, Server and whatever describes the connection.
 var relayedHeaders = []string{
 	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Generation-Id", "Openai-Processing-Ms", "Openai-Version",
 }

@@ -16,7 +16,7 @@ var knownWords = wordsOf(`
 
 func wordsOf(list string) map[string]bool {
 	words := map[string]bool{}
-	for _, word := range strings.Fields(list) {
+	for word := range strings.FieldsSeq(list) {
 		words[word] = true
 	}
 	return words

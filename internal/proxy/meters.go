@@ -158,10 +158,10 @@ func (s *sharedMeters) of(operation, model, errorType string) *operationMeters {
 	}
 	key := operationKey{operation: operation, responseModel: model, errorType: errorType}
 	if found, known := s.byKind.Load(key); known {
-		return found.(*operationMeters) //nolint:errcheck,forcetypeassert // Nothing else is in it.
+		return found.(*operationMeters) //nolint:forcetypeassert // Nothing else is in it.
 	}
 	made, _ := s.byKind.LoadOrStore(key, s.look(key))
-	return made.(*operationMeters) //nolint:errcheck,forcetypeassert // Nothing else is in it.
+	return made.(*operationMeters) //nolint:forcetypeassert // Nothing else is in it.
 }
 
 func (s *sharedMeters) look(key operationKey) *operationMeters {

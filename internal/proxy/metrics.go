@@ -19,15 +19,17 @@ const (
 	otherError = "_OTHER"
 
 	ownMetrics = "modelroute_proxy_"
+
+	namespaceLabel, routeLabel, upstreamLabel = "namespace", "route", "upstream"
 )
 
 // The labels of the metrics. Those that begin with gen_ai_, error_ and server_ are OpenTelemetry's attributes.
 var (
-	routeLabels    = []string{"namespace", "route"}
-	consumerLabels = []string{"namespace", "route", "consumer"}
-	upstreamLabels = []string{"namespace", "route", "upstream"}
+	routeLabels    = []string{namespaceLabel, routeLabel}
+	consumerLabels = []string{namespaceLabel, routeLabel, "consumer"}
+	upstreamLabels = []string{namespaceLabel, routeLabel, upstreamLabel}
 	genAILabels    = []string{
-		"namespace", "route", "upstream",
+		namespaceLabel, routeLabel, upstreamLabel,
 		"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_response_model",
 	}
 	serverLabels = []string{"server_address", "server_port"}
@@ -164,8 +166,8 @@ func newHoldsCollector(ledger *client.Client) *holdsCollector {
 		ledger: ledger,
 		holds: prometheus.NewDesc(ownMetrics+"holds_open", "Attempts that money is held for; there is no series where there are none.",
 			routeLabels, nil),
-		amounts: prometheus.NewDesc(ownMetrics+"holds_nano_usd", "What these attempts can cost together at most, in billionths of a US dollar.",
-			routeLabels, nil),
+		amounts: prometheus.NewDesc(ownMetrics+"holds_nano_usd",
+			"What these attempts can cost together at most, in billionths of a US dollar.", routeLabels, nil),
 	}
 }
 
@@ -204,7 +206,7 @@ func (m *metrics) forget(before, now map[client.Route]*routeconfig.Route) {
 		if now[name] != nil {
 			continue
 		}
-		gone := prometheus.Labels{"namespace": name.Namespace, "route": name.Name}
+		gone := prometheus.Labels{namespaceLabel: name.Namespace, routeLabel: name.Name}
 		for _, vector := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
 			m.requests, m.denials, m.tokens, m.spend, m.attempts, m.doubts, m.departed, m.queued,
 			m.serverDuration, m.firstToken, m.perToken, m.clientDuration, m.tokenUsage,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/pricing"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -31,7 +32,7 @@ func BenchmarkObserving(b *testing.B) {
 	header := http.Header{"Authorization": {"Bearer mr-search-0123456789abcdef"}}
 	began := time.Now()
 	for b.Loop() {
-		record := &record{started: began, requestID: requestIDOf(header), operation: operationChat}
+		record := &record{started: began, requestID: requestIDOf(header), operation: openai.Chat.Name}
 		admitted := &admission{grant: granted, upstream: &upstreams[0]}
 		record.begin(admitted)
 		x := &exchange{

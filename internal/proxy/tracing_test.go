@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"

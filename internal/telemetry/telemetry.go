@@ -42,17 +42,16 @@ const closeTime = 5 * time.Second
 // With runs a program that sends traces, if they are wanted, and sends the last of them when it has ended. That traces cannot be sent is
 // said in the log, and keeps nothing from running.
 func With(ctx context.Context, options Options, run func(*Traces) error) error {
-	warn := func(message string, err error) {
-		if err != nil {
-			options.Logger.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, message, slog.Any("error", err))
-		}
-	}
 	traces, err := Start(ctx, options)
-	warn("There are no traces", err)
+	if err != nil {
+		options.Logger.LogAttrs(ctx, slog.LevelWarn, "There are no traces", slog.Any("error", err))
+	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 		defer cancel()
-		warn("The last traces are lost", traces.Close(ctx))
+		if err := traces.Close(ctx); err != nil {
+			options.Logger.LogAttrs(ctx, slog.LevelWarn, "The last traces are lost", slog.Any("error", err))
+		}
 	}()
 	return run(traces)
 }
