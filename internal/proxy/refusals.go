@@ -32,6 +32,7 @@ const (
 	codePolicy        = "content_policy_violation"
 	codeStarting      = "starting"
 	codeEncoding      = "unsupported_content_encoding"
+	codeBodyTimeout   = "body_timeout"
 	// codeNoQuota is OpenAI's, for an account that has no money left.
 	codeNoQuota = "insufficient_quota"
 )
@@ -142,7 +143,7 @@ func starting() *openai.Error {
 }
 
 func slowBody(limit time.Duration) *openai.Error {
-	return openai.UpstreamError(http.StatusRequestTimeout, "body_timeout", "The body did not arrive within %s.", limit)
+	return openai.UpstreamError(http.StatusRequestTimeout, codeBodyTimeout, "The body did not arrive within %s.", limit)
 }
 
 func compressed(encoding string) *openai.Error {
