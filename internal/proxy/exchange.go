@@ -85,7 +85,8 @@ func (x *exchange) run(ctx context.Context) {
 	case response.StatusCode/100 != 2:
 		x.relayRefusal(response)
 	case encoded(response.Header):
-		x.record.problem = fmt.Sprintf("the upstream's answer is encoded as %q, which was not asked for", response.Header.Get("Content-Encoding"))
+		x.record.problem = fmt.Sprintf("the upstream's answer is encoded as %q, which was not asked for",
+			response.Header.Get("Content-Encoding"))
 		x.held.uncertainly()
 		x.fail(outcome{refusal: invalidAnswer(x.request.Operation), elsewhere: true})
 	case x.stream && isEventStream(response.Header):
