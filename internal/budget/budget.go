@@ -32,6 +32,25 @@ func ConsumerScope(namespace, route, consumer string) Scope {
 	return Scope("consumer/" + namespace + "/" + route + "/" + consumer)
 }
 
+// UpstreamScope is the account of what a route spends at one of its upstreams: "upstream/NAMESPACE/ROUTE/UPSTREAM".
+func UpstreamScope(namespace, route, upstream string) Scope {
+	return Scope("upstream/" + namespace + "/" + route + "/" + upstream)
+}
+
+// Coverage says at which upstreams of a route what is spent counts against a budget. It depends on nothing but the upstream's name, so that
+// what a budget had to pay for can be summed up from the history at any time. The zero value covers all upstreams.
+type Coverage struct {
+	// Upstream is the only upstream that counts, of which it is the budget; empty for a budget of a route or of a consumer.
+	Upstream string
+	// Except is the upstream that does not count, because it serves what the budget refuses; empty if there is none.
+	Except string
+}
+
+// Covers reports whether what is spent at the upstream counts.
+func (c Coverage) Covers(upstream string) bool {
+	return (c.Upstream == "" || c.Upstream == upstream) && (c.Except == "" || c.Except != upstream)
+}
+
 // State is how close to its limit a budget stands.
 type State string
 

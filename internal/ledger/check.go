@@ -23,7 +23,7 @@ const (
 	maxDemands   = 1000
 	maxRecords   = 1000
 	maxReason    = 1000
-	// maxBudgetsEach bounds the budgets of one route or consumer: all of them are checked in one statement.
+	// maxBudgetsEach bounds the budgets of one route, consumer or upstream: all of them are checked in one statement.
 	maxBudgetsEach = 32
 )
 
@@ -45,6 +45,10 @@ func (c *checker) name(field, name string, longest int) {
 func (c *checker) route(field string, route *ledgerpb.RouteRef) {
 	c.name(field+".namespace", route.GetNamespace(), maxName)
 	c.name(field+".name", route.GetName(), maxName)
+}
+
+func (c *checker) upstream(field, name string) {
+	c.must(len(name) <= maxName, "%s: is longer than %d bytes", field, maxName)
 }
 
 func (c *checker) amount(field string, nano, most int64) {
@@ -77,6 +81,7 @@ func checkHeartbeat(request *ledgerpb.HeartbeatRequest) error {
 		prefix := fmt.Sprintf("in_flight[%d].", i)
 		c.route(prefix+"route", one.GetRoute())
 		c.name(prefix+"consumer", one.GetConsumer(), maxName)
+		c.upstream(prefix+"upstream", one.GetUpstream())
 		c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxSum)
 	}
 	return c.err
@@ -92,6 +97,7 @@ func checkDraw(request *ledgerpb.DrawRequest) error {
 		prefix := fmt.Sprintf("demands[%d].", i)
 		c.route(prefix+"route", one.GetRoute())
 		c.name(prefix+"consumer", one.GetConsumer(), maxName)
+		c.upstream(prefix+"upstream", one.GetUpstream())
 		c.amount(prefix+"amount_nano_usd", one.GetAmountNanoUsd(), store.MaxAmount)
 		c.amount(prefix+"want_nano_usd", one.GetWantNanoUsd(), store.MaxAmount)
 		c.amount(prefix+"requests", one.GetRequests(), store.MaxAmount)
@@ -104,7 +110,7 @@ func checkDraw(request *ledgerpb.DrawRequest) error {
 }
 
 func (c *checker) charges(field string, charges []*ledgerpb.Charge) {
-	c.must(len(charges) <= 2*maxBudgetsEach, "%s: more than %d", field, 2*maxBudgetsEach)
+	c.must(len(charges) <= 3*maxBudgetsEach, "%s: more than %d", field, 3*maxBudgetsEach)
 	for i, one := range charges {
 		c.charge(fmt.Sprintf("%s[%d].", field, i), one)
 	}
@@ -147,7 +153,7 @@ func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
 	c.amount(prefix+"requests", one.GetRequests(), store.MaxAmount)
 	c.amount(prefix+"tokens", one.GetTokens(), store.MaxAmount)
 	c.must(len(one.GetModel()) <= maxName, "%smodel: is longer than %d bytes", prefix, maxName)
-	c.must(len(one.GetUpstream()) <= maxName, "%supstream: is longer than %d bytes", prefix, maxName)
+	c.upstream(prefix+"upstream", one.GetUpstream())
 	c.must(len(one.GetTeam()) <= maxName, "%steam: is longer than %d bytes", prefix, maxName)
 	used := one.GetUsed()
 	c.amount(prefix+"used.prompt", used.GetPrompt(), store.MaxAmount)
@@ -173,23 +179,25 @@ func checkPutRoute(request *ledgerpb.PutRouteRequest) error {
 	c.must(len(request.GetServer()) <= maxIdentity, "server: is longer than %d bytes", maxIdentity)
 	c.must(len(request.GetConsumers()) <= maxConsumers, "consumers: more than %d", maxConsumers)
 	c.must(len(request.GetBudgets()) <= maxBudgets, "budgets: more than %d", maxBudgets)
-	budgetsOf := map[string]int{"": 0}
+	type owner struct{ consumer, upstream string }
+	consumers, budgetsOf := map[string]bool{"": true}, map[owner]int{}
 	for i, consumer := range request.GetConsumers() {
 		c.name(fmt.Sprintf("consumers[%d]", i), consumer, maxName)
-		_, taken := budgetsOf[consumer]
-		c.must(!taken, "consumers[%d]: %s is there twice", i, consumer)
-		budgetsOf[consumer] = 0
+		c.must(!consumers[consumer], "consumers[%d]: %s is there twice", i, consumer)
+		consumers[consumer] = true
 	}
 	taken := map[store.Budget]bool{}
 	for i, one := range request.GetBudgets() {
 		field := fmt.Sprintf("budgets[%d]", i)
 		c.budget(field, one)
-		consumer := one.GetRef().GetConsumer()
-		count, known := budgetsOf[consumer]
-		c.must(known, "%s.ref.consumer: %s is none of the consumers", field, consumer)
-		c.must(count < maxBudgetsEach, "%s: more than %d budgets of one owner", field, maxBudgetsEach)
-		budgetsOf[consumer] = count + 1
-		key := store.Budget{Consumer: consumer, Name: one.GetRef().GetName(), Unit: units[one.GetRef().GetUnit()]}
+		ref := one.GetRef()
+		of := owner{consumer: ref.GetConsumer(), upstream: ref.GetUpstream()}
+		c.must(consumers[of.consumer], "%s.ref.consumer: %s is none of the consumers", field, of.consumer)
+		c.must(budgetsOf[of] < maxBudgetsEach, "%s: more than %d budgets of one owner", field, maxBudgetsEach)
+		budgetsOf[of]++
+		key := store.Budget{
+			Consumer: of.consumer, Coverage: budget.Coverage{Upstream: of.upstream}, Name: ref.GetName(), Unit: units[ref.GetUnit()],
+		}
 		c.must(!taken[key], "%s.ref.name: %s is there twice", field, key.Name)
 		taken[key] = true
 	}
@@ -205,6 +213,7 @@ func (c *checker) budget(field string, one *ledgerpb.Budget) {
 	c.must(known, "%s.ref.unit: %d is not known", field, one.GetRef().GetUnit())
 	denies := one.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY
 	c.must(unit == budget.USD || denies, "%s.enforcement: must be deny for %s", field, unit)
+	c.coverage(field, one, unit)
 	period := periodOf(one)
 	_, ofSeconds := period.Seconds()
 	isRate := one.GetPeriod() == ledgerpb.Period_PERIOD_SECONDS
@@ -215,4 +224,15 @@ func (c *checker) budget(field string, one *ledgerpb.Budget) {
 		_, err := budget.NewCalendar(period, one.GetTimeZone())
 		c.must(err == nil, "%s.time_zone: %v", field, err)
 	}
+}
+
+// coverage checks at which upstreams what is spent counts. A budget of an upstream has nothing else to cover, and only money can go on
+// elsewhere.
+func (c *checker) coverage(field string, one *ledgerpb.Budget, unit budget.Unit) {
+	upstream, except := one.GetRef().GetUpstream(), one.GetExceptUpstream()
+	c.upstream(field+".ref.upstream", upstream)
+	c.upstream(field+".except_upstream", except)
+	c.must(upstream == "" || one.GetRef().GetConsumer() == "", "%s.ref: is of a consumer and of an upstream", field)
+	c.must(upstream == "" || except == "", "%s.except_upstream: must not be set for a budget of an upstream", field)
+	c.must(upstream == "" && except == "" || unit == budget.USD, "%s.ref.unit: must be money where not all upstreams count", field)
 }

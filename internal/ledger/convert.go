@@ -66,6 +66,7 @@ func drawOf(ctx context.Context, request *ledgerpb.DrawRequest) store.Draw {
 		demand := store.Demand{
 			Route:    routeKey(one.GetRoute()),
 			Consumer: one.GetConsumer(),
+			Upstream: one.GetUpstream(),
 			Amount:   money.FromNano(one.GetAmountNanoUsd()),
 			Have:     make(map[int64]money.Amount, len(one.GetHave())),
 			Want:     money.FromNano(one.GetWantNanoUsd()),
@@ -84,7 +85,8 @@ func inFlight(request *ledgerpb.HeartbeatRequest) []store.InFlight {
 	inFlight := make([]store.InFlight, 0, len(request.GetInFlight()))
 	for _, one := range request.GetInFlight() {
 		inFlight = append(inFlight, store.InFlight{
-			Route: routeKey(one.GetRoute()), Consumer: one.GetConsumer(), Amount: money.FromNano(one.GetAmountNanoUsd()),
+			Route: routeKey(one.GetRoute()), Consumer: one.GetConsumer(), Upstream: one.GetUpstream(),
+			Amount: money.FromNano(one.GetAmountNanoUsd()),
 		})
 	}
 	return inFlight
@@ -165,12 +167,14 @@ func leaseMessage(lease *store.Lease, now time.Time) *ledgerpb.Lease {
 	message := &ledgerpb.Lease{
 		Id:        lease.ID,
 		Granted:   lease.Granted.Nano(),
-		Budget:    budgetRef(lease.Consumer, lease.Budget, lease.Unit),
+		Budget:    budgetRef(lease.Consumer, lease.Upstream, lease.Budget, lease.Unit),
 		Limit:     lease.Limit.Nano(),
 		Remaining: lease.Remaining.Nano(),
 		Free:      lease.Free.Nano(),
 		Recalled:  lease.Recalled,
-		Sharers:   int32(min(lease.Sharers, math.MaxInt32)), //nolint:gosec // It was bounded.
+
+		ExceptUpstream: lease.Except,
+		Sharers:        int32(min(lease.Sharers, math.MaxInt32)), //nolint:gosec // It was bounded.
 	}
 	if !lease.WindowEnd.IsZero() {
 		message.ValidFor = durationpb.New(lease.WindowEnd.Sub(now))
@@ -184,7 +188,7 @@ func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
 	}
 	message := &ledgerpb.Denial{
 		Reason:    ledgerpb.Denial_REASON_HELD,
-		Budget:    budgetRef(denial.Consumer, denial.Budget, denial.Unit),
+		Budget:    budgetRef(denial.Consumer, denial.Upstream, denial.Budget, denial.Unit),
 		Limit:     denial.Limit.Nano(),
 		Remaining: denial.Remaining.Nano(),
 	}
@@ -197,8 +201,8 @@ func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
 	return message
 }
 
-func budgetRef(consumer, name string, unit budget.Unit) *ledgerpb.BudgetRef {
-	return &ledgerpb.BudgetRef{Consumer: consumer, Name: name, Unit: unitNumbers[unit]}
+func budgetRef(consumer, upstream, name string, unit budget.Unit) *ledgerpb.BudgetRef {
+	return &ledgerpb.BudgetRef{Consumer: consumer, Upstream: upstream, Name: name, Unit: unitNumbers[unit]}
 }
 
 // periodOf returns a budget's period; empty if it is not known.
@@ -215,6 +219,7 @@ func routeOf(request *ledgerpb.PutRouteRequest) store.Route {
 	for _, one := range request.GetBudgets() {
 		route.Budgets = append(route.Budgets, store.Budget{
 			Consumer:    one.GetRef().GetConsumer(),
+			Coverage:    budget.Coverage{Upstream: one.GetRef().GetUpstream(), Except: one.GetExceptUpstream()},
 			Name:        one.GetRef().GetName(),
 			Limit:       money.FromNano(one.GetLimit()),
 			Unit:        units[one.GetRef().GetUnit()],
@@ -231,6 +236,9 @@ func routeUsage(usage store.RouteUsage) *ledgerpb.RouteUsage {
 		Route:   &ledgerpb.RouteRef{Namespace: usage.Route.Namespace, Name: usage.Route.Name},
 		Spend:   spendMessage(usage.Spend),
 		Budgets: budgetUsages(usage.Budgets),
+	}
+	for _, one := range usage.Upstreams {
+		message.Upstreams = append(message.Upstreams, &ledgerpb.UpstreamUsage{Name: one.Name, Budgets: budgetUsages(one.Budgets)})
 	}
 	for _, one := range usage.Consumers {
 		message.Consumers = append(message.Consumers, &ledgerpb.ConsumerUsage{
@@ -250,11 +258,13 @@ func budgetUsages(budgets []store.BudgetUsage) []*ledgerpb.BudgetUsage {
 	for _, one := range budgets {
 		message := &ledgerpb.BudgetUsage{
 			Budget: &ledgerpb.Budget{
-				Ref:         budgetRef(one.Budget.Consumer, one.Budget.Name, one.Budget.Unit),
+				Ref:         budgetRef(one.Budget.Consumer, one.Budget.Upstream, one.Budget.Name, one.Budget.Unit),
 				Limit:       one.Budget.Limit.Nano(),
 				Period:      periodNumbers[one.Budget.Period],
 				TimeZone:    one.Budget.TimeZone,
 				Enforcement: enforcementNumbers[one.Budget.Enforcement],
+
+				ExceptUpstream: one.Budget.Except,
 			},
 			Spend:       spendMessage(one.Spend),
 			WindowStart: timestamppb.New(one.Window.Start),

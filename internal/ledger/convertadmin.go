@@ -17,7 +17,7 @@ func proxyAccountMessage(proxy *store.ProxyAccount) *ledgerpb.ProxyAccount {
 	for _, one := range proxy.Out {
 		message.Out = append(message.Out, &ledgerpb.Outstanding{
 			Route:         &ledgerpb.RouteRef{Namespace: one.Route.Namespace, Name: one.Route.Name},
-			Budget:        &ledgerpb.BudgetRef{Consumer: one.Consumer, Name: one.Budget},
+			Budget:        &ledgerpb.BudgetRef{Consumer: one.Consumer, Upstream: one.Upstream, Name: one.Budget},
 			AmountNanoUsd: one.Amount.Nano(),
 		})
 	}

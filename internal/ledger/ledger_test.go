@@ -388,9 +388,19 @@ func TestWrongFieldsAreNamed(t *testing.T) {
 		"demands[0].consumer":               draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.Consumer = strings.Repeat("a", 254) }),
 		"demands[0].amount_nano_usd: is -1": draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.AmountNanoUsd = -1 }),
 		"demands[0].amount_nano_usd: is 2":  draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.AmountNanoUsd = 2e18 }),
+		"demands[0].upstream":               draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.Upstream = strings.Repeat("a", 254) }),
 		"demands[0].want_nano_usd":          draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) { d.WantNanoUsd = -1 }),
 		"demands[0].have[0].lease": draw(func(_ *ledgerpb.DrawRequest, d *ledgerpb.Demand) {
 			d.Have = []*ledgerpb.Charge{{Amount: 1}}
+		}),
+		"budgets[0].ref: is of a consumer and of an upstream": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) {
+			b.Ref = &ledgerpb.BudgetRef{Consumer: "alice", Upstream: "spare", Name: "b"}
+		}),
+		"budgets[0].except_upstream: must not be set": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) {
+			b.Ref.Upstream, b.ExceptUpstream = "spare", "main"
+		}),
+		"budgets[0].ref.unit: must be money": put(func(_ *ledgerpb.PutRouteRequest, b *ledgerpb.Budget) {
+			b.Ref.Unit, b.Period, b.PeriodSeconds, b.ExceptUpstream = ledgerpb.Unit_UNIT_TOKENS, ledgerpb.Period_PERIOD_SECONDS, 60, "main"
 		}),
 		"first":                               log(0),
 		"records[0].kind":                     log(1, &ledgerpb.Record{}),
@@ -463,5 +473,52 @@ func TestAnOversizedRequestIsRefused(t *testing.T) {
 	}
 	if _, err := w.proxy.Append(t.Context(), request); connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Errorf("error %v, want resource exhausted", err)
+	}
+}
+
+func TestTheBudgetsOfAnUpstreamAndTheReserveOfABudgetGoOverTheWire(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	day := func(ref *ledgerpb.BudgetRef, except string) *ledgerpb.Budget {
+		return &ledgerpb.Budget{
+			Ref: ref, Limit: 1000, Period: ledgerpb.Period_PERIOD_DAY, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY, ExceptUpstream: except,
+		}
+	}
+	own, reserve := day(&ledgerpb.BudgetRef{Name: "daily"}, "spare"), day(&ledgerpb.BudgetRef{Name: "daily", Upstream: "spare"}, "")
+	w.PutRoute(&ledgerpb.PutRouteRequest{Route: chat, Consumers: []string{"alice"}, Budgets: []*ledgerpb.Budget{own, reserve}})
+	session := w.open()
+	response, err := w.proxy.Draw(w.as(ledgertest.Key), &ledgerpb.DrawRequest{Session: session, Sequence: 1, Demands: []*ledgerpb.Demand{
+		{Route: chat, Consumer: "alice", Upstream: "spare", AmountNanoUsd: 600},
+		{Route: chat, Consumer: "alice", Upstream: "spare", AmountNanoUsd: 1001},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := map[string]int64{}
+	for _, lease := range response.GetAnswers()[0].GetLeases() {
+		granted[lease.GetBudget().GetUpstream()+"/"+lease.GetExceptUpstream()] = lease.GetGranted()
+	}
+	if diff := cmp.Diff(map[string]int64{"/spare": 0, "spare/": 600}, granted); diff != "" {
+		t.Errorf("granted (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(reserve.GetRef(), response.GetAnswers()[1].GetDenial().GetBudget(), protocmp.Transform()); diff != "" {
+		t.Errorf("the budget to blame (-want +got):\n%s", diff)
+	}
+	_, err = w.proxy.Heartbeat(t.Context(), &ledgerpb.HeartbeatRequest{Session: session, InFlight: []*ledgerpb.InFlight{
+		{Route: chat, Consumer: "alice", Upstream: "spare", AmountNanoUsd: 300},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	usage := w.Usage("ai", "chat")
+	want := map[string]int64{"": 0, "spare": 300}
+	got := map[string]int64{"": usage.GetBudgets()[0].GetSpend().GetHeldNanoUsd()}
+	for _, one := range usage.GetUpstreams() {
+		got[one.GetName()] = one.GetBudgets()[0].GetSpend().GetHeldNanoUsd()
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("held (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(own, usage.GetBudgets()[0].GetBudget(), protocmp.Transform()); diff != "" {
+		t.Errorf("the route's budget (-want +got):\n%s", diff)
 	}
 }

@@ -397,7 +397,7 @@ func (x ListHistoryRequest_By) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ListHistoryRequest_By.Descriptor instead.
 func (ListHistoryRequest_By) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{38, 0}
+	return file_ledger_proto_rawDescGZIP(), []int{39, 0}
 }
 
 type RouteRef struct {
@@ -715,6 +715,8 @@ type InFlight struct {
 	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	Consumer      string                 `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	AmountNanoUsd int64                  `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	// upstream is where the requests are.
+	Upstream      string `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -768,6 +770,13 @@ func (x *InFlight) GetAmountNanoUsd() int64 {
 		return x.AmountNanoUsd
 	}
 	return 0
+}
+
+func (x *InFlight) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
 }
 
 type HeartbeatResponse struct {
@@ -961,17 +970,19 @@ type Demand struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Route    *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	Consumer string                 `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	// amount is the worst case of the request. It is needed in every account of the route and of the consumer that denies.
+	// amount is the worst case of the request. It is needed in every account of the route, of the consumer and of the upstream that denies and covers the upstream.
 	AmountNanoUsd int64 `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	// have is what the proxy has put aside for the request from its leases.
 	Have []*Charge `protobuf:"bytes,4,rep,name=have,proto3" json:"have,omitempty"`
 	// want is what the proxy would like on top in each account.
 	WantNanoUsd int64 `protobuf:"varint,5,opt,name=want_nano_usd,json=wantNanoUsd,proto3" json:"want_nano_usd,omitempty"`
 	// requests and tokens are what is needed of the accounts that are in these units, want_requests and want_tokens what the proxy would like on top of them.
-	Requests      int64 `protobuf:"varint,6,opt,name=requests,proto3" json:"requests,omitempty"`
-	Tokens        int64 `protobuf:"varint,7,opt,name=tokens,proto3" json:"tokens,omitempty"`
-	WantRequests  int64 `protobuf:"varint,8,opt,name=want_requests,json=wantRequests,proto3" json:"want_requests,omitempty"`
-	WantTokens    int64 `protobuf:"varint,9,opt,name=want_tokens,json=wantTokens,proto3" json:"want_tokens,omitempty"`
+	Requests     int64 `protobuf:"varint,6,opt,name=requests,proto3" json:"requests,omitempty"`
+	Tokens       int64 `protobuf:"varint,7,opt,name=tokens,proto3" json:"tokens,omitempty"`
+	WantRequests int64 `protobuf:"varint,8,opt,name=want_requests,json=wantRequests,proto3" json:"want_requests,omitempty"`
+	WantTokens   int64 `protobuf:"varint,9,opt,name=want_tokens,json=wantTokens,proto3" json:"want_tokens,omitempty"`
+	// upstream is where the request is to go.
+	Upstream      string `protobuf:"bytes,10,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1067,6 +1078,13 @@ func (x *Demand) GetWantTokens() int64 {
 		return x.WantTokens
 	}
 	return 0
+}
+
+func (x *Demand) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
 }
 
 // Charge is an amount of a lease, in the unit of its account.
@@ -1175,7 +1193,8 @@ type Answer struct {
 	Denial *Denial `protobuf:"bytes,2,opt,name=denial,proto3" json:"denial,omitempty"`
 	// version is that of the route whose accounts these are.
 	Version int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	// leases are those of the proxy in every account of the demand that denies.
+	// leases are those of the proxy in every account of the route, of the consumer and of any upstream that denies, also in those that do not cover the demand's upstream:
+	// the proxy knows then what a request at another upstream needs.
 	Leases        []*Lease `protobuf:"bytes,4,rep,name=leases,proto3" json:"leases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1255,9 +1274,11 @@ type Lease struct {
 	// sharers is how many proxies serve the route now.
 	Sharers int32 `protobuf:"varint,8,opt,name=sharers,proto3" json:"sharers,omitempty"`
 	// recalled is true while others are refused: the proxy gives back what it does not need, as with a heartbeat that says so.
-	Recalled      bool `protobuf:"varint,9,opt,name=recalled,proto3" json:"recalled,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Recalled bool `protobuf:"varint,9,opt,name=recalled,proto3" json:"recalled,omitempty"`
+	// except_upstream is that of the budget.
+	ExceptUpstream string `protobuf:"bytes,10,opt,name=except_upstream,json=exceptUpstream,proto3" json:"except_upstream,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Lease) Reset() {
@@ -1353,6 +1374,13 @@ func (x *Lease) GetRecalled() bool {
 	return false
 }
 
+func (x *Lease) GetExceptUpstream() string {
+	if x != nil {
+		return x.ExceptUpstream
+	}
+	return ""
+}
+
 // Denial says why a demand was refused. Amounts are in the unit of the account that refused it.
 type Denial struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1432,12 +1460,13 @@ func (x *Denial) GetResetsIn() *durationpb.Duration {
 	return nil
 }
 
-// BudgetRef names one budget or rate limit of a route (consumer empty) or of a consumer. Those in different units may have the same name.
+// BudgetRef names one budget or rate limit of a route (consumer and upstream empty), of a consumer or of an upstream. Those in different units may have the same name.
 type BudgetRef struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Consumer      string                 `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Unit          Unit                   `protobuf:"varint,3,opt,name=unit,proto3,enum=modelroute.ledger.v1.Unit" json:"unit,omitempty"`
+	Upstream      string                 `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1491,6 +1520,13 @@ func (x *BudgetRef) GetUnit() Unit {
 		return x.Unit
 	}
 	return Unit_UNIT_UNSPECIFIED
+}
+
+func (x *BudgetRef) GetUpstream() string {
+	if x != nil {
+		return x.Upstream
+	}
+	return ""
 }
 
 // Record is an entry of a proxy's log.
@@ -1940,8 +1976,10 @@ type Budget struct {
 	Enforcement Enforcement `protobuf:"varint,5,opt,name=enforcement,proto3,enum=modelroute.ledger.v1.Enforcement" json:"enforcement,omitempty"`
 	// period_seconds is how long a window of PERIOD_SECONDS is.
 	PeriodSeconds int64 `protobuf:"varint,6,opt,name=period_seconds,json=periodSeconds,proto3" json:"period_seconds,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// except_upstream is the upstream at which what is spent does not count against the budget, because it serves what the budget refuses; empty if everything counts.
+	ExceptUpstream string `protobuf:"bytes,7,opt,name=except_upstream,json=exceptUpstream,proto3" json:"except_upstream,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Budget) Reset() {
@@ -2014,6 +2052,13 @@ func (x *Budget) GetPeriodSeconds() int64 {
 		return x.PeriodSeconds
 	}
 	return 0
+}
+
+func (x *Budget) GetExceptUpstream() string {
+	if x != nil {
+		return x.ExceptUpstream
+	}
+	return ""
 }
 
 type PutRouteRequest struct {
@@ -2422,6 +2467,7 @@ type RouteUsage struct {
 	Budgets       []*BudgetUsage         `protobuf:"bytes,3,rep,name=budgets,proto3" json:"budgets,omitempty"`
 	Consumers     []*ConsumerUsage       `protobuf:"bytes,4,rep,name=consumers,proto3" json:"consumers,omitempty"`
 	Proxies       []*ProxyStatus         `protobuf:"bytes,5,rep,name=proxies,proto3" json:"proxies,omitempty"`
+	Upstreams     []*UpstreamUsage       `protobuf:"bytes,6,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2491,6 +2537,66 @@ func (x *RouteUsage) GetProxies() []*ProxyStatus {
 	return nil
 }
 
+func (x *RouteUsage) GetUpstreams() []*UpstreamUsage {
+	if x != nil {
+		return x.Upstreams
+	}
+	return nil
+}
+
+// UpstreamUsage is an upstream with budgets of its own.
+type UpstreamUsage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Budgets       []*BudgetUsage         `protobuf:"bytes,2,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpstreamUsage) Reset() {
+	*x = UpstreamUsage{}
+	mi := &file_ledger_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpstreamUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpstreamUsage) ProtoMessage() {}
+
+func (x *UpstreamUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpstreamUsage.ProtoReflect.Descriptor instead.
+func (*UpstreamUsage) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *UpstreamUsage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpstreamUsage) GetBudgets() []*BudgetUsage {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
 // ProxyStatus is a proxy that has been heard from lately.
 type ProxyStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2504,7 +2610,7 @@ type ProxyStatus struct {
 
 func (x *ProxyStatus) Reset() {
 	*x = ProxyStatus{}
-	mi := &file_ledger_proto_msgTypes[30]
+	mi := &file_ledger_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2622,7 @@ func (x *ProxyStatus) String() string {
 func (*ProxyStatus) ProtoMessage() {}
 
 func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[30]
+	mi := &file_ledger_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2635,7 @@ func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyStatus.ProtoReflect.Descriptor instead.
 func (*ProxyStatus) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{30}
+	return file_ledger_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ProxyStatus) GetProxyId() string {
@@ -2571,7 +2677,7 @@ type ReleaseProxyRequest struct {
 
 func (x *ReleaseProxyRequest) Reset() {
 	*x = ReleaseProxyRequest{}
-	mi := &file_ledger_proto_msgTypes[31]
+	mi := &file_ledger_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2689,7 @@ func (x *ReleaseProxyRequest) String() string {
 func (*ReleaseProxyRequest) ProtoMessage() {}
 
 func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[31]
+	mi := &file_ledger_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2702,7 @@ func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{31}
+	return file_ledger_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReleaseProxyRequest) GetProxyId() string {
@@ -2623,7 +2729,7 @@ type ReleaseProxyResponse struct {
 
 func (x *ReleaseProxyResponse) Reset() {
 	*x = ReleaseProxyResponse{}
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +2741,7 @@ func (x *ReleaseProxyResponse) String() string {
 func (*ReleaseProxyResponse) ProtoMessage() {}
 
 func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +2754,7 @@ func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{32}
+	return file_ledger_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReleaseProxyResponse) GetFreedNanoUsd() int64 {
@@ -2666,7 +2772,7 @@ type ListProxiesRequest struct {
 
 func (x *ListProxiesRequest) Reset() {
 	*x = ListProxiesRequest{}
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2784,7 @@ func (x *ListProxiesRequest) String() string {
 func (*ListProxiesRequest) ProtoMessage() {}
 
 func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2797,7 @@ func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesRequest.ProtoReflect.Descriptor instead.
 func (*ListProxiesRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{33}
+	return file_ledger_proto_rawDescGZIP(), []int{34}
 }
 
 type ListProxiesResponse struct {
@@ -2704,7 +2810,7 @@ type ListProxiesResponse struct {
 
 func (x *ListProxiesResponse) Reset() {
 	*x = ListProxiesResponse{}
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +2822,7 @@ func (x *ListProxiesResponse) String() string {
 func (*ListProxiesResponse) ProtoMessage() {}
 
 func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +2835,7 @@ func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesResponse.ProtoReflect.Descriptor instead.
 func (*ListProxiesResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{34}
+	return file_ledger_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListProxiesResponse) GetProxies() []*ProxyAccount {
@@ -2762,7 +2868,7 @@ type ProxyAccount struct {
 
 func (x *ProxyAccount) Reset() {
 	*x = ProxyAccount{}
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2880,7 @@ func (x *ProxyAccount) String() string {
 func (*ProxyAccount) ProtoMessage() {}
 
 func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2893,7 @@ func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyAccount.ProtoReflect.Descriptor instead.
 func (*ProxyAccount) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{35}
+	return file_ledger_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProxyAccount) GetProxyId() string {
@@ -2858,7 +2964,7 @@ type Outstanding struct {
 
 func (x *Outstanding) Reset() {
 	*x = Outstanding{}
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +2976,7 @@ func (x *Outstanding) String() string {
 func (*Outstanding) ProtoMessage() {}
 
 func (x *Outstanding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +2989,7 @@ func (x *Outstanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outstanding.ProtoReflect.Descriptor instead.
 func (*Outstanding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{36}
+	return file_ledger_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Outstanding) GetRoute() *RouteRef {
@@ -2920,7 +3026,7 @@ type ProxyRelease struct {
 
 func (x *ProxyRelease) Reset() {
 	*x = ProxyRelease{}
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2932,7 +3038,7 @@ func (x *ProxyRelease) String() string {
 func (*ProxyRelease) ProtoMessage() {}
 
 func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2945,7 +3051,7 @@ func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyRelease.ProtoReflect.Descriptor instead.
 func (*ProxyRelease) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{37}
+	return file_ledger_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ProxyRelease) GetBy() string {
@@ -2994,7 +3100,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3112,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3125,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{38}
+	return file_ledger_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListHistoryRequest) GetRoute() *RouteRef {
@@ -3076,7 +3182,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3194,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3207,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{39}
+	return file_ledger_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -3142,7 +3248,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3260,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3273,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{40}
+	return file_ledger_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HistoryEntry) GetStart() *timestamppb.Timestamp {
@@ -3257,7 +3363,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3269,7 +3375,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3282,7 +3388,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{41}
+	return file_ledger_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *BackupRequest) GetPath() string {
@@ -3302,7 +3408,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3314,7 +3420,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3327,7 +3433,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{42}
+	return file_ledger_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *BackupResponse) GetBytes() int64 {
@@ -3345,7 +3451,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_ledger_proto_msgTypes[43]
+	mi := &file_ledger_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3357,7 +3463,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[43]
+	mi := &file_ledger_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3370,7 +3476,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{43}
+	return file_ledger_proto_rawDescGZIP(), []int{44}
 }
 
 type VerifyResponse struct {
@@ -3392,7 +3498,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_ledger_proto_msgTypes[44]
+	mi := &file_ledger_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3404,7 +3510,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[44]
+	mi := &file_ledger_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3417,7 +3523,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{44}
+	return file_ledger_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *VerifyResponse) GetScopes() int64 {
@@ -3480,7 +3586,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_ledger_proto_msgTypes[45]
+	mi := &file_ledger_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3598,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[45]
+	mi := &file_ledger_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3611,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{45}
+	return file_ledger_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Finding) GetAbout() string {
@@ -3533,7 +3639,7 @@ type Restoration struct {
 
 func (x *Restoration) Reset() {
 	*x = Restoration{}
-	mi := &file_ledger_proto_msgTypes[46]
+	mi := &file_ledger_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3545,7 +3651,7 @@ func (x *Restoration) String() string {
 func (*Restoration) ProtoMessage() {}
 
 func (x *Restoration) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[46]
+	mi := &file_ledger_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3558,7 +3664,7 @@ func (x *Restoration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restoration.ProtoReflect.Descriptor instead.
 func (*Restoration) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{46}
+	return file_ledger_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Restoration) GetTakenAt() *timestamppb.Timestamp {
@@ -3600,11 +3706,12 @@ const file_ledger_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x1f\n" +
 	"\vconfig_hash\x18\x02 \x01(\tR\n" +
 	"configHash\x12;\n" +
-	"\tin_flight\x18\x03 \x03(\v2\x1e.modelroute.ledger.v1.InFlightR\binFlight\"\x84\x01\n" +
+	"\tin_flight\x18\x03 \x03(\v2\x1e.modelroute.ledger.v1.InFlightR\binFlight\"\xa0\x01\n" +
 	"\bInFlight\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12&\n" +
-	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\"\x99\x01\n" +
+	"\x0famount_nano_usd\x18\x03 \x01(\x03R\ramountNanoUsd\x12\x1a\n" +
+	"\bupstream\x18\x04 \x01(\tR\bupstream\"\x99\x01\n" +
 	"\x11HeartbeatResponse\x12>\n" +
 	"\bversions\x18\x01 \x03(\v2\".modelroute.ledger.v1.RouteVersionR\bversions\x12\x16\n" +
 	"\x06recall\x18\x02 \x03(\x03R\x06recall\x12,\n" +
@@ -3616,7 +3723,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x126\n" +
 	"\ademands\x18\x03 \x03(\v2\x1c.modelroute.ledger.v1.DemandR\ademands\x12\x14\n" +
-	"\x05after\x18\x04 \x01(\x03R\x05after\"\xd2\x02\n" +
+	"\x05after\x18\x04 \x01(\x03R\x05after\"\xee\x02\n" +
 	"\x06Demand\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x1a\n" +
 	"\bconsumer\x18\x02 \x01(\tR\bconsumer\x12&\n" +
@@ -3627,7 +3734,9 @@ const file_ledger_proto_rawDesc = "" +
 	"\x06tokens\x18\a \x01(\x03R\x06tokens\x12#\n" +
 	"\rwant_requests\x18\b \x01(\x03R\fwantRequests\x12\x1f\n" +
 	"\vwant_tokens\x18\t \x01(\x03R\n" +
-	"wantTokens\"6\n" +
+	"wantTokens\x12\x1a\n" +
+	"\bupstream\x18\n" +
+	" \x01(\tR\bupstream\"6\n" +
 	"\x06Charge\x12\x14\n" +
 	"\x05lease\x18\x01 \x01(\x03R\x05lease\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x03R\x06amount\"F\n" +
@@ -3637,7 +3746,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\aproblem\x18\x01 \x01(\tR\aproblem\x124\n" +
 	"\x06denial\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.DenialR\x06denial\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x03R\aversion\x123\n" +
-	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\xa0\x02\n" +
+	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\xc9\x02\n" +
 	"\x05Lease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\x03R\agranted\x126\n" +
@@ -3647,7 +3756,9 @@ const file_ledger_proto_rawDesc = "" +
 	"\tremaining\x18\x06 \x01(\x03R\tremaining\x12\x12\n" +
 	"\x04free\x18\a \x01(\x03R\x04free\x12\x18\n" +
 	"\asharers\x18\b \x01(\x05R\asharers\x12\x1a\n" +
-	"\brecalled\x18\t \x01(\bR\brecalled\"\xb3\x02\n" +
+	"\brecalled\x18\t \x01(\bR\brecalled\x12'\n" +
+	"\x0fexcept_upstream\x18\n" +
+	" \x01(\tR\x0eexceptUpstream\"\xb3\x02\n" +
 	"\x06Denial\x12;\n" +
 	"\x06reason\x18\x01 \x01(\x0e2#.modelroute.ledger.v1.Denial.ReasonR\x06reason\x127\n" +
 	"\x06budget\x18\x02 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x06budget\x12\x14\n" +
@@ -3657,11 +3768,12 @@ const file_ledger_proto_rawDesc = "" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10REASON_EXHAUSTED\x10\x01\x12\x0f\n" +
-	"\vREASON_HELD\x10\x02\"k\n" +
+	"\vREASON_HELD\x10\x02\"\x87\x01\n" +
 	"\tBudgetRef\x12\x1a\n" +
 	"\bconsumer\x18\x01 \x01(\tR\bconsumer\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
-	"\x04unit\x18\x03 \x01(\x0e2\x1a.modelroute.ledger.v1.UnitR\x04unit\"\xb3\x01\n" +
+	"\x04unit\x18\x03 \x01(\x0e2\x1a.modelroute.ledger.v1.UnitR\x04unit\x12\x1a\n" +
+	"\bupstream\x18\x04 \x01(\tR\bupstream\"\xb3\x01\n" +
 	"\x06Record\x12B\n" +
 	"\n" +
 	"settlement\x18\x01 \x01(\v2 .modelroute.ledger.v1.SettlementH\x00R\n" +
@@ -3709,14 +3821,15 @@ const file_ledger_proto_rawDesc = "" +
 	"\x05first\x18\x02 \x01(\x03R\x05first\x126\n" +
 	"\arecords\x18\x03 \x03(\v2\x1c.modelroute.ledger.v1.RecordR\arecords\"*\n" +
 	"\x0eAppendResponse\x12\x18\n" +
-	"\aapplied\x18\x01 \x01(\x03R\aapplied\"\x90\x02\n" +
+	"\aapplied\x18\x01 \x01(\x03R\aapplied\"\xb9\x02\n" +
 	"\x06Budget\x121\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1f.modelroute.ledger.v1.BudgetRefR\x03ref\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x03R\x05limit\x124\n" +
 	"\x06period\x18\x03 \x01(\x0e2\x1c.modelroute.ledger.v1.PeriodR\x06period\x12\x1b\n" +
 	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x12C\n" +
 	"\venforcement\x18\x05 \x01(\x0e2!.modelroute.ledger.v1.EnforcementR\venforcement\x12%\n" +
-	"\x0eperiod_seconds\x18\x06 \x01(\x03R\rperiodSeconds\"\xb5\x01\n" +
+	"\x0eperiod_seconds\x18\x06 \x01(\x03R\rperiodSeconds\x12'\n" +
+	"\x0fexcept_upstream\x18\a \x01(\tR\x0eexceptUpstream\"\xb5\x01\n" +
 	"\x0fPutRouteRequest\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x1c\n" +
@@ -3741,14 +3854,18 @@ const file_ledger_proto_rawDesc = "" +
 	"\rConsumerUsage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x121\n" +
 	"\x05spend\x18\x02 \x01(\v2\x1b.modelroute.ledger.v1.SpendR\x05spend\x12;\n" +
-	"\abudgets\x18\x03 \x03(\v2!.modelroute.ledger.v1.BudgetUsageR\abudgets\"\xb2\x02\n" +
+	"\abudgets\x18\x03 \x03(\v2!.modelroute.ledger.v1.BudgetUsageR\abudgets\"\xf5\x02\n" +
 	"\n" +
 	"RouteUsage\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x121\n" +
 	"\x05spend\x18\x02 \x01(\v2\x1b.modelroute.ledger.v1.SpendR\x05spend\x12;\n" +
 	"\abudgets\x18\x03 \x03(\v2!.modelroute.ledger.v1.BudgetUsageR\abudgets\x12A\n" +
 	"\tconsumers\x18\x04 \x03(\v2#.modelroute.ledger.v1.ConsumerUsageR\tconsumers\x12;\n" +
-	"\aproxies\x18\x05 \x03(\v2!.modelroute.ledger.v1.ProxyStatusR\aproxies\"\xa8\x01\n" +
+	"\aproxies\x18\x05 \x03(\v2!.modelroute.ledger.v1.ProxyStatusR\aproxies\x12A\n" +
+	"\tupstreams\x18\x06 \x03(\v2#.modelroute.ledger.v1.UpstreamUsageR\tupstreams\"`\n" +
+	"\rUpstreamUsage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
+	"\abudgets\x18\x02 \x03(\v2!.modelroute.ledger.v1.BudgetUsageR\abudgets\"\xa8\x01\n" +
 	"\vProxyStatus\x12\x19\n" +
 	"\bproxy_id\x18\x01 \x01(\tR\aproxyId\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1f\n" +
@@ -3875,7 +3992,7 @@ func file_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_ledger_proto_goTypes = []any{
 	(Unit)(0),                     // 0: modelroute.ledger.v1.Unit
 	(Period)(0),                   // 1: modelroute.ledger.v1.Period
@@ -3914,36 +4031,37 @@ var file_ledger_proto_goTypes = []any{
 	(*BudgetUsage)(nil),           // 34: modelroute.ledger.v1.BudgetUsage
 	(*ConsumerUsage)(nil),         // 35: modelroute.ledger.v1.ConsumerUsage
 	(*RouteUsage)(nil),            // 36: modelroute.ledger.v1.RouteUsage
-	(*ProxyStatus)(nil),           // 37: modelroute.ledger.v1.ProxyStatus
-	(*ReleaseProxyRequest)(nil),   // 38: modelroute.ledger.v1.ReleaseProxyRequest
-	(*ReleaseProxyResponse)(nil),  // 39: modelroute.ledger.v1.ReleaseProxyResponse
-	(*ListProxiesRequest)(nil),    // 40: modelroute.ledger.v1.ListProxiesRequest
-	(*ListProxiesResponse)(nil),   // 41: modelroute.ledger.v1.ListProxiesResponse
-	(*ProxyAccount)(nil),          // 42: modelroute.ledger.v1.ProxyAccount
-	(*Outstanding)(nil),           // 43: modelroute.ledger.v1.Outstanding
-	(*ProxyRelease)(nil),          // 44: modelroute.ledger.v1.ProxyRelease
-	(*ListHistoryRequest)(nil),    // 45: modelroute.ledger.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),   // 46: modelroute.ledger.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),          // 47: modelroute.ledger.v1.HistoryEntry
-	(*BackupRequest)(nil),         // 48: modelroute.ledger.v1.BackupRequest
-	(*BackupResponse)(nil),        // 49: modelroute.ledger.v1.BackupResponse
-	(*VerifyRequest)(nil),         // 50: modelroute.ledger.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 51: modelroute.ledger.v1.VerifyResponse
-	(*Finding)(nil),               // 52: modelroute.ledger.v1.Finding
-	(*Restoration)(nil),           // 53: modelroute.ledger.v1.Restoration
-	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 55: google.protobuf.Timestamp
+	(*UpstreamUsage)(nil),         // 37: modelroute.ledger.v1.UpstreamUsage
+	(*ProxyStatus)(nil),           // 38: modelroute.ledger.v1.ProxyStatus
+	(*ReleaseProxyRequest)(nil),   // 39: modelroute.ledger.v1.ReleaseProxyRequest
+	(*ReleaseProxyResponse)(nil),  // 40: modelroute.ledger.v1.ReleaseProxyResponse
+	(*ListProxiesRequest)(nil),    // 41: modelroute.ledger.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),   // 42: modelroute.ledger.v1.ListProxiesResponse
+	(*ProxyAccount)(nil),          // 43: modelroute.ledger.v1.ProxyAccount
+	(*Outstanding)(nil),           // 44: modelroute.ledger.v1.Outstanding
+	(*ProxyRelease)(nil),          // 45: modelroute.ledger.v1.ProxyRelease
+	(*ListHistoryRequest)(nil),    // 46: modelroute.ledger.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),   // 47: modelroute.ledger.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),          // 48: modelroute.ledger.v1.HistoryEntry
+	(*BackupRequest)(nil),         // 49: modelroute.ledger.v1.BackupRequest
+	(*BackupResponse)(nil),        // 50: modelroute.ledger.v1.BackupResponse
+	(*VerifyRequest)(nil),         // 51: modelroute.ledger.v1.VerifyRequest
+	(*VerifyResponse)(nil),        // 52: modelroute.ledger.v1.VerifyResponse
+	(*Finding)(nil),               // 53: modelroute.ledger.v1.Finding
+	(*Restoration)(nil),           // 54: modelroute.ledger.v1.Restoration
+	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
 	7,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
 	8,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	54, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	55, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	55, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	56, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
 	8,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
 	12, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
 	7,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
 	14, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	55, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	56, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
 	7,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
 	8,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
 	16, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
@@ -3952,16 +4070,16 @@ var file_ledger_proto_depIdxs = []int32{
 	19, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
 	21, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
 	20, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	54, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	55, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
 	22, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
 	3,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
 	22, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	54, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	55, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
 	0,  // 22: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
 	24, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
 	17, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
 	7,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	55, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	56, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
 	4,  // 27: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
 	17, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
 	5,  // 29: modelroute.ledger.v1.Settlement.source:type_name -> modelroute.ledger.v1.Settlement.Source
@@ -3976,64 +4094,66 @@ var file_ledger_proto_depIdxs = []int32{
 	36, // 38: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
 	28, // 39: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
 	33, // 40: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	55, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	55, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	56, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	56, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
 	33, // 43: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
 	34, // 44: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
 	7,  // 45: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
 	33, // 46: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
 	34, // 47: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
 	35, // 48: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
-	37, // 49: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	55, // 50: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	42, // 51: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
-	55, // 52: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
-	43, // 53: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
-	44, // 54: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
-	7,  // 55: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
-	22, // 56: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	55, // 57: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
-	7,  // 58: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	55, // 59: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	55, // 60: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	1,  // 61: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
-	6,  // 62: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
-	47, // 63: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
-	55, // 64: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
-	55, // 65: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
-	25, // 66: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
-	52, // 67: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
-	52, // 68: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
-	53, // 69: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
-	55, // 70: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
-	55, // 71: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
-	9,  // 72: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	11, // 73: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	15, // 74: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	26, // 75: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	29, // 76: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	31, // 77: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	38, // 78: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	40, // 79: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
-	45, // 80: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
-	48, // 81: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
-	50, // 82: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
-	10, // 83: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	13, // 84: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	18, // 85: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	27, // 86: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	30, // 87: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	32, // 88: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	39, // 89: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	41, // 90: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
-	46, // 91: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
-	49, // 92: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
-	51, // 93: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
-	83, // [83:94] is the sub-list for method output_type
-	72, // [72:83] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	38, // 49: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
+	37, // 50: modelroute.ledger.v1.RouteUsage.upstreams:type_name -> modelroute.ledger.v1.UpstreamUsage
+	34, // 51: modelroute.ledger.v1.UpstreamUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	56, // 52: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	43, // 53: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	56, // 54: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	44, // 55: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	45, // 56: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	7,  // 57: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	22, // 58: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	56, // 59: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	7,  // 60: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	56, // 61: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	56, // 62: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	1,  // 63: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
+	6,  // 64: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
+	48, // 65: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
+	56, // 66: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
+	56, // 67: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
+	25, // 68: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
+	53, // 69: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	53, // 70: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	54, // 71: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	56, // 72: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	56, // 73: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	9,  // 74: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	11, // 75: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	15, // 76: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	26, // 77: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	29, // 78: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	31, // 79: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	39, // 80: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	41, // 81: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	46, // 82: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
+	49, // 83: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	51, // 84: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	10, // 85: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	13, // 86: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	18, // 87: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	27, // 88: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	30, // 89: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	32, // 90: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	40, // 91: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	42, // 92: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	47, // 93: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
+	50, // 94: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	52, // 95: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	85, // [85:96] is the sub-list for method output_type
+	74, // [74:85] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -4052,7 +4172,7 @@ func file_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -56,9 +56,9 @@ func (p *ProxyAccount) Total() money.Amount {
 // Outstanding is money of one budget that is out with a proxy.
 type Outstanding struct {
 	Route RouteKey
-	// Consumer is empty if it is a budget of the route.
-	Consumer, Budget string
-	Amount           money.Amount
+	// Consumer and Upstream are empty if it is a budget of the route.
+	Consumer, Upstream, Budget string
+	Amount                     money.Amount
 }
 
 // Released is a release that was made.

@@ -104,9 +104,11 @@ type Route struct {
 	Budgets   []Budget
 }
 
-// Budget is one budget of a route, or of a consumer if that is set. A rate limit is one, too, in another unit; it denies.
+// Budget is one budget of a route, or of a consumer or an upstream if that is set. A rate limit is one, too, in another unit; it denies, and
+// covers all upstreams.
 type Budget struct {
 	Consumer string
+	budget.Coverage
 	// Name is unique among the budgets of one owner in one unit.
 	Name string
 	Unit budget.Unit
@@ -117,9 +119,9 @@ type Budget struct {
 	Enforcement budget.Enforcement
 }
 
-// CompareBudgets orders the budgets of one owner: by unit and name.
+// CompareBudgets orders the budgets of a route with those of its upstreams, or of one consumer: by upstream, unit and name.
 func CompareBudgets(a, b Budget) int {
-	return cmp.Or(cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Name, b.Name))
+	return cmp.Or(cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Name, b.Name))
 }
 
 // RouteKey names a route.
@@ -159,10 +161,11 @@ type Beat struct {
 	InFlight []InFlight
 }
 
-// InFlight is the worst case of the requests that a consumer has under way at a proxy.
+// InFlight is the worst case of the requests that a consumer has under way at an upstream through a proxy.
 type InFlight struct {
 	Route    RouteKey
 	Consumer string
+	Upstream string
 	Amount   money.Amount
 }
 
@@ -191,8 +194,10 @@ type Draw struct {
 type Demand struct {
 	Route    RouteKey
 	Consumer string
-	// Amount is the worst case of the request, between 0 and MaxAmount. It is needed in every account of the route and of the consumer
-	// that counts money; in those that count requests or tokens, Requests and Tokens are.
+	// Upstream is where the request is to go.
+	Upstream string
+	// Amount is the worst case of the request, between 0 and MaxAmount. It is needed in every account of the route, of the consumer and of
+	// the upstream that counts money and covers the upstream; in those that count requests or tokens, Requests and Tokens are.
 	Amount           money.Amount
 	Requests, Tokens int64
 	// Have is what the proxy has put aside for the request from what it drew earlier, by lease.
@@ -203,22 +208,27 @@ type Demand struct {
 	WantRequests, WantTokens int64
 }
 
-// Need is what is needed in every account of a unit.
-func (d *Demand) Need(unit budget.Unit) money.Amount {
-	return pick(unit, d.Amount, d.Requests, d.Tokens)
+// Need is what is needed of a budget; nothing of one that does not cover the upstream.
+func (d *Demand) Need(of *Budget) money.Amount {
+	return d.pick(of, d.Amount, d.Requests, d.Tokens)
 }
 
-// Ahead is what the proxy would like on top in every account of a unit.
-func (d *Demand) Ahead(unit budget.Unit) money.Amount {
-	return pick(unit, d.Want, d.WantRequests, d.WantTokens)
+// Ahead is what the proxy would like on top of a budget.
+func (d *Demand) Ahead(of *Budget) money.Amount {
+	return d.pick(of, d.Want, d.WantRequests, d.WantTokens)
 }
 
-func pick(unit budget.Unit, amount money.Amount, requests, tokens int64) money.Amount {
-	return [...]money.Amount{budget.USD: amount, budget.Requests: money.FromNano(requests), budget.Tokens: money.FromNano(tokens)}[unit]
+func (d *Demand) pick(of *Budget, amount money.Amount, requests, tokens int64) money.Amount {
+	if !of.Covers(d.Upstream) {
+		return money.Amount{}
+	}
+	return [...]money.Amount{budget.USD: amount, budget.Requests: money.FromNano(requests), budget.Tokens: money.FromNano(tokens)}[of.Unit]
 }
 
 // Nothing is the demand of somebody who only asks which accounts there are.
-func (d *Demand) Nothing() Demand { return Demand{Route: d.Route, Consumer: d.Consumer} }
+func (d *Demand) Nothing() Demand {
+	return Demand{Route: d.Route, Consumer: d.Consumer, Upstream: d.Upstream}
+}
 
 // Answer is what became of a demand.
 type Answer struct {
@@ -228,7 +238,8 @@ type Answer struct {
 	Denial *Denial
 	// Version is that of the route whose accounts these are.
 	Version int64
-	// Leases are those of the proxy in every account of the demand that denies, in their current windows.
+	// Leases are those of the proxy in every account of the route, of the consumer and of the upstreams that denies, in their current
+	// windows.
 	Leases []Lease
 }
 
@@ -240,10 +251,11 @@ type Lease struct {
 	Granted money.Amount
 	// WindowEnd is when the lease must no longer be spent from; zero if never.
 	WindowEnd time.Time
-	// Consumer is empty if it is a budget of the route.
+	// Consumer is empty if it is a budget of the route or of an upstream.
 	Consumer, Budget string
-	Unit             budget.Unit
-	Limit            money.Amount
+	budget.Coverage
+	Unit  budget.Unit
+	Limit money.Amount
 	// Remaining is the limit less what is settled and uncertain; Free is what could still be leased. Either may be negative.
 	Remaining, Free money.Amount
 	// Sharers is how many proxies serve the route now, this one included.
@@ -256,10 +268,10 @@ type Lease struct {
 type Denial struct {
 	// Exhausted is true if what is spent leaves too little, false if the money is only out with proxies.
 	Exhausted bool
-	// Consumer is empty if it is a budget of the route.
-	Consumer, Budget string
-	Unit             budget.Unit
-	Limit            money.Amount
+	// Consumer and Upstream are empty if it is a budget of the route.
+	Consumer, Upstream, Budget string
+	Unit                       budget.Unit
+	Limit                      money.Amount
 	// Remaining is the limit less what is settled and uncertain; it may be negative.
 	Remaining money.Amount
 	// WindowEnd is zero if the window never ends.
@@ -359,6 +371,8 @@ type RouteUsage struct {
 	// Spend is since the ledger began.
 	Spend   Spend
 	Budgets []BudgetUsage
+	// Upstreams are those that have budgets, sorted by name.
+	Upstreams []UpstreamUsage
 	// Consumers are all that the route ever had, sorted by name.
 	Consumers []ConsumerUsage
 	// Proxies are sorted by instance; of several with the same instance, only the youngest.
@@ -370,6 +384,26 @@ type ConsumerUsage struct {
 	Name    string
 	Spend   Spend
 	Budgets []BudgetUsage
+}
+
+// UpstreamUsage is an upstream with budgets of its own.
+type UpstreamUsage struct {
+	Name    string
+	Budgets []BudgetUsage
+}
+
+// SetBudgets takes up the budgets of the route and of its upstreams, which are sorted by CompareBudgets.
+func (u *RouteUsage) SetBudgets(all []BudgetUsage) {
+	for _, one := range all {
+		switch last := len(u.Upstreams) - 1; {
+		case one.Budget.Upstream == "":
+			u.Budgets = append(u.Budgets, one)
+		case last >= 0 && u.Upstreams[last].Name == one.Budget.Upstream:
+			u.Upstreams[last].Budgets = append(u.Upstreams[last].Budgets, one)
+		default:
+			u.Upstreams = append(u.Upstreams, UpstreamUsage{Name: one.Budget.Upstream, Budgets: []BudgetUsage{one}})
+		}
+	}
 }
 
 // BudgetUsage is a budget in its current window. Budgets are sorted by name.

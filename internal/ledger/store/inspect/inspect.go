@@ -50,12 +50,15 @@ func scopeName(key store.RouteKey, consumer string) string {
 }
 
 // accountName says which budget or rate limit is meant.
-func accountName(name string, unit budget.Unit, key store.RouteKey, consumer string) string {
-	of := " of " + scopeName(key, consumer)
-	if unit == budget.USD {
-		return "budget " + name + of
+func accountName(of *store.Budget, key store.RouteKey) string {
+	owner := " of " + scopeName(key, of.Consumer)
+	if of.Upstream != "" {
+		owner = " of upstream " + of.Upstream + owner
 	}
-	return "rate limit " + name + " (" + unit.String() + ")" + of
+	if of.Unit == budget.USD {
+		return "budget " + of.Name + owner
+	}
+	return "rate limit " + of.Name + " (" + of.Unit.String() + ")" + owner
 }
 
 func proxyName(proxyID, instance string) string { return "proxy " + proxyID + " (" + instance + ")" }

@@ -153,20 +153,22 @@ func (p *prover) leases() (err error) {
 	if p.verdict.Leases, err = p.count("leases"); err != nil {
 		return err
 	}
-	return p.Rows(`SELECT leases.id, proxies.proxy_id, instance, namespace, routes.name, consumer, accounts.name, unit, granted, taken
+	return p.Rows(`SELECT leases.id, proxies.proxy_id, instance, namespace, routes.name, consumer, accounts.name, unit, upstream, granted, taken
 		FROM leases JOIN proxies ON proxies.id = leases.proxy_id JOIN accounts ON accounts.id = account_id
 		JOIN scopes ON scopes.id = scope_id JOIN routes ON routes.id = route_id
 		WHERE granted < 0 OR taken < 0 OR taken > granted OR (released AND taken < granted)
 		ORDER BY instance, proxies.proxy_id, leases.id`,
 		func(scan Scan) error {
 			var id, granted, taken int64
-			var proxyID, instance, consumer, name string
+			var proxyID, instance string
 			var key store.RouteKey
-			var unit budget.Unit
-			if err := scan(&id, &proxyID, &instance, &key.Namespace, &key.Name, &consumer, &name, &unit, &granted, &taken); err != nil {
+			var of store.Budget
+			if err := scan(&id, &proxyID, &instance, &key.Namespace, &key.Name, &of.Consumer, &of.Name, &of.Unit, &of.Upstream,
+				&granted, &taken); err != nil {
 				return err
 			}
-			about := fmt.Sprintf("lease %d of %s, %s", id, proxyName(proxyID, instance), accountName(name, unit, key, consumer))
+			unit := of.Unit
+			about := fmt.Sprintf("lease %d of %s, %s", id, proxyName(proxyID, instance), accountName(&of, key))
 			if granted < 0 || taken < 0 || taken > granted {
 				p.found(about, "%s are taken of %s that were granted",
 					unit.Format(money.FromNano(taken)), unit.Format(money.FromNano(granted)))

@@ -37,17 +37,17 @@ func Proxies(r Reading) ([]store.ProxyAccount, error) {
 // outstanding returns the money that is out with each proxy, sorted by budget.
 func outstanding(r Reading) (map[int64][]store.Outstanding, error) {
 	out := map[int64][]store.Outstanding{}
-	err := r.Rows(`SELECT out.proxy_id, namespace, routes.name, consumer, accounts.name, high, low
+	err := r.Rows(`SELECT out.proxy_id, namespace, routes.name, consumer, upstream, accounts.name, high, low
 		FROM (SELECT proxy_id, account_id,
 			CAST(sum((granted - taken) >> 30) AS BIGINT) AS high, CAST(sum((granted - taken) & 1073741823) AS BIGINT) AS low
 			FROM leases WHERE granted > taken GROUP BY proxy_id, account_id) AS out
 		JOIN accounts ON accounts.id = account_id JOIN scopes ON scopes.id = scope_id JOIN routes ON routes.id = route_id
-		WHERE unit = 0 ORDER BY namespace, routes.name, consumer, accounts.name`,
+		WHERE unit = 0 ORDER BY namespace, routes.name, consumer, upstream, accounts.name`,
 		func(scan Scan) error {
 			var proxy int64
 			var one store.Outstanding
 			var sum parts
-			err := scan(&proxy, &one.Route.Namespace, &one.Route.Name, &one.Consumer, &one.Budget, &sum.high, &sum.low)
+			err := scan(&proxy, &one.Route.Namespace, &one.Route.Name, &one.Consumer, &one.Upstream, &one.Budget, &sum.high, &sum.low)
 			one.Amount = sum.amount()
 			out[proxy] = append(out[proxy], one)
 			return err

@@ -62,7 +62,7 @@ func (p *prover) windows() error {
 func (p *prover) pageAfter(account, start int64) ([]*window, error) {
 	var page []*window
 	err := p.Rows(`SELECT account_id, start, windows.settled, windows.uncertain, leased, scope_id, namespace, routes.name, consumer,
-		accounts.name, unit, accounts.active, ceiling, period, time_zone, enforcement
+		accounts.name, unit, accounts.active, ceiling, period, time_zone, enforcement, upstream, except_upstream
 		FROM windows JOIN accounts ON accounts.id = account_id JOIN scopes ON scopes.id = scope_id JOIN routes ON routes.id = route_id
 		WHERE (account_id, start) > ($1, $2) ORDER BY account_id, start LIMIT $3`,
 		func(scan Scan) error {
@@ -70,12 +70,13 @@ func (p *prover) pageAfter(account, start int64) ([]*window, error) {
 			var settled, uncertain, leased, limit int64
 			var key store.RouteKey
 			err := scan(&w.account, &w.start, &settled, &uncertain, &leased, &w.scope, &key.Namespace, &key.Name, &w.budget.Consumer,
-				&w.budget.Name, &w.budget.Unit, &w.active, &limit, &w.budget.Period, &w.budget.TimeZone, &w.budget.Enforcement)
+				&w.budget.Name, &w.budget.Unit, &w.active, &limit, &w.budget.Period, &w.budget.TimeZone, &w.budget.Enforcement,
+				&w.budget.Upstream, &w.budget.Except)
 			w.booked = store.Spend{
 				Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Leased: money.FromNano(leased),
 			}
 			w.budget.Limit = money.FromNano(limit)
-			w.about = accountName(w.budget.Name, w.budget.Unit, key, w.budget.Consumer) + " in the window from " + instant(w.start)
+			w.about = accountName(&w.budget, key) + " in the window from " + instant(w.start)
 			page = append(page, w)
 			return err
 		}, account, start, pageSize)
@@ -124,7 +125,10 @@ func (p *prover) calendar(period budget.Period, timeZone string) (budget.Calenda
 const (
 	sumHistory = ` SELECT n, CAST(sum(settled >> 30) AS BIGINT), CAST(sum(settled & 1073741823) AS BIGINT),
 		CAST(sum(uncertain >> 30) AS BIGINT), CAST(sum(uncertain & 1073741823) AS BIGINT)
-		FROM wanted CROSS JOIN history WHERE scope_id = scope AND history.bucket >= wanted.bucket AND history.bucket < until GROUP BY n`
+		FROM wanted CROSS JOIN accounts CROSS JOIN history
+		WHERE accounts.id = account AND history.scope_id = scope AND history.bucket >= wanted.bucket AND history.bucket < until
+		AND (accounts.upstream = '' OR history.upstream = accounts.upstream)
+		AND (except_upstream = '' OR history.upstream <> except_upstream) GROUP BY n`
 
 	sumLeases = ` SELECT n, silent, CAST(sum((granted - taken) >> 30) AS BIGINT), CAST(sum((granted - taken) & 1073741823) AS BIGINT)
 		FROM wanted CROSS JOIN leases JOIN proxies ON proxies.id = leases.proxy_id

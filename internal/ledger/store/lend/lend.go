@@ -42,7 +42,7 @@ func (c *Claim) Lacks() bool { return !c.Need.IsZero() && c.Need.Cmp(c.Free()) >
 // have of its lease, of which out is out as far as the books know; both are zero if it has no lease.
 func (c *Claim) Weigh(demand *store.Demand, have, out money.Amount, sharers int, contended bool) {
 	// Nobody has more of a lease than is out; these books may be from a backup and know nothing of the rest.
-	need := demand.Need(c.Budget.Unit)
+	need := demand.Need(&c.Budget)
 	has := max(0, min(have.Nano(), out.Nano(), need.Nano()))
 	c.Contended = contended
 	c.Need = need.Sub(money.FromNano(has))
@@ -50,21 +50,21 @@ func (c *Claim) Weigh(demand *store.Demand, have, out money.Amount, sharers int,
 	if contended || left.IsNegative() {
 		return
 	}
-	c.Extra = money.FromNano(max(0, min(demand.Ahead(c.Budget.Unit).Nano(), left.Nano()/int64(2*sharers))))
+	c.Extra = money.FromNano(max(0, min(demand.Ahead(&c.Budget).Nano(), left.Nano()/int64(2*sharers))))
 }
 
 // Lease returns what the proxy is told of its lease.
 func (c *Claim) Lease(id int64, granted money.Amount, sharers int) store.Lease {
 	return store.Lease{
 		ID: id, Granted: granted, WindowEnd: c.Window.End,
-		Consumer: c.Budget.Consumer, Budget: c.Budget.Name, Unit: c.Budget.Unit, Limit: c.Budget.Limit,
+		Consumer: c.Budget.Consumer, Budget: c.Budget.Name, Coverage: c.Budget.Coverage, Unit: c.Budget.Unit, Limit: c.Budget.Limit,
 		Remaining: c.Remaining(), Free: c.Free(), Sharers: sharers, Recalled: c.Contended,
 	}
 }
 
 // Exhausted reports whether what is spent leaves too little for the demand, whatever is out with proxies.
 func (c *Claim) Exhausted(demand *store.Demand) bool {
-	return c.Remaining().Cmp(demand.Need(c.Budget.Unit)) < 0
+	return c.Remaining().Cmp(demand.Need(&c.Budget)) < 0
 }
 
 // Denial returns why a demand cannot be met from the account; nil if it can.
@@ -75,6 +75,7 @@ func (c *Claim) Denial(demand *store.Demand) *store.Denial {
 	return &store.Denial{
 		Exhausted: c.Exhausted(demand),
 		Consumer:  c.Budget.Consumer,
+		Upstream:  c.Budget.Upstream,
 		Budget:    c.Budget.Name,
 		Unit:      c.Budget.Unit,
 		Limit:     c.Budget.Limit,

@@ -211,7 +211,9 @@ func (w *work) settle(owner *route, one *store.Settlement) {
 		key := historyKey{scope: payer.id, bucket: bucket, model: one.Model, upstream: one.Upstream, team: one.Team}
 		store.AddTo(w.deltas.history, key, &sums)
 		for _, a := range payer.accounts {
-			w.changeWindow(a.keyAt(openedAt), costOf(one, a.budget.Unit))
+			if a.budget.Covers(one.Upstream) {
+				w.changeWindow(a.keyAt(openedAt), costOf(one, a.budget.Unit))
+			}
 		}
 	}
 }

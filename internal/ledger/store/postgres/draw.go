@@ -226,7 +226,7 @@ func (d *drawing) grantAll(owner *route, claims []claim, demand *store.Demand) {
 		c := &claims[i]
 		d.grant(c)
 		// What is leased ahead of need says nothing of the requests that come.
-		if c.row.refusing && !demand.Need(c.Budget.Unit).IsZero() {
+		if c.row.refusing && !demand.Need(&c.Budget).IsZero() {
 			c.row.refusing, d.marked[c.key] = false, true
 		}
 	}

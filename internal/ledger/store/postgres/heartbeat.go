@@ -18,6 +18,7 @@ type inFlight struct {
 	Namespace string `json:"namespace"`
 	Route     string `json:"route"`
 	Consumer  string `json:"consumer"`
+	Upstream  string `json:"upstream"`
 	Nano      int64  `json:"nano"`
 }
 
@@ -29,15 +30,16 @@ func encode(beat store.Beat) (string, error) {
 	list := make([]inFlight, 0, len(beat.InFlight))
 	for _, one := range beat.InFlight {
 		list = append(list, inFlight{
-			Namespace: one.Route.Namespace, Route: one.Route.Name, Consumer: one.Consumer, Nano: one.Amount.Nano(),
+			Namespace: one.Route.Namespace, Route: one.Route.Name, Consumer: one.Consumer, Upstream: one.Upstream,
+			Nano: one.Amount.Nano(),
 		})
 	}
 	text, err := json.Marshal(list)
 	return string(text), err
 }
 
-// decode reads what encode has written into sums by route and consumer.
-func decode(text string, into map[store.RouteKey]map[string]money.Amount) error {
+// decode adds up what encode has written.
+func decode(text string, into store.Held) error {
 	if text == "" {
 		return nil
 	}
@@ -46,11 +48,10 @@ func decode(text string, into map[store.RouteKey]map[string]money.Amount) error 
 		return fmt.Errorf("%w: what is in flight cannot be read: %w", errBooks, err)
 	}
 	for _, one := range list {
-		key := store.RouteKey{Namespace: one.Namespace, Name: one.Route}
-		if into[key] == nil {
-			into[key] = map[string]money.Amount{}
-		}
-		into[key][one.Consumer] = into[key][one.Consumer].Add(money.FromNano(one.Nano))
+		into.Add(store.InFlight{
+			Route: store.RouteKey{Namespace: one.Namespace, Name: one.Route}, Consumer: one.Consumer, Upstream: one.Upstream,
+			Amount: money.FromNano(one.Nano),
+		})
 	}
 	return nil
 }

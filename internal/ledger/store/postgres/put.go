@@ -77,21 +77,23 @@ const (
 
 	accountsOfRoute = `(SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = $1)`
 
-	budgetsPut = `unnest($2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::text[], $7::text[], $8::text[])
-		AS put (consumer, name, unit, ceiling, period, time_zone, enforcement)`
+	budgetsPut = `unnest($2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
+		AS put (consumer, name, unit, ceiling, period, time_zone, enforcement, upstream, except_upstream)`
 
-	// Windows that now begin elsewhere, and those of budgets that go, are summed when they are next needed; those of a rate limit
+	// Windows that now begin elsewhere or for which other upstreams count, and those of budgets that go, are summed when they are next needed; those of a rate limit
 	// begin with nothing.
 	dropMovedWindows = `DELETE FROM windows WHERE account_id IN (SELECT accounts.id FROM ` + budgetsPut + `
 		JOIN scopes ON route_id = $1 AND scopes.consumer = put.consumer
-		JOIN accounts ON scope_id = scopes.id AND accounts.name = put.name AND accounts.unit = put.unit
-		WHERE accounts.period <> put.period OR accounts.time_zone <> put.time_zone)`
+		JOIN accounts ON scope_id = scopes.id AND accounts.name = put.name AND accounts.unit = put.unit AND accounts.upstream = put.upstream
+		WHERE accounts.period <> put.period OR accounts.time_zone <> put.time_zone OR accounts.except_upstream <> put.except_upstream)`
 
-	putBudgets = `INSERT INTO accounts (scope_id, name, unit, active, ceiling, period, time_zone, enforcement)
-		SELECT scopes.id, put.name, put.unit, TRUE, put.ceiling, put.period, put.time_zone, put.enforcement FROM ` + budgetsPut + `
+	putBudgets = `INSERT INTO accounts
+		(scope_id, name, unit, active, ceiling, period, time_zone, enforcement, upstream, except_upstream)
+		SELECT scopes.id, put.name, put.unit, TRUE, put.ceiling, put.period, put.time_zone, put.enforcement, put.upstream,
+		put.except_upstream FROM ` + budgetsPut + `
 		JOIN scopes ON route_id = $1 AND scopes.consumer = put.consumer
-		ON CONFLICT (scope_id, name, unit) DO UPDATE SET active = TRUE,
-		ceiling = excluded.ceiling, period = excluded.period, time_zone = excluded.time_zone, enforcement = excluded.enforcement`
+		ON CONFLICT (scope_id, upstream, name, unit) DO UPDATE SET active = TRUE, ceiling = excluded.ceiling, period = excluded.period,
+		time_zone = excluded.time_zone, enforcement = excluded.enforcement, except_upstream = excluded.except_upstream`
 
 	dropGoneWindows = `DELETE FROM windows WHERE account_id IN (
 		SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = $1 AND NOT accounts.active)`
@@ -103,15 +105,16 @@ func (t *tx) putRoute(put store.Route) error {
 	if err := t.row(putRoute, []any{put.Namespace, put.Name, put.Server}, &id); err != nil {
 		return err
 	}
-	var consumers, names, periods, zones, enforcements []string
+	var consumers, names, periods, zones, enforcements, upstreams, excepted []string
 	var units []int16
 	var limits []int64
 	for _, b := range put.Budgets {
 		consumers, names, limits = append(consumers, b.Consumer), append(names, b.Name), append(limits, b.Limit.Nano())
 		periods, zones = append(periods, string(b.Period)), append(zones, b.TimeZone)
 		enforcements, units = append(enforcements, string(b.Enforcement)), append(units, int16(b.Unit)) //nolint:gosec // There are three.
+		upstreams, excepted = append(upstreams, b.Upstream), append(excepted, b.Except)
 	}
-	budgets := []any{id, consumers, names, units, limits, periods, zones, enforcements}
+	budgets := []any{id, consumers, names, units, limits, periods, zones, enforcements, upstreams, excepted}
 	b := t.batch()
 	b.Queue(lockScopesOfRoute, id)
 	b.Queue(`UPDATE scopes SET active = FALSE WHERE route_id = $1`, id)

@@ -33,7 +33,7 @@ type scope struct {
 	accounts []*account
 }
 
-// account is a scope under one budget.
+// account is a scope under one budget; those of upstreams are the route's.
 type account struct {
 	id       int64
 	active   bool
@@ -170,7 +170,8 @@ func (t *tx) load(which string, arguments ...any) (map[store.RouteKey]*route, er
 // selectRoutes reads routes with all of their scopes and accounts. It is one statement, so that what it reads is one version.
 const selectRoutes = `SELECT namespace, routes.name, server, version, routes.id, scopes.id, consumer, scopes.active,
 	coalesce(accounts.id, 0), coalesce(accounts.active, FALSE), coalesce(accounts.name, ''), coalesce(ceiling, 0),
-	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
+	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, ''),
+	coalesce(upstream, ''), coalesce(except_upstream, '')
 	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id `
 
 // scanInto returns what takes a row of selectRoutes into the routes.
@@ -182,7 +183,8 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(scan func(into .
 		a := &account{}
 		if err := scan(&one.key.Namespace, &one.key.Name, &one.server, &one.version, &one.id,
 			&spender.id, &a.budget.Consumer, &spender.active, &a.id, &a.active, &a.budget.Name,
-			&limit, &a.budget.Unit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
+			&limit, &a.budget.Unit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement,
+			&a.budget.Upstream, &a.budget.Except); err != nil {
 			return err
 		}
 		owner := routes[one.key]

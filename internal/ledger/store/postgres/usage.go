@@ -19,7 +19,7 @@ type snapshot struct {
 	scopes  map[int64]store.Spend
 	windows map[windowKey]*windowRow
 	// held is what requests under way can cost.
-	held    map[store.RouteKey]map[string]money.Amount
+	held    store.Held
 	proxies map[store.RouteKey][]store.Proxy
 }
 
@@ -29,7 +29,7 @@ func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) ([]store.R
 	err := s.transact(ctx, "reading the usage", func(t *tx) error {
 		r := &snapshot{
 			routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]*windowRow{},
-			held: map[store.RouteKey]map[string]money.Amount{}, proxies: map[store.RouteKey][]store.Proxy{},
+			held: store.Held{}, proxies: map[store.RouteKey][]store.Proxy{},
 		}
 		if err := r.load(t, now, heardAfter); err != nil {
 			return err
@@ -142,15 +142,12 @@ func youngest(list []store.Proxy, one store.Proxy) []store.Proxy {
 func (r *snapshot) routeUsage(now time.Time, key store.RouteKey, owner *route) store.RouteUsage {
 	usage := store.RouteUsage{Route: key, Proxies: r.proxies[key]}
 	for consumer, spender := range owner.scopes {
-		held := r.held[key][consumer]
-		if consumer == "" {
-			held = total(r.held[key])
-		}
 		spend := r.scopes[spender.id]
-		spend.Held = held
-		budgets := r.budgetUsage(now, spender, held)
+		spend.Held = r.held.Of(key, consumer, budget.Coverage{})
+		budgets := r.budgetUsage(now, spender, func(of budget.Coverage) money.Amount { return r.held.Of(key, consumer, of) })
 		if consumer == "" {
-			usage.Spend, usage.Budgets = spend, budgets
+			usage.Spend = spend
+			usage.SetBudgets(budgets)
 			continue
 		}
 		usage.Consumers = append(usage.Consumers, store.ConsumerUsage{Name: consumer, Spend: spend, Budgets: budgets})
@@ -159,20 +156,12 @@ func (r *snapshot) routeUsage(now time.Time, key store.RouteKey, owner *route) s
 	return usage
 }
 
-func total(amounts map[string]money.Amount) money.Amount {
-	var sum money.Amount
-	for _, one := range amounts {
-		sum = sum.Add(one)
-	}
-	return sum
-}
-
-func (r *snapshot) budgetUsage(now time.Time, spender *scope, held money.Amount) []store.BudgetUsage {
+func (r *snapshot) budgetUsage(now time.Time, spender *scope, held func(of budget.Coverage) money.Amount) []store.BudgetUsage {
 	usage := make([]store.BudgetUsage, 0, len(spender.accounts))
 	for _, a := range spender.accounts {
 		row := *r.windows[a.keyAt(now)]
 		if a.budget.Unit == budget.USD {
-			row.spend.Held = held
+			row.spend.Held = held(a.budget.Coverage)
 		}
 		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: a.windowAt(now), Spend: row.spend, Refusing: row.refusing})
 	}

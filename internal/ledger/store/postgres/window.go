@@ -31,7 +31,8 @@ func (a *account) keyAt(t time.Time) windowKey {
 
 const (
 	sumHistory = `SELECT least(coalesce(sum(settled), 0), 2000000000000000000)::bigint,
-		least(coalesce(sum(uncertain), 0), 2000000000000000000)::bigint FROM history WHERE scope_id = $1 AND bucket >= $2 AND bucket < $3`
+		least(coalesce(sum(uncertain), 0), 2000000000000000000)::bigint FROM history
+		WHERE scope_id = $1 AND bucket >= $2 AND bucket < $3 AND ($4::text = '' OR upstream = $4) AND ($5::text = '' OR upstream <> $5)`
 
 	sumLeases = `SELECT least(coalesce(sum(CASE WHEN silent THEN 0 ELSE granted - taken END), 0), 2000000000000000000)::bigint,
 		least(coalesce(sum(CASE WHEN silent THEN granted - taken ELSE 0 END), 0), 2000000000000000000)::bigint
@@ -43,8 +44,8 @@ const (
 // never is later than every time in the books.
 const never = int64(1) << 62
 
-// queueSum works out what the row of an account's window has to be, from the history since the window began and from the leases that
-// were last added to in it. Of requests and tokens there is no history.
+// queueSum works out what the row of an account's window has to be, from the history since the window began, at the upstreams that the
+// budget covers, and from the leases that were last added to in it. Of requests and tokens there is no history.
 func queueSum(b *pgx.Batch, a *account, window budget.Window, into *store.Spend) {
 	start, end := window.Start.UnixMilli(), never
 	if !window.End.IsZero() {
@@ -52,7 +53,7 @@ func queueSum(b *pgx.Batch, a *account, window budget.Window, into *store.Spend)
 	}
 	var settled, uncertain, leased, silent int64
 	if a.budget.Unit == budget.USD {
-		b.Queue(sumHistory, a.spender.id, bucketOf(start), end).QueryRow(func(row pgx.Row) error {
+		b.Queue(sumHistory, a.spender.id, bucketOf(start), end, a.budget.Upstream, a.budget.Except).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&settled, &uncertain)
 		})
 	}

@@ -52,6 +52,9 @@ func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Tim
 	}
 	for _, s := range payers {
 		for _, a := range s.accounts {
+			if !a.budget.Covers(one.Upstream) {
+				continue
+			}
 			if _, err := t.ensureWindow(s, a, now); err != nil {
 				return fmt.Errorf("opening a window of budget %s: %w", a.budget.Name, err)
 			}
@@ -63,6 +66,9 @@ func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Tim
 		key := historyKey{scope: s.id, bucket: bucket, model: one.Model, upstream: one.Upstream, team: one.Team}
 		store.AddTo(d.history, key, &sums)
 		for _, a := range s.accounts {
+			if !a.budget.Covers(one.Upstream) {
+				continue
+			}
 			d.window(windowKey{account: a.id, start: a.windowAt(openedAt).Start.UnixMilli()}, costOf(one, a.budget.Unit))
 		}
 	}

@@ -118,7 +118,7 @@ func (t *tx) grantAll(now time.Time, from *state, owner *route, claims []claim, 
 		}
 		granted = granted || added
 		// What is leased ahead of need says nothing of the requests that come.
-		if claims[i].row.refusing && !demand.Need(claims[i].Budget.Unit).IsZero() {
+		if claims[i].row.refusing && !demand.Need(&claims[i].Budget).IsZero() {
 			if _, err := t.exec(unmarkRefusing, claims[i].key.account, claims[i].key.start); err != nil {
 				return false, fmt.Errorf("noting the end of a refusal: %w", err)
 			}
@@ -143,7 +143,7 @@ func (t *tx) spender(demand *store.Demand, identity string) (*route, *scope, err
 	return owner, spender, nil
 }
 
-// claims returns the accounts of the route and of the consumer that deny, each with its window and the proxy's lease in it.
+// claims returns the accounts of the route, of its upstreams and of the consumer that deny, each with its window and the proxy's lease in it.
 func (t *tx) claims(now time.Time, from *state, owner *route, spender *scope) ([]claim, error) {
 	var claims []claim
 	for _, s := range [2]*scope{owner.scopes[""], spender} {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/store"
-	"github.com/modelroute/modelroute/internal/money"
 )
 
 // proxy is what calls are checked against and what is shown of a proxy. The store's mutex guards it.
@@ -312,20 +311,17 @@ func (s *Store) loadProxyRoutes(ctx context.Context) error {
 	})
 }
 
-// heldNow sums up what requests under way can cost, by route and consumer, as the proxies that live said last.
-func (s *Store) heldNow(heardAfter time.Time) map[store.RouteKey]map[string]money.Amount {
+// heldNow sums up what requests under way can cost, as the proxies that live said last.
+func (s *Store) heldNow(heardAfter time.Time) store.Held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := map[store.RouteKey]map[string]money.Amount{}
+	held := store.Held{}
 	for _, known := range s.proxies {
 		if !known.lastHeard.After(heardAfter) {
 			continue
 		}
 		for _, one := range known.inFlight {
-			if held[one.Route] == nil {
-				held[one.Route] = map[string]money.Amount{}
-			}
-			held[one.Route][one.Consumer] = held[one.Route][one.Consumer].Add(one.Amount)
+			held.Add(one)
 		}
 	}
 	return held

@@ -27,7 +27,7 @@ type scope struct {
 	accounts []*account
 }
 
-// account is a scope under one budget.
+// account is a scope under one budget; those of upstreams are the route's.
 type account struct {
 	id       int64
 	budget   store.Budget
@@ -164,8 +164,14 @@ func (t *tx) putRoute(put store.Route) error {
 	return t.putBudgets(routeID, put.Budgets)
 }
 
-// putBudgets drops the windows of every account that goes or whose windows now begin elsewhere. They are summed when they are next
-// needed; those of a rate limit begin with nothing. Accounts stay, since money of them may be out.
+const putBudget = `INSERT INTO accounts
+	(scope_id, name, active, ceiling, period, time_zone, enforcement, unit, upstream, except_upstream)
+	SELECT id, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM scopes WHERE route_id = ?1 AND consumer = ?2
+	ON CONFLICT (scope_id, upstream, name, unit) DO UPDATE SET active = 1, ceiling = excluded.ceiling, period = excluded.period,
+	time_zone = excluded.time_zone, enforcement = excluded.enforcement, except_upstream = excluded.except_upstream`
+
+// putBudgets drops the windows of every account that goes, whose windows now begin elsewhere, or for which other upstreams count now. They
+// are summed when they are next needed; those of a rate limit begin with nothing. Accounts stay, since money of them may be out.
 func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 	clear(t.present)
 	const ofRoute = `SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = ?1`
@@ -174,15 +180,13 @@ func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 	}
 	for _, b := range budgets {
 		if _, err := t.exec(`DELETE FROM windows WHERE account_id IN (
-			`+ofRoute+` AND consumer = ?2 AND name = ?3 AND unit = ?4 AND (period <> ?5 OR time_zone <> ?6))`,
-			routeID, b.Consumer, b.Name, int(b.Unit), string(b.Period), b.TimeZone); err != nil {
+			`+ofRoute+` AND consumer = ?2 AND name = ?3 AND unit = ?4 AND upstream = ?5
+			AND (period <> ?6 OR time_zone <> ?7 OR except_upstream <> ?8))`,
+			routeID, b.Consumer, b.Name, int(b.Unit), b.Upstream, string(b.Period), b.TimeZone, b.Except); err != nil {
 			return err
 		}
-		if _, err := t.exec(`INSERT INTO accounts (scope_id, name, active, ceiling, period, time_zone, enforcement, unit)
-			SELECT id, ?3, 1, ?4, ?5, ?6, ?7, ?8 FROM scopes WHERE route_id = ?1 AND consumer = ?2
-			ON CONFLICT (scope_id, name, unit) DO UPDATE SET active = 1,
-			ceiling = excluded.ceiling, period = excluded.period, time_zone = excluded.time_zone, enforcement = excluded.enforcement`,
-			routeID, b.Consumer, b.Name, b.Limit.Nano(), string(b.Period), b.TimeZone, string(b.Enforcement), int(b.Unit)); err != nil {
+		if _, err := t.exec(putBudget, routeID, b.Consumer, b.Name, b.Limit.Nano(), string(b.Period), b.TimeZone, string(b.Enforcement),
+			int(b.Unit), b.Upstream, b.Except); err != nil {
 			return err
 		}
 	}
@@ -195,7 +199,8 @@ func (t *tx) putBudgets(routeID int64, budgets []store.Budget) error {
 
 const selectAccounts = `SELECT namespace, routes.name, server, version, routes.id, scopes.id, consumer, scopes.active,
 	coalesce(accounts.id, 0), coalesce(accounts.name, ''), coalesce(ceiling, 0),
-	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, '')
+	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, ''),
+	coalesce(upstream, ''), coalesce(except_upstream, '')
 	FROM routes JOIN scopes ON route_id = routes.id LEFT JOIN accounts ON scope_id = scopes.id AND accounts.active = 1 `
 
 // loadRoutes fills the writer's memory before it runs.
@@ -230,7 +235,8 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(*sql.Rows) error
 		var active bool
 		var a account
 		if err := rows.Scan(&key.Namespace, &key.Name, &server, &version, &routeID, &scopeID, &a.budget.Consumer, &active,
-			&a.id, &a.budget.Name, &limit, &a.budget.Unit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement); err != nil {
+			&a.id, &a.budget.Name, &limit, &a.budget.Unit, &a.budget.Period, &a.budget.TimeZone, &a.budget.Enforcement,
+			&a.budget.Upstream, &a.budget.Except); err != nil {
 			return err
 		}
 		known := routes[key]

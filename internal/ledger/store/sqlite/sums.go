@@ -11,7 +11,8 @@ import (
 // windowSums are what all scopes spent in a window, and what is out of all accounts in it. Most accounts share their window with many
 // others, and when it rolls none of them has a row yet: to sum them one by one would take seconds where there are many.
 type windowSums struct {
-	history map[int64]store.Spend
+	// history is by scope and upstream.
+	history map[int64]map[string]store.Spend
 	leases  map[int64]store.Spend
 }
 
@@ -19,7 +20,12 @@ type windowSums struct {
 func (w windowSums) spend(spender *scope, a *account) store.Spend {
 	spend, out := store.Spend{}, w.leases[a.id]
 	if a.budget.Unit == budget.USD {
-		spend = w.history[spender.id]
+		for upstream, one := range w.history[spender.id] {
+			if a.budget.Covers(upstream) {
+				spend.Settled = saturated(spend.Settled.Add(one.Settled))
+				spend.Uncertain = saturated(spend.Uncertain.Add(one.Uncertain))
+			}
+		}
 	}
 	return store.Spend{
 		Settled: spend.Settled, Uncertain: saturated(spend.Uncertain.Add(out.Uncertain)), Leased: out.Leased,
@@ -27,8 +33,9 @@ func (w windowSums) spend(spender *scope, a *account) store.Spend {
 }
 
 const (
-	sumAllHistory = `SELECT scope_id, sum(settled / 1000000000), sum(settled % 1000000000),
-		sum(uncertain / 1000000000), sum(uncertain % 1000000000) FROM history WHERE bucket >= ? AND bucket < ? GROUP BY scope_id`
+	sumAllHistory = `SELECT scope_id, upstream, sum(settled / 1000000000), sum(settled % 1000000000),
+		sum(uncertain / 1000000000), sum(uncertain % 1000000000) FROM history WHERE bucket >= ? AND bucket < ?
+		GROUP BY scope_id, upstream`
 
 	sumAllLeases = `SELECT account_id, silent, sum((granted - taken) / 1000000000), sum((granted - taken) % 1000000000)
 		FROM leases JOIN proxies ON proxies.id = leases.proxy_id WHERE granted > taken AND granted_at >= ? AND granted_at < ?
@@ -45,11 +52,15 @@ func (r *snapshot) sumsOf(window budget.Window) (windowSums, error) {
 	if known, read := r.sums[key]; read {
 		return known, nil
 	}
-	sums := windowSums{history: map[int64]store.Spend{}, leases: map[int64]store.Spend{}}
+	sums := windowSums{history: map[int64]map[string]store.Spend{}, leases: map[int64]store.Spend{}}
 	err := r.rows(sumAllHistory, func(rows *sql.Rows) error {
 		var scope, whole, fraction, uncertainWhole, uncertainFraction int64
-		err := rows.Scan(&scope, &whole, &fraction, &uncertainWhole, &uncertainFraction)
-		sums.history[scope] = store.Spend{Settled: sum(whole, fraction), Uncertain: sum(uncertainWhole, uncertainFraction)}
+		var upstream string
+		err := rows.Scan(&scope, &upstream, &whole, &fraction, &uncertainWhole, &uncertainFraction)
+		if sums.history[scope] == nil {
+			sums.history[scope] = map[string]store.Spend{}
+		}
+		sums.history[scope][upstream] = store.Spend{Settled: sum(whole, fraction), Uncertain: sum(uncertainWhole, uncertainFraction)}
 		return err
 	}, bucketOf(start), end)
 	if err != nil {

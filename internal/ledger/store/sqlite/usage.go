@@ -25,7 +25,7 @@ type snapshot struct {
 	// sums are those of windows that have no rows for some of their accounts.
 	sums map[[2]int64]windowSums
 	// held is what requests under way can cost.
-	held map[store.RouteKey]map[string]money.Amount
+	held store.Held
 }
 
 // windowRow is what a row of windows says.
@@ -123,18 +123,15 @@ func (r *snapshot) load(s *Store) error {
 func (r *snapshot) routeUsage(now time.Time, key store.RouteKey, owner *route) (store.RouteUsage, error) {
 	usage := store.RouteUsage{Route: key}
 	for consumer, spender := range owner.scopes {
-		held := r.held[key][consumer]
-		if consumer == "" {
-			held = total(r.held[key])
-		}
-		budgets, err := r.budgetUsage(now, spender, held)
+		budgets, err := r.budgetUsage(now, spender, func(of budget.Coverage) money.Amount { return r.held.Of(key, consumer, of) })
 		if err != nil {
 			return store.RouteUsage{}, fmt.Errorf("route %s/%s: %w", key.Namespace, key.Name, err)
 		}
 		spend := r.scopes[spender.id]
-		spend.Held = held
+		spend.Held = r.held.Of(key, consumer, budget.Coverage{})
 		if consumer == "" {
-			usage.Spend, usage.Budgets = spend, budgets
+			usage.Spend = spend
+			usage.SetBudgets(budgets)
 			continue
 		}
 		usage.Consumers = append(usage.Consumers, store.ConsumerUsage{Name: consumer, Spend: spend, Budgets: budgets})
@@ -143,15 +140,9 @@ func (r *snapshot) routeUsage(now time.Time, key store.RouteKey, owner *route) (
 	return usage, nil
 }
 
-func total(amounts map[string]money.Amount) money.Amount {
-	var sum money.Amount
-	for _, one := range amounts {
-		sum = sum.Add(one)
-	}
-	return sum
-}
-
-func (r *snapshot) budgetUsage(now time.Time, spender *scope, held money.Amount) ([]store.BudgetUsage, error) {
+func (r *snapshot) budgetUsage(
+	now time.Time, spender *scope, held func(of budget.Coverage) money.Amount,
+) ([]store.BudgetUsage, error) {
 	var usage []store.BudgetUsage
 	for _, a := range spender.accounts {
 		window := a.windowAt(now)
@@ -164,7 +155,7 @@ func (r *snapshot) budgetUsage(now time.Time, spender *scope, held money.Amount)
 			row.spend = sums.spend(spender, a)
 		}
 		if a.budget.Unit == budget.USD {
-			row.spend.Held = held
+			row.spend.Held = held(a.budget.Coverage)
 		}
 		usage = append(usage, store.BudgetUsage{Budget: a.budget, Window: window, Spend: row.spend, Refusing: row.refusing})
 	}

@@ -32,7 +32,7 @@ const (
 
 	sumHistory = `SELECT coalesce(sum(settled / 1000000000), 0), coalesce(sum(settled % 1000000000), 0),
 		coalesce(sum(uncertain / 1000000000), 0), coalesce(sum(uncertain % 1000000000), 0)
-		FROM history WHERE scope_id = ? AND bucket >= ? AND bucket < ?`
+		FROM history WHERE scope_id = ?1 AND bucket >= ?2 AND bucket < ?3 AND (?4 = '' OR upstream = ?4) AND (?5 = '' OR upstream <> ?5)`
 )
 
 // never is later than every time in the books.
@@ -47,8 +47,8 @@ func sum(whole, fraction int64) money.Amount {
 	return money.FromNano(whole*money.NanoPerUSD + fraction%money.NanoPerUSD)
 }
 
-// sumWindow works out what the row of an account's window has to be, from the history since the window began and from the leases that
-// were last added to in it. Of requests and tokens there is no history.
+// sumWindow works out what the row of an account's window has to be, from the history since the window began, at the upstreams that the
+// budget covers, and from the leases that were last added to in it. Of requests and tokens there is no history.
 func (t *tx) sumWindow(spender *scope, a *account, window budget.Window) (store.Spend, error) {
 	start, end := window.Start.UnixMilli(), never
 	if !window.End.IsZero() {
@@ -56,7 +56,8 @@ func (t *tx) sumWindow(spender *scope, a *account, window budget.Window) (store.
 	}
 	var whole, fraction, uncertainWhole, uncertainFraction int64
 	if a.budget.Unit == budget.USD {
-		err := t.row(sumHistory, []any{spender.id, bucketOf(start), end}, &whole, &fraction, &uncertainWhole, &uncertainFraction)
+		err := t.row(sumHistory, []any{spender.id, bucketOf(start), end, a.budget.Upstream, a.budget.Except},
+			&whole, &fraction, &uncertainWhole, &uncertainFraction)
 		if err != nil {
 			return store.Spend{}, err
 		}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	stdcmp "cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ func runModel(t *testing.T, open Open) {
 
 var (
 	modelConsumers = []string{"alice", "bob"}
+	modelUpstreams = []string{"main", "spare"}
 	modelPeriods   = []budget.Period{budget.Hour, budget.Day, budget.Week, budget.Month, budget.Year, budget.Total}
 	// modelZones have changes by a whole hour, by half an hour, offsets of 45 minutes, and none.
 	modelZones = []string{"", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Chatham"}
@@ -80,13 +82,13 @@ type modelProxy struct {
 
 // modelCost is a settlement as it counts.
 type modelCost struct {
-	consumer           string
+	consumer, upstream string
 	at                 time.Time
 	settled, uncertain int64
 }
 
 // accountKey names an account.
-type accountKey struct{ consumer, budget string }
+type accountKey struct{ consumer, upstream, budget string }
 
 // modelLease is a lease as the model remembers it.
 type modelLease struct {
@@ -198,10 +200,22 @@ func (m *model) hear(p *modelProxy) { p.heard, p.silent = m.clock.now(), false }
 
 func someBudgets(rt *rapid.T) []store.Budget {
 	var budgets []store.Budget
-	for _, consumer := range append([]string{""}, modelConsumers...) {
+	owners := []accountKey{{}}
+	for _, name := range modelConsumers {
+		owners = append(owners, accountKey{consumer: name})
+	}
+	for _, name := range modelUpstreams {
+		owners = append(owners, accountKey{upstream: name})
+	}
+	for _, owner := range owners {
 		for n := range rapid.IntRange(0, 2).Draw(rt, "budgets") {
+			covered := budget.Coverage{Upstream: owner.upstream}
+			if owner.upstream == "" {
+				covered.Except = rapid.SampledFrom(append([]string{""}, modelUpstreams...)).Draw(rt, "except")
+			}
 			budgets = append(budgets, store.Budget{
-				Consumer:    consumer,
+				Consumer:    owner.consumer,
+				Coverage:    covered,
 				Name:        fmt.Sprintf("budget-%d", n),
 				Limit:       money.FromNano(rapid.Int64Range(0, 500).Draw(rt, "limit")),
 				Period:      rapid.SampledFrom(modelPeriods).Draw(rt, "period"),
@@ -317,6 +331,9 @@ func (m *model) compare(rt *rapid.T) {
 	}
 	got := map[string]store.Spend{"": usage[0].Spend}
 	budgets := usage[0].Budgets
+	for _, one := range usage[0].Upstreams {
+		budgets = append(budgets, one.Budgets...)
+	}
 	for _, one := range usage[0].Consumers {
 		got[one.Name] = one.Spend
 		budgets = append(budgets, one.Budgets...)
@@ -334,7 +351,9 @@ func (m *model) compare(rt *rapid.T) {
 		window, sum := m.sums(rt, b)
 		wantBudgets = append(wantBudgets, store.BudgetUsage{Budget: b, Window: window, Spend: sum})
 	}
-	slices.SortStableFunc(wantBudgets, func(a, b store.BudgetUsage) int { return strings.Compare(a.Budget.Consumer, b.Budget.Consumer) })
+	slices.SortStableFunc(wantBudgets, func(a, b store.BudgetUsage) int {
+		return stdcmp.Or(strings.Compare(a.Budget.Consumer, b.Budget.Consumer), strings.Compare(a.Budget.Upstream, b.Budget.Upstream))
+	})
 	// Refusing is a memory of the last demand, which is lost where a window is summed anew; runRefusing has its cases.
 	if diff := cmp.Diff(wantBudgets, budgets, amounts, cmpopts.IgnoreFields(store.BudgetUsage{}, "Refusing")); diff != "" {
 		rt.Fatalf("budgets at %s (-want +got):\n%s", m.clock.now(), diff)
@@ -347,7 +366,7 @@ func (m *model) sums(rt *rapid.T, b store.Budget) (budget.Window, store.Spend) {
 	window := calendar.WindowAt(m.clock.now())
 	var settled, uncertain, leased int64
 	for _, one := range m.costs {
-		if (b.Consumer == "" || b.Consumer == one.consumer) && calendar.WindowAt(one.at) == window {
+		if (b.Consumer == "" || b.Consumer == one.consumer) && b.Covers(one.upstream) && calendar.WindowAt(one.at) == window {
 			settled, uncertain = settled+one.settled, uncertain+one.uncertain
 		}
 	}
@@ -363,7 +382,9 @@ func (m *model) sums(rt *rapid.T, b store.Budget) (budget.Window, store.Spend) {
 	return window, store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Leased: money.FromNano(leased)}
 }
 
-func keyOf(b store.Budget) accountKey { return accountKey{consumer: b.Consumer, budget: b.Name} }
+func keyOf(b store.Budget) accountKey {
+	return accountKey{consumer: b.Consumer, upstream: b.Upstream, budget: b.Name}
+}
 
 func calendarOf(rt *rapid.T, b store.Budget) budget.Calendar {
 	calendar, err := budget.NewCalendar(b.Period, b.TimeZone)

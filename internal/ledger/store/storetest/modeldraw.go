@@ -73,6 +73,7 @@ func (m *model) someDemand(rt *rapid.T, p *modelProxy) store.Demand {
 	demand := store.Demand{
 		Route:    chat,
 		Consumer: rapid.SampledFrom(modelConsumers).Draw(rt, "consumer"),
+		Upstream: rapid.SampledFrom(modelUpstreams).Draw(rt, "upstream"),
 		Amount:   money.FromNano(rapid.Int64Range(0, 200).Draw(rt, "amount")),
 		Want:     money.FromNano(rapid.SampledFrom([]int64{0, 0, 10, 500}).Draw(rt, "want")),
 		Have:     map[int64]money.Amount{},
@@ -147,7 +148,11 @@ func (m *model) claims(rt *rapid.T, p *modelProxy, demand store.Demand) []*model
 }
 
 func (m *model) weigh(c *modelClaim, demand store.Demand, answer store.Answer) {
+	wanted := demand.Want.Nano()
 	c.need = demand.Amount.Nano()
+	if !c.budget.Covers(demand.Upstream) {
+		c.need, wanted = 0, 0
+	}
 	if c.lease != nil && c.lease.id != 0 {
 		c.need -= min(demand.Have[c.lease.id].Nano(), c.lease.out, c.need)
 	}
@@ -158,7 +163,7 @@ func (m *model) weigh(c *modelClaim, demand store.Demand, answer store.Answer) {
 		}
 	}
 	if left := c.free() - c.need; left > 0 && !m.isContended(c, answer) {
-		c.extra = min(demand.Want.Nano(), left/(2*sharers))
+		c.extra = min(wanted, left/(2*sharers))
 	}
 }
 
@@ -186,7 +191,7 @@ func (m *model) grant(rt *rapid.T, p *modelProxy, c *modelClaim) bool {
 func (m *model) compareLeases(rt *rapid.T, p *modelProxy, claims []*modelClaim, answer store.Answer) {
 	told := map[accountKey]store.Lease{}
 	for _, one := range answer.Leases {
-		told[accountKey{consumer: one.Consumer, budget: one.Budget}] = one
+		told[accountKey{consumer: one.Consumer, upstream: one.Upstream, budget: one.Budget}] = one
 	}
 	for _, c := range claims {
 		one, there := told[keyOf(c.budget)]
@@ -264,6 +269,7 @@ func (m *model) someRecord(rt *rapid.T, p *modelProxy) store.Record {
 	return store.Record{Settlement: &store.Settlement{
 		Route:     chat,
 		Consumer:  rapid.SampledFrom(modelConsumers).Draw(rt, "consumer"),
+		Upstream:  rapid.SampledFrom(modelUpstreams).Draw(rt, "upstream"),
 		OpenedAt:  m.clock.now().Add(-rapid.SampledFrom(modelSteps).Draw(rt, "age")),
 		Amount:    money.FromNano(rapid.Int64Range(0, 150).Draw(rt, "cost")),
 		Uncertain: rapid.Bool().Draw(rt, "uncertain"),
@@ -295,7 +301,7 @@ func (m *model) apply(rt *rapid.T, p *modelProxy, record store.Record) {
 		m.take(p, *record.Return)
 	default:
 		one := record.Settlement
-		cost := modelCost{consumer: one.Consumer, at: one.OpenedAt, settled: one.Amount.Nano()}
+		cost := modelCost{consumer: one.Consumer, upstream: one.Upstream, at: one.OpenedAt, settled: one.Amount.Nano()}
 		if one.Uncertain {
 			cost.settled, cost.uncertain = 0, cost.settled
 		}

@@ -30,7 +30,7 @@ func (p *proxy) finished(usd string, tokens int64, leases []store.Lease, held st
 	one := p.settled(usd, nil, "0")
 	one.Settlement.Requests, one.Settlement.Tokens = 1, tokens
 	for _, lease := range leases {
-		one.Settlement.Charges = append(one.Settlement.Charges, store.Charge{Lease: lease.ID, Amount: held.Need(lease.Unit)})
+		one.Settlement.Charges = append(one.Settlement.Charges, store.Charge{Lease: lease.ID, Amount: held.Need(&store.Budget{Unit: lease.Unit, Coverage: lease.Coverage})})
 	}
 	return one
 }
@@ -54,6 +54,9 @@ func (b *books) allBudgets() []store.BudgetUsage {
 	b.t.Helper()
 	usage := b.usage()
 	budgets := usage.Budgets
+	for _, one := range usage.Upstreams {
+		budgets = append(budgets, one.Budgets...)
+	}
 	for _, one := range usage.Consumers {
 		budgets = append(budgets, one.Budgets...)
 	}

@@ -92,6 +92,7 @@ func runEdits(t *testing.T, open Open) {
 		"a shorter period":     func(b *store.Budget) { b.Period = budget.Day },
 		"a longer period":      func(b *store.Budget) { b.Period = budget.Year },
 		"another time zone":    func(b *store.Budget) { b.TimeZone = "Asia/Kathmandu" },
+		"a reserve elsewhere":  func(b *store.Budget) { b.Except = "elsewhere" },
 		"warning, not denying": func(b *store.Budget) { b.Enforcement = budget.Warn },
 	} {
 		t.Run(edit+" keeps what was spent and is out", func(t *testing.T) {
@@ -179,6 +180,10 @@ func runVersions(t *testing.T, open Open) {
 		{"its period", func() { route.Budgets[0].Period = budget.Day }},
 		{"its time zone", func() { route.Budgets[0].TimeZone = "Europe/Berlin" }},
 		{"its enforcement", func() { route.Budgets[0].Enforcement = budget.Warn }},
+		{"its reserve", func() { route.Budgets[0].Except = "spare" }},
+		{"an upstream's budget", func() {
+			route.Budgets = append(route.Budgets, only(denies(t, "", "total", "1", budget.Total), "spare"))
+		}},
 		{"a consumer's budget", func() { route.Budgets = append(route.Budgets, denies(t, "alice", "total", "1", budget.Total)) }},
 		{"a consumer", func() { route.Consumers = append(route.Consumers, "carol") }},
 		{"a consumer is gone", func() { route.Consumers = []string{"alice"} }},

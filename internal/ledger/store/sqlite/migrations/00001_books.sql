@@ -49,7 +49,7 @@ CREATE TABLE history (
 
 CREATE INDEX history_by_time ON history (bucket);
 
--- An account is a scope under one budget, or under one limit of a rate limit.
+-- An account is a scope under one budget, or under one limit of a rate limit. The budgets of an upstream are accounts of its route.
 CREATE TABLE accounts (
   id          INTEGER PRIMARY KEY,
   scope_id    INTEGER NOT NULL REFERENCES scopes (id),
@@ -63,10 +63,14 @@ CREATE TABLE accounts (
   period      TEXT NOT NULL,
   time_zone   TEXT NOT NULL,
   enforcement TEXT NOT NULL CHECK (enforcement IN ('Deny', 'Warn')),
-  UNIQUE (scope_id, name, unit)
+  -- The upstream of the scope's route whose budget it is, so that only what is spent there counts; empty if it is the scope's own.
+  upstream    TEXT NOT NULL DEFAULT '',
+  -- The upstream at which what is spent does not count, since it serves what the budget refuses; empty if everything counts.
+  except_upstream TEXT NOT NULL DEFAULT '',
+  UNIQUE (scope_id, upstream, name, unit)
 ) STRICT;
 
--- An account in a window. A row of an account that counts money is the sum of the history since the window began and of the leases that were last added to in it; it can be dropped at any time
+-- An account in a window. A row of an account that counts money is the sum of the history at the upstreams that count since the window began and of the leases that were last added to in it; it can be dropped at any time
 -- and is then summed again.
 CREATE TABLE windows (
   account_id INTEGER NOT NULL REFERENCES accounts (id),
