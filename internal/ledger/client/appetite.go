@@ -31,10 +31,13 @@ func (a *appetite) ate(now time.Time, amounts budget.Amounts) {
 
 // greet notes that the spender is there, though it has held nothing yet.
 func (a *appetite) greet(now time.Time) {
-	if a.lastAt.IsZero() {
+	if a.isNew() {
 		a.lastAt = now
 	}
 }
+
+// isNew reports whether the spender has not been there yet.
+func (a *appetite) isNew() bool { return a.lastAt.IsZero() }
 
 // turn begins another period when this one is over.
 func (a *appetite) turn(now time.Time) {

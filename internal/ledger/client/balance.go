@@ -2,23 +2,33 @@ package client
 
 import (
 	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// budgetName names a budget or rate limit among those of a route; consumer is empty for one of the route itself.
-type budgetName struct{ consumer, name string }
+// budgetName names a budget or rate limit among those of a route. At most one of consumer and upstream is set; both are empty for one of the
+// route itself.
+type budgetName struct{ consumer, upstream, name string }
 
-// String is route/NAME or consumer/NAME. The consumer's own name is not in it: whoever reads it knows of which consumer it is.
+func nameOf(ref *ledgerpb.BudgetRef) budgetName {
+	return budgetName{consumer: ref.GetConsumer(), upstream: ref.GetUpstream(), name: ref.GetName()}
+}
+
+// String is route/NAME, consumer/NAME or upstream/NAME. The consumer's or upstream's own name is not in it: whoever reads it knows of which
+// one it is.
 func (n budgetName) String() string {
-	if n.consumer != "" {
+	switch {
+	case n.consumer != "":
 		return "consumer/" + n.name
+	case n.upstream != "":
+		return "upstream/" + n.name
 	}
 	return "route/" + n.name
 }
 
 // Balance is where a budget stands.
 type Balance struct {
-	// Budget is route/NAME or consumer/NAME.
+	// Budget is route/NAME, consumer/NAME or upstream/NAME.
 	Budget string
 	// Remaining is what could still be held, in nano-USD, as far as is known here without asking: what other proxies have drawn and not
 	// used is not in it. It is never negative.

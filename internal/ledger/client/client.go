@@ -149,7 +149,7 @@ type Demand struct {
 	Amount money.Amount
 	// Requests and Tokens are what it takes of rate limits at the most. A request is one, however many attempts it takes.
 	Requests, Tokens int64
-	// Model, Upstream and Team are what the history tells the attempt by.
+	// Model, Upstream and Team are what the history tells the attempt by. Upstream also decides which budgets have to pay.
 	Model, Upstream, Team string
 	// Queued, if it is set, is added the time for which the demand waited for the ledger, because what was drawn ahead of need did not do.
 	Queued *time.Duration
@@ -161,7 +161,8 @@ func (d Demand) need() budget.Amounts {
 }
 
 func (d Demand) key() spenderKey {
-	return spenderKey{route: Route{Namespace: d.Namespace, Name: d.Route}, consumer: d.Consumer}
+	payer := payerKey{route: Route{Namespace: d.Namespace, Name: d.Route}, consumer: d.Consumer}
+	return spenderKey{payerKey: payer, upstream: d.Upstream}
 }
 
 // Certainty says how well the cost of an attempt is known.
@@ -187,8 +188,8 @@ const (
 // DeniedError says which budget or rate limit refused a demand and what is left of it. Amounts are in its unit.
 type DeniedError struct {
 	Reason Reason
-	// Consumer is empty if it is a budget of the route.
-	Consumer string
+	// Consumer and Upstream are empty if it is a budget of the route.
+	Consumer, Upstream string
 	// Budget is the budget's name.
 	Budget string
 	Unit   budget.Unit
@@ -201,13 +202,16 @@ type DeniedError struct {
 
 // Account names the budget or rate limit that refused: route/NAME or consumer/NAME.
 func (e *DeniedError) Account() string {
-	return budgetName{consumer: e.Consumer, name: e.Budget}.String()
+	return budgetName{consumer: e.Consumer, upstream: e.Upstream, name: e.Budget}.String()
 }
 
 func (e *DeniedError) Error() string {
 	owner := "the route"
-	if e.Consumer != "" {
+	switch {
+	case e.Consumer != "":
 		owner = "consumer " + e.Consumer
+	case e.Upstream != "":
+		owner = "upstream " + e.Upstream
 	}
 	kind := "budget"
 	if e.Unit != budget.USD {

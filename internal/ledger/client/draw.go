@@ -152,6 +152,7 @@ func (c *Client) demand(now time.Time, key spenderKey, need budget.Amounts, clai
 	message := &ledgerpb.Demand{
 		Route:         &ledgerpb.RouteRef{Namespace: key.route.Namespace, Name: key.route.Name},
 		Consumer:      key.consumer,
+		Upstream:      key.upstream,
 		AmountNanoUsd: need[budget.USD].Nano(),
 		Requests:      need[budget.Requests].Nano(),
 		Tokens:        need[budget.Tokens].Nano(),
@@ -252,13 +253,15 @@ func (r *request) note(now time.Time, answer *ledgerpb.Answer) {
 func leasesOf(asked time.Time, answer *ledgerpb.Answer) []granted {
 	leases := make([]granted, 0, len(answer.GetLeases()))
 	for _, one := range answer.GetLeases() {
-		lease := granted{lease: one.GetId(), unit: unitOf(one.GetBudget()), amount: money.FromNano(one.GetGranted()), told: account{
+		covered := budget.Coverage{Upstream: one.GetBudget().GetUpstream(), Except: one.GetExceptUpstream()}
+		lease := granted{lease: one.GetId(), unit: unitOf(one.GetBudget()), coverage: covered, amount: money.FromNano(one.GetGranted())}
+		lease.told = account{
 			limit:     money.FromNano(one.GetLimit()),
 			remaining: money.FromNano(one.GetRemaining()),
 			free:      money.FromNano(one.GetFree()),
 			sharers:   int64(max(one.GetSharers(), 1)),
-		}}
-		lease.budget = budgetName{consumer: one.GetBudget().GetConsumer(), name: one.GetBudget().GetName()}
+		}
+		lease.budget = nameOf(one.GetBudget())
 		lease.recalled = one.GetRecalled()
 		if one.GetValidFor() != nil {
 			lease.ends = asked.Add(one.GetValidFor().AsDuration())
@@ -291,6 +294,7 @@ func deniedError(denial *ledgerpb.Denial) *DeniedError {
 	return &DeniedError{
 		Reason:    reason,
 		Consumer:  denial.GetBudget().GetConsumer(),
+		Upstream:  denial.GetBudget().GetUpstream(),
 		Budget:    denial.GetBudget().GetName(),
 		Unit:      unitOf(denial.GetBudget()),
 		Limit:     money.FromNano(denial.GetLimit()),

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/budget"
@@ -9,7 +10,7 @@ import (
 
 // purse is the money that a proxy has drawn and not spent, in slices. It makes no calls and reads no clock; the client's mutex guards it.
 type purse struct {
-	spenders map[spenderKey]*spender
+	payers map[payerKey]*payer
 	// slices are by lease. One that was put away stays until nothing can come back to it.
 	slices map[int64]*slice
 	// known is for every lease all that the ledger ever granted under it, as far as is known here. It outlives the slice: a lease can be
@@ -21,17 +22,31 @@ type purse struct {
 	unknown *slice
 }
 
-// spenderKey is a consumer of a route.
-type spenderKey struct {
+// payerKey is a consumer of a route.
+type payerKey struct {
 	route    Route
 	consumer string
 }
 
-// spender is a consumer that has spent, with the slices that each of its requests is held in.
-type spender struct {
+// payer is a consumer that has spent, with the slices of all accounts that its requests can be held in. The ledger tells of all of them at
+// once, so that no call is needed to go on at another upstream.
+type payer struct {
 	// version is that of the route when the ledger said which accounts there are.
 	version int64
 	slices  []*slice
+	// spenders are by upstream.
+	spenders map[string]*spender
+}
+
+// spenderKey is a consumer of a route at an upstream.
+type spenderKey struct {
+	payerKey
+	upstream string
+}
+
+// spender is what a payer spends at one upstream, with the slices that each request there is held in.
+type spender struct {
+	slices []*slice
 	// inFlight is what its requests under way can cost at most.
 	inFlight money.Amount
 	// appetite says how much it spends.
@@ -42,39 +57,72 @@ type spender struct {
 
 func newPurse() *purse {
 	return &purse{
-		spenders: map[spenderKey]*spender{}, slices: map[int64]*slice{}, known: map[int64]known{},
+		payers: map[payerKey]*payer{}, slices: map[int64]*slice{}, known: map[int64]known{},
 		versions: map[Route]int64{}, unknown: &slice{closed: true},
+	}
+}
+
+// spender returns who spends; nil if it is not known yet which slices there have to be.
+func (p *purse) spender(key spenderKey) *spender {
+	from := p.payers[key.payerKey]
+	if from == nil {
+		return nil
+	}
+	at := from.spenders[key.upstream]
+	if at == nil {
+		at = &spender{slices: covering(from.slices, key.upstream)}
+		from.spenders[key.upstream] = at
+	}
+	return at
+}
+
+// covering are those of the slices in which a request to the upstream is held.
+func covering(all []*slice, upstream string) []*slice {
+	found := make([]*slice, 0, len(all))
+	for _, s := range all {
+		if s.coverage.Covers(upstream) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// tell says which slices a payer has.
+func (p *payer) tell(version int64, slices []*slice) {
+	p.version, p.slices = version, slices
+	for upstream, at := range p.spenders {
+		at.slices = covering(slices, upstream)
 	}
 }
 
 // take takes what is needed from every slice of a spender, or nothing from any. It reports false if a slice has too little, or if it is not
 // known yet which slices there have to be.
 func (p *purse) take(now time.Time, key spenderKey, need budget.Amounts) ([]*slice, bool) {
-	payer := p.spenders[key]
-	if payer == nil {
+	from := p.spender(key)
+	if from == nil {
 		return nil, false
 	}
-	for _, s := range payer.slices {
+	for _, s := range from.slices {
 		if !s.usable(now) || s.free.Cmp(need[s.unit]) < 0 {
 			return nil, false
 		}
 	}
-	for _, s := range payer.slices {
+	for _, s := range from.slices {
 		s.free = s.free.Sub(need[s.unit])
 		s.held++
 		s.lastUsed = now
 	}
-	payer.inFlight = payer.inFlight.Add(need[budget.USD])
-	payer.appetite.ate(now, need)
-	return payer.slices, true
+	from.inFlight = from.inFlight.Add(need[budget.USD])
+	from.appetite.ate(now, need)
+	return from.slices, true
 }
 
 // end ends a hold: what was held and not spent goes back to the slices. It returns what must go back to the ledger: what is in slices that
 // are not spent from any more or that others need more, and so much as was spent beyond the hold, since that is booked against money that
 // was not leased.
 func (p *purse) end(now time.Time, key spenderKey, from []*slice, held, spent budget.Amounts) []charge {
-	if payer := p.spenders[key]; payer != nil {
-		payer.inFlight = payer.inFlight.Sub(held[budget.USD])
+	if by := p.spender(key); by != nil {
+		by.inFlight = by.inFlight.Sub(held[budget.USD])
 	}
 	covered := held.Least(spent)
 	rests, debts := held.Sub(covered), spent.Sub(covered)
@@ -108,12 +156,12 @@ func (p *purse) putAway(now time.Time, s *slice) []charge {
 
 // claim puts aside what a spender's slices have for a demand that they cannot cover, until the ledger has answered.
 func (p *purse) claim(now time.Time, key spenderKey, need budget.Amounts) []charge {
-	payer := p.spenders[key]
-	if payer == nil {
+	from := p.spender(key)
+	if from == nil {
 		return nil
 	}
 	var claimed []charge
-	for _, s := range payer.slices {
+	for _, s := range from.slices {
 		if part := least(s.free, need[s.unit]); s.usable(now) && !part.IsZero() {
 			s.free = s.free.Sub(part)
 			s.held++
@@ -134,18 +182,18 @@ func (p *purse) unclaim(now time.Time, claimed []charge) []charge {
 	return returned
 }
 
-// forgetRoute makes the route's spenders ask the ledger again which accounts they have, and returns what their slices have: the route
+// forgetRoute makes the route's payers ask the ledger again which accounts they have, and returns what their slices have: the route
 // was edited.
 func (p *purse) forgetRoute(now time.Time, route Route) []charge {
 	var returned []charge
-	for key, payer := range p.spenders {
+	for key, one := range p.payers {
 		if key.route != route {
 			continue
 		}
-		for _, s := range payer.slices {
+		for _, s := range one.slices {
 			returned = append(returned, p.shut(now, s)...)
 		}
-		p.forgetSpender(key, payer)
+		p.forgetPayer(key, one)
 	}
 	return returned
 }
@@ -162,37 +210,40 @@ func (p *purse) abandon(now time.Time) []charge {
 	for _, s := range p.slices {
 		returned = append(returned, p.shut(now, s)...)
 	}
-	for key, payer := range p.spenders {
-		p.forgetSpender(key, payer)
+	for key, one := range p.payers {
+		p.forgetPayer(key, one)
 	}
 	return returned
 }
 
-// forgetSpender forgets which slices a spender has; with requests under way, it stays for what they can cost.
-func (p *purse) forgetSpender(key spenderKey, payer *spender) {
-	if payer.inFlight.IsZero() {
-		delete(p.spenders, key)
+// forgetPayer forgets which slices a payer has; with requests under way, it stays for what they can cost.
+func (p *purse) forgetPayer(key payerKey, one *payer) {
+	maps.DeleteFunc(one.spenders, func(_ string, at *spender) bool { return at.inFlight.IsZero() })
+	if len(one.spenders) == 0 {
+		delete(p.payers, key)
 		return
 	}
-	payer.version, payer.slices = 0, []*slice{p.unknown}
+	one.tell(0, []*slice{p.unknown})
 }
 
 // idle reports whether no request is under way.
 func (p *purse) idle() bool {
-	for _, payer := range p.spenders {
-		if !payer.inFlight.IsZero() {
-			return false
+	for _, one := range p.payers {
+		for _, at := range one.spenders {
+			if !at.inFlight.IsZero() {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// outdated notes the versions that the ledger tells, and returns the routes whose spenders learned their accounts under another one.
+// outdated notes the versions that the ledger tells, and returns the routes whose payers learned their accounts under another one.
 func (p *purse) outdated(versions map[Route]int64) []Route {
 	p.versions = versions
 	found := map[Route]bool{}
-	for key, payer := range p.spenders {
-		if version, told := versions[key.route]; told && payer.version != 0 && payer.version != version {
+	for key, one := range p.payers {
+		if version, told := versions[key.route]; told && one.version != 0 && one.version != version {
 			found[key.route] = true
 		}
 	}

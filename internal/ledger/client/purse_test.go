@@ -41,14 +41,16 @@ func drawAmounts(t *rapid.T, most int64) budget.Amounts {
 var (
 	purseRoutes = []Route{{Namespace: "ai", Name: "a"}, {Namespace: "ai", Name: "b"}}
 	consumers   = []string{"alice", "bob"}
+	upstreams   = []string{"main", "spare"}
 )
 
 func drawSpender(t *rapid.T) spenderKey {
-	return spenderKey{route: rapid.SampledFrom(purseRoutes).Draw(t, "route"), consumer: rapid.SampledFrom(consumers).Draw(t, "consumer")}
+	payer := payerKey{route: rapid.SampledFrom(purseRoutes).Draw(t, "route"), consumer: rapid.SampledFrom(consumers).Draw(t, "consumer")}
+	return spenderKey{payerKey: payer, upstream: rapid.SampledFrom(upstreams).Draw(t, "upstream")}
 }
 
-// leasesOf names the leases of a spender, in the window and for the version of now: one that the whole route shares, its own, and one of
-// the tokens that the whole route shares.
+// leasesOf names the leases that a spender is told of, in the window and for the version of now: one that the whole route shares, and that
+// has the upstream spare as its reserve, its own, one of the tokens that the whole route shares, and one of the upstream spare.
 func (m *purseModel) leasesOf(key spenderKey) []int64 {
 	base := 1000 * (m.window + 1)
 	if key.route == purseRoutes[1] {
@@ -58,10 +60,29 @@ func (m *purseModel) leasesOf(key spenderKey) []int64 {
 	if key.consumer == "bob" {
 		own += 10
 	}
-	return []int64{base, own, base + tokenLease}
+	return []int64{base, own, base + tokenLease, base + spareLease}
 }
 
-const tokenLease = 50
+const (
+	tokenLease = 50
+	spareLease = 60
+)
+
+func coverageOfLease(lease int64) budget.Coverage {
+	switch lease % 100 {
+	case 0:
+		return budget.Coverage{Except: "spare"}
+	case spareLease:
+		return budget.Coverage{Upstream: "spare"}
+	}
+	return budget.Coverage{}
+}
+
+func (m *purseModel) grantedOf(lease, amount int64) granted {
+	return granted{
+		lease: lease, unit: unitOfLease(lease), coverage: coverageOfLease(lease), amount: money.FromNano(amount), ends: m.ends(),
+	}
+}
 
 func unitOfLease(lease int64) budget.Unit {
 	if lease%100 == tokenLease {
@@ -90,7 +111,7 @@ func (m *purseModel) grant(t *rapid.T) {
 	answer := []granted{}
 	for _, lease := range m.leasesOf(key) {
 		m.granted[lease] += rapid.Int64Range(0, 1000).Draw(t, "more")
-		answer = append(answer, granted{lease: lease, unit: unitOfLease(lease), amount: money.FromNano(m.granted[lease]), ends: m.ends()})
+		answer = append(answer, m.grantedOf(lease, m.granted[lease]))
 	}
 	if lost {
 		return
@@ -109,7 +130,7 @@ func (m *purseModel) repeat(t *rapid.T) {
 	answer := []granted{}
 	for _, lease := range m.leasesOf(key) {
 		old := rapid.Int64Range(0, m.heard[lease]).Draw(t, "old")
-		answer = append(answer, granted{lease: lease, unit: unitOfLease(lease), amount: money.FromNano(old), ends: m.ends()})
+		answer = append(answer, m.grantedOf(lease, old))
 	}
 	m.purse.learn(m.now, key, m.versions[key.route], answer)
 }
@@ -117,6 +138,11 @@ func (m *purseModel) repeat(t *rapid.T) {
 func (m *purseModel) take(t *rapid.T) {
 	key, amount := drawSpender(t), drawAmounts(t, 600)
 	if taken, enough := m.purse.take(m.now, key, amount); enough {
+		for _, s := range taken {
+			if !coverageOfLease(s.lease).Covers(key.upstream) {
+				t.Fatalf("a request to %s is held in lease %d", key.upstream, s.lease)
+			}
+		}
 		m.holds = append(m.holds, purseHold{key: key, slices: taken, amount: amount})
 	}
 }
@@ -195,14 +221,23 @@ func (m *purseModel) check(t *rapid.T) {
 			t.Fatalf("lease %d: %d are here and %d went back, of %d that were granted", lease, here[lease], m.back[lease], granted)
 		}
 	}
-	for key, payer := range m.purse.spenders {
-		if payer.inFlight.Nano() != flight[key] {
-			t.Fatalf("%v has %d in flight, want %d", key, payer.inFlight.Nano(), flight[key])
-		}
-		for _, s := range payer.slices {
-			if !s.closed && s != m.purse.slices[s.lease] {
-				t.Fatalf("%v spends from a slice of lease %d that is not in the purse", key, s.lease)
+	for payer, one := range m.purse.payers {
+		for upstream, at := range one.spenders {
+			key := spenderKey{payerKey: payer, upstream: upstream}
+			if at.inFlight.Nano() != flight[key] {
+				t.Fatalf("%v has %d in flight, want %d", key, at.inFlight.Nano(), flight[key])
 			}
+			delete(flight, key)
+		}
+		for _, s := range one.slices {
+			if !s.closed && s != m.purse.slices[s.lease] {
+				t.Fatalf("%v spends from a slice of lease %d that is not in the purse", payer, s.lease)
+			}
+		}
+	}
+	for key, nano := range flight {
+		if nano != 0 {
+			t.Fatalf("%v has nothing in flight, want %d", key, nano)
 		}
 	}
 }
@@ -243,7 +278,7 @@ func TestThePurseConservesMoney(t *testing.T) {
 	})
 }
 
-var alice = spenderKey{route: purseRoutes[0], consumer: "alice"}
+var alice = spenderKey{payerKey: payerKey{route: purseRoutes[0], consumer: "alice"}, upstream: "main"}
 
 func grantOf(lease, amount int64) []granted {
 	return []granted{{lease: lease, amount: money.FromNano(amount)}}
@@ -278,8 +313,8 @@ func TestWhatIsNotUsedIsForgotten(t *testing.T) {
 		now = now.Add(leaseLife)
 		p.tidy(now)
 	}
-	if len(p.slices) != 0 || len(p.spenders) != 0 {
-		t.Errorf("%d slices and %d spenders are remembered", len(p.slices), len(p.spenders))
+	if len(p.slices) != 0 || len(p.payers) != 0 {
+		t.Errorf("%d slices and %d payers are remembered", len(p.slices), len(p.payers))
 	}
 	// As long as the ledger may tell of the lease again, what went back must not count again.
 	p.learn(now, alice, 1, grantOf(7, 100))

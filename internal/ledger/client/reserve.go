@@ -45,7 +45,8 @@ type outcome struct {
 	err   error
 }
 
-// Reserve holds the demand's amount in every budget of its route and consumer that denies, or in none. Ordinarily it takes it from what
+// Reserve holds the demand's amount in every budget of its route, consumer and upstream that denies and covers the
+// upstream, or in none. Ordinarily it takes it from what
 // the proxy has drawn ahead of need, without a call. If the money is there but held by other requests, it waits up to two seconds for
 // it. The error is a *DeniedError if a budget refuses, else one that wraps ErrUnavailable.
 func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {

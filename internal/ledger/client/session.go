@@ -82,16 +82,19 @@ func (c *Client) inFlight() []*ledgerpb.InFlight {
 	defer c.mu.Unlock()
 	var messages []*ledgerpb.InFlight
 	bytes := 0
-	for key, payer := range c.purse.spenders {
-		if bytes += len(key.route.Namespace) + len(key.route.Name) + len(key.consumer) + 32; bytes > maxBeatBytes {
-			break
-		}
-		if !payer.inFlight.IsZero() {
-			messages = append(messages, &ledgerpb.InFlight{
-				Route:         &ledgerpb.RouteRef{Namespace: key.route.Namespace, Name: key.route.Name},
-				Consumer:      key.consumer,
-				AmountNanoUsd: min(payer.inFlight.Nano(), 2*maxAmount.Nano()-2*money.NanoPerUSD),
-			})
+	for key, payer := range c.purse.payers {
+		for upstream, at := range payer.spenders {
+			if bytes += len(key.route.Namespace) + len(key.route.Name) + len(key.consumer) + len(upstream) + 34; bytes > maxBeatBytes {
+				return messages
+			}
+			if !at.inFlight.IsZero() {
+				messages = append(messages, &ledgerpb.InFlight{
+					Route:         &ledgerpb.RouteRef{Namespace: key.route.Namespace, Name: key.route.Name},
+					Consumer:      key.consumer,
+					Upstream:      upstream,
+					AmountNanoUsd: min(at.inFlight.Nano(), 2*maxAmount.Nano()-2*money.NanoPerUSD),
+				})
+			}
 		}
 	}
 	return messages

@@ -14,7 +14,7 @@ type Share struct {
 	Tokens int64
 }
 
-// Share is what a request may fairly be held for that names no limit of its own: of each account that its consumer spends from, half of
+// Share is what a request may fairly be held for that names no limit of its own: of each account that its consumer spends from at its upstream, half of
 // what this proxy would get if what is left were divided among all that serve the route, so that another request fits beside it; the
 // least of these. What the demand needs does not count. The error is that of Reserve.
 func (c *Client) Share(ctx context.Context, demand Demand) (Share, error) {
@@ -39,13 +39,13 @@ func (c *Client) Share(ctx context.Context, demand Demand) (Share, error) {
 func (c *Client) shareNow(key spenderKey) (share Share, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	payer := c.purse.spenders[key]
-	if payer == nil {
+	by := c.purse.spender(key)
+	if by == nil {
 		return Share{}, false
 	}
 	shares := budget.Amounts{maxAmount, maxAmount, maxAmount}
 	now := c.options.Now()
-	for _, s := range payer.slices {
+	for _, s := range by.slices {
 		if !s.usable(now) {
 			return Share{}, false
 		}

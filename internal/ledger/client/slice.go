@@ -10,8 +10,9 @@ import (
 // slice is money of one account in one window, or what a rate limit has in one.
 type slice struct {
 	lease int64
-	// unit is what is counted.
-	unit budget.Unit
+	// unit is what is counted, coverage at which upstreams.
+	unit     budget.Unit
+	coverage budget.Coverage
 	// free can be spent.
 	free money.Amount
 	// ends is when the window is over; zero if never. It has a monotonic reading.
@@ -71,17 +72,18 @@ type known struct {
 
 // granted is what the ledger says of one lease.
 type granted struct {
-	lease  int64
-	unit   budget.Unit
-	budget budgetName
-	amount money.Amount
-	ends   time.Time
-	told   account
+	lease    int64
+	unit     budget.Unit
+	budget   budgetName
+	coverage budget.Coverage
+	amount   money.Amount
+	ends     time.Time
+	told     account
 	// recalled is true while others are refused.
 	recalled bool
 }
 
-// learn takes up an answer of the ledger: the accounts of a spender, and what was ever granted in each. An answer that was lost and comes
+// learn takes up an answer of the ledger: the accounts of a spender's payer, and what was ever granted in each. An answer that was lost and comes
 // with the next one, or one that comes twice, counts once, since the sums only grow. One from before the route was edited says nothing
 // of which accounts there are now; what it grants goes back.
 func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []granted) {
@@ -94,20 +96,20 @@ func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []gra
 			p.slices[one.lease] = s
 		}
 		s.free = s.free.Add(p.newIn(now, one))
-		s.ends, s.told = one.ends, one.told
+		s.coverage, s.ends, s.told = one.coverage, one.ends, one.told
 		s.closed = s.closed && !current
 		found = append(found, s)
 	}
 	if !current {
 		return
 	}
-	payer := p.spenders[key]
-	if payer == nil {
-		payer = &spender{}
-		p.spenders[key] = payer
+	by := p.payers[key.payerKey]
+	if by == nil {
+		by = &payer{spenders: map[string]*spender{}}
+		p.payers[key.payerKey] = by
 	}
-	payer.version, payer.slices = version, found
-	payer.appetite.greet(now)
+	by.tell(version, found)
+	p.spender(key).appetite.greet(now)
 }
 
 // newIn is how much of what was granted under a lease was not known yet.

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"maps"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/budget"
@@ -66,15 +67,18 @@ func (p *purse) tidy(now time.Time) []charge {
 	return returned
 }
 
-// forgetIdle forgets spenders that ask for nothing, and slices of which nothing is left and that no spender has.
+// forgetIdle forgets spenders that ask for nothing, and slices of which nothing is left and that no payer has.
 func (p *purse) forgetIdle(now time.Time) {
 	inUse := make(map[*slice]bool, len(p.slices))
-	for key, payer := range p.spenders {
-		if payer.inFlight.IsZero() && payer.appetite.idleSince(now) > spenderLife {
-			delete(p.spenders, key)
+	for key, one := range p.payers {
+		maps.DeleteFunc(one.spenders, func(_ string, at *spender) bool {
+			return at.inFlight.IsZero() && at.appetite.idleSince(now) > spenderLife
+		})
+		if len(one.spenders) == 0 {
+			delete(p.payers, key)
 			continue
 		}
-		for _, s := range payer.slices {
+		for _, s := range one.slices {
 			inUse[s] = true
 		}
 	}
@@ -105,10 +109,12 @@ const spenderLife = 10 * time.Minute
 // appetites sums up for each slice what its spenders would draw ahead of need.
 func (p *purse) appetites(now time.Time) map[*slice]budget.Amounts {
 	sums := make(map[*slice]budget.Amounts, len(p.slices))
-	for _, payer := range p.spenders {
-		wanted := payer.appetite.wants(now)
-		for _, s := range payer.slices {
-			sums[s] = sums[s].Add(wanted)
+	for _, one := range p.payers {
+		for _, at := range one.spenders {
+			wanted := at.appetite.wants(now)
+			for _, s := range at.slices {
+				sums[s] = sums[s].Add(wanted)
+			}
 		}
 	}
 	return sums
@@ -120,14 +126,14 @@ const aheadPause = 50 * time.Millisecond
 
 // low reports whether a spender should draw before it needs to.
 func (p *purse) low(now time.Time, key spenderKey) bool {
-	payer := p.spenders[key]
-	if payer == nil || now.Sub(payer.aheadAt) < aheadPause {
+	by := p.spender(key)
+	if by == nil || now.Sub(by.aheadAt) < aheadPause {
 		return false
 	}
-	wanted := payer.appetite.wants(now)
-	for _, s := range payer.slices {
+	wanted := by.appetite.wants(now)
+	for _, s := range by.slices {
 		if s.free.Nano() < wanted[s.unit].Nano()/4 && now.After(s.recalled) {
-			payer.aheadAt = now
+			by.aheadAt = now
 			return true
 		}
 	}
@@ -136,8 +142,8 @@ func (p *purse) low(now time.Time, key spenderKey) bool {
 
 // wants is how much a spender would like to have ahead of need.
 func (p *purse) wants(now time.Time, key spenderKey, need budget.Amounts) budget.Amounts {
-	if payer := p.spenders[key]; payer != nil {
-		return payer.appetite.wants(now)
+	if by := p.spender(key); by != nil && !by.appetite.isNew() {
+		return by.appetite.wants(now)
 	}
 	return severalTimes(need)
 }
