@@ -3,6 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Budget limits what is spent within a calendar window.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.whenExhausted) || self.enforcement == 'Deny'",message="whenExhausted says what becomes of requests that the budget would refuse, and a budget that only warns refuses none: set enforcement to Deny",fieldPath=".whenExhausted"
 type Budget struct {
 	// name is the budget's name, unique in its list.
 	// +required
@@ -19,7 +21,8 @@ type Budget struct {
 	// +required
 	Window Window `json:"window,omitzero"`
 
-	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a
+	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, or lets them go on as whenExhausted
+	// says, Warn only shows it. Under a
 	// Deny budget not one nano-dollar more than the amount is ever given out to requests.
 	// +required
 	Enforcement Enforcement `json:"enforcement,omitempty"`
@@ -42,6 +45,21 @@ type Budget struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	Credits []Credit `json:"credits,omitempty"`
+
+	// whenExhausted says where requests go on that this budget has too little left for. Absent: they are answered with 402.
+	// +optional
+	WhenExhausted *WhenExhausted `json:"whenExhausted,omitempty"`
+}
+
+// WhenExhausted says where requests go on that a budget has too little left for.
+type WhenExhausted struct {
+	// upstream is the name of the upstream of the route that serves them, at its own price: a cheap or self-hosted one. It serves no other
+	// requests, so that the route needs another upstream as well. What is spent there does not count against this budget; it counts against
+	// all others, and against those that the upstream has itself.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	Upstream string `json:"upstream,omitempty"`
 }
 
 // Credit adds to the amount of a budget for a while.

@@ -53,12 +53,16 @@ type ModelRouteList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.overrides) || !has(self.parameters.overrides.max_completion_tokens) || self.parameters.overrides.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.overrides.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
 // +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.limits) || !has(self.parameters.limits.max_completion_tokens) || self.parameters.limits.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.limits.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
 // +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.unsupported) || has(self.model.supportedParameters)",message="parameters.unsupported says what becomes of parameters that are not in model.supportedParameters: list those that the model supports",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.budgets) || self.budgets.all(b, !has(b.whenExhausted) || self.upstreams.exists(u, u.name == b.whenExhausted.upstream))",message="whenExhausted.upstream of a budget is none of the route's upstreams: name one of spec.upstreams",fieldPath=".budgets"
+// +kubebuilder:validation:XValidation:rule="!has(self.consumers) || self.consumers.all(c, !has(c.budgets) || c.budgets.all(b, !has(b.whenExhausted) || self.upstreams.exists(u, u.name == b.whenExhausted.upstream)))",message="whenExhausted.upstream of a consumer's budget is none of the route's upstreams: name one of spec.upstreams",fieldPath=".consumers"
+// +kubebuilder:validation:XValidation:rule="self.upstreams.exists(u, !(has(self.budgets) && self.budgets.exists(b, has(b.whenExhausted) && b.whenExhausted.upstream == u.name)) && !(has(self.consumers) && self.consumers.exists(c, has(c.budgets) && c.budgets.exists(b, has(b.whenExhausted) && b.whenExhausted.upstream == u.name))))",message="every upstream is named by a whenExhausted and serves only what a budget refuses: add one that serves the other requests",fieldPath=".upstreams"
 type ModelRouteSpec struct {
 	// model describes the model to clients and bounds what a request can cost.
 	// +required
 	Model Model `json:"model,omitzero"`
 
-	// upstreams are the places that serve the model, in the order in which they are tried. The next one is asked if one cannot be reached,
+	// upstreams are the places that serve the model, in the order in which they are tried. One that a budget names in whenExhausted is not
+	// among them: it serves only what such a budget refuses. The next one is asked if one cannot be reached,
 	// fails, is busy or does not accept the route's key, and nothing of an answer has gone to the client. One that fails again and again is
 	// passed over for a while. Each attempt is held and booked at the prices of its upstream.
 	// +required
@@ -264,6 +268,16 @@ type Upstream struct {
 	// tokens nobody could count.
 	// +optional
 	OnDisconnect OnDisconnect `json:"onDisconnect,omitempty"`
+
+	// budgets limit what all consumers of the route spend at this upstream, within the budgets of the route and of the consumers, which hold
+	// as well. When one that denies is used up, requests go to the next upstream. Absent: only those others limit it.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(b, !has(b.whenExhausted))",message="a budget of an upstream has no whenExhausted: requests go to the next upstream of the route by themselves"
+	Budgets []Budget `json:"budgets,omitempty"`
 }
 
 // OnDisconnect is what becomes of a stream whose client has gone.

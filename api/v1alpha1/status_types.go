@@ -201,7 +201,7 @@ type ConsumerStatus struct {
 	Budgets []BudgetStatus `json:"budgets,omitempty"`
 }
 
-// UpstreamStatus compares what an upstream has billed to the route's API key with what was spent here by all routes that use the same key.
+// UpstreamStatus shows the budgets of an upstream, and compares what an upstream has billed to the route's API key with what was spent here by all routes that use the same key.
 // All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which routes use it.
 type UpstreamStatus struct {
 	// name is the upstream's name.
@@ -209,6 +209,13 @@ type UpstreamStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40
 	Name string `json:"name,omitempty"`
+
+	// budgets are the upstream's budgets in their present windows.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Budgets []BudgetStatus `json:"budgets,omitempty"`
 
 	// since is when the comparison began.
 	// +optional

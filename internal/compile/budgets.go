@@ -24,20 +24,29 @@ var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
 	v1alpha1.EnforcementWarn: ledgerpb.Enforcement_ENFORCEMENT_WARN,
 }
 
-// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets with the credits that count
-// now, all rate limits, and the identity that may serve it. An error means that it was not valid.
+// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets, also those of
+// its upstreams, with the credits that count now, all rate limits, and the identity that may serve it. An error means that it was not valid.
 func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerpb.PutRouteRequest, error) {
 	request := &ledgerpb.PutRouteRequest{
 		Route:  &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
 		Server: server,
 	}
-	budgets, err := ledgerBudgets("spec.budgets", "", route.Spec.Budgets, now)
+	budgets, err := ledgerBudgets("spec.budgets", &ledgerpb.BudgetRef{}, route.Spec.Budgets, now)
 	if err != nil {
 		return nil, err
 	}
 	request.Budgets = append(budgets, ledgerRateLimits("", route.Spec.RateLimits)...)
+	for i, upstream := range route.Spec.Upstreams {
+		owner := &ledgerpb.BudgetRef{Upstream: upstream.Name}
+		budgets, err := ledgerBudgets(fmt.Sprintf("spec.upstreams[%d].budgets", i), owner, upstream.Budgets, now)
+		if err != nil {
+			return nil, err
+		}
+		request.Budgets = append(request.Budgets, budgets...)
+	}
 	for i, consumer := range route.Spec.Consumers {
-		budgets, err := ledgerBudgets(fmt.Sprintf("spec.consumers[%d].budgets", i), consumer.Name, consumer.Budgets, now)
+		owner := &ledgerpb.BudgetRef{Consumer: consumer.Name}
+		budgets, err := ledgerBudgets(fmt.Sprintf("spec.consumers[%d].budgets", i), owner, consumer.Budgets, now)
 		if err != nil {
 			return nil, err
 		}
@@ -54,25 +63,32 @@ func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerp
 func compareRefs(a, b *ledgerpb.BudgetRef) int {
 	return cmp.Or(
 		cmp.Compare(a.GetConsumer(), b.GetConsumer()),
+		cmp.Compare(a.GetUpstream(), b.GetUpstream()),
 		cmp.Compare(a.GetName(), b.GetName()),
 		cmp.Compare(a.GetUnit(), b.GetUnit()),
 	)
 }
 
-func ledgerBudgets(path, consumer string, budgets []v1alpha1.Budget, now time.Time) ([]*ledgerpb.Budget, error) {
+// ledgerBudgets are the accounts of an owner's budgets. What is spent at the upstream that serves what a budget refuses does not count
+// against it.
+func ledgerBudgets(path string, owner *ledgerpb.BudgetRef, budgets []v1alpha1.Budget, now time.Time) ([]*ledgerpb.Budget, error) {
 	compiled := make([]*ledgerpb.Budget, 0, len(budgets))
 	for i, budget := range budgets {
 		limit, err := limitOf(budget, now)
 		if err != nil {
 			return nil, fmt.Errorf("%s[%d]: %w", path, i, err)
 		}
-		compiled = append(compiled, &ledgerpb.Budget{
-			Ref:         &ledgerpb.BudgetRef{Consumer: consumer, Name: budget.Name},
+		account := &ledgerpb.Budget{
+			Ref:         &ledgerpb.BudgetRef{Consumer: owner.GetConsumer(), Upstream: owner.GetUpstream(), Name: budget.Name},
 			Limit:       limit.Nano(),
 			Period:      periods[budget.Window.Period],
 			TimeZone:    budget.Window.TimeZone,
 			Enforcement: enforcements[budget.Enforcement],
-		})
+		}
+		if budget.WhenExhausted != nil {
+			account.ExceptUpstream = budget.WhenExhausted.Upstream
+		}
+		compiled = append(compiled, account)
 	}
 	return compiled, nil
 }

@@ -59,6 +59,7 @@ func Config(in Input) (routeconfig.Config, error) {
 
 			Consumers: consumers(in.Route.Spec.Consumers, in.Keys),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
+			Reserves:  reserves(in.Route.Spec.Budgets),
 		}},
 	}, nil
 }
@@ -122,6 +123,7 @@ func modalities(spec []v1alpha1.Modality) []string {
 
 func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstream, error) {
 	compiled := make([]routeconfig.Upstream, 0, len(route.Spec.Upstreams))
+	reserved := reservedUpstreams(route)
 	for i, upstream := range route.Spec.Upstreams { // their order is the order in which they are tried
 		prompt, err := money.ParsePricePerMillion(string(upstream.Pricing.Prompt))
 		if err != nil {
@@ -145,6 +147,9 @@ func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstrea
 			FirstByteTimeoutSeconds: int64(upstream.FirstByteTimeoutSeconds),
 			IdleTimeoutSeconds:      int64(upstream.IdleTimeoutSeconds),
 			OnDisconnect:            onDisconnect(upstream, route.Spec.Model.SupportedParameters),
+
+			Reserve: reserved[upstream.Name],
+			Denies:  denies(upstream.Budgets, nil),
 		})
 	}
 	return compiled, nil
@@ -188,6 +193,7 @@ func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []ro
 		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
 		compiled = append(compiled, routeconfig.Consumer{
 			Name: consumer.Name, Team: consumer.Team, Keys: accepted, Denies: denies(consumer.Budgets, consumer.RateLimits),
+			Reserves: reserves(consumer.Budgets),
 		})
 	}
 	slices.SortFunc(compiled, func(a, b routeconfig.Consumer) int { return strings.Compare(a.Name, b.Name) })

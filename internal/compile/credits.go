@@ -42,9 +42,12 @@ func NextExpiry(route *v1alpha1.ModelRoute, now time.Time) time.Time {
 	return next
 }
 
-// allBudgets are those of the route and of its consumers.
+// allBudgets are those of the route, of its upstreams and of its consumers.
 func allBudgets(route *v1alpha1.ModelRoute) []v1alpha1.Budget {
 	all := append([]v1alpha1.Budget(nil), route.Spec.Budgets...)
+	for _, upstream := range route.Spec.Upstreams {
+		all = append(all, upstream.Budgets...)
+	}
 	for _, consumer := range route.Spec.Consumers {
 		all = append(all, consumer.Budgets...)
 	}

@@ -22,6 +22,7 @@ func Validate(route *v1alpha1.ModelRoute) field.ErrorList {
 	errs = append(errs, validateModel(route, spec)...)
 	errs = append(errs, validateBudgets(route.Spec.Budgets, spec.Child("budgets"))...)
 	errs = append(errs, validateRateLimits(route.Spec.RateLimits, spec.Child("rateLimits"))...)
+	errs = append(errs, validateReserves(route, spec)...)
 	return append(errs, validateConsumers(route, spec.Child("consumers"))...)
 }
 
@@ -53,6 +54,7 @@ func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.Er
 		pricing := path.Index(i).Child("pricing")
 		errs = append(errs, validatePrice(upstream.Pricing.Prompt, pricing.Child("prompt"))...)
 		errs = append(errs, validatePrice(upstream.Pricing.Completion, pricing.Child("completion"))...)
+		errs = append(errs, validateBudgets(upstream.Budgets, path.Index(i).Child("budgets"))...)
 	}
 	return errs
 }

@@ -64,8 +64,8 @@ func (e *Error) Error() string {
 
 // Denial says which budget stood in the way of a request, in words that its consumer may read.
 type Denial struct {
-	// Budget is the budget's name.
-	Budget string
+	// Budget is the budget's name, Upstream that of the upstream whose it is; empty if it is one of the route or of the consumer.
+	Budget, Upstream string
 	// Limit is the budget's amount, Remaining what is not spent of it (though others may hold it), Needed the most that the request can
 	// cost.
 	Limit, Remaining, Needed money.Amount
@@ -74,8 +74,12 @@ type Denial struct {
 }
 
 func (d Denial) String() string {
-	return fmt.Sprintf("Budget %q of %s USD has %s USD left, and this request can cost up to %s USD.",
-		d.Budget, d.Limit, d.Remaining, d.Needed)
+	of := ""
+	if d.Upstream != "" {
+		of = fmt.Sprintf(" at upstream %q", d.Upstream)
+	}
+	return fmt.Sprintf("Budget %q of %s USD%s has %s USD left, and this request can cost up to %s USD.",
+		d.Budget, d.Limit, of, d.Remaining, d.Needed)
 }
 
 // InvalidRequest is a 400; param is the path of the field at fault, or empty.

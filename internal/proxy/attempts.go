@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -16,28 +17,49 @@ type tries struct {
 	health *health
 	// tried has a bit for each of the route's upstreams, by its place.
 	tried uint64
+	// reserve is where the request goes on that a budget had too little left for; nil before.
+	reserve *routeconfig.Upstream
 	// again is true once an upstream got a second try, which it does if nothing could be sent to it.
 	again bool
 }
 
 // next picks the upstream for the next attempt; nil if there is none left.
 func (t *tries) next(route *routeconfig.Route) *routeconfig.Upstream {
-	upstream := t.health.pick(route, t.tried)
+	upstream := t.reserve
+	if upstream == nil {
+		upstream = t.health.pick(route, t.tried)
+	}
+	t.tried |= bitOf(route, upstream)
+	return upstream
+}
+
+// bitOf is the bit of one of the route's upstreams; 0 for none.
+func bitOf(route *routeconfig.Route, upstream *routeconfig.Upstream) uint64 {
 	for i := range route.Upstreams {
 		if upstream == &route.Upstreams[i] {
-			t.tried |= 1 << i
+			return 1 << i
 		}
 	}
-	return upstream
+	return 0
+}
+
+// wasTried reports whether the upstream was tried for the request.
+func (t *tries) wasTried(route *routeconfig.Route, upstream *routeconfig.Upstream) bool {
+	return t.tried&bitOf(route, upstream) != 0
+}
+
+// isLast reports whether no other upstream is left for the request.
+func (t *tries) isLast(route *routeconfig.Route) bool {
+	return t.reserve != nil || t.health.pick(route, t.tried) == nil
 }
 
 // retryPause is about how long a lone upstream that could not be reached is left alone before it is tried again.
 const retryPause = 100 * time.Millisecond
 
-// allowAgain lets a route's only upstream be tried a second time after nothing could be sent to it, and waits a little for that. It reports
+// allowAgain lets a route's only upstream, or the reserve that a request has come to, be tried a second time after nothing could be sent to it, and waits a little for that. It reports
 // whether it does.
 func (t *tries) allowAgain(ctx context.Context, route *routeconfig.Route) bool {
-	if t.again || len(route.Upstreams) > 1 {
+	if t.again || t.reserve == nil && ordinary(route) > 1 {
 		return false
 	}
 	t.again, t.tried = true, 0
@@ -54,6 +76,8 @@ func (t *tries) allowAgain(ctx context.Context, route *routeconfig.Route) bool {
 type outcome struct {
 	// refusal is what the client is told if nobody else is asked; nil if the client got its answer.
 	refusal *openai.Error
+	// exhausted is the denial of a budget that has too little left, for which nothing was sent; nil for another outcome.
+	exhausted *client.DeniedError
 	// elsewhere is true if another upstream may serve the request, unsent if nothing of it was sent.
 	elsewhere, unsent bool
 	// retryAfter is when the upstream wants to be asked again; 0 if it did not say.

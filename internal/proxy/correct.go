@@ -62,16 +62,6 @@ type doubt struct {
 	generation string
 }
 
-// upstreamOf finds an upstream of a route by its name; nil if it is not there any more.
-func upstreamOf(route *routeconfig.Route, name string) *routeconfig.Upstream {
-	for i := range route.Upstreams {
-		if route.Upstreams[i].Name == name {
-			return &route.Upstreams[i]
-		}
-	}
-	return nil
-}
-
 func newCorrector(
 	transport http.RoundTripper, keys *keyFiles, metrics *metrics, logger *slog.Logger, after time.Duration,
 ) *corrector {
@@ -107,7 +97,7 @@ func (c *corrector) addPast(ctx context.Context, past []client.Doubt, find func(
 		route := find(one.Route)
 		var upstream *routeconfig.Upstream
 		if route != nil {
-			upstream = upstreamOf(route, one.Upstream)
+			upstream = route.Upstream(one.Upstream)
 		}
 		if upstream == nil {
 			c.logger.LogAttrs(ctx, slog.LevelWarn, "What an attempt cost stays uncertain: its route or upstream is gone",

@@ -44,7 +44,7 @@ func ailmentKey(route *routeconfig.Route, upstream *routeconfig.Upstream) upstre
 	return upstreamKey{route: client.Route{Namespace: route.Namespace, Name: route.Name}, name: upstream.Name}
 }
 
-// pick returns the first of a route's upstreams that was not tried and is not ejected; if all are, the one that is to come back first. It
+// pick returns the first of a route's upstreams, reserves left aside, that was not tried and is not ejected; if all are, the one that is to come back first. It
 // is nil if all were tried.
 func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstream {
 	if len(route.Upstreams) == 1 && tried == 0 {
@@ -56,10 +56,10 @@ func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstr
 	var soonest *routeconfig.Upstream
 	var soonestAt time.Time
 	for i := range route.Upstreams {
-		if tried&(1<<i) != 0 {
+		upstream := &route.Upstreams[i]
+		if tried&(1<<i) != 0 || !isOrdinary(upstream) {
 			continue
 		}
-		upstream := &route.Upstreams[i]
 		found := h.ailing[ailmentKey(route, upstream)]
 		if found == nil || !found.until.After(now) {
 			return upstream
@@ -73,7 +73,7 @@ func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstr
 
 // note takes up how a request to an upstream went. An upstream that says when to come back is ejected until then.
 func (h *health) note(route *routeconfig.Route, upstream *routeconfig.Upstream, failed bool, retryAfter time.Duration) {
-	if len(route.Upstreams) == 1 {
+	if len(route.Upstreams) == 1 || !isOrdinary(upstream) {
 		return // There is no other to send requests to.
 	}
 	key := ailmentKey(route, upstream)

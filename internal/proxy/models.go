@@ -43,7 +43,7 @@ func (s *server) showModel(name string) handler {
 }
 
 func modelInfo(granted *grant) openai.ModelInfo {
-	model, prices := granted.route.Model, pricesOf(&granted.route.Upstreams[0])
+	model, prices := granted.route.Model, pricesOf(firstOrdinary(granted.route))
 	return openai.ModelInfo{
 		ID:                  model.Name,
 		Name:                model.DisplayName,

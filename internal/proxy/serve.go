@@ -69,12 +69,16 @@ func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Err
 			deadline = a.server.now().Add(longestTime(admitted.grant.route))
 		}
 		got := a.server.attempt(ctx, client, admitted, deadline, a.record)
+		if got.exhausted != nil && ctx.Err() == nil && a.tries.goOn(admitted.grant, got.exhausted) {
+			continue
+		}
 		if got.refusal == nil || !got.elsewhere || ctx.Err() != nil {
+			a.server.noteExhausted(admitted.grant, got)
 			client.extend()
 			return got.refusal
 		}
 		route := admitted.grant.route
-		if a.server.health.pick(route, a.tries.tried) == nil && (!got.unsent || !a.tries.allowAgain(ctx, route)) {
+		if a.tries.isLast(route) && (!got.unsent || !a.tries.allowAgain(ctx, route)) {
 			client.extend()
 			return got.refusal
 		}
@@ -95,9 +99,9 @@ func (s *server) attempt(
 		record.problem = err.Error()
 		return outcome{refusal: noUpstreamKey(), elsewhere: true}
 	}
-	held, refusal := s.reserve(ctx, admitted, record)
-	if refusal != nil {
-		return outcome{refusal: refusal}
+	held, denied := s.reserve(ctx, admitted, record)
+	if held == nil {
+		return denied
 	}
 	if admitted.unlimited {
 		client.header().Set(limitHeader, strconv.FormatInt(admitted.bound.CompletionTokens, 10))
@@ -151,8 +155,9 @@ func (s *server) upstreamKey(upstream *routeconfig.Upstream) (string, error) {
 // limitHeader tells a client that named no completion limit which one its budgets left it, in tokens.
 const limitHeader = "X-Modelroute-Max-Completion-Tokens"
 
-// reserve holds the worst case of a request, and seals it. Waiting for the money ends when the client goes away.
-func (s *server) reserve(ctx context.Context, admitted *admission, record *record) (*holding, *openai.Error) {
+// reserve holds the worst case of a request, and seals it. Where that cannot be, there is no holding. Waiting for the money ends when the
+// client goes away.
+func (s *server) reserve(ctx context.Context, admitted *admission, record *record) (*holding, outcome) {
 	granted := admitted.grant
 	demand := client.Demand{Namespace: granted.route.Namespace, Route: granted.route.Name, Consumer: granted.consumer.Name}
 	if !record.counted {
@@ -168,7 +173,7 @@ func (s *server) reserve(ctx context.Context, admitted *admission, record *recor
 	if err == nil {
 		record.counted = true
 		admitted.seal()
-		return &holding{server: s, hold: hold, record: record}, nil
+		return &holding{server: s, hold: hold, record: record}, outcome{}
 	}
 	return nil, s.denied(ctx, admitted, record, err)
 }
@@ -208,7 +213,7 @@ func (a *admission) withinRemaining(denied *client.DeniedError) bool {
 }
 
 // denied says to a client why its request is not served.
-func (s *server) denied(ctx context.Context, admitted *admission, record *record, err error) *openai.Error {
+func (s *server) denied(ctx context.Context, admitted *admission, record *record, err error) outcome {
 	granted := admitted.grant
 	record.clientGone = ctx.Err() != nil
 	denied, isDenied := errors.AsType[*client.DeniedError](err)
@@ -218,14 +223,15 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 		if !record.clientGone {
 			granted.meters.denied("unavailable", "")
 		}
-		return openai.LedgerUnavailable()
+		return outcome{refusal: openai.LedgerUnavailable()}
 	}
 	if denied.Unit != budget.USD {
 		granted.meters.denied("rate_limited", denied.Account())
-		return rateLimited(denied, admitted)
+		return outcome{refusal: rateLimited(denied, admitted)}
 	}
 	denial := openai.Denial{
 		Budget:    denied.Budget,
+		Upstream:  denied.Upstream,
 		Limit:     denied.Limit,
 		Remaining: denied.Remaining,
 		Needed:    admitted.worst(),
@@ -233,10 +239,16 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 	}
 	if denied.Reason == client.Held {
 		granted.meters.denied("held", denied.Account())
-		return openai.BudgetHeld(denial, retryAfter(denied.ResetsIn))
+		return outcome{refusal: openai.BudgetHeld(denial, retryAfter(denied.ResetsIn))}
 	}
-	granted.meters.denied("exhausted", denied.Account())
-	return openai.BudgetExhausted(denial)
+	return outcome{refusal: openai.BudgetExhausted(denial), exhausted: denied}
+}
+
+// noteExhausted counts a refusal for which the request goes on nowhere.
+func (s *server) noteExhausted(granted *grant, got outcome) {
+	if got.exhausted != nil {
+		granted.meters.denied("exhausted", got.exhausted.Account())
+	}
 }
 
 // retryAfter is when a client may try again for money that others hold: soon, and not after the window's end, when the budget is full

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
@@ -46,8 +47,11 @@ type grant struct {
 	meters *grantMeters
 }
 
-// denies says whether a budget of the route or of the consumer denies, so that each request must have a bound.
-func (g *grant) denies() bool { return g.route.Denies || g.consumer.Denies }
+// denies says whether a budget of the route, of the consumer or of an upstream denies, so that each request must have a bound.
+func (g *grant) denies() bool {
+	return g.route.Denies || g.consumer.Denies ||
+		slices.ContainsFunc(g.route.Upstreams, func(one routeconfig.Upstream) bool { return one.Denies })
+}
 
 func pricesOf(upstream *routeconfig.Upstream) pricing.Prices {
 	return pricing.Prices{

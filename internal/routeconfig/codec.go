@@ -93,7 +93,38 @@ func validateRoute(route Route) error {
 	if err := validateParameters(route); err != nil {
 		return err
 	}
-	return validateConsumers(route.Consumers)
+	if err := validateConsumers(route.Consumers); err != nil {
+		return err
+	}
+	return validateReserves(route)
+}
+
+// validateReserves checks that every reserve is an upstream that is kept for that, and that there is one for the other requests.
+func validateReserves(route Route) error {
+	kept, names := map[string]bool{}, map[string]bool{}
+	for i, upstream := range route.Upstreams {
+		if names[upstream.Name] {
+			return fmt.Errorf("upstreams[%d] (%s): name is taken", i, upstream.Name)
+		}
+		names[upstream.Name] = true
+		kept[upstream.Name] = upstream.Reserve
+	}
+	if !slices.ContainsFunc(route.Upstreams, func(one Upstream) bool { return !one.Reserve }) {
+		return errors.New("upstreams must have one that is no reserve")
+	}
+	for i, one := range route.Reserves {
+		if !kept[one.Upstream] {
+			return fmt.Errorf("reserves[%d] (%s): upstream %q is no reserve", i, one.Budget, one.Upstream)
+		}
+	}
+	for i, consumer := range route.Consumers {
+		for j, one := range consumer.Reserves {
+			if !kept[one.Upstream] {
+				return fmt.Errorf("consumers[%d] (%s): reserves[%d] (%s): upstream %q is no reserve", i, consumer.Name, j, one.Budget, one.Upstream)
+			}
+		}
+	}
+	return nil
 }
 
 func validateParameters(route Route) error {

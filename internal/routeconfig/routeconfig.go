@@ -29,7 +29,7 @@ type Route struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	Model     Model  `json:"model"`
-	// Upstreams are tried in this order.
+	// Upstreams are tried in this order, but for the reserves among them.
 	Upstreams []Upstream `json:"upstreams"`
 	// Defaults are set where the client sent nothing, sorted by name.
 	Defaults []Parameter `json:"defaults,omitempty"`
@@ -47,6 +47,18 @@ type Route struct {
 	// Denies is true if a budget of the route denies or a rate limit of the route counts tokens: then every request carries a
 	// completion limit, and one whose cost or tokens have no bound is refused.
 	Denies bool `json:"denies,omitempty"`
+	// Reserves are those of the route's budgets, sorted by budget.
+	Reserves []Reserve `json:"reserves,omitempty"`
+}
+
+// Upstream finds an upstream by its name; nil if there is none.
+func (r *Route) Upstream(name string) *Upstream {
+	for i := range r.Upstreams {
+		if r.Upstreams[i].Name == name {
+			return &r.Upstreams[i]
+		}
+	}
+	return nil
 }
 
 // Model is what clients are told of the model, and what bounds a request.
@@ -102,6 +114,16 @@ type Upstream struct {
 	IdleTimeoutSeconds      int64 `json:"idleTimeoutSeconds,omitempty"`
 	// OnDisconnect is what becomes of a stream whose client has gone; empty is Drain.
 	OnDisconnect OnDisconnect `json:"onDisconnect,omitempty"`
+	// Reserve is true if the upstream serves only what a budget refuses that names it; see Reserve.
+	Reserve bool `json:"reserve,omitempty"`
+	// Denies is true if a budget of this upstream denies.
+	Denies bool `json:"denies,omitempty"`
+}
+
+// Reserve says which upstream serves the requests that a budget has too little left for.
+type Reserve struct {
+	Budget   string `json:"budget"`
+	Upstream string `json:"upstream"`
 }
 
 // OnDisconnect is what becomes of a stream whose client has gone.
@@ -153,6 +175,8 @@ type Consumer struct {
 	Keys []Key `json:"keys,omitempty"`
 	// Denies is true if a budget of this consumer denies or a rate limit of the consumer counts tokens.
 	Denies bool `json:"denies,omitempty"`
+	// Reserves are those of the consumer's budgets, sorted by budget.
+	Reserves []Reserve `json:"reserves,omitempty"`
 }
 
 // Key is an API key of a consumer. The key itself is not here and cannot be computed from this.

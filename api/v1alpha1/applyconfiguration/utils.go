@@ -62,6 +62,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.UpstreamApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UpstreamStatus"):
 		return &apiv1alpha1.UpstreamStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("WhenExhausted"):
+		return &apiv1alpha1.WhenExhaustedApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Window"):
 		return &apiv1alpha1.WindowApplyConfiguration{}
 

@@ -71,6 +71,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: whenExhausted
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.WhenExhausted
     - name: window
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Window
@@ -585,6 +588,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: baseURL
       type:
         scalar: string
+    - name: budgets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.Budget
+          elementRelationship: associative
+          keys:
+          - name
     - name: connectTimeoutSeconds
       type:
         scalar: numeric
@@ -621,6 +632,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: billed
       type:
         scalar: string
+    - name: budgets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.BudgetStatus
+          elementRelationship: associative
+          keys:
+          - name
     - name: drift
       type:
         scalar: string
@@ -639,6 +658,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: updateTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.modelroute.modelroute.api.v1alpha1.WhenExhausted
+  map:
+    fields:
+    - name: upstream
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Window
   map:
     fields:

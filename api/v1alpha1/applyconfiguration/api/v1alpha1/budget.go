@@ -19,7 +19,8 @@ type BudgetApplyConfiguration struct {
 	Amount *apiv1alpha1.USD `json:"amount,omitempty"`
 	// window is the calendar window in which spend is counted.
 	Window *WindowApplyConfiguration `json:"window,omitempty"`
-	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, Warn only shows it. Under a
+	// enforcement is what happens when the amount is spent: Deny answers further requests with 402, or lets them go on as whenExhausted
+	// says, Warn only shows it. Under a
 	// Deny budget not one nano-dollar more than the amount is ever given out to requests.
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
 	// alertPercents are the percentages of the amount at which an event is recorded, once in a window, and the status is written at once;
@@ -28,6 +29,8 @@ type BudgetApplyConfiguration struct {
 	// credits top the amount up until they expire, for when a team needs more in the middle of a window. What was spent stays spent:
 	// when a credit expires, the budget may be overdrawn, and is then used up.
 	Credits []CreditApplyConfiguration `json:"credits,omitempty"`
+	// whenExhausted says where requests go on that this budget has too little left for. Absent: they are answered with 402.
+	WhenExhausted *WhenExhaustedApplyConfiguration `json:"whenExhausted,omitempty"`
 }
 
 // BudgetApplyConfiguration constructs a declarative configuration of the Budget type for use with
@@ -88,5 +91,13 @@ func (b *BudgetApplyConfiguration) WithCredits(values ...*CreditApplyConfigurati
 		}
 		b.Credits = append(b.Credits, *values[i])
 	}
+	return b
+}
+
+// WithWhenExhausted sets the WhenExhausted field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the WhenExhausted field is set to the value of the last call.
+func (b *BudgetApplyConfiguration) WithWhenExhausted(value *WhenExhaustedApplyConfiguration) *BudgetApplyConfiguration {
+	b.WhenExhausted = value
 	return b
 }

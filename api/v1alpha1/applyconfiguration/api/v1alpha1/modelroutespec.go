@@ -11,7 +11,8 @@ package v1alpha1
 type ModelRouteSpecApplyConfiguration struct {
 	// model describes the model to clients and bounds what a request can cost.
 	Model *ModelApplyConfiguration `json:"model,omitempty"`
-	// upstreams are the places that serve the model, in the order in which they are tried. The next one is asked if one cannot be reached,
+	// upstreams are the places that serve the model, in the order in which they are tried. One that a budget names in whenExhausted is not
+	// among them: it serves only what such a budget refuses. The next one is asked if one cannot be reached,
 	// fails, is busy or does not accept the route's key, and nothing of an answer has gone to the client. One that fails again and again is
 	// passed over for a while. Each attempt is held and booked at the prices of its upstream.
 	Upstreams []UpstreamApplyConfiguration `json:"upstreams,omitempty"`

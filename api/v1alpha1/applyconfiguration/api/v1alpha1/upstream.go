@@ -42,6 +42,9 @@ type UpstreamApplyConfiguration struct {
 	// OpenAI; at OpenRouter, by the provider that serves the request; else Drain, and Drain also for models that reason, whose hidden
 	// tokens nobody could count.
 	OnDisconnect *apiv1alpha1.OnDisconnect `json:"onDisconnect,omitempty"`
+	// budgets limit what all consumers of the route spend at this upstream, within the budgets of the route and of the consumers, which hold
+	// as well. When one that denies is used up, requests go to the next upstream. Absent: only those others limit it.
+	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`
 }
 
 // UpstreamApplyConfiguration constructs a declarative configuration of the Upstream type for use with
@@ -135,5 +138,18 @@ func (b *UpstreamApplyConfiguration) WithIdleTimeoutSeconds(value int32) *Upstre
 // If called multiple times, the OnDisconnect field is set to the value of the last call.
 func (b *UpstreamApplyConfiguration) WithOnDisconnect(value apiv1alpha1.OnDisconnect) *UpstreamApplyConfiguration {
 	b.OnDisconnect = &value
+	return b
+}
+
+// WithBudgets adds the given value to the Budgets field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Budgets field.
+func (b *UpstreamApplyConfiguration) WithBudgets(values ...*BudgetApplyConfiguration) *UpstreamApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithBudgets")
+		}
+		b.Budgets = append(b.Budgets, *values[i])
+	}
 	return b
 }

@@ -12,11 +12,13 @@ import (
 // UpstreamStatusApplyConfiguration represents a declarative configuration of the UpstreamStatus type for use
 // with apply.
 //
-// UpstreamStatus compares what an upstream has billed to the route's API key with what was spent here by all routes that use the same key.
+// UpstreamStatus shows the budgets of an upstream, and compares what an upstream has billed to the route's API key with what was spent here by all routes that use the same key.
 // All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which routes use it.
 type UpstreamStatusApplyConfiguration struct {
 	// name is the upstream's name.
 	Name *string `json:"name,omitempty"`
+	// budgets are the upstream's budgets in their present windows.
+	Budgets []BudgetStatusApplyConfiguration `json:"budgets,omitempty"`
 	// since is when the comparison began.
 	Since *v1.Time `json:"since,omitempty"`
 	// billed is what the upstream has billed to the key since then, in USD.
@@ -45,6 +47,19 @@ func UpstreamStatus() *UpstreamStatusApplyConfiguration {
 // If called multiple times, the Name field is set to the value of the last call.
 func (b *UpstreamStatusApplyConfiguration) WithName(value string) *UpstreamStatusApplyConfiguration {
 	b.Name = &value
+	return b
+}
+
+// WithBudgets adds the given value to the Budgets field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Budgets field.
+func (b *UpstreamStatusApplyConfiguration) WithBudgets(values ...*BudgetStatusApplyConfiguration) *UpstreamStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithBudgets")
+		}
+		b.Budgets = append(b.Budgets, *values[i])
+	}
 	return b
 }
 
