@@ -14,8 +14,8 @@ import (
 // alertsTotal steps once for each alert, however often the manager is restarted: what was announced is in the status.
 var alertsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "modelroute_budget_alerts_total",
-	Help: "Alert percentages that budgets reached, each once in a window. The consumer is empty for a budget of the route.",
-}, []string{"namespace", "route", "consumer", "budget", "percent"})
+	Help: "Alert percentages that budgets reached, each once in a window. Consumer and upstream are empty for a budget of the route.",
+}, []string{"namespace", "route", "consumer", "upstream", "budget", "percent"})
 
 func init() { metrics.Registry.MustRegister(alertsTotal) }
 
@@ -27,17 +27,18 @@ type alert struct {
 
 // newAlerts are those that the next figures have reached and the shown ones had not in the same window, the lowest first.
 func newAlerts(route *v1alpha1.ModelRoute, shown, next figures) []alert {
-	alerts := alertsOf("", route.Spec.Budgets, shown.Budgets, next.Budgets)
-	for _, consumer := range route.Spec.Consumers {
-		before, after := shown.Consumers[consumer.Name].Budgets, next.Consumers[consumer.Name].Budgets
-		alerts = append(alerts, alertsOf(consumer.Name, consumer.Budgets, before, after)...)
+	var alerts []alert
+	before := owners(route.Spec, shown)
+	for i, one := range owners(route.Spec, next) {
+		alerts = append(alerts, alertsOf(one, before[i].statuses)...)
 	}
 	return alerts
 }
 
-func alertsOf(consumer string, specs []v1alpha1.Budget, shown, next []v1alpha1.BudgetStatus) []alert {
+func alertsOf(of owned, shown []v1alpha1.BudgetStatus) []alert {
 	var alerts []alert
-	for _, spec := range specs {
+	next := of.statuses
+	for _, spec := range of.specs {
 		for i := range next {
 			if next[i].Name != spec.Name {
 				continue
@@ -46,10 +47,10 @@ func alertsOf(consumer string, specs []v1alpha1.Budget, shown, next []v1alpha1.B
 			if earlier := sameWindow(shown, &next[i]); earlier != nil {
 				announced = earlier.AlertedPercent
 			}
-			for _, percent := range slices.Sorted(slices.Values(alertPercents(specs, spec.Name))) {
+			for _, percent := range slices.Sorted(slices.Values(alertPercents(of.specs, spec.Name))) {
 				if percent > announced && percent <= next[i].AlertedPercent {
-					of := ownedBudget{consumer: consumer, spec: spec, status: next[i]}
-					alerts = append(alerts, alert{ownedBudget: of, percent: percent})
+					its := ownedBudget{owner: of.owner, spec: spec, status: next[i]}
+					alerts = append(alerts, alert{ownedBudget: its, percent: percent})
 				}
 			}
 		}
@@ -63,9 +64,9 @@ func (a alert) describe() string {
 }
 
 func (a alert) action() string {
-	return actionCount + "/" + a.spec.Name + "/" + strconv.Itoa(int(a.percent))
+	return a.counting() + "/" + strconv.Itoa(int(a.percent))
 }
 
 func (a alert) count(route *v1alpha1.ModelRoute) {
-	alertsTotal.WithLabelValues(route.Namespace, route.Name, a.consumer, a.spec.Name, strconv.Itoa(int(a.percent))).Inc()
+	alertsTotal.WithLabelValues(route.Namespace, route.Name, a.consumer, a.upstream, a.spec.Name, strconv.Itoa(int(a.percent))).Inc()
 }

@@ -22,10 +22,12 @@ func projectBooks(route *v1alpha1.ModelRoute, known booksSnapshot, now time.Time
 		return nil
 	}
 	name := route.Spec.Upstreams[0].Name
-	at := slices.IndexFunc(route.Status.Upstreams, func(one v1alpha1.UpstreamStatus) bool { return one.Name == name })
-	var shown []v1alpha1.UpstreamStatus
+	shown := booksShown(route.Status.Upstreams)
+	at := slices.IndexFunc(shown, func(one v1alpha1.UpstreamStatus) bool { return one.Name == name })
 	if at >= 0 {
-		shown = route.Status.Upstreams[at : at+1]
+		shown = shown[at : at+1]
+	} else {
+		shown = nil
 	}
 	switch {
 	case !known.looked:
@@ -47,7 +49,25 @@ func projectBooks(route *v1alpha1.ModelRoute, known booksSnapshot, now time.Time
 	return []v1alpha1.UpstreamStatus{next}
 }
 
-func sameBooks(a, b []v1alpha1.UpstreamStatus) bool { return equality.Semantic.DeepEqual(a, b) }
+// booksShown are the comparisons that a status shows.
+func booksShown(status []v1alpha1.UpstreamStatus) []v1alpha1.UpstreamStatus {
+	var shown []v1alpha1.UpstreamStatus
+	for _, one := range status {
+		if isCompared(one) {
+			one.Budgets = nil
+			shown = append(shown, one)
+		}
+	}
+	return shown
+}
+
+// isCompared reports whether a status has the comparison of an upstream's books, and not only its budgets.
+func isCompared(one v1alpha1.UpstreamStatus) bool { return one.Since != nil }
+
+// sameBooks reports whether a status shows these comparisons.
+func sameBooks(status, compared []v1alpha1.UpstreamStatus) bool {
+	return equality.Semantic.DeepEqual(booksShown(status), compared)
+}
 
 func booksStatus(name, id string, of finding) v1alpha1.UpstreamStatus {
 	return v1alpha1.UpstreamStatus{

@@ -270,20 +270,12 @@ func clip(text string, limit int) string {
 
 // isLimited reports whether any budget of the route or of a consumer denies.
 func isLimited(route *v1alpha1.ModelRoute) bool {
-	limited := slices.ContainsFunc(route.Spec.Budgets, denies)
-	for _, consumer := range route.Spec.Consumers {
-		limited = limited || slices.ContainsFunc(consumer.Budgets, denies)
-	}
-	return limited
+	return slices.ContainsFunc(owners(route.Spec, figures{}), func(one owned) bool { return slices.ContainsFunc(one.specs, denies) })
 }
 
 // denialsKnown reports whether the figures have every budget that denies.
 func denialsKnown(route *v1alpha1.ModelRoute, shown figures) bool {
-	known := denyingAreIn(route.Spec.Budgets, shown.Budgets)
-	for _, consumer := range route.Spec.Consumers {
-		known = known && denyingAreIn(consumer.Budgets, shown.Consumers[consumer.Name].Budgets)
-	}
-	return known
+	return !slices.ContainsFunc(owners(route.Spec, shown), func(one owned) bool { return !denyingAreIn(one.specs, one.statuses) })
 }
 
 func denyingAreIn(specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) bool {

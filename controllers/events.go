@@ -43,7 +43,7 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 	earlier := exhaustedBudgets(before, figuresShown(before.Status))
 	for _, budget := range exhaustedBudgets(before, figuresShown(after)) {
 		if !slices.ContainsFunc(earlier, budget.isSame) {
-			r.Events.Eventf(before, budget.related(before), corev1.EventTypeWarning, eventBudgetExhausted, actionCount+"/"+budget.spec.Name,
+			r.Events.Eventf(before, budget.related(before), corev1.EventTypeWarning, eventBudgetExhausted, budget.counting(),
 				"%s", budget.describe())
 		}
 	}
@@ -59,12 +59,19 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 // maxNote is how many bytes the API server takes as the note of an event.
 const maxNote = 1024
 
-// ownedBudget is a budget of a route or of a consumer, in its window.
+// ownedBudget is a budget of its owner, in its window.
 type ownedBudget struct {
-	// consumer is empty if it is a budget of the route.
-	consumer string
-	spec     v1alpha1.Budget
-	status   v1alpha1.BudgetStatus
+	owner
+	spec   v1alpha1.Budget
+	status v1alpha1.BudgetStatus
+}
+
+// counting is what the operator was doing.
+func (e ownedBudget) counting() string {
+	if e.upstream != "" {
+		return actionCount + "/" + e.upstream + "/" + e.spec.Name
+	}
+	return actionCount + "/" + e.spec.Name
 }
 
 // related tells the events of several consumers' budgets apart; their actions tell apart those of several budgets.
@@ -79,8 +86,11 @@ func (e ownedBudget) related(route *v1alpha1.ModelRoute) runtime.Object {
 
 // whose says what kind of budget it is, at the beginning of a sentence.
 func (e ownedBudget) whose() string {
-	if e.consumer != "" {
+	switch {
+	case e.consumer != "":
 		return "Consumer " + e.consumer + "'s budget"
+	case e.upstream != "":
+		return "Upstream " + e.upstream + "'s budget"
 	}
 	return "The budget"
 }
@@ -91,28 +101,39 @@ func (e ownedBudget) describe() string {
 	if at := resets(e.spec.Window, &e.status); at != never {
 		until = "until " + at + ", or until its amount is raised"
 	}
-	return fmt.Sprintf("%s %s of %s USD is used up: requests are denied %s.", e.whose(), e.spec.Name, e.status.Limit, until)
+	return fmt.Sprintf("%s %s of %s USD is used up: %s %s.", e.whose(), e.spec.Name, e.status.Limit, e.consequence(), until)
+}
+
+// consequence is what becomes of the requests that it has too little left for.
+func (e ownedBudget) consequence() string {
+	switch {
+	case e.spec.WhenExhausted != nil:
+		return "requests go on at upstream " + e.spec.WhenExhausted.Upstream
+	case e.upstream != "":
+		return "requests go to the next upstream, if there is one,"
+	}
+	return "requests are denied"
 }
 
 func (e ownedBudget) isSame(other ownedBudget) bool {
-	return e.consumer == other.consumer && e.spec.Name == other.spec.Name && e.status.WindowStart.Equal(other.status.WindowStart)
+	return e.owner == other.owner && e.spec.Name == other.spec.Name && e.status.WindowStart.Equal(other.status.WindowStart)
 }
 
 // exhaustedBudgets are in the order of the spec, those of the route first.
 func exhaustedBudgets(route *v1alpha1.ModelRoute, shown figures) []ownedBudget {
-	all := exhaustedOf("", route.Spec.Budgets, shown.Budgets)
-	for _, consumer := range route.Spec.Consumers {
-		all = append(all, exhaustedOf(consumer.Name, consumer.Budgets, shown.Consumers[consumer.Name].Budgets)...)
+	var all []ownedBudget
+	for _, one := range owners(route.Spec, shown) {
+		all = append(all, exhaustedOf(one)...)
 	}
 	return all
 }
 
-func exhaustedOf(consumer string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) []ownedBudget {
+func exhaustedOf(of owned) []ownedBudget {
 	var exhausted []ownedBudget
-	for _, spec := range specs {
-		for _, status := range statuses {
+	for _, spec := range of.specs {
+		for _, status := range of.statuses {
 			if spec.Name == status.Name && denies(spec) && status.State == v1alpha1.BudgetState(budget.Exhausted) {
-				exhausted = append(exhausted, ownedBudget{consumer: consumer, spec: spec, status: status})
+				exhausted = append(exhausted, ownedBudget{owner: of.owner, spec: spec, status: status})
 			}
 		}
 	}

@@ -83,7 +83,7 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 		Spend:              shown.Spend,
 		Budgets:            shown.Budgets,
 		Consumers:          consumerStatuses(s, shown),
-		Upstreams:          projectBooks(s.route, s.books, s.now),
+		Upstreams:          upstreamStatuses(s, shown),
 	}
 	if s.applied {
 		status.Endpoint = compile.Endpoint(s.route)
@@ -93,6 +93,25 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 		status.ReadyReplicas = new(s.deployment.Status.ReadyReplicas)
 	}
 	return status
+}
+
+// upstreamStatuses are those of the upstreams that have budgets or whose books are compared, in the order of the spec.
+func upstreamStatuses(s *scope, shown figures) []v1alpha1.UpstreamStatus {
+	compared := projectBooks(s.route, s.books, s.now)
+	var statuses []v1alpha1.UpstreamStatus
+	for _, upstream := range s.route.Spec.Upstreams {
+		status := v1alpha1.UpstreamStatus{Name: upstream.Name}
+		for _, one := range compared {
+			if one.Name == upstream.Name {
+				status = one
+			}
+		}
+		status.Budgets = shown.Upstreams[upstream.Name]
+		if len(status.Budgets) > 0 || isCompared(status) {
+			statuses = append(statuses, status)
+		}
+	}
+	return statuses
 }
 
 // consumerStatuses are in the order of the spec.

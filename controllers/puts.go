@@ -45,8 +45,13 @@ func (p *puts) note(route types.NamespacedName, request *ledgerpb.PutRouteReques
 
 // account names a budget, or one limit of a rate limit: those in different units may share a name.
 type account struct {
-	consumer, name string
-	unit           ledgerpb.Unit
+	owner
+	name string
+	unit ledgerpb.Unit
+}
+
+func accountOf(ref *ledgerpb.BudgetRef) account {
+	return account{owner: owner{consumer: ref.GetConsumer(), upstream: ref.GetUpstream()}, name: ref.GetName(), unit: ref.GetUnit()}
 }
 
 // terms are what the ledger is told of an account.
@@ -56,12 +61,14 @@ type terms struct {
 	periodSeconds int64
 	timeZone      string
 	enforcement   ledgerpb.Enforcement
+	except        string
 }
 
 func termsOf(budget *ledgerpb.Budget) terms {
 	return terms{
 		limit: budget.GetLimit(), period: budget.GetPeriod(), periodSeconds: budget.GetPeriodSeconds(),
 		timeZone: budget.GetTimeZone(), enforcement: budget.GetEnforcement(),
+		except: budget.GetExceptUpstream(),
 	}
 }
 
@@ -72,21 +79,22 @@ func knowsAccounts(usage *ledgerpb.RouteUsage, put *ledgerpb.PutRouteRequest) bo
 		return false
 	}
 	known, consumers := map[account]terms{}, map[string]bool{}
-	note := func(consumer string, budgets []*ledgerpb.BudgetUsage) {
-		consumers[consumer] = true
+	note := func(budgets []*ledgerpb.BudgetUsage) {
 		for _, one := range budgets {
-			ref := one.GetBudget().GetRef()
-			known[account{consumer: consumer, name: ref.GetName(), unit: ref.GetUnit()}] = termsOf(one.GetBudget())
+			known[accountOf(one.GetBudget().GetRef())] = termsOf(one.GetBudget())
 		}
 	}
-	note("", usage.GetBudgets())
+	note(usage.GetBudgets())
+	for _, upstream := range usage.GetUpstreams() {
+		note(upstream.GetBudgets())
+	}
 	for _, consumer := range usage.GetConsumers() {
-		note(consumer.GetName(), consumer.GetBudgets())
+		consumers[consumer.GetName()] = true
+		note(consumer.GetBudgets())
 	}
 	wanted := map[account]terms{}
 	for _, budget := range put.GetBudgets() {
-		ref := budget.GetRef()
-		wanted[account{consumer: ref.GetConsumer(), name: ref.GetName(), unit: ref.GetUnit()}] = termsOf(budget)
+		wanted[accountOf(budget.GetRef())] = termsOf(budget)
 	}
 	isUnknown := func(consumer string) bool { return !consumers[consumer] }
 	return maps.Equal(known, wanted) && !slices.ContainsFunc(put.GetConsumers(), isUnknown)

@@ -27,6 +27,8 @@ var defaultAlertPercents = []int32{80}
 type figures struct {
 	Spend   *v1alpha1.Spend
 	Budgets []v1alpha1.BudgetStatus
+	// Upstreams has the budgets of each upstream that has any.
+	Upstreams map[string][]v1alpha1.BudgetStatus
 	// Consumers has an entry for each consumer of the spec that the ledger knows.
 	Consumers map[string]consumerFigures
 }
@@ -67,6 +69,9 @@ func isUrgent(spec v1alpha1.ModelRouteSpec, shown, next figures) bool {
 // figuresShown are the figures that a status has.
 func figuresShown(status v1alpha1.ModelRouteStatus) figures {
 	shown := figures{Spend: status.Spend.DeepCopy(), Budgets: status.Budgets, Consumers: map[string]consumerFigures{}}
+	for _, upstream := range status.Upstreams {
+		shown.setUpstream(upstream.Name, upstream.Budgets)
+	}
 	for _, consumer := range status.Consumers {
 		if consumer.Spent != "" {
 			shown.Consumers[consumer.Name] = consumerFigures{Spent: consumer.Spent, Budgets: consumer.Budgets}
@@ -75,12 +80,29 @@ func figuresShown(status v1alpha1.ModelRouteStatus) figures {
 	return shown
 }
 
-// figuresOf are the figures that the ledger has, of those budgets and consumers that the spec has.
+func (f *figures) setUpstream(name string, budgets []v1alpha1.BudgetStatus) {
+	if len(budgets) == 0 {
+		return
+	}
+	if f.Upstreams == nil {
+		f.Upstreams = map[string][]v1alpha1.BudgetStatus{}
+	}
+	f.Upstreams[name] = budgets
+}
+
+// figuresOf are the figures that the ledger has, of those budgets, upstreams and consumers that the spec has.
 func figuresOf(spec v1alpha1.ModelRouteSpec, usage *ledgerpb.RouteUsage) figures {
 	current := figures{
 		Spend:     &v1alpha1.Spend{Total: spent(usage.GetSpend()).String(), Uncertain: uncertain(usage.GetSpend())},
 		Budgets:   budgetStatuses(spec.Budgets, usage.GetBudgets()),
 		Consumers: map[string]consumerFigures{},
+	}
+	for _, upstream := range spec.Upstreams {
+		for _, its := range usage.GetUpstreams() {
+			if its.GetName() == upstream.Name {
+				current.setUpstream(upstream.Name, budgetStatuses(upstream.Budgets, its.GetBudgets()))
+			}
+		}
 	}
 	for _, consumer := range usage.GetConsumers() {
 		i := slices.IndexFunc(spec.Consumers, func(c v1alpha1.Consumer) bool { return c.Name == consumer.GetName() })
@@ -97,9 +119,9 @@ func figuresOf(spec v1alpha1.ModelRouteSpec, usage *ledgerpb.RouteUsage) figures
 
 // noteAlerts notes in the current figures the highest alert of each budget that was reached in its window, now or before.
 func noteAlerts(spec v1alpha1.ModelRouteSpec, shown, current figures) {
-	noteBudgetAlerts(spec.Budgets, shown.Budgets, current.Budgets)
-	for _, consumer := range spec.Consumers {
-		noteBudgetAlerts(consumer.Budgets, shown.Consumers[consumer.Name].Budgets, current.Consumers[consumer.Name].Budgets)
+	before := owners(spec, shown)
+	for i, one := range owners(spec, current) {
+		noteBudgetAlerts(one.specs, before[i].statuses, one.statuses)
 	}
 }
 
@@ -185,8 +207,9 @@ func uncertain(spend *ledgerpb.Spend) string {
 
 // milestone is what, when it changes, is written to the status at once.
 type milestone struct {
-	consumer, budget, limit string
-	windowStart             int64
+	owner
+	budget, limit string
+	windowStart   int64
 	// alerts is how many of the budget's alert percentages are reached.
 	alerts int
 	state  v1alpha1.BudgetState
@@ -203,25 +226,27 @@ func (m milestone) canWait(next milestone) bool {
 	return m == next
 }
 
-// milestones are sorted by consumer, and as the budgets are in the figures.
+// milestones are sorted by owner, and as the budgets are in the figures.
 func milestones(spec v1alpha1.ModelRouteSpec, of figures) []milestone {
-	all := budgetMilestones("", spec.Budgets, of.Budgets)
-	for _, consumer := range spec.Consumers {
-		all = append(all, budgetMilestones(consumer.Name, consumer.Budgets, of.Consumers[consumer.Name].Budgets)...)
+	var all []milestone
+	for _, one := range owners(spec, of) {
+		all = append(all, budgetMilestones(one)...)
 	}
-	slices.SortStableFunc(all, func(a, b milestone) int { return cmp.Compare(a.consumer, b.consumer) })
+	slices.SortStableFunc(all, func(a, b milestone) int {
+		return cmp.Or(cmp.Compare(a.consumer, b.consumer), cmp.Compare(a.upstream, b.upstream))
+	})
 	return all
 }
 
-func budgetMilestones(consumer string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) []milestone {
-	all := make([]milestone, 0, len(statuses))
-	for _, status := range statuses {
-		reached := milestone{consumer: consumer, budget: status.Name, limit: status.Limit, state: status.State}
+func budgetMilestones(of owned) []milestone {
+	all := make([]milestone, 0, len(of.statuses))
+	for _, status := range of.statuses {
+		reached := milestone{owner: of.owner, budget: status.Name, limit: status.Limit, state: status.State}
 		reached.full = ptr.Deref(status.PercentUsed, 0) >= 100
 		if status.WindowStart != nil {
 			reached.windowStart = status.WindowStart.Unix()
 		}
-		for _, percent := range alertPercents(specs, status.Name) {
+		for _, percent := range alertPercents(of.specs, status.Name) {
 			if ptr.Deref(status.PercentUsed, 0) >= percent {
 				reached.alerts++
 			}

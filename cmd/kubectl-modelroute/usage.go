@@ -75,6 +75,9 @@ func writeTable(out io.Writer, found local.Usage) error {
 	var rows [][]string
 	for _, route := range found.Routes {
 		lines := linesOf(everybody, route.Spent, route.Budgets)
+		for _, upstream := range route.Upstreams {
+			lines = append(lines, linesOf(fmt.Sprintf("(at %s)", upstream.Name), money.Amount{}, upstream.Budgets)...)
+		}
 		for _, consumer := range route.Consumers {
 			lines = append(lines, linesOf(consumer.Name, consumer.Spent, consumer.Budgets)...)
 		}

@@ -60,6 +60,7 @@ type budgetShown struct {
 	Namespace string       `json:"namespace"`
 	Route     string       `json:"route"`
 	Consumer  string       `json:"consumer,omitempty"`
+	Upstream  string       `json:"upstream,omitempty"`
 	Budget    string       `json:"budget"`
 	Out       money.Amount `json:"out"`
 }
@@ -86,7 +87,8 @@ func showProxy(one *ledgerpb.ProxyAccount) proxyShown {
 		shown.Out = shown.Out.Add(amount)
 		shown.Budgets = append(shown.Budgets, budgetShown{
 			Namespace: out.GetRoute().GetNamespace(), Route: out.GetRoute().GetName(),
-			Consumer: out.GetBudget().GetConsumer(), Budget: out.GetBudget().GetName(), Out: amount,
+			Consumer: out.GetBudget().GetConsumer(), Upstream: out.GetBudget().GetUpstream(), Budget: out.GetBudget().GetName(),
+			Out: amount,
 		})
 	}
 	if release := one.GetRelease(); release != nil {

@@ -38,7 +38,15 @@ type RouteUsage struct {
 	Name      string          `json:"name"`
 	Spent     money.Amount    `json:"spent"`
 	Budgets   []BudgetUsage   `json:"budgets"`
+	// Upstreams are those that have budgets.
+	Upstreams []UpstreamUsage `json:"upstreams,omitempty"`
 	Consumers []ConsumerUsage `json:"consumers"`
+}
+
+// UpstreamUsage is how the budgets of an upstream stand.
+type UpstreamUsage struct {
+	Name    string        `json:"name"`
+	Budgets []BudgetUsage `json:"budgets"`
 }
 
 // ConsumerUsage is what a consumer of a route has spent.
@@ -93,6 +101,9 @@ func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (U
 // hasLeases reports whether money is out with a proxy: a run that ends well brings all of it back.
 func hasLeases(route *ledgerpb.RouteUsage) bool {
 	budgets := route.GetBudgets()
+	for _, upstream := range route.GetUpstreams() {
+		budgets = append(slices.Clip(budgets), upstream.GetBudgets()...)
+	}
 	for _, consumer := range route.GetConsumers() {
 		budgets = append(slices.Clip(budgets), consumer.GetBudgets()...)
 	}
@@ -136,8 +147,8 @@ func readBooks(ctx context.Context, dir directory, ticking clock.WithTicker) (kn
 	}).Usage(ctx)
 }
 
-// budgetName names a budget of a route, or of a consumer of it.
-type budgetName struct{ namespace, route, consumer, budget string }
+// budgetName names a budget of a route, or of a consumer or an upstream of it.
+type budgetName struct{ namespace, route, consumer, upstream, budget string }
 
 // rememberedAlerts are the alert percentages of budgets, which the ledger does not know. Without them the usual ones count.
 func rememberedAlerts(dir directory) map[budgetName][]int32 {
@@ -148,14 +159,17 @@ func rememberedAlerts(dir directory) map[budgetName][]int32 {
 		return alerts
 	}
 	for _, route := range routes {
-		note := func(consumer string, budgets []v1alpha1.Budget) {
+		note := func(consumer, upstream string, budgets []v1alpha1.Budget) {
 			for _, one := range budgets {
-				alerts[budgetName{route.Namespace, route.Name, consumer, one.Name}] = one.AlertPercents
+				alerts[budgetName{route.Namespace, route.Name, consumer, upstream, one.Name}] = one.AlertPercents
 			}
 		}
-		note("", route.Spec.Budgets)
+		note("", "", route.Spec.Budgets)
+		for _, upstream := range route.Spec.Upstreams {
+			note("", upstream.Name, upstream.Budgets)
+		}
 		for _, consumer := range route.Spec.Consumers {
-			note(consumer.Name, consumer.Budgets)
+			note(consumer.Name, "", consumer.Budgets)
 		}
 	}
 	return alerts
@@ -166,6 +180,13 @@ func routeUsage(usage *ledgerpb.RouteUsage, alerts map[budgetName][]int32) Route
 	route := RouteUsage{
 		Namespace: name.namespace, Name: name.route, Spent: spent(usage.GetSpend()),
 		Budgets: budgetUsages(name, usage.GetBudgets(), alerts), Consumers: []ConsumerUsage{},
+	}
+	for _, one := range usage.GetUpstreams() {
+		of := name
+		of.upstream = one.GetName()
+		route.Upstreams = append(route.Upstreams, UpstreamUsage{
+			Name: one.GetName(), Budgets: budgetUsages(of, one.GetBudgets(), alerts),
+		})
 	}
 	for _, one := range usage.GetConsumers() {
 		name.consumer = one.GetName()

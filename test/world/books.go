@@ -61,6 +61,9 @@ func (w *World) spends() map[string]Spend {
 		}
 	}
 	add("the route", usage.GetBudgets())
+	for _, upstream := range usage.GetUpstreams() {
+		add("upstream "+upstream.GetName(), upstream.GetBudgets())
+	}
 	for _, consumer := range usage.GetConsumers() {
 		all["consumer "+consumer.GetName()] = spendOf(consumer.GetSpend())
 		add("consumer "+consumer.GetName(), consumer.GetBudgets())
