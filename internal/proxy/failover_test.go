@@ -43,15 +43,15 @@ func withSecond(t *testing.T, s setup) (*world, *second) {
 	t.Cleanup(server.Close)
 	edit := s.edit
 	s.edit = func(config *routeconfig.Config) {
-		if edit != nil {
-			edit(config)
-		}
 		route := &config.Routes[0]
 		added := route.Upstreams[0]
 		added.Name, added.Provider, added.BaseURL = "second", routeconfig.OpenAICompatible, server.URL+"/api/v1"
 		added.APIKeyFile, added.Parameters = added.APIKeyFile+".second", nil
 		added.Pricing = routeconfig.Pricing{PromptPicoUSD: 1_000_000, CompletionPicoUSD: 3_000_000}
 		route.Upstreams = append(route.Upstreams, added)
+		if edit != nil {
+			edit(config)
+		}
 	}
 	w := prepare(t, s)
 	w.write(w.keyFile+".second", secondKey)

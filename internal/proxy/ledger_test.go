@@ -82,6 +82,11 @@ func (l *ledger) spends(t *testing.T) map[string]spend {
 		}
 		all["budget "+budget.GetBudget().GetRef().GetName()+" of the route"] = spendOf(budget.GetSpend())
 	}
+	for _, upstream := range usage.GetUpstreams() {
+		for _, budget := range upstream.GetBudgets() {
+			all["budget "+budget.GetBudget().GetRef().GetName()+" of upstream "+upstream.GetName()] = spendOf(budget.GetSpend())
+		}
+	}
 	for _, consumer := range usage.GetConsumers() {
 		all["consumer "+consumer.GetName()] = spendOf(consumer.GetSpend())
 		for _, budget := range consumer.GetBudgets() {

@@ -113,9 +113,12 @@ func prepare(t *testing.T, s setup) *world {
 		s.edit(&w.config)
 	}
 	for i := range w.config.Routes {
-		w.config.Routes[i].Denies = denies(s.budgets, "")
+		w.config.Routes[i].Denies = denies(s.budgets, "", "")
+		for j := range w.config.Routes[i].Upstreams {
+			w.config.Routes[i].Upstreams[j].Denies = denies(s.budgets, "", w.config.Routes[i].Upstreams[j].Name)
+		}
 		for j := range w.config.Routes[i].Consumers {
-			w.config.Routes[i].Consumers[j].Denies = denies(s.budgets, w.config.Routes[i].Consumers[j].Name)
+			w.config.Routes[i].Consumers[j].Denies = denies(s.budgets, w.config.Routes[i].Consumers[j].Name, "")
 		}
 		w.ledger.put(t, w.config.Routes[i], s.budgets)
 	}
@@ -123,9 +126,10 @@ func prepare(t *testing.T, s setup) *world {
 	return w
 }
 
-func denies(budgets []*ledgerpb.Budget, consumer string) bool {
+func denies(budgets []*ledgerpb.Budget, consumer, upstream string) bool {
 	for _, budget := range budgets {
-		if budget.GetRef().GetConsumer() == consumer && budget.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY {
+		isIts := budget.GetRef().GetConsumer() == consumer && budget.GetRef().GetUpstream() == upstream
+		if isIts && budget.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY {
 			return true
 		}
 	}

@@ -114,12 +114,15 @@ func (w *World) configure(setup Setup, upstreamURL string) string {
 	}
 	for i := range config.Routes {
 		route := &config.Routes[i]
-		route.Denies = denies(setup.Budgets, "")
+		route.Denies = denies(setup.Budgets, "", "")
 		request := &ledgerpb.PutRouteRequest{
 			Route: &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name}, Budgets: setup.Budgets,
 		}
+		for j := range route.Upstreams {
+			route.Upstreams[j].Denies = denies(setup.Budgets, "", route.Upstreams[j].Name)
+		}
 		for j := range route.Consumers {
-			route.Consumers[j].Denies = denies(setup.Budgets, route.Consumers[j].Name)
+			route.Consumers[j].Denies = denies(setup.Budgets, route.Consumers[j].Name, "")
 			request.Consumers = append(request.Consumers, route.Consumers[j].Name)
 			for _, key := range route.Consumers[j].Keys {
 				w.keys = append(w.keys, key.SHA256)
@@ -166,9 +169,10 @@ func NewConsumer(name, key string) routeconfig.Consumer {
 	return routeconfig.Consumer{Name: name, Keys: []routeconfig.Key{{ID: "k_" + name, SHA256: hex.EncodeToString(sum[:])}}}
 }
 
-func denies(budgets []*ledgerpb.Budget, consumer string) bool {
+func denies(budgets []*ledgerpb.Budget, consumer, upstream string) bool {
 	for _, budget := range budgets {
-		if budget.GetRef().GetConsumer() == consumer && budget.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY {
+		isIts := budget.GetRef().GetConsumer() == consumer && budget.GetRef().GetUpstream() == upstream
+		if isIts && budget.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY {
 			return true
 		}
 	}

@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"testing"
+	"time"
+
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+// reserved is a grant of a route with the upstreams main and other, and with the reserves cheap, of the route's budget, and own, of the
+// consumer's.
+func reserved() *grant {
+	return &grant{
+		route: &routeconfig.Route{
+			Namespace: "ai", Name: "chat",
+			Upstreams: []routeconfig.Upstream{{Name: "cheap", Reserve: true}, {Name: "main"}, {Name: "own", Reserve: true}, {Name: "other"}},
+			Reserves:  []routeconfig.Reserve{{Budget: "daily", Upstream: "cheap"}},
+		},
+		consumer: &routeconfig.Consumer{Name: "search", Reserves: []routeconfig.Reserve{{Budget: "daily", Upstream: "own"}}},
+	}
+}
+
+var (
+	ofRoute    = &client.DeniedError{Budget: "daily"}
+	ofConsumer = &client.DeniedError{Budget: "daily", Consumer: "search"}
+	ofMain     = &client.DeniedError{Budget: "daily", Upstream: "main"}
+	ofReserve  = &client.DeniedError{Budget: "daily", Upstream: "cheap"}
+	monthly    = &client.DeniedError{Budget: "monthly"}
+	inTokens   = &client.DeniedError{Budget: "daily", Unit: budget.Tokens}
+)
+
+func TestWhereARequestGoesOn(t *testing.T) {
+	for reason, test := range map[string]struct {
+		denials []*client.DeniedError
+		// want are the upstreams that it comes to, one after the other.
+		want []string
+	}{
+		"nowhere without a reserve":                                {[]*client.DeniedError{monthly}, []string{"main"}},
+		"at the reserve of the route's budget":                     {[]*client.DeniedError{ofRoute}, []string{"main", "cheap"}},
+		"at the reserve of the consumer's budget of the same name": {[]*client.DeniedError{ofConsumer}, []string{"main", "own"}},
+		"at the next upstream":                                     {[]*client.DeniedError{ofMain}, []string{"main", "other"}},
+		"at the next upstream, then at the reserve":                {[]*client.DeniedError{ofMain, ofRoute}, []string{"main", "other", "cheap"}},
+		"no further than the last upstream":                        {[]*client.DeniedError{ofMain, ofMain}, []string{"main", "other"}},
+		"no further than a reserve with a budget of its own":       {[]*client.DeniedError{ofRoute, ofReserve}, []string{"main", "cheap"}},
+		"at the other reserve where both budgets are exhausted":    {[]*client.DeniedError{ofRoute, ofConsumer}, []string{"main", "cheap", "own"}},
+		"at no reserve twice":                                      {[]*client.DeniedError{ofRoute, ofConsumer, ofRoute}, []string{"main", "cheap", "own"}},
+		"nowhere for want of tokens":                               {[]*client.DeniedError{inTokens}, []string{"main"}},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			granted := reserved()
+			tries := &tries{health: newHealth(time.Now)}
+			got := []string{tries.next(granted.route).Name}
+			for _, denied := range test.denials {
+				if !tries.goOn(granted, denied) {
+					break
+				}
+				got = append(got, tries.next(granted.route).Name)
+			}
+			if len(got) != len(test.want) || got[len(got)-1] != test.want[len(got)-1] {
+				t.Errorf("it came to %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAReserveIsNoUpstreamToFailOverTo(t *testing.T) {
+	granted := reserved()
+	tries := &tries{health: newHealth(time.Now)}
+	var got []string
+	for {
+		upstream := tries.next(granted.route)
+		if upstream == nil {
+			break
+		}
+		got = append(got, upstream.Name)
+	}
+	if len(got) != 2 || got[0] != "main" || got[1] != "other" {
+		t.Errorf("the upstreams are tried in the order %v", got)
+	}
+	if first := firstOrdinary(granted.route).Name; first != "main" {
+		t.Errorf("the price of %s is shown", first)
+	}
+}
+
+func TestARequestMustHaveABoundWhereAnUpstreamDenies(t *testing.T) {
+	granted := reserved()
+	if granted.denies() {
+		t.Error("nobody denies")
+	}
+	granted.route.Upstreams[3].Denies = true
+	if !granted.denies() {
+		t.Error("an upstream denies")
+	}
+}
