@@ -142,10 +142,16 @@ func (p *proxy) token(ctx context.Context) (string, error) {
 // spend holds and settles an amount in nano-USD for consumer search, and returns when the ledger has it.
 func (p *proxy) spend(nano int64) {
 	p.w.t.Helper()
+	p.spendAt("openrouter", nano)
+}
+
+// spendAt is spend at an upstream of the route.
+func (p *proxy) spendAt(upstream string, nano int64) {
+	p.w.t.Helper()
 	var hold *ledgerclient.Hold
 	p.w.eventually("the ledger holds the money", func() (err error) {
 		hold, err = p.ledger.Reserve(p.w.t.Context(), ledgerclient.Demand{
-			Namespace: p.w.namespace, Route: p.route, Consumer: "search", Amount: money.FromNano(nano),
+			Namespace: p.w.namespace, Route: p.route, Consumer: "search", Upstream: upstream, Amount: money.FromNano(nano),
 		})
 		return err
 	})

@@ -70,10 +70,16 @@ func TestAChangedRateLimitIsPut(t *testing.T) {
 // A ledger that was restored from a backup has what was put before the backup was made.
 func TestWhatARestoredLedgerHasOtherwiseIsPutAgain(t *testing.T) {
 	for name, age := range map[string]func(*ledgerpb.RouteUsage){
-		"an amount":             func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.Limit-- },
-		"a period":              func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.Period = ledgerpb.Period_PERIOD_WEEK },
-		"a time zone":           func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.TimeZone = "Asia/Tokyo" },
-		"an enforcement":        func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.Enforcement = ledgerpb.Enforcement_ENFORCEMENT_WARN },
+		"an amount":      func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.Limit-- },
+		"a period":       func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.Period = ledgerpb.Period_PERIOD_WEEK },
+		"a time zone":    func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.TimeZone = "Asia/Tokyo" },
+		"an enforcement": func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.Enforcement = ledgerpb.Enforcement_ENFORCEMENT_WARN },
+		"a reserve":      func(u *ledgerpb.RouteUsage) { u.Budgets[0].Budget.ExceptUpstream = "spare" },
+		"an upstream's budget": func(u *ledgerpb.RouteUsage) {
+			its := proto.CloneOf(u.Budgets[0])
+			its.Budget.Ref.Upstream = "spare"
+			u.Upstreams = []*ledgerpb.UpstreamUsage{{Name: "spare", Budgets: []*ledgerpb.BudgetUsage{its}}}
+		},
 		"a rate limit's limit":  func(u *ledgerpb.RouteUsage) { u.Budgets[1].Budget.Limit++ },
 		"a rate limit's period": func(u *ledgerpb.RouteUsage) { u.Budgets[2].Budget.PeriodSeconds-- },
 		"only the money":        func(u *ledgerpb.RouteUsage) { u.Budgets = u.Budgets[:1] },

@@ -111,6 +111,9 @@ func TestTheTableLinesUpAmountsAndTellsTimesInTheBudgetsZone(t *testing.T) {
 				Name: "monthly", Limit: usd(t, "500"), Spent: usd(t, "12.345678901"), Uncertain: usd(t, "0.25"), Held: usd(t, "0.031"),
 				Remaining: usd(t, "487.623321099"), ResetTime: &resets, State: budget.WithinBudget, TimeZone: "Europe/Berlin",
 			}},
+			Upstreams: []local.UpstreamUsage{{Name: "vllm", Budgets: []local.BudgetUsage{{
+				Name: "daily", Limit: usd(t, "5"), Spent: usd(t, "1"), Remaining: usd(t, "4"), ResetTime: &resets, State: budget.WithinBudget,
+			}}}},
 			Consumers: []local.ConsumerUsage{{Name: "search", Spent: usd(t, "3")}, {
 				Name: "trial", Budgets: []local.BudgetUsage{{
 					Name: "total", Limit: usd(t, "0.01"), Spent: usd(t, "0.01"), State: budget.Exhausted,
@@ -124,11 +127,12 @@ func TestTheTableLinesUpAmountsAndTellsTimesInTheBudgetsZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantEqual(t, `
-ROUTE    CONSUMER   BUDGET           SPENT   UNCERTAIN       HELD       REMAINING    LIMIT   USED   STATE          RESETS
-a/chat   (all)      monthly   12.345678901    0.250000   0.031000   487.623321099   500.00     2%   WithinBudget   2026-12-01 00:00 CET
-         search     -             3.000000           -          -               -        -      -   -              -
-         trial      total         0.010000    0.000000   0.000000        0.000000     0.01   100%   Exhausted      never
-b/gone   (all)      -             1.500000           -          -               -        -      -   -              -
+ROUTE    CONSUMER    BUDGET           SPENT   UNCERTAIN       HELD       REMAINING    LIMIT   USED   STATE          RESETS
+a/chat   (all)       monthly   12.345678901    0.250000   0.031000   487.623321099   500.00     2%   WithinBudget   2026-12-01 00:00 CET
+         (at vllm)   daily         1.000000    0.000000   0.000000        4.000000     5.00    20%   WithinBudget   2026-11-30 23:00 UTC
+         search      -             3.000000           -          -               -        -      -   -              -
+         trial       total         0.010000    0.000000   0.000000        0.000000     0.01   100%   Exhausted      never
+b/gone   (all)       -             1.500000           -          -               -        -      -   -              -
 `, "\n"+out.String())
 }
 

@@ -273,12 +273,18 @@ func (w *world) status(url string) int {
 type amounts struct {
 	Routes []struct {
 		Namespace, Name, Spent string
-		Consumers              []struct {
+		Upstreams              []struct {
+			Name    string
+			Budgets []budgetAmounts
+		}
+		Consumers []struct {
 			Name, Spent string
-			Budgets     []struct{ Name, Limit, Spent, Uncertain, Held, Remaining, State string }
+			Budgets     []budgetAmounts
 		}
 	}
 }
+
+type budgetAmounts struct{ Name, Limit, Spent, Uncertain, Held, Remaining, State string }
 
 func (w *world) usage() amounts {
 	w.t.Helper()

@@ -14,6 +14,7 @@ import (
 func TestScopesNameTheirAccount(t *testing.T) {
 	for want, got := range map[budget.Scope]budget.Scope{
 		"route/ai-platform/mixtral":           budget.RouteScope("ai-platform", "mixtral"),
+		"upstream/ai-platform/mixtral/vllm":   budget.UpstreamScope("ai-platform", "mixtral", "vllm"),
 		"consumer/ai-platform/mixtral/search": budget.ConsumerScope("ai-platform", "mixtral", "search"),
 	} {
 		if got != want {
@@ -87,4 +88,23 @@ func TestStateOfComparesExactly(t *testing.T) {
 func reaches(spent, limit int64, percent int32) bool {
 	hundredfold := new(big.Int).Mul(big.NewInt(spent), big.NewInt(100))
 	return hundredfold.Cmp(new(big.Int).Mul(big.NewInt(limit), big.NewInt(int64(percent)))) >= 0
+}
+
+func TestABudgetCovers(t *testing.T) {
+	for reason, test := range map[string]struct {
+		coverage budget.Coverage
+		want     [3]bool
+	}{
+		"everything":           {budget.Coverage{}, [3]bool{true, true, true}},
+		"one upstream":         {budget.Coverage{Upstream: "main"}, [3]bool{true, false, false}},
+		"all but its reserve":  {budget.Coverage{Except: "spare"}, [3]bool{true, false, true}},
+		"all, without a place": {budget.Coverage{Except: "main"}, [3]bool{false, true, true}},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			got := [3]bool{test.coverage.Covers("main"), test.coverage.Covers("spare"), test.coverage.Covers("")}
+			if got != test.want {
+				t.Errorf("main, spare and none: %v, want %v", got, test.want)
+			}
+		})
+	}
 }

@@ -23,7 +23,7 @@ func TestCreditsCountUntilTheyExpire(t *testing.T) {
 		Name: "monthly", Amount: "5", Window: v1alpha1.Window{Period: "Month"}, Enforcement: v1alpha1.EnforcementDeny,
 		Credits: []v1alpha1.Credit{credit("first", "0.5", noon.Add(time.Hour)), credit("second", "0.25", noon.Add(2*time.Hour))},
 	}}
-	route.Spec.Consumers = nil
+	route.Spec.Consumers, route.Spec.Upstreams[1].Budgets = nil, nil
 	for _, test := range []struct {
 		why  string
 		at   time.Time
@@ -71,5 +71,14 @@ func TestBadCreditsAreNamed(t *testing.T) {
 	errs := compile.Validate(route)
 	if len(errs) != 2 || errs[0].Field != "spec.budgets[0].credits[0].amount" || errs[1].Field != "spec.budgets[0].credits[1].name" {
 		t.Errorf("errors %v, want one for the amount and one for the name", errs)
+	}
+}
+
+func TestTheCreditsOfAnUpstreamsBudgetExpireToo(t *testing.T) {
+	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
+	route.Spec.Budgets, route.Spec.Consumers = nil, nil
+	route.Spec.Upstreams[1].Budgets[0].Credits = []v1alpha1.Credit{credit("fair", "5", noon.Add(time.Hour))}
+	if next := compile.NextExpiry(route, noon); !next.Equal(noon.Add(time.Hour)) {
+		t.Errorf("the next expires at %s, want %s", next, noon.Add(time.Hour))
 	}
 }

@@ -56,6 +56,57 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			},
 			want: []string{"spec.budgets[0].amount", `such as "500.00"`},
 		},
+		"a reserve that is no upstream": {
+			reason: "what is in etcd may be older than the rule",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				budget := monthly
+				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: "elsewhere"}
+				spec.Consumers = []v1alpha1.Consumer{{Name: "a", Budgets: []v1alpha1.Budget{budget}}}
+			},
+			want: []string{"spec.consumers[0].budgets[0].whenExhausted.upstream", "name one of spec.upstreams"},
+		},
+		"a budget that warns and has a reserve": {
+			reason: "it refuses nothing",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				budget := monthly
+				budget.Enforcement = v1alpha1.EnforcementWarn
+				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: "cheap"}
+				cheap := spec.Upstreams[0]
+				cheap.Name = "cheap"
+				spec.Upstreams, spec.Budgets = append(spec.Upstreams, cheap), []v1alpha1.Budget{budget}
+			},
+			want: []string{"spec.budgets[0].whenExhausted", "set enforcement to Deny"},
+		},
+		"reserves and nothing else": {
+			reason: "nobody would serve the requests that no budget refuses",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				budget := monthly
+				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: spec.Upstreams[0].Name}
+				spec.Budgets = []v1alpha1.Budget{budget}
+			},
+			want: []string{"spec.upstreams", "add one that serves the other requests"},
+		},
+		"a reserve of an upstream's budget": {
+			reason: "requests go to the next upstream anyway",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				budget := monthly
+				cheap := spec.Upstreams[0]
+				cheap.Name = "cheap"
+				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: "cheap"}
+				spec.Upstreams = append(spec.Upstreams, cheap)
+				spec.Upstreams[0].Budgets = []v1alpha1.Budget{budget}
+			},
+			want: []string{"spec.upstreams[0].budgets[0].whenExhausted", "by themselves"},
+		},
+		"an upstream's budget without an amount": {
+			reason: "an upstream's budgets are budgets like others",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				budget := monthly
+				budget.Amount = ""
+				spec.Upstreams[0].Budgets = []v1alpha1.Budget{budget}
+			},
+			want: []string{"spec.upstreams[0].budgets[0].amount", `such as "500.00"`},
+		},
 		"a price that an older schema let in": {
 			reason: "a model without a price would be free",
 			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams[0].Pricing.Completion = "" },

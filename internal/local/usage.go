@@ -34,10 +34,10 @@ type Usage struct {
 
 // RouteUsage is what a route has spent.
 type RouteUsage struct {
-	Namespace string          `json:"namespace"`
-	Name      string          `json:"name"`
-	Spent     money.Amount    `json:"spent"`
-	Budgets   []BudgetUsage   `json:"budgets"`
+	Namespace string        `json:"namespace"`
+	Name      string        `json:"name"`
+	Spent     money.Amount  `json:"spent"`
+	Budgets   []BudgetUsage `json:"budgets"`
 	// Upstreams are those that have budgets.
 	Upstreams []UpstreamUsage `json:"upstreams,omitempty"`
 	Consumers []ConsumerUsage `json:"consumers"`

@@ -86,3 +86,21 @@ func TestRateLimitsAreNoBudgets(t *testing.T) {
 		t.Error("what is out of a rate limit is taken for money")
 	}
 }
+
+func TestTheBudgetsOfAnUpstreamHaveTheirOwnAlerts(t *testing.T) {
+	usage := &ledgerpb.RouteUsage{
+		Route: &ledgerpb.RouteRef{Namespace: "ai", Name: "chat"}, Budgets: []*ledgerpb.BudgetUsage{account("monthly", 30, 0, 0)},
+		Upstreams: []*ledgerpb.UpstreamUsage{{Name: "cheap", Budgets: []*ledgerpb.BudgetUsage{account("monthly", 30, 0, 0)}}},
+	}
+	got := routeUsage(usage, map[budgetName][]int32{{namespace: "ai", route: "chat", upstream: "cheap", budget: "monthly"}: {10}})
+	if len(got.Upstreams) != 1 || got.Upstreams[0].Name != "cheap" || got.Upstreams[0].Budgets[0].State != budget.Warning {
+		t.Errorf("the upstreams are %+v", got.Upstreams)
+	}
+	if len(got.Budgets) != 1 || got.Budgets[0].State != budget.WithinBudget {
+		t.Errorf("the route's budgets are %+v", got.Budgets)
+	}
+	usage.Upstreams[0].Budgets[0].Spend.LeasedNanoUsd = 7
+	if !hasLeases(usage) {
+		t.Error("what is out of an upstream's budget is overlooked")
+	}
+}

@@ -34,16 +34,19 @@ func complete() routeconfig.Config {
 			Upstreams: []routeconfig.Upstream{{
 				Name: "openrouter", Provider: routeconfig.OpenRouter, BaseURL: "https://openrouter.ai/api/v1",
 				Model: "mistralai/mixtral", APIKeyFile: "/etc/modelroute/openrouter",
-				Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000}, TimeoutSeconds: 600,
+				Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000}, TimeoutSeconds: 600, Denies: true,
+			}, {
+				Name: "vllm", Provider: routeconfig.OpenAICompatible, BaseURL: "http://vllm/v1", Model: "mixtral", TimeoutSeconds: 60, Reserve: true,
 			}},
 			Defaults:            []routeconfig.Parameter{{Name: "temperature", Value: json.RawMessage(`0.70`)}},
 			Overrides:           []routeconfig.Parameter{{Name: "top_k", Value: json.RawMessage(`40`)}},
 			MaxCompletionTokens: 4096, Unsupported: routeconfig.RejectUnsupported,
 			Consumers: []routeconfig.Consumer{
 				{Name: "batch", Keys: []routeconfig.Key{{ID: "k_1", SHA256: firstHash}}},
-				{Name: "search", Keys: []routeconfig.Key{{ID: "k_2", SHA256: secondHash}}, Denies: true},
+				{Name: "search", Keys: []routeconfig.Key{{ID: "k_2", SHA256: secondHash}}, Denies: true,
+					Reserves: []routeconfig.Reserve{{Budget: "own", Upstream: "vllm"}}},
 			},
-			Denies: true,
+			Denies: true, Reserves: []routeconfig.Reserve{{Budget: "monthly", Upstream: "vllm"}},
 		}},
 	}
 }
@@ -57,12 +60,15 @@ const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"inputModalities":["text"],"outputModalities":["text"],"supportedParameters":["seed","stop"],"created":1790000000},` +
 	`"upstreams":[{"name":"openrouter","provider":"OpenRouter","baseURL":"https://openrouter.ai/api/v1",` +
 	`"model":"mistralai/mixtral","apiKeyFile":"/etc/modelroute/openrouter",` +
-	`"pricing":{"promptPicoUSD":2000000,"completionPicoUSD":6000000},"timeoutSeconds":600}],` +
+	`"pricing":{"promptPicoUSD":2000000,"completionPicoUSD":6000000},"timeoutSeconds":600,"denies":true},` +
+	`{"name":"vllm","provider":"OpenAICompatible","baseURL":"http://vllm/v1","model":"mixtral","apiKeyFile":"",` +
+	`"pricing":{"promptPicoUSD":0,"completionPicoUSD":0},"timeoutSeconds":60,"reserve":true}],` +
 	`"defaults":[{"name":"temperature","value":0.70}],"overrides":[{"name":"top_k","value":40}],` +
 	`"maxCompletionTokens":4096,"unsupported":"Reject",` +
 	`"consumers":[{"name":"batch","keys":[{"id":"k_1","sha256":"` + firstHash + `"}]},` +
-	`{"name":"search","keys":[{"id":"k_2","sha256":"` + secondHash + `"}],"denies":true}],` +
-	`"denies":true}]}` + "\n"
+	`{"name":"search","keys":[{"id":"k_2","sha256":"` + secondHash + `"}],"denies":true,` +
+	`"reserves":[{"budget":"own","upstream":"vllm"}]}],` +
+	`"denies":true,"reserves":[{"budget":"monthly","upstream":"vllm"}]}]}` + "\n"
 
 func TestEncodeWritesTheDeliveredForm(t *testing.T) {
 	encoded, err := routeconfig.Encode(complete())
@@ -123,7 +129,7 @@ func configs() *rapid.Generator[routeconfig.Config] {
 			config.Routes = []routeconfig.Route{}
 		case 2:
 			other := complete().Routes[0]
-			other.Name, other.Consumers, other.Defaults = "other", nil, nil
+			other.Name, other.Consumers, other.Defaults, other.Reserves = "other", nil, nil, nil
 			config.Routes = append(config.Routes, other)
 		}
 		return config
@@ -213,12 +219,18 @@ func TestValidateNamesTheField(t *testing.T) {
 		"routes[0] (/mixtral): namespace and name":            func(c *config) { c.Routes[0].Namespace = "" },
 		"routes[0] (ai-platform/): namespace and name":        func(c *config) { c.Routes[0].Name = "" },
 		"routes[1] (ai-platform/mixtral): namespace and name": func(c *config) { c.Routes = append(c.Routes, c.Routes[0]) },
-		"model.name":                          func(c *config) { c.Routes[0].Model.Name = "" },
-		"model.contextLength":                 func(c *config) { c.Routes[0].Model.ContextLength = 0 },
-		"model.maxCompletionTokens":           func(c *config) { c.Routes[0].Model.MaxCompletionTokens = -1 },
-		"upstreams must":                      func(c *config) { c.Routes[0].Upstreams = nil },
-		"upstreams[0] (openrouter): provider": func(c *config) { upstream(c).Provider = "openrouter" },
-		"upstreams[0] (openrouter): baseURL":  func(c *config) { upstream(c).BaseURL = "openrouter.ai" },
+		"model.name":                               func(c *config) { c.Routes[0].Model.Name = "" },
+		"model.contextLength":                      func(c *config) { c.Routes[0].Model.ContextLength = 0 },
+		"model.maxCompletionTokens":                func(c *config) { c.Routes[0].Model.MaxCompletionTokens = -1 },
+		"upstreams must not be empty":              func(c *config) { c.Routes[0].Upstreams = nil },
+		"upstreams must have one":                  func(c *config) { upstream(c).Reserve = true },
+		"upstreams[1] (openrouter): name is taken": func(c *config) { c.Routes[0].Upstreams[1].Name = "openrouter" },
+		"reserves[0] (monthly): upstream \"openrouter\" is no reserve": func(c *config) { c.Routes[0].Reserves[0].Upstream = "openrouter" },
+		"consumers[1] (search): reserves[0] (own): upstream \"gone\" is no reserve": func(c *config) {
+			c.Routes[0].Consumers[1].Reserves = []routeconfig.Reserve{{Budget: "own", Upstream: "gone"}}
+		},
+		"upstreams[0] (openrouter): provider":                         func(c *config) { upstream(c).Provider = "openrouter" },
+		"upstreams[0] (openrouter): baseURL":                          func(c *config) { upstream(c).BaseURL = "openrouter.ai" },
 		"upstreams[0] (openrouter): baseURL: must not end in a slash": func(c *config) { upstream(c).BaseURL += "/" },
 		"upstreams[0] (openrouter): model":                            func(c *config) { upstream(c).Model = "" },
 		"upstreams[0] (openrouter): pricing":                          func(c *config) { upstream(c).Pricing.PromptPicoUSD = -1 },
@@ -257,7 +269,10 @@ func TestValidateNamesTheField(t *testing.T) {
 func TestValidateAcceptsWhatIsOptional(t *testing.T) {
 	type config = routeconfig.Config
 	for reason, spare := range map[string]func(*config){
-		"everything":                  func(*config) {},
+		"everything": func(*config) {},
+		"no reserves": func(c *config) {
+			c.Routes[0].Upstreams, c.Routes[0].Reserves, c.Routes[0].Consumers = c.Routes[0].Upstreams[:1], nil, nil
+		},
 		"no routes":                   func(c *config) { c.Routes = nil },
 		"no consumers":                func(c *config) { c.Routes[0].Consumers = nil },
 		"a consumer without a key":    func(c *config) { c.Routes[0].Consumers[0].Keys = nil },
