@@ -184,6 +184,7 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 func TestTheSamplesAreValid(t *testing.T) {
 	for _, sample := range []string{
 		"../../config/samples/mixtral-8x22b-instruct.yaml", "../../config/samples/rate-limits.yaml",
+		"../../config/samples/when-exhausted.yaml",
 		"../../test/crdcel/testdata/largest.yaml",
 	} {
 		if errs := compile.Validate(readRoute(t, sample)); len(errs) > 0 {

@@ -73,7 +73,7 @@ func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstr
 
 // note takes up how a request to an upstream went. An upstream that says when to come back is ejected until then.
 func (h *health) note(route *routeconfig.Route, upstream *routeconfig.Upstream, failed bool, retryAfter time.Duration) {
-	if len(route.Upstreams) == 1 || !isOrdinary(upstream) {
+	if !isOrdinary(upstream) || ordinary(route) == 1 {
 		return // There is no other to send requests to.
 	}
 	key := ailmentKey(route, upstream)
