@@ -27,9 +27,9 @@ type alert struct {
 
 // newAlerts are those that the next figures have reached and the shown ones had not in the same window, the lowest first.
 func newAlerts(route *v1alpha1.ModelRoute, shown, next figures) []alert {
-	var alerts []alert
-	before := owners(route.Spec, shown)
-	for i, one := range owners(route.Spec, next) {
+	before, after := owners(route.Spec, shown), owners(route.Spec, next)
+	alerts := make([]alert, 0, len(after))
+	for i, one := range after {
 		alerts = append(alerts, alertsOf(one, before[i].statuses)...)
 	}
 	return alerts

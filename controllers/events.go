@@ -121,8 +121,9 @@ func (e ownedBudget) isSame(other ownedBudget) bool {
 
 // exhaustedBudgets are in the order of the spec, those of the route first.
 func exhaustedBudgets(route *v1alpha1.ModelRoute, shown figures) []ownedBudget {
-	var all []ownedBudget
-	for _, one := range owners(route.Spec, shown) {
+	owned := owners(route.Spec, shown)
+	all := make([]ownedBudget, 0, len(owned))
+	for _, one := range owned {
 		all = append(all, exhaustedOf(one)...)
 	}
 	return all

@@ -14,7 +14,8 @@ type owned struct {
 
 // owners are all owners of budgets in the order of the spec: the route, its upstreams, its consumers.
 func owners(spec v1alpha1.ModelRouteSpec, of figures) []owned {
-	all := []owned{{specs: spec.Budgets, statuses: of.Budgets}}
+	all := make([]owned, 0, 1+len(spec.Upstreams)+len(spec.Consumers))
+	all = append(all, owned{specs: spec.Budgets, statuses: of.Budgets})
 	for _, upstream := range spec.Upstreams {
 		all = append(all, owned{owner: owner{upstream: upstream.Name}, specs: upstream.Budgets, statuses: of.Upstreams[upstream.Name]})
 	}

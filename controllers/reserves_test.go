@@ -104,7 +104,8 @@ func TestABudgetOfAnUpstreamIsShownUrgentAnnouncedAndExhaustedAsOthersAre(t *tes
 		t.Errorf("the alerts are %+v", alerts)
 	}
 	exhausted := exhaustedBudgets(route, next)
-	want := "Upstream cheap's budget daily of 2.00 USD is used up: requests go to the next upstream, if there is one, until its amount is raised."
+	want := "Upstream cheap's budget daily of 2.00 USD is used up: " +
+		"requests go to the next upstream, if there is one, until its amount is raised."
 	if len(exhausted) != 1 || exhausted[0].describe() != want {
 		t.Errorf("the exhausted budgets are %+v", exhausted)
 	}

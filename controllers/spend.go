@@ -228,8 +228,9 @@ func (m milestone) canWait(next milestone) bool {
 
 // milestones are sorted by owner, and as the budgets are in the figures.
 func milestones(spec v1alpha1.ModelRouteSpec, of figures) []milestone {
-	var all []milestone
-	for _, one := range owners(spec, of) {
+	owned := owners(spec, of)
+	all := make([]milestone, 0, len(owned))
+	for _, one := range owned {
 		all = append(all, budgetMilestones(one)...)
 	}
 	slices.SortStableFunc(all, func(a, b milestone) int {

@@ -269,8 +269,8 @@ type Upstream struct {
 	// +optional
 	OnDisconnect OnDisconnect `json:"onDisconnect,omitempty"`
 
-	// budgets limit what all consumers of the route spend at this upstream, within the budgets of the route and of the consumers, which hold
-	// as well. When one that denies is used up, requests go to the next upstream. Absent: only those others limit it.
+	// budgets limit what all consumers of the route spend at this upstream, within the budgets of the route and of the consumers, which
+	// hold as well. When one that denies is used up, requests go to the next upstream. Absent: only those others limit it.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

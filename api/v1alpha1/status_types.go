@@ -201,7 +201,8 @@ type ConsumerStatus struct {
 	Budgets []BudgetStatus `json:"budgets,omitempty"`
 }
 
-// UpstreamStatus shows the budgets of an upstream, and compares what an upstream has billed to the route's API key with what was spent here by all routes that use the same key.
+// UpstreamStatus shows the budgets of an upstream, and compares what it has billed to the route's API key with what was spent here by all
+// routes that use the same key.
 // All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which routes use it.
 type UpstreamStatus struct {
 	// name is the upstream's name.

@@ -112,7 +112,8 @@ func TestTheTableLinesUpAmountsAndTellsTimesInTheBudgetsZone(t *testing.T) {
 				Remaining: usd(t, "487.623321099"), ResetTime: &resets, State: budget.WithinBudget, TimeZone: "Europe/Berlin",
 			}},
 			Upstreams: []local.UpstreamUsage{{Name: "vllm", Budgets: []local.BudgetUsage{{
-				Name: "daily", Limit: usd(t, "5"), Spent: usd(t, "1"), Remaining: usd(t, "4"), ResetTime: &resets, State: budget.WithinBudget,
+				Name: "daily", Limit: usd(t, "5"), Spent: usd(t, "1"), Remaining: usd(t, "4"), ResetTime: &resets,
+				State: budget.WithinBudget,
 			}}}},
 			Consumers: []local.ConsumerUsage{{Name: "search", Spent: usd(t, "3")}, {
 				Name: "trial", Budgets: []local.BudgetUsage{{

@@ -480,7 +480,8 @@ func TestTheBudgetsOfAnUpstreamAndTheReserveOfABudgetGoOverTheWire(t *testing.T)
 	w := newWorld(t, ledgertest.Options{})
 	day := func(ref *ledgerpb.BudgetRef, except string) *ledgerpb.Budget {
 		return &ledgerpb.Budget{
-			Ref: ref, Limit: 1000, Period: ledgerpb.Period_PERIOD_DAY, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY, ExceptUpstream: except,
+			Ref: ref, Limit: 1000, Period: ledgerpb.Period_PERIOD_DAY, Enforcement: ledgerpb.Enforcement_ENFORCEMENT_DENY,
+			ExceptUpstream: except,
 		}
 	}
 	own, reserve := day(&ledgerpb.BudgetRef{Name: "daily"}, "spare"), day(&ledgerpb.BudgetRef{Name: "daily", Upstream: "spare"}, "")

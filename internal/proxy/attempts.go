@@ -56,8 +56,8 @@ func (t *tries) isLast(route *routeconfig.Route) bool {
 // retryPause is about how long a lone upstream that could not be reached is left alone before it is tried again.
 const retryPause = 100 * time.Millisecond
 
-// allowAgain lets a route's only upstream, or the reserve that a request has come to, be tried a second time after nothing could be sent to it, and waits a little for that. It reports
-// whether it does.
+// allowAgain lets a route's only upstream, or the reserve that a request has come to, be tried a second time after nothing could be sent to
+// it, and waits a little for that. It reports whether it does.
 func (t *tries) allowAgain(ctx context.Context, route *routeconfig.Route) bool {
 	if t.again || t.reserve == nil && ordinary(route) > 1 {
 		return false

@@ -44,8 +44,8 @@ func ailmentKey(route *routeconfig.Route, upstream *routeconfig.Upstream) upstre
 	return upstreamKey{route: client.Route{Namespace: route.Namespace, Name: route.Name}, name: upstream.Name}
 }
 
-// pick returns the first of a route's upstreams, reserves left aside, that was not tried and is not ejected; if all are, the one that is to come back first. It
-// is nil if all were tried.
+// pick returns the first of a route's upstreams, reserves left aside, that was not tried and is not ejected; if all are, the one that is to
+// come back first. It is nil if all were tried.
 func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstream {
 	if len(route.Upstreams) == 1 && tried == 0 {
 		return &route.Upstreams[0]

@@ -47,9 +47,9 @@ func (g *grant) reserveOf(denied *client.DeniedError) *routeconfig.Upstream {
 	return g.route.Upstream(reserves[at].Upstream)
 }
 
-// goOn finds where a request goes on that a budget has too little left for, and reports whether there is such a place. Where it is the budget
-// of one of the upstreams that are tried in order, that is the next of them; where the budget has a reserve that was not tried yet, it is
-// that.
+// goOn finds where a request goes on that a budget has too little left for, and reports whether there is such a place. Where it is the
+// budget of one of the upstreams that are tried in order, that is the next of them; where the budget has a reserve that was not tried yet, it
+// is that.
 func (t *tries) goOn(granted *grant, denied *client.DeniedError) bool {
 	if denied.Upstream != "" {
 		return t.reserve == nil && t.health.pick(granted.route, t.tried) != nil

@@ -32,21 +32,25 @@ var (
 )
 
 func TestWhereARequestGoesOn(t *testing.T) {
+	type (
+		denials = []*client.DeniedError
+		path    = []string
+	)
 	for reason, test := range map[string]struct {
-		denials []*client.DeniedError
+		denials denials
 		// want are the upstreams that it comes to, one after the other.
-		want []string
+		want path
 	}{
-		"nowhere without a reserve":                                {[]*client.DeniedError{monthly}, []string{"main"}},
-		"at the reserve of the route's budget":                     {[]*client.DeniedError{ofRoute}, []string{"main", "cheap"}},
-		"at the reserve of the consumer's budget of the same name": {[]*client.DeniedError{ofConsumer}, []string{"main", "own"}},
-		"at the next upstream":                                     {[]*client.DeniedError{ofMain}, []string{"main", "other"}},
-		"at the next upstream, then at the reserve":                {[]*client.DeniedError{ofMain, ofRoute}, []string{"main", "other", "cheap"}},
-		"no further than the last upstream":                        {[]*client.DeniedError{ofMain, ofMain}, []string{"main", "other"}},
-		"no further than a reserve with a budget of its own":       {[]*client.DeniedError{ofRoute, ofReserve}, []string{"main", "cheap"}},
-		"at the other reserve where both budgets are exhausted":    {[]*client.DeniedError{ofRoute, ofConsumer}, []string{"main", "cheap", "own"}},
-		"at no reserve twice":                                      {[]*client.DeniedError{ofRoute, ofConsumer, ofRoute}, []string{"main", "cheap", "own"}},
-		"nowhere for want of tokens":                               {[]*client.DeniedError{inTokens}, []string{"main"}},
+		"nowhere without a reserve":                                {denials{monthly}, path{"main"}},
+		"at the reserve of the route's budget":                     {denials{ofRoute}, path{"main", "cheap"}},
+		"at the reserve of the consumer's budget of the same name": {denials{ofConsumer}, path{"main", "own"}},
+		"at the next upstream":                                     {denials{ofMain}, path{"main", "other"}},
+		"at the next upstream, then at the reserve":                {denials{ofMain, ofRoute}, path{"main", "other", "cheap"}},
+		"no further than the last upstream":                        {denials{ofMain, ofMain}, path{"main", "other"}},
+		"no further than a reserve with a budget of its own":       {denials{ofRoute, ofReserve}, path{"main", "cheap"}},
+		"at the other reserve where both budgets are exhausted":    {denials{ofRoute, ofConsumer}, path{"main", "cheap", "own"}},
+		"at no reserve twice":                                      {denials{ofRoute, ofConsumer, ofRoute}, path{"main", "cheap", "own"}},
+		"nowhere for want of tokens":                               {denials{inTokens}, path{"main"}},
 	} {
 		t.Run(reason, func(t *testing.T) {
 			granted := reserved()

@@ -69,24 +69,33 @@ func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Err
 			deadline = a.server.now().Add(longestTime(admitted.grant.route))
 		}
 		got := a.server.attempt(ctx, client, admitted, deadline, a.record)
-		if got.exhausted != nil && ctx.Err() == nil && a.tries.goOn(admitted.grant, got.exhausted) {
-			continue
-		}
-		if got.refusal == nil || !got.elsewhere || ctx.Err() != nil {
-			a.server.noteExhausted(admitted.grant, got)
+		if !a.goesOn(ctx, admitted, got) {
 			client.extend()
 			return got.refusal
 		}
-		route := admitted.grant.route
-		if a.tries.isLast(route) && (!got.unsent || !a.tries.allowAgain(ctx, route)) {
-			client.extend()
-			return got.refusal
-		}
-		a.server.logger.LogAttrs(ctx, slog.LevelInfo, "An upstream failed; trying another", slog.String("upstream", admitted.upstream.Name),
-			slog.String("route", route.Namespace+"/"+route.Name), slog.String("requestId", a.record.requestID),
-			slog.String("problem", a.record.toldProblem()))
 		forgetRelayed(client.header())
 	}
+}
+
+// goesOn reports whether the request goes on after an attempt, at another upstream or at the same once more.
+func (a *admitting) goesOn(ctx context.Context, admitted *admission, got outcome) bool {
+	route := admitted.grant.route
+	switch {
+	case got.exhausted != nil:
+		isElsewhere := ctx.Err() == nil && a.tries.goOn(admitted.grant, got.exhausted)
+		if !isElsewhere {
+			admitted.grant.meters.denied("exhausted", got.exhausted.Account())
+		}
+		return isElsewhere
+	case got.refusal == nil || !got.elsewhere || ctx.Err() != nil:
+		return false
+	case a.tries.isLast(route) && (!got.unsent || !a.tries.allowAgain(ctx, route)):
+		return false
+	}
+	a.server.logger.LogAttrs(ctx, slog.LevelInfo, "An upstream failed; trying another", slog.String("upstream", admitted.upstream.Name),
+		slog.String("route", route.Namespace+"/"+route.Name), slog.String("requestId", a.record.requestID),
+		slog.String("problem", a.record.toldProblem()))
+	return true
 }
 
 // attempt holds the worst case of a request and sends it to its upstream.
@@ -242,13 +251,6 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 		return outcome{refusal: openai.BudgetHeld(denial, retryAfter(denied.ResetsIn))}
 	}
 	return outcome{refusal: openai.BudgetExhausted(denial), exhausted: denied}
-}
-
-// noteExhausted counts a refusal for which the request goes on nowhere.
-func (s *server) noteExhausted(granted *grant, got outcome) {
-	if got.exhausted != nil {
-		granted.meters.denied("exhausted", got.exhausted.Account())
-	}
 }
 
 // retryAfter is when a client may try again for money that others hold: soon, and not after the window's end, when the budget is full

@@ -112,16 +112,22 @@ func validateReserves(route Route) error {
 	if !slices.ContainsFunc(route.Upstreams, func(one Upstream) bool { return !one.Reserve }) {
 		return errors.New("upstreams must have one that is no reserve")
 	}
-	for i, one := range route.Reserves {
-		if !kept[one.Upstream] {
-			return fmt.Errorf("reserves[%d] (%s): upstream %q is no reserve", i, one.Budget, one.Upstream)
-		}
+	if err := areKept(route.Reserves, kept); err != nil {
+		return err
 	}
 	for i, consumer := range route.Consumers {
-		for j, one := range consumer.Reserves {
-			if !kept[one.Upstream] {
-				return fmt.Errorf("consumers[%d] (%s): reserves[%d] (%s): upstream %q is no reserve", i, consumer.Name, j, one.Budget, one.Upstream)
-			}
+		if err := areKept(consumer.Reserves, kept); err != nil {
+			return fmt.Errorf("consumers[%d] (%s): %w", i, consumer.Name, err)
+		}
+	}
+	return nil
+}
+
+// areKept checks that reserves are upstreams that are kept for that.
+func areKept(reserves []Reserve, kept map[string]bool) error {
+	for i, one := range reserves {
+		if !kept[one.Upstream] {
+			return fmt.Errorf("reserves[%d] (%s): upstream %q is no reserve", i, one.Budget, one.Upstream)
 		}
 	}
 	return nil

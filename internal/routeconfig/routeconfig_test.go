@@ -36,7 +36,8 @@ func complete() routeconfig.Config {
 				Model: "mistralai/mixtral", APIKeyFile: "/etc/modelroute/openrouter",
 				Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000}, TimeoutSeconds: 600, Denies: true,
 			}, {
-				Name: "vllm", Provider: routeconfig.OpenAICompatible, BaseURL: "http://vllm/v1", Model: "mixtral", TimeoutSeconds: 60, Reserve: true,
+				Name: "vllm", Provider: routeconfig.OpenAICompatible, BaseURL: "http://vllm/v1", Model: "mixtral",
+				TimeoutSeconds: 60, Reserve: true,
 			}},
 			Defaults:            []routeconfig.Parameter{{Name: "temperature", Value: json.RawMessage(`0.70`)}},
 			Overrides:           []routeconfig.Parameter{{Name: "top_k", Value: json.RawMessage(`40`)}},

@@ -134,7 +134,9 @@ func TestAnUpstreamWithABudgetServesUntilItIsUsedUp(t *testing.T) {
 		t.Errorf("%d requests at the first upstream for %d nano-USD, %d at the second", first, main, then)
 	}
 	want := map[string]world.Spend{
-		"route": {Settled: main + cheap}, "budget monthly of upstream openrouter": {Settled: main}, "consumer " + world.Consumer: {Settled: main + cheap},
+		"route":                                 {Settled: main + cheap},
+		"budget monthly of upstream openrouter": {Settled: main},
+		"consumer " + world.Consumer:            {Settled: main + cheap},
 	}
 	if diff := cmp.Diff(want, books); diff != "" {
 		t.Errorf("the books (-want +got):\n%s", diff)

@@ -153,7 +153,8 @@ func (p *prover) leases() (err error) {
 	if p.verdict.Leases, err = p.count("leases"); err != nil {
 		return err
 	}
-	return p.Rows(`SELECT leases.id, proxies.proxy_id, instance, namespace, routes.name, consumer, accounts.name, unit, upstream, granted, taken
+	return p.Rows(`SELECT leases.id, proxies.proxy_id, instance, namespace, routes.name, consumer, accounts.name, unit, upstream,
+		granted, taken
 		FROM leases JOIN proxies ON proxies.id = leases.proxy_id JOIN accounts ON accounts.id = account_id
 		JOIN scopes ON scopes.id = scope_id JOIN routes ON routes.id = route_id
 		WHERE granted < 0 OR taken < 0 OR taken > granted OR (released AND taken < granted)

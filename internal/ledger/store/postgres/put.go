@@ -80,8 +80,8 @@ const (
 	budgetsPut = `unnest($2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
 		AS put (consumer, name, unit, ceiling, period, time_zone, enforcement, upstream, except_upstream)`
 
-	// Windows that now begin elsewhere or for which other upstreams count, and those of budgets that go, are summed when they are next needed; those of a rate limit
-	// begin with nothing.
+	// Windows that now begin elsewhere or for which other upstreams count, and those of budgets that go, are summed when they are next
+	// needed; those of a rate limit begin with nothing.
 	dropMovedWindows = `DELETE FROM windows WHERE account_id IN (SELECT accounts.id FROM ` + budgetsPut + `
 		JOIN scopes ON route_id = $1 AND scopes.consumer = put.consumer
 		JOIN accounts ON scope_id = scopes.id AND accounts.name = put.name AND accounts.unit = put.unit AND accounts.upstream = put.upstream

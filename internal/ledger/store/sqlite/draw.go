@@ -143,7 +143,8 @@ func (t *tx) spender(demand *store.Demand, identity string) (*route, *scope, err
 	return owner, spender, nil
 }
 
-// claims returns the accounts of the route, of its upstreams and of the consumer that deny, each with its window and the proxy's lease in it.
+// claims returns the accounts of the route, of its upstreams and of the consumer that deny, each with its window and the proxy's lease in
+// it.
 func (t *tx) claims(now time.Time, from *state, owner *route, spender *scope) ([]claim, error) {
 	var claims []claim
 	for _, s := range [2]*scope{owner.scopes[""], spender} {

@@ -88,7 +88,8 @@ func runCoverage(t *testing.T, open Open) {
 		check()
 	})
 	t.Run("a demand names the budget that is exhausted, also that of an upstream", func(t *testing.T) {
-		b := newBooks(t, open, except(denies(t, "", "day", "1", budget.Day), "spare"), only(denies(t, "", "trial", "0.5", budget.Day), "spare"))
+		b := newBooks(t, open, except(denies(t, "", "day", "1", budget.Day), "spare"),
+			only(denies(t, "", "trial", "0.5", budget.Day), "spare"))
 		b.spentAt("main", "1")
 		for _, test := range []struct{ upstream, usd, budget, of string }{
 			{"main", "0.1", "day", ""}, {"spare", "0.6", "trial", "spare"},

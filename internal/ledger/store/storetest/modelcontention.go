@@ -41,7 +41,8 @@ func (m *model) isContended(c *modelClaim, answer store.Answer) bool {
 		had = c.lease.granted
 	}
 	return slices.ContainsFunc(answer.Leases, func(l store.Lease) bool {
-		return l.Consumer == c.budget.Consumer && l.Coverage == c.budget.Coverage && l.Budget == c.budget.Name && l.Granted.Nano() == had+c.need
+		isIts := l.Consumer == c.budget.Consumer && l.Coverage == c.budget.Coverage && l.Budget == c.budget.Name
+		return isIts && l.Granted.Nano() == had+c.need
 	})
 }
 

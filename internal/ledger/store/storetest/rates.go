@@ -30,7 +30,8 @@ func (p *proxy) finished(usd string, tokens int64, leases []store.Lease, held st
 	one := p.settled(usd, nil, "0")
 	one.Settlement.Requests, one.Settlement.Tokens = 1, tokens
 	for _, lease := range leases {
-		one.Settlement.Charges = append(one.Settlement.Charges, store.Charge{Lease: lease.ID, Amount: held.Need(&store.Budget{Unit: lease.Unit, Coverage: lease.Coverage})})
+		of := &store.Budget{Unit: lease.Unit, Coverage: lease.Coverage}
+		one.Settlement.Charges = append(one.Settlement.Charges, store.Charge{Lease: lease.ID, Amount: held.Need(of)})
 	}
 	return one
 }

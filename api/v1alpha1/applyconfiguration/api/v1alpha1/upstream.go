@@ -42,8 +42,8 @@ type UpstreamApplyConfiguration struct {
 	// OpenAI; at OpenRouter, by the provider that serves the request; else Drain, and Drain also for models that reason, whose hidden
 	// tokens nobody could count.
 	OnDisconnect *apiv1alpha1.OnDisconnect `json:"onDisconnect,omitempty"`
-	// budgets limit what all consumers of the route spend at this upstream, within the budgets of the route and of the consumers, which hold
-	// as well. When one that denies is used up, requests go to the next upstream. Absent: only those others limit it.
+	// budgets limit what all consumers of the route spend at this upstream, within the budgets of the route and of the consumers, which
+	// hold as well. When one that denies is used up, requests go to the next upstream. Absent: only those others limit it.
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`
 }
 
