@@ -24,8 +24,8 @@ var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
 	v1alpha1.EnforcementWarn: ledgerpb.Enforcement_ENFORCEMENT_WARN,
 }
 
-// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets, also those of its upstreams, with
-// the credits that count now, all rate limits, and the identity that may serve it. An error means that it was not valid.
+// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets, also those of its upstreams,
+// with the credits that count now, all rate limits, and the identity that may serve it. An error means that it was not valid.
 func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerpb.PutRouteRequest, error) {
 	request := &ledgerpb.PutRouteRequest{
 		Route:  &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},

@@ -48,8 +48,8 @@ func (g *grant) reserveOf(denied *client.DeniedError) *routeconfig.Upstream {
 }
 
 // goOn finds where a request goes on that a budget has too little left for, and reports whether there is such a place. Where it is the
-// budget of one of the upstreams that are tried in order, that is the next of them; where the budget has a reserve that was not tried yet, it
-// is that.
+// budget of one of the upstreams that are tried in order, that is the next of them; where the budget has a reserve that was not tried
+// yet, it is that.
 func (t *tries) goOn(granted *grant, denied *client.DeniedError) bool {
 	if denied.Upstream != "" {
 		return t.reserve == nil && t.health.pick(granted.route, t.tried) != nil

@@ -15,7 +15,9 @@ func reserved() *grant {
 	return &grant{
 		route: &routeconfig.Route{
 			Namespace: "ai", Name: "chat",
-			Upstreams: []routeconfig.Upstream{{Name: "cheap", Reserve: true}, {Name: "main"}, {Name: "own", Reserve: true}, {Name: "other"}},
+			Upstreams: []routeconfig.Upstream{
+				{Name: "cheap", Reserve: true}, {Name: "main"}, {Name: "own", Reserve: true}, {Name: "other"},
+			},
 			Reserves:  []routeconfig.Reserve{{Budget: "daily", Upstream: "cheap"}},
 		},
 		consumer: &routeconfig.Consumer{Name: "search", Reserves: []routeconfig.Reserve{{Budget: "daily", Upstream: "own"}}},

@@ -15,8 +15,8 @@ type Share struct {
 }
 
 // Share is what a request may fairly be held for that names no limit of its own: of each account that its consumer spends from at its
-// upstream, half of what this proxy would get if what is left were divided among all that serve the route, so that another request fits beside it; the
-// least of these. What the demand needs does not count. The error is that of Reserve.
+// upstream, half of what this proxy would get if what is left were divided among all that serve the route, so that another request fits
+// beside it; the least of these. What the demand needs does not count. The error is that of Reserve.
 func (c *Client) Share(ctx context.Context, demand Demand) (Share, error) {
 	share, known := c.shareNow(demand.key())
 	if known {

@@ -83,9 +83,9 @@ type granted struct {
 	recalled bool
 }
 
-// learn takes up an answer of the ledger: the accounts of a spender's payer, and what was ever granted in each. An answer that was
-// lost and comes with the next one, or one that comes twice, counts once, since the sums only grow. One from before the route was edited says nothing
-// of which accounts there are now; what it grants goes back.
+// learn takes up an answer of the ledger: the accounts of a spender's payer, and what was ever granted in each. An answer that was lost
+// and comes with the next one, or one that comes twice, counts once, since the sums only grow. One from before the route was edited says
+// nothing of which accounts there are now; what it grants goes back.
 func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []granted) {
 	current := version >= p.versions[key.route]
 	found := make([]*slice, 0, len(leases))
