@@ -18,7 +18,7 @@ func reserved() *grant {
 			Upstreams: []routeconfig.Upstream{
 				{Name: "cheap", Reserve: true}, {Name: "main"}, {Name: "own", Reserve: true}, {Name: "other"},
 			},
-			Reserves:  []routeconfig.Reserve{{Budget: "daily", Upstream: "cheap"}},
+			Reserves: []routeconfig.Reserve{{Budget: "daily", Upstream: "cheap"}},
 		},
 		consumer: &routeconfig.Consumer{Name: "search", Reserves: []routeconfig.Reserve{{Budget: "daily", Upstream: "own"}}},
 	}
