@@ -231,7 +231,7 @@ type Upstream struct {
 	// +required
 	APIKeySecretRef SecretKeyReference `json:"apiKeySecretRef,omitzero"`
 
-	// pricing is what tokens cost here. Money is reserved at these prices before a request is sent.
+	// pricing is what requests cost here. Money is reserved at these prices before a request is sent.
 	// +required
 	Pricing Pricing `json:"pricing,omitzero"`
 
@@ -309,7 +309,7 @@ type SecretKeyReference struct {
 	Key string `json:"key,omitempty"`
 }
 
-// Pricing is what tokens cost, in USD per million tokens.
+// Pricing is what an upstream charges: for tokens in USD per million, for a request in USD.
 type Pricing struct {
 	// prompt is the price of input tokens, in USD per million, for example "2.00".
 	// +required
@@ -318,6 +318,20 @@ type Pricing struct {
 	// completion is the price of output tokens, in USD per million, for example "6.00".
 	// +required
 	Completion USDPerMillionTokens `json:"completion,omitempty"`
+
+	// cachedPrompt is the price of input tokens that the upstream has read from its cache, in USD per million, for example "0.20". Absent:
+	// that of prompt.
+	// +optional
+	CachedPrompt USDPerMillionTokens `json:"cachedPrompt,omitempty"`
+
+	// cacheWrite is the price of input tokens that the upstream has written to its cache, in USD per million, for example "2.50". Absent:
+	// that of prompt.
+	// +optional
+	CacheWrite USDPerMillionTokens `json:"cacheWrite,omitempty"`
+
+	// request is the price of each request beside its tokens, in USD, for example "0.005". Absent: 0.
+	// +optional
+	Request USD `json:"request,omitempty"`
 }
 
 // Consumer is somebody who may use the route with a key of its own.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
-	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -125,13 +124,9 @@ func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstrea
 	compiled := make([]routeconfig.Upstream, 0, len(route.Spec.Upstreams))
 	reserved := reservedUpstreams(route)
 	for i, upstream := range route.Spec.Upstreams { // their order is the order in which they are tried
-		prompt, err := money.ParsePricePerMillion(string(upstream.Pricing.Prompt))
+		pricing, err := pricingOf(upstream.Pricing)
 		if err != nil {
-			return nil, fmt.Errorf("spec.upstreams[%d].pricing.prompt: %w", i, err)
-		}
-		completion, err := money.ParsePricePerMillion(string(upstream.Pricing.Completion))
-		if err != nil {
-			return nil, fmt.Errorf("spec.upstreams[%d].pricing.completion: %w", i, err)
+			return nil, fmt.Errorf("spec.upstreams[%d].pricing.%w", i, err)
 		}
 		compiled = append(compiled, routeconfig.Upstream{
 			Name:           upstream.Name,
@@ -139,9 +134,9 @@ func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstrea
 			BaseURL:        strings.TrimRight(upstream.BaseURL, "/"),
 			Model:          cmp.Or(upstream.Model, ModelName(route)),
 			APIKeyFile:     keyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
-			Pricing:        routeconfig.Pricing{PromptPicoUSD: prompt.Pico(), CompletionPicoUSD: completion.Pico()},
+			Pricing:        pricing,
 			TimeoutSeconds: TimeoutSeconds(upstream),
-			Parameters:     upstreamParameters(upstream.Provider, prompt, completion),
+			Parameters:     upstreamParameters(upstream.Provider, pricing),
 
 			ConnectTimeoutSeconds:   int64(upstream.ConnectTimeoutSeconds),
 			FirstByteTimeoutSeconds: int64(upstream.FirstByteTimeoutSeconds),
@@ -171,20 +166,6 @@ func onDisconnect(upstream v1alpha1.Upstream, supported []string) routeconfig.On
 	}
 	return routeconfig.Drain
 }
-
-// upstreamParameters are what every request to an upstream has. OpenRouter may send a request to providers at other prices than the one
-// that it shows; it refuses those that ask for more than max_price, in USD per million tokens, and so never bills more than was reserved
-// for.
-func upstreamParameters(provider v1alpha1.Provider, prompt, completion money.Price) []routeconfig.Parameter {
-	if provider != v1alpha1.ProviderOpenRouter {
-		return nil
-	}
-	value := fmt.Appendf(nil, `{"max_price":{"prompt":%q,"completion":%q}}`, perMillion(prompt), perMillion(completion))
-	return []routeconfig.Parameter{{Name: "provider", Value: value}}
-}
-
-// perMillion is a price in USD per million tokens.
-func perMillion(price money.Price) string { return money.FromNano(1000 * price.Pico()).String() }
 
 func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []routeconfig.Consumer {
 	compiled := make([]routeconfig.Consumer, 0, len(spec))

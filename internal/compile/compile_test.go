@@ -128,7 +128,7 @@ func TestARouteThatSaysLittleGetsTheDefaultsHereAndNotInTheSchema(t *testing.T) 
 			APIKeyFile: "/etc/modelroute/upstreams/openrouter/apiKey", TimeoutSeconds: 600,
 			Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000},
 			Parameters: []routeconfig.Parameter{
-				{Name: "provider", Value: []byte(`{"max_price":{"prompt":"2.00","completion":"6.00"}}`)},
+				{Name: "provider", Value: []byte(`{"max_price":{"prompt":"2.00","completion":"6.00","request":"0.00"}}`)},
 			},
 			OnDisconnect: routeconfig.CancelAsServed,
 		}},

@@ -52,9 +52,23 @@ func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.Er
 		}
 		names[upstream.Name] = true
 		pricing := path.Index(i).Child("pricing")
-		errs = append(errs, validatePrice(upstream.Pricing.Prompt, pricing.Child("prompt"))...)
-		errs = append(errs, validatePrice(upstream.Pricing.Completion, pricing.Child("completion"))...)
+		errs = append(errs, validatePricing(upstream.Pricing, pricing)...)
 		errs = append(errs, validateBudgets(upstream.Budgets, path.Index(i).Child("budgets"))...)
+	}
+	return errs
+}
+
+func validatePricing(pricing v1alpha1.Pricing, path *field.Path) field.ErrorList {
+	errs := validatePrice(pricing.Prompt, path.Child("prompt"))
+	errs = append(errs, validatePrice(pricing.Completion, path.Child("completion"))...)
+	if pricing.CachedPrompt != "" {
+		errs = append(errs, validatePrice(pricing.CachedPrompt, path.Child("cachedPrompt"))...)
+	}
+	if pricing.CacheWrite != "" {
+		errs = append(errs, validatePrice(pricing.CacheWrite, path.Child("cacheWrite"))...)
+	}
+	if _, err := money.ParseUSD(string(pricing.Request)); pricing.Request != "" && err != nil {
+		errs = append(errs, field.Invalid(path.Child("request"), pricing.Request, `must be USD as a quoted decimal, such as "0.005"`))
 	}
 	return errs
 }

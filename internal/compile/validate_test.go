@@ -112,6 +112,21 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams[0].Pricing.Completion = "" },
 			want:   []string{"spec.upstreams[0].pricing.completion", `such as "2.00"`},
 		},
+		"a price of the cache that is none": {
+			reason: "what is read from the cache would be free",
+			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams[0].Pricing.CachedPrompt = "half" },
+			want:   []string{"spec.upstreams[0].pricing.cachedPrompt", `such as "2.00"`},
+		},
+		"a price of what the cache is given that is none": {
+			reason: "it would be free",
+			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams[0].Pricing.CacheWrite = "-1" },
+			want:   []string{"spec.upstreams[0].pricing.cacheWrite", `such as "2.00"`},
+		},
+		"a price of requests that is none": {
+			reason: "requests would be free",
+			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams[0].Pricing.Request = "0.0000000001" },
+			want:   []string{"spec.upstreams[0].pricing.request", `such as "0.005"`},
+		},
 		"no upstream": {
 			reason: "nothing could be served",
 			edit:   func(spec *v1alpha1.ModelRouteSpec) { spec.Upstreams = nil },

@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/pricing"
 )
 
 // ModelInfo is what GET /v1/models tells of one model.
@@ -23,8 +23,7 @@ type ModelInfo struct {
 	InputModalities, OutputModalities []string
 	// SupportedParameters are names of request parameters.
 	SupportedParameters []string
-	// Prompt and Completion are the prices of a token.
-	Prompt, Completion money.Price
+	Prices              pricing.Prices
 }
 
 // modelObject has the members of OpenAI's model and those of OpenRouter's, whose prices are strings in USD per token. OpenRouter's SDK
@@ -56,9 +55,23 @@ type modelArchitecture struct {
 	InstructType     *string  `json:"instruct_type"`
 }
 
+// modelPricing is in USD per token and, of Request, in USD.
 type modelPricing struct {
-	Prompt     string `json:"prompt"`
-	Completion string `json:"completion"`
+	Prompt          string `json:"prompt"`
+	Completion      string `json:"completion"`
+	Request         string `json:"request"`
+	InputCacheRead  string `json:"input_cache_read"`
+	InputCacheWrite string `json:"input_cache_write"`
+}
+
+func pricingOf(prices pricing.Prices) modelPricing {
+	return modelPricing{
+		Prompt:          prices.Prompt.PerToken(),
+		Completion:      prices.Completion.PerToken(),
+		Request:         strings.TrimSuffix(strings.TrimRight(prices.Request.String(), "0"), "."), // "0", as that of a free token is
+		InputCacheRead:  prices.CachedPrompt.PerToken(),
+		InputCacheWrite: prices.CacheWrite.PerToken(),
+	}
 }
 
 type modelProvider struct {
@@ -110,7 +123,7 @@ func (m ModelInfo) object() modelObject {
 			OutputModalities: output,
 			Tokenizer:        "Other",
 		},
-		Pricing:             modelPricing{Prompt: m.Prompt.PerToken(), Completion: m.Completion.PerToken()},
+		Pricing:             pricingOf(m.Prices),
 		TopProvider:         modelProvider{ContextLength: m.ContextLength},
 		SupportedParameters: append([]string{}, m.SupportedParameters...),
 		Links:               modelLinks{Details: "/api/v1/models/" + url.PathEscape(m.ID)},

@@ -41,22 +41,31 @@ func parseUsage(value []byte) (*pricing.Usage, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("usage cannot be booked: %w", err)
 	}
-	u.CachedTokens = partOf(object, "prompt_tokens_details", "cached_tokens", u.PromptTokens)
-	u.ReasoningTokens = partOf(object, "completion_tokens_details", "reasoning_tokens", u.CompletionTokens)
+	var cached, written bool
+	u.CachedTokens, cached = partOf(object, "prompt_tokens_details", "cached_tokens", u.PromptTokens)
+	u.CacheWriteTokens, written = partOf(object, "prompt_tokens_details", "cache_write_tokens", u.PromptTokens-u.CachedTokens)
+	if !cached || !written {
+		u.CachedTokens, u.CacheWriteTokens, u.CacheInDoubt = 0, 0, true
+	}
+	// Nothing is booked by it, so one that cannot be believed is none.
+	u.ReasoningTokens, _ = partOf(object, "completion_tokens_details", "reasoning_tokens", u.CompletionTokens)
 	return &u, nil
 }
 
-// partOf reads how many of all tokens are of a kind. Nothing is booked by it, so one that cannot be believed is none.
-func partOf(object *document, details, name string, all int64) int64 {
+// partOf reads how many of all tokens are of a kind: none if it is absent or null. It reports whether the number can be believed.
+func partOf(object *document, details, name string, all int64) (count int64, believable bool) {
 	parts := parseObjectValue(object.last(details))
 	if parts == nil {
-		return 0
+		return 0, true
+	}
+	if text := parts.last(name); text == nil || string(text) == "null" {
+		return 0, true
 	}
 	count, err := tokenCount(parts, name)
 	if err != nil || count > all {
-		return 0
+		return 0, false
 	}
-	return count
+	return count, true
 }
 
 func tokenCount(object *document, name string) (int64, error) {

@@ -36,9 +36,26 @@ func TestTheUsageOfAnAnswer(t *testing.T) {
 			"parts of the tokens", tokens(`,"prompt_tokens_details":{"cached_tokens":5},"completion_tokens_details":{"reasoning_tokens":7}`),
 			with(func(u *pricing.Usage) { u.CachedTokens, u.ReasoningTokens = 5, 7 }), "",
 		},
-		"PartsAbsurd": {
-			"nothing is booked by them", tokens(`,"prompt_tokens_details":{"cached_tokens":13},"completion_tokens_details":[]`), unchanged, "",
+		"CacheWritten": {
+			"tokens that went into the cache", tokens(`,"prompt_tokens_details":{"cached_tokens":5,"cache_write_tokens":7}`),
+			with(func(u *pricing.Usage) { u.CachedTokens, u.CacheWriteTokens = 5, 7 }), "",
 		},
+		"CacheNull": {
+			"null is none", tokens(`,"prompt_tokens_details":{"cached_tokens":null,"cache_write_tokens":null}`), unchanged, "",
+		},
+		"CacheAbsurd": {
+			"more than there is of the prompt", tokens(`,"prompt_tokens_details":{"cached_tokens":13}`), with(inDoubt), "",
+		},
+		"CacheAbsurdTogether": {
+			"more of both than there is of the prompt", tokens(`,"prompt_tokens_details":{"cached_tokens":6,"cache_write_tokens":7}`),
+			with(inDoubt), "",
+		},
+		"CacheNegative": {"no count", tokens(`,"prompt_tokens_details":{"cached_tokens":-1,"cache_write_tokens":7}`), with(inDoubt), ""},
+		"CacheText":     {"no count", tokens(`,"prompt_tokens_details":{"cached_tokens":"5"}`), with(inDoubt), ""},
+		"ReasoningAbsurd": {
+			"nothing is booked by it", tokens(`,"completion_tokens_details":{"reasoning_tokens":35}`), unchanged, "",
+		},
+		"PartsOfNoKind": {"no details", tokens(`,"prompt_tokens_details":[],"completion_tokens_details":null`), unchanged, ""},
 		"Cost": {
 			"OpenRouter's cost, from its text", tokens(`,"cost":0.000228`), with(func(u *pricing.Usage) { u.Cost = nano(228_000) }), "",
 		},
@@ -104,6 +121,8 @@ func TestTheUsageOfAnAnswer(t *testing.T) {
 		})
 	}
 }
+
+func inDoubt(u *pricing.Usage) { u.CacheInDoubt = true }
 
 func byok(u *pricing.Usage) {
 	u.IsBYOK, u.Cost, u.UpstreamInferenceCost = true, nano(0), nano(1_000_000)

@@ -14,8 +14,9 @@ type Bound struct {
 	ContextLength int64
 }
 
-// WorstCase returns the most that a request within the bound can cost, saturated at money.Max. The prompt is paid for
-// once, every choice for itself.
+// WorstCase returns the most that a request within the bound can cost, saturated at money.Max. The request and its prompt are paid for
+// once, every choice for itself. What the cache will have of the prompt is not known beforehand, so that all of it counts at the dearest of
+// the prompt's prices.
 //
 // A long prompt and a long completion do not fit the context together. How they share it at the highest cost is one of
 // two ways: every choice as long as it may be and the prompt in what is left, or the prompt as long as it may be and the
@@ -35,7 +36,8 @@ func WorstCase(b Bound, p Prices) money.Amount {
 }
 
 func costOf(prompt, completion, choices int64, p Prices) money.Amount {
-	return money.PicoSum{}.Plus(completion, p.Completion).Times(max(choices, 1)).Plus(prompt, p.Prompt).RoundUp()
+	tokens := money.PicoSum{}.Plus(completion, p.Completion).Times(max(choices, 1)).Plus(prompt, p.dearestPrompt())
+	return tokens.RoundUp().Add(atLeastNothing(p.Request))
 }
 
 // contextShare is the part of the context, one in so many, that a completion gets in any case.

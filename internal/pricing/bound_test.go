@@ -114,6 +114,43 @@ func upTo(most int64) *rapid.Generator[int64] {
 	return rapid.OneOf(rapid.Just(max(most, 0)), rapid.Int64Range(0, max(most, 0)))
 }
 
+// The cache may have any part of the prompt, and an upstream may say anything of it.
+func TestNoUsageOfACacheWithinTheBoundCostsMoreOrLessThanNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bound := pricing.Bound{
+			PromptTokens:     rapid.Int64Range(0, 200_000).Draw(t, "prompt bound"),
+			CompletionTokens: rapid.Int64Range(0, 200_000).Draw(t, "limit"),
+			Choices:          rapid.Int64Range(1, 4).Draw(t, "choices"), ContextLength: rapid.Int64Range(1, 400_000).Draw(t, "context"),
+		}
+		prices := pricing.Prices{
+			Prompt: anyPrice().Draw(t, "prompt price"), Completion: anyPrice().Draw(t, "completion price"),
+			CachedPrompt: anyPrice().Draw(t, "cached price"), CacheWrite: anyPrice().Draw(t, "write price"),
+			Request: money.FromNano(rapid.OneOf(rapid.Int64Range(0, 1_000_000_000), rapid.Int64Min(0)).Draw(t, "request price")),
+		}
+		prompt := upTo(min(bound.PromptTokens, bound.ContextLength)).Draw(t, "prompt")
+		part := rapid.OneOf(upTo(prompt), anyCount())
+		usage := pricing.Usage{
+			PromptTokens: prompt, CachedTokens: part.Draw(t, "cached"), CacheWriteTokens: part.Draw(t, "written"),
+			CacheInDoubt:     rapid.Bool().Draw(t, "in doubt"),
+			CompletionTokens: bound.Choices * upTo(min(bound.CompletionTokens, bound.ContextLength-prompt)).Draw(t, "completion"),
+		}
+		cost, worst := pricing.Cost(usage, prices, false), pricing.WorstCase(bound, prices)
+		if cost.Cmp(worst) > 0 {
+			t.Fatalf("%+v costs %d, more than %d", usage, cost.Nano(), worst.Nano())
+		}
+		if cost.Cmp(prices.Request) < 0 {
+			t.Fatalf("%+v costs %d, less than the request alone", usage, cost.Nano())
+		}
+	})
+}
+
+func TestTheWorstCaseIsADearPromptAndTheRequest(t *testing.T) {
+	bound := pricing.Bound{PromptTokens: 1000, CompletionTokens: 500, Choices: 2, ContextLength: 65_536}
+	if got, want := pricing.WorstCase(bound, cached).Nano(), int64(10_000_000+1000*2500+2*500*6000); got != want {
+		t.Errorf("got %d nano-USD, want %d", got, want)
+	}
+}
+
 func TestCompletionLimit(t *testing.T) {
 	tokens := func(n int64) *int64 { return &n }
 	for reason, test := range map[string]struct {

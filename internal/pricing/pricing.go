@@ -3,18 +3,38 @@ package pricing
 
 import "github.com/modelroute/modelroute/internal/money"
 
-// Prices are what the tokens of an upstream cost.
+// Prices are what an upstream charges.
 type Prices struct {
 	Prompt, Completion money.Price
+	// CachedPrompt is the price of the prompt's tokens that were read from a cache, CacheWrite of those that were written to one.
+	CachedPrompt, CacheWrite money.Price
+	// Request is what each request costs, whatever its tokens.
+	Request money.Amount
+}
+
+// dearestPrompt is the most that a token of a prompt can cost.
+func (p Prices) dearestPrompt() money.Price {
+	dearest := p.Prompt
+	for _, price := range []money.Price{p.CachedPrompt, p.CacheWrite} {
+		if price.Pico() > dearest.Pico() {
+			dearest = price
+		}
+	}
+	return dearest
 }
 
 // Usage is what an upstream reports of a request when it is done.
 type Usage struct {
-	// PromptTokens include those that were read from a cache; CompletionTokens include those spent on reasoning.
+	// PromptTokens include those that were read from a cache and those that were written to one; CompletionTokens include those spent on
+	// reasoning.
 	PromptTokens, CompletionTokens int64
-	// CachedTokens are those of the prompt that were read from a cache, ReasoningTokens those of the completion that were spent on
-	// reasoning. They are shown and not priced.
-	CachedTokens, ReasoningTokens int64
+	// CachedTokens are those of the prompt that were read from a cache, CacheWriteTokens those that were written to one.
+	CachedTokens, CacheWriteTokens int64
+	// CacheInDoubt is true if the upstream said something of its cache that cannot be true, so that any token of the prompt may have any of
+	// the prompt's prices.
+	CacheInDoubt bool
+	// ReasoningTokens are those of the completion that were spent on reasoning. They are shown and not priced.
+	ReasoningTokens int64
 	// Cost is what the upstream says that it charged; nil if it did not say.
 	Cost *money.Amount
 	// IsBYOK is true if the model's provider was paid apart, with a key of the customer's own. Cost is then the upstream's
@@ -43,8 +63,23 @@ func Cost(u Usage, p Prices, reportsCost bool) money.Amount {
 	return cost.Add(atLeastNothing(*u.UpstreamInferenceCost))
 }
 
+// tokenCost is (prompt − cached − written) × prompt price + cached × its price + written × its price + completion × its price, rounded up
+// once, and the price of the request.
 func tokenCost(u Usage, p Prices) money.Amount {
-	return money.PicoSum{}.Plus(u.PromptTokens, p.Prompt).Plus(u.CompletionTokens, p.Completion).RoundUp()
+	sum := money.PicoSum{}.Plus(u.CompletionTokens, p.Completion)
+	if u.cacheIsPlausible() {
+		sum = sum.Plus(u.PromptTokens-u.CachedTokens-u.CacheWriteTokens, p.Prompt).
+			Plus(u.CachedTokens, p.CachedPrompt).Plus(u.CacheWriteTokens, p.CacheWrite)
+	} else {
+		sum = sum.Plus(u.PromptTokens, p.dearestPrompt())
+	}
+	return sum.RoundUp().Add(atLeastNothing(p.Request))
+}
+
+// cacheIsPlausible reports whether the tokens of the cache can be a part of the prompt.
+func (u Usage) cacheIsPlausible() bool {
+	return !u.CacheInDoubt && u.CachedTokens >= 0 && u.CacheWriteTokens >= 0 &&
+		u.CachedTokens <= max(u.PromptTokens, 0) && u.CacheWriteTokens <= max(u.PromptTokens, 0)-u.CachedTokens
 }
 
 // atLeastNothing guards against an upstream that reports a negative figure: no request earns money.

@@ -14,6 +14,13 @@ import (
 // listed are prices of 2 USD per million prompt tokens and 6 USD per million completion tokens.
 var listed = pricing.Prices{Prompt: money.PriceFromPico(2_000_000), Completion: money.PriceFromPico(6_000_000)}
 
+// cached are the same with a cache: 0.20 USD per million tokens that are read from it and 2.50 for those that are written, and 0.01 USD for
+// each request.
+var cached = pricing.Prices{
+	Prompt: listed.Prompt, Completion: listed.Completion,
+	CachedPrompt: money.PriceFromPico(200_000), CacheWrite: money.PriceFromPico(2_500_000), Request: money.FromNano(10_000_000),
+}
+
 func TestCost(t *testing.T) {
 	usd := func(nano int64) *money.Amount { amount := money.FromNano(nano); return &amount }
 	const believed, notBelieved = true, false
@@ -59,6 +66,52 @@ func TestCost(t *testing.T) {
 				t.Errorf("got %d nano-USD, want %d", got.Nano(), test.want)
 			}
 		})
+	}
+}
+
+func TestCostWithACacheAndAPriceOfTheRequest(t *testing.T) {
+	const request = 10_000_000
+	for reason, test := range map[string]struct {
+		usage pricing.Usage
+		want  int64
+	}{
+		"the request alone": {pricing.Usage{}, request},
+		"nothing of the cache": {
+			pricing.Usage{PromptTokens: 1000, CompletionTokens: 10}, request + 1000*2000 + 10*6000},
+		"tokens that were read from it": {
+			pricing.Usage{PromptTokens: 1000, CachedTokens: 900, CompletionTokens: 10}, request + 100*2000 + 900*200 + 10*6000},
+		"tokens that were written to it": {
+			pricing.Usage{PromptTokens: 1000, CacheWriteTokens: 600}, request + 400*2000 + 600*2500},
+		"both, and nothing else": {
+			pricing.Usage{PromptTokens: 1000, CachedTokens: 400, CacheWriteTokens: 600}, request + 400*200 + 600*2500},
+		"more read than there is of the prompt": {
+			pricing.Usage{PromptTokens: 1000, CachedTokens: 1001}, request + 1000*2500},
+		"more of both than there is of the prompt": {
+			pricing.Usage{PromptTokens: 1000, CachedTokens: 401, CacheWriteTokens: 600}, request + 1000*2500},
+		"so many that their sum wraps around": {
+			pricing.Usage{PromptTokens: 1000, CachedTokens: 1000, CacheWriteTokens: math.MaxInt64}, request + 1000*2500},
+		"fewer than none": {
+			pricing.Usage{PromptTokens: 1000, CachedTokens: -1}, request + 1000*2500},
+		"what the upstream says of it cannot be true": {
+			pricing.Usage{PromptTokens: 1000, CacheInDoubt: true}, request + 1000*2500},
+		"a prompt of fewer than no tokens": {
+			pricing.Usage{PromptTokens: -5, CachedTokens: 0}, request},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			if got := pricing.Cost(test.usage, cached, false); got.Nano() != test.want {
+				t.Errorf("got %d nano-USD, want %d", got.Nano(), test.want)
+			}
+		})
+	}
+}
+
+func TestARequestEarnsNothing(t *testing.T) {
+	earning := pricing.Prices{Request: money.FromNano(-5)}
+	if cost := pricing.Cost(pricing.Usage{}, earning, false); cost.IsNegative() {
+		t.Errorf("it costs %s", cost)
+	}
+	if worst := pricing.WorstCase(pricing.Bound{}, earning); worst.IsNegative() {
+		t.Errorf("it costs at most %s", worst)
 	}
 }
 

@@ -55,8 +55,7 @@ func modelInfo(granted *grant) openai.ModelInfo {
 		InputModalities:     model.InputModalities,
 		OutputModalities:    model.OutputModalities,
 		SupportedParameters: model.SupportedParameters,
-		Prompt:              prices.Prompt,
-		Completion:          prices.Completion,
+		Prices:              prices,
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -54,9 +55,14 @@ func (g *grant) denies() bool {
 }
 
 func pricesOf(upstream *routeconfig.Upstream) pricing.Prices {
+	charged := upstream.Pricing
+	orPrompt := func(pico *int64) money.Price { return money.PriceFromPico(*cmp.Or(pico, &charged.PromptPicoUSD)) }
 	return pricing.Prices{
-		Prompt:     money.PriceFromPico(upstream.Pricing.PromptPicoUSD),
-		Completion: money.PriceFromPico(upstream.Pricing.CompletionPicoUSD),
+		Prompt:       money.PriceFromPico(charged.PromptPicoUSD),
+		Completion:   money.PriceFromPico(charged.CompletionPicoUSD),
+		CachedPrompt: orPrompt(charged.CachedPromptPicoUSD),
+		CacheWrite:   orPrompt(charged.CacheWritePicoUSD),
+		Request:      money.FromNano(charged.RequestNanoUSD),
 	}
 }
 

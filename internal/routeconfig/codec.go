@@ -173,7 +173,7 @@ func validateUpstream(upstream Upstream) error {
 		return errors.New("baseURL: must not end in a slash")
 	case upstream.Model == "":
 		return errors.New("model must be set")
-	case upstream.Pricing.PromptPicoUSD < 0 || upstream.Pricing.CompletionPicoUSD < 0:
+	case upstream.Pricing.isNegative():
 		return errors.New("pricing must not be negative")
 	case upstream.TimeoutSeconds <= 0:
 		return errors.New("timeoutSeconds must be positive")
@@ -183,6 +183,11 @@ func validateUpstream(upstream Upstream) error {
 		return fmt.Errorf("onDisconnect is %q, which is not known", upstream.OnDisconnect)
 	}
 	return validateValues("parameters", upstream.Parameters)
+}
+
+func (p Pricing) isNegative() bool {
+	return p.PromptPicoUSD < 0 || p.CompletionPicoUSD < 0 || p.RequestNanoUSD < 0 ||
+		(p.CachedPromptPicoUSD != nil && *p.CachedPromptPicoUSD < 0) || (p.CacheWritePicoUSD != nil && *p.CacheWritePicoUSD < 0)
 }
 
 func validateConsumers(consumers []Consumer) error {

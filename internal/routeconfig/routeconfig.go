@@ -138,10 +138,16 @@ const (
 	CancelAsServed OnDisconnect = "CancelAsServed"
 )
 
-// Pricing is what tokens cost at an upstream, in pico-USD per token.
+// Pricing is what an upstream charges: for tokens in pico-USD per token, for a request in nano-USD.
 type Pricing struct {
 	PromptPicoUSD     int64 `json:"promptPicoUSD"`
 	CompletionPicoUSD int64 `json:"completionPicoUSD"`
+	// CachedPromptPicoUSD is for tokens of the prompt that were read from a cache, CacheWritePicoUSD for those that were written to one;
+	// absent where they cost what others of the prompt do.
+	CachedPromptPicoUSD *int64 `json:"cachedPromptPicoUSD,omitempty"`
+	CacheWritePicoUSD   *int64 `json:"cacheWritePicoUSD,omitempty"`
+	// RequestNanoUSD is for each request, beside its tokens.
+	RequestNanoUSD int64 `json:"requestNanoUSD,omitempty"`
 }
 
 // Parameter is a request parameter and its value, as JSON text.

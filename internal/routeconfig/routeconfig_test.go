@@ -34,7 +34,11 @@ func complete() routeconfig.Config {
 			Upstreams: []routeconfig.Upstream{{
 				Name: "openrouter", Provider: routeconfig.OpenRouter, BaseURL: "https://openrouter.ai/api/v1",
 				Model: "mistralai/mixtral", APIKeyFile: "/etc/modelroute/openrouter",
-				Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000}, TimeoutSeconds: 600, Denies: true,
+				Pricing: routeconfig.Pricing{
+					PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000,
+					CachedPromptPicoUSD: new(int64(200_000)), CacheWritePicoUSD: new(int64(2_500_000)), RequestNanoUSD: 10_000_000,
+				},
+				TimeoutSeconds: 600, Denies: true,
 			}, {
 				Name: "vllm", Provider: routeconfig.OpenAICompatible, BaseURL: "http://vllm/v1", Model: "mixtral",
 				TimeoutSeconds: 60, Reserve: true,
@@ -61,7 +65,8 @@ const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"inputModalities":["text"],"outputModalities":["text"],"supportedParameters":["seed","stop"],"created":1790000000},` +
 	`"upstreams":[{"name":"openrouter","provider":"OpenRouter","baseURL":"https://openrouter.ai/api/v1",` +
 	`"model":"mistralai/mixtral","apiKeyFile":"/etc/modelroute/openrouter",` +
-	`"pricing":{"promptPicoUSD":2000000,"completionPicoUSD":6000000},"timeoutSeconds":600,"denies":true},` +
+	`"pricing":{"promptPicoUSD":2000000,"completionPicoUSD":6000000,` +
+	`"cachedPromptPicoUSD":200000,"cacheWritePicoUSD":2500000,"requestNanoUSD":10000000},"timeoutSeconds":600,"denies":true},` +
 	`{"name":"vllm","provider":"OpenAICompatible","baseURL":"http://vllm/v1","model":"mixtral","apiKeyFile":"",` +
 	`"pricing":{"promptPicoUSD":0,"completionPicoUSD":0},"timeoutSeconds":60,"reserve":true}],` +
 	`"defaults":[{"name":"temperature","value":0.70}],"overrides":[{"name":"top_k","value":40}],` +
@@ -236,15 +241,18 @@ func TestValidateNamesTheField(t *testing.T) {
 		"upstreams[0] (openrouter): model":                            func(c *config) { upstream(c).Model = "" },
 		"upstreams[0] (openrouter): pricing":                          func(c *config) { upstream(c).Pricing.PromptPicoUSD = -1 },
 		"upstreams[0] (openrouter): pricing must":                     func(c *config) { upstream(c).Pricing.CompletionPicoUSD = -1 },
+		"pricing must not be negative":                                func(c *config) { upstream(c).Pricing.CachedPromptPicoUSD = new(int64(-1)) },
+		"pricing must not be":                                         func(c *config) { upstream(c).Pricing.CacheWritePicoUSD = new(int64(-1)) },
+		"pricing must not":                                            func(c *config) { upstream(c).Pricing.RequestNanoUSD = -1 },
 		"upstreams[0] (openrouter): timeoutSeconds":                   func(c *config) { upstream(c).TimeoutSeconds = 0 },
-		"defaults[0] ()":                                    func(c *config) { c.Routes[0].Defaults[0].Name = "" },
-		"defaults[0] (temperature)":                         func(c *config) { c.Routes[0].Defaults[0].Value = json.RawMessage(`{`) },
-		"overrides[0] ()":                                   func(c *config) { c.Routes[0].Overrides[0].Name = "" },
-		"maxCompletionTokens must":                          func(c *config) { c.Routes[0].MaxCompletionTokens = -1 },
-		"unsupported":                                       func(c *config) { c.Routes[0].Unsupported = "Ignore" },
-		"consumers[1]: name":                                func(c *config) { c.Routes[0].Consumers[1].Name = "" },
-		"consumers[1] (batch): name is taken":               func(c *config) { c.Routes[0].Consumers[1].Name = "batch" },
-		"consumers[0] (batch): keys[0] (k_1): sha256 is no": func(c *config) { c.Routes[0].Consumers[0].Keys[0].SHA256 = "abc" },
+		"defaults[0] ()":                                              func(c *config) { c.Routes[0].Defaults[0].Name = "" },
+		"defaults[0] (temperature)":                                   func(c *config) { c.Routes[0].Defaults[0].Value = json.RawMessage(`{`) },
+		"overrides[0] ()":                                             func(c *config) { c.Routes[0].Overrides[0].Name = "" },
+		"maxCompletionTokens must":                                    func(c *config) { c.Routes[0].MaxCompletionTokens = -1 },
+		"unsupported":                                                 func(c *config) { c.Routes[0].Unsupported = "Ignore" },
+		"consumers[1]: name":                                          func(c *config) { c.Routes[0].Consumers[1].Name = "" },
+		"consumers[1] (batch): name is taken":                         func(c *config) { c.Routes[0].Consumers[1].Name = "batch" },
+		"consumers[0] (batch): keys[0] (k_1): sha256 is no":           func(c *config) { c.Routes[0].Consumers[0].Keys[0].SHA256 = "abc" },
 		"consumers[0] (batch): keys[1] (k_3): sha256 is no": func(c *config) {
 			c.Routes[0].Consumers[0].Keys = append(c.Routes[0].Consumers[0].Keys, key{ID: "k_3", SHA256: firstHash[:62]})
 		},

@@ -136,7 +136,7 @@ func TestCase17TheModelsAreReadableByOpenAIsClientsAndOpenRouters(t *testing.T) 
 		`"canonical_slug":"mixtral-8x22b-instruct","name":"Mixtral 8x22B Instruct",` +
 		`"description":"Mistral's official instruct fine-tune of Mixtral 8x22B.","context_length":65536,` +
 		`"architecture":{"modality":"text->text","input_modalities":["text"],"output_modalities":["text"],"tokenizer":"Other","instruct_type":null},` +
-		`"pricing":{"prompt":"0.000002","completion":"0.000006"},` +
+		`"pricing":{"prompt":"0.000002","completion":"0.000006","request":"0","input_cache_read":"0.000002","input_cache_write":"0.000002"},` +
 		`"top_provider":{"context_length":65536,"max_completion_tokens":16384,"is_moderated":false},"per_request_limits":null,` +
 		`"supported_parameters":["max_tokens","response_format","stop","temperature","tool_choice","tools"],"default_parameters":null,` +
 		`"supported_voices":null,"links":{"details":"/api/v1/models/mixtral-8x22b-instruct"}}`

@@ -69,6 +69,31 @@ func TestCase12WhatARequestCostsFollowsFromItsUsage(t *testing.T) {
 	}
 }
 
+func TestCase12ACacheAndRequestsCostWhatTheRouteSays(t *testing.T) {
+	t.Parallel()
+	const read, written, request = 200, 2_500, 1_000_000 // nano-USD
+	c := begin(t, world.Setup{Edit: func(config *routeconfig.Config) {
+		by(routeconfig.OpenAI)(config)
+		pricing := &config.Routes[0].Upstreams[0].Pricing
+		pricing.CachedPromptPicoUSD, pricing.CacheWritePicoUSD = new(int64(read*1000)), new(int64(written*1000))
+		pricing.RequestNanoUSD = request
+	}, Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+	for details, prompt := range map[string]int64{
+		`{}`:                   100 * world.PromptNano,
+		`{"cached_tokens":90}`: 10*world.PromptNano + 90*read,
+		`{"cached_tokens":50,"cache_write_tokens":40}`: 10*world.PromptNano + 50*read + 40*written,
+		`{"cached_tokens":101}`:                        100 * written, // it cannot be, so that all may have the dearest price
+	} {
+		t.Run(details, func(t *testing.T) {
+			before := c.Mark()
+			c.AnswerWith(answer(`{"choices":[{"index":0,"message":{"content":"a"}}],"usage":{"prompt_tokens":100,"completion_tokens":10,` +
+				`"prompt_tokens_details":` + details + `}}`))
+			c.ask(asking("", "")).expectOK(t)
+			c.booked(t, before, world.Spend{Settled: prompt + 10*world.CompletionNano + request})
+		})
+	}
+}
+
 func TestCase12AUsageThatCannotBeBelievedCountsAsTheHold(t *testing.T) {
 	t.Parallel()
 	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
@@ -169,7 +194,7 @@ func TestPricesAreStringsInUSDPerTokenAndBillsAreInUSD(t *testing.T) {
 	// The model page: 2 and 6 USD for a million tokens.
 	c := begin(t, world.Setup{Edit: by(routeconfig.OpenAI)})
 	models := c.send(c.request(t.Context(), http.MethodGet, "/v1/models", "")).expectOK(t)
-	if want := `"pricing":{"prompt":"0.000002","completion":"0.000006"}`; !strings.Contains(models.body, want) {
+	if want := `"pricing":{"prompt":"0.000002","completion":"0.000006",`; !strings.Contains(models.body, want) {
 		t.Errorf("%s is not in %s", want, models.body)
 	}
 	c.AnswerWith(answer(`{"choices":[{"index":0,"message":{}}],"usage":` + fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d}`, 1_000_000, 1_000_000) + `}`))

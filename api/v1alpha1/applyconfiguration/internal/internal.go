@@ -479,12 +479,21 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.modelroute.modelroute.api.v1alpha1.Pricing
   map:
     fields:
+    - name: cacheWrite
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.USDPerMillionTokens
+    - name: cachedPrompt
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.USDPerMillionTokens
     - name: completion
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.USDPerMillionTokens
     - name: prompt
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.USDPerMillionTokens
+    - name: request
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.USD
 - name: com.github.modelroute.modelroute.api.v1alpha1.Provider
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Proxy

@@ -11,12 +11,20 @@ import (
 // PricingApplyConfiguration represents a declarative configuration of the Pricing type for use
 // with apply.
 //
-// Pricing is what tokens cost, in USD per million tokens.
+// Pricing is what an upstream charges: for tokens in USD per million, for a request in USD.
 type PricingApplyConfiguration struct {
 	// prompt is the price of input tokens, in USD per million, for example "2.00".
 	Prompt *apiv1alpha1.USDPerMillionTokens `json:"prompt,omitempty"`
 	// completion is the price of output tokens, in USD per million, for example "6.00".
 	Completion *apiv1alpha1.USDPerMillionTokens `json:"completion,omitempty"`
+	// cachedPrompt is the price of input tokens that the upstream has read from its cache, in USD per million, for example "0.20". Absent:
+	// that of prompt.
+	CachedPrompt *apiv1alpha1.USDPerMillionTokens `json:"cachedPrompt,omitempty"`
+	// cacheWrite is the price of input tokens that the upstream has written to its cache, in USD per million, for example "2.50". Absent:
+	// that of prompt.
+	CacheWrite *apiv1alpha1.USDPerMillionTokens `json:"cacheWrite,omitempty"`
+	// request is the price of each request beside its tokens, in USD, for example "0.005". Absent: 0.
+	Request *apiv1alpha1.USD `json:"request,omitempty"`
 }
 
 // PricingApplyConfiguration constructs a declarative configuration of the Pricing type for use with
@@ -38,5 +46,29 @@ func (b *PricingApplyConfiguration) WithPrompt(value apiv1alpha1.USDPerMillionTo
 // If called multiple times, the Completion field is set to the value of the last call.
 func (b *PricingApplyConfiguration) WithCompletion(value apiv1alpha1.USDPerMillionTokens) *PricingApplyConfiguration {
 	b.Completion = &value
+	return b
+}
+
+// WithCachedPrompt sets the CachedPrompt field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CachedPrompt field is set to the value of the last call.
+func (b *PricingApplyConfiguration) WithCachedPrompt(value apiv1alpha1.USDPerMillionTokens) *PricingApplyConfiguration {
+	b.CachedPrompt = &value
+	return b
+}
+
+// WithCacheWrite sets the CacheWrite field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CacheWrite field is set to the value of the last call.
+func (b *PricingApplyConfiguration) WithCacheWrite(value apiv1alpha1.USDPerMillionTokens) *PricingApplyConfiguration {
+	b.CacheWrite = &value
+	return b
+}
+
+// WithRequest sets the Request field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Request field is set to the value of the last call.
+func (b *PricingApplyConfiguration) WithRequest(value apiv1alpha1.USD) *PricingApplyConfiguration {
+	b.Request = &value
 	return b
 }

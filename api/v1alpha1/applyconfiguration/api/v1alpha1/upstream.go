@@ -24,7 +24,7 @@ type UpstreamApplyConfiguration struct {
 	Model *string `json:"model,omitempty"`
 	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream.
 	APIKeySecretRef *SecretKeyReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
-	// pricing is what tokens cost here. Money is reserved at these prices before a request is sent.
+	// pricing is what requests cost here. Money is reserved at these prices before a request is sent.
 	Pricing *PricingApplyConfiguration `json:"pricing,omitempty"`
 	// timeoutSeconds bounds one attempt, in seconds, from the first byte sent to the last byte received. All attempts at a request together
 	// have as much time as the longest of them. Absent: 600.
