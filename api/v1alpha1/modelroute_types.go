@@ -188,7 +188,7 @@ const ModalityText Modality = "text"
 
 // Provider is the dialect and the billing rules of an upstream.
 //
-// +kubebuilder:validation:Enum=OpenRouter;OpenAI;OpenAICompatible
+// +kubebuilder:validation:Enum=OpenRouter;OpenAI;Mistral;OpenAICompatible
 type Provider string
 
 const (
@@ -196,6 +196,8 @@ const (
 	ProviderOpenRouter Provider = "OpenRouter"
 	// ProviderOpenAI is OpenAI. It reports tokens, which are multiplied by the route's prices.
 	ProviderOpenAI Provider = "OpenAI"
+	// ProviderMistral is Mistral's own API. It reports tokens, which are multiplied by the route's prices.
+	ProviderMistral Provider = "Mistral"
 	// ProviderOpenAICompatible is any other server of OpenAI's chat completions, such as vLLM, treated as OpenAI is.
 	ProviderOpenAICompatible Provider = "OpenAICompatible"
 )
@@ -210,7 +212,7 @@ type Upstream struct {
 	Name string `json:"name,omitempty"`
 
 	// provider is the upstream's dialect and billing rules: OpenRouter reports the cost of each request, which is then what is
-	// booked; OpenAI and OpenAICompatible report tokens, which are multiplied by pricing.
+	// booked; OpenAI, Mistral and OpenAICompatible report tokens, which are multiplied by pricing.
 	// +required
 	Provider Provider `json:"provider,omitempty"`
 

@@ -64,16 +64,21 @@ func ownedTable() string {
 	return out.String()
 }
 
-// providersOf names the only provider whose reference has the parameter.
+// providersOf names the providers whose references have the parameter, unless all have it.
 func providersOf(p *parameter) string {
-	switch p.from {
-	case OpenAI:
-		return " (OpenAI)"
-	case OpenRouter:
-		return " (OpenRouter)"
-	default:
+	if p.from == everyone || p.from == 0 {
 		return ""
 	}
+	var names []string
+	for _, provider := range []struct {
+		is   Provider
+		name string
+	}{{OpenAI, "OpenAI"}, {OpenRouter, "OpenRouter"}, {Mistral, "Mistral"}} {
+		if p.from&provider.is != 0 {
+			names = append(names, provider.name)
+		}
+	}
+	return " (" + strings.Join(names, ", ") + ")"
 }
 
 func ranges(p *parameter) string {
@@ -81,7 +86,7 @@ func ranges(p *parameter) string {
 	if text == "" {
 		text = "anything"
 	}
-	for _, provider := range []Provider{OpenAI, OpenRouter} {
+	for _, provider := range []Provider{OpenAI, OpenRouter, Mistral} {
 		if rule, narrower := p.narrower[provider]; narrower && rule.want != p.want {
 			text += fmt.Sprintf("; at %s %s", strings.Trim(providersOf(&parameter{from: provider}), " ()"), rule.want)
 		}

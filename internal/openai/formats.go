@@ -33,7 +33,6 @@ var (
 	// allFormats has vLLM's structural_tag too.
 	allFormats = []string{"text", "json_object", "json_schema", "grammar", "python", "structural_tag"}
 
-	toolChoices = []string{"none", "auto", "required"}
 	// allChoices has Mistral's any too.
 	allChoices  = []string{"none", "auto", "required", "any"}
 	callChoices = []string{"none", "auto"}

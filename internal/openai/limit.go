@@ -42,10 +42,16 @@ func (r *Request) LimitCompletion(limit int64, provider Provider) {
 }
 
 // nameLimit gives the client's completion limit the name that the provider surely honours. The number keeps its text. Where both are sent
-// both stay, except at OpenAI, which refuses that: there the deprecated one goes, and what it asked for with it.
+// both stay, except at OpenAI and Mistral, which refuse that: there the value of the deprecated one goes.
 func (r *Request) nameLimit(provider Provider) {
 	limits := r.Operation.limits
-	if len(limits) < len(r.limits) || provider == OpenRouter || r.CompletionLimit() == nil {
+	if len(limits) < len(r.limits) {
+		return
+	}
+	if provider == Mistral {
+		r.forgetNull(limits[0]) // It asks for nothing, and Mistral does not know the name.
+	}
+	if provider == OpenRouter || r.CompletionLimit() == nil {
 		return
 	}
 	name, other := r.Operation.limitName(provider), limits[1]
@@ -59,7 +65,7 @@ func (r *Request) nameLimit(provider Provider) {
 	switch at := r.document.find(name); {
 	case at == nil:
 		old.name, old.renamed = name, true
-	case string(r.document.valueOf(at)) == "null":
+	case provider == Mistral, string(r.document.valueOf(at)) == "null":
 		at.value = r.document.valueOf(old)
 		old.removed = true
 	case provider == OpenAI:
@@ -71,5 +77,15 @@ func (r *Request) nameLimit(provider Provider) {
 		return
 	}
 	r.limits[0], r.limits[1] = r.limits[1], r.limits[0]
+	if provider == Mistral {
+		r.limits[0] = nil
+	}
 	r.edited = nil
+}
+
+// forgetNull takes out a member that is null.
+func (r *Request) forgetNull(name string) {
+	if m := r.document.find(name); m != nil && string(r.document.valueOf(m)) == "null" {
+		r.remove(m)
+	}
 }

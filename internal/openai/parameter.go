@@ -12,8 +12,11 @@ const (
 	OpenAI Provider = 1
 	// OpenRouter is OpenRouter. It ignores parameters that it does not know.
 	OpenRouter Provider = 2
+	// Mistral is Mistral's own API. It refuses parameters that it does not know, and reports the usage of every stream unasked.
+	Mistral Provider = 4
 
-	both = OpenAI | OpenRouter
+	both     = OpenAI | OpenRouter
+	everyone = both | Mistral
 )
 
 // ProviderOf returns the provider of a route's upstream by its name in a route. One whose rules are not known here is Compatible.
@@ -23,6 +26,8 @@ func ProviderOf(name string) Provider {
 		return OpenAI
 	case "OpenRouter":
 		return OpenRouter
+	case "Mistral":
+		return Mistral
 	}
 	return Compatible
 }
@@ -54,6 +59,12 @@ type parameter struct {
 	content func(r *Request, name string, s *scanner) (promptBytes int64, problem *Error)
 	// narrower are the parameter's rules at those providers that allow less than others do.
 	narrower map[Provider]rule
+	// spelled is how providers have the parameter that have it otherwise.
+	spelled map[Provider]spelling
+	// label says that it changes nothing of what is generated, so that a request is served without it where the provider does not know it.
+	label bool
+	// brings is how many bytes the provider puts into the prompt for it, beside its own.
+	brings int64
 	// listed says that a model supports it or does not, by the lists that catalogues have; others are the API's own. impliedBy are
 	// further names that stand for it in such a list.
 	listed    bool
@@ -83,15 +94,20 @@ type reader func(r *Request, name string, s *scanner) *Error
 type parameters struct {
 	list   []parameter
 	byName map[string]*parameter
+	// spelled are those that a provider has otherwise than most.
+	spelled map[Provider][]*parameter
 }
 
 // newParameters joins tables of parameters, which operations may share.
 func newParameters(tables ...[]parameter) *parameters {
 	list := slices.Concat(tables...)
-	p := &parameters{list: list, byName: make(map[string]*parameter, len(list))}
+	p := &parameters{list: list, byName: make(map[string]*parameter, len(list)), spelled: map[Provider][]*parameter{}}
 	for i := range list {
 		list[i].index = i
 		p.byName[list[i].name] = &list[i]
+		for provider := range list[i].spelled {
+			p.spelled[provider] = append(p.spelled[provider], &list[i])
+		}
 	}
 	return p
 }
@@ -127,6 +143,9 @@ func (r *Request) read(name string, p *parameter, s *scanner) (promptBytes int64
 func (r *Request) weigh(p *parameter, value []byte) int64 {
 	if p != nil && p.role == owned && p.read == nil && string(value) != "null" {
 		r.forbid(p.name)
+	}
+	if p != nil && p.brings > 0 && !isFalsy(value) {
+		return jsonBytes(value) + p.brings
 	}
 	return jsonBytes(value)
 }

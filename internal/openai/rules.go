@@ -187,7 +187,13 @@ func (r *Request) Apply(rules *Rules) *Error {
 	own := rules.of[r.Operation]
 	for i := range r.document.members {
 		m := &r.document.members[i]
-		if m.parameter == nil || string(r.document.valueOf(m)) == "null" {
+		if m.parameter == nil {
+			continue
+		}
+		if problem := r.holdToProvider(m, rules); problem != nil {
+			return problem
+		}
+		if m.removed || string(r.document.valueOf(m)) == "null" {
 			continue
 		}
 		if problem := r.hold(m, own.unsupported, rules); problem != nil {
@@ -201,6 +207,7 @@ func (r *Request) Apply(rules *Rules) *Error {
 		r.setDefault(s, rules.provider)
 	}
 	r.nameLimit(rules.provider)
+	r.spell(rules.provider)
 	if rules.maxCompletionTokens > 0 && r.CompletionLimit() != nil {
 		r.LimitCompletion(rules.maxCompletionTokens, rules.provider)
 	}

@@ -106,7 +106,7 @@ func admit(
 			return nil, openai.Internal()
 		}
 	}
-	if request.Stream {
+	if request.Stream && !providerOf(upstream.Provider).ReportsUsageUnasked() {
 		request.RequestUsage()
 	}
 	return admitted, nil

@@ -38,6 +38,16 @@ func TestAnUpstreamsErrorIsReadInEveryUsualShape(t *testing.T) {
 			body: `{"error":{"code":{"a":1},"message":"bad","metadata":"none"}}`,
 			want: upstreamError{found: true, message: "bad"},
 		},
+		"Mistral's has its list of what is wrong within the message": {
+			body: `{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","top_k"],"msg":"Extra inputs are not permitted",` +
+				`"input":5},{"loc":["body","messages",0],"msg":"Field required"}]},"type":"invalid_request_error","param":null,"code":null}`,
+			want: upstreamError{found: true, kind: "invalid_request_error",
+				message: "body.top_k: Extra inputs are not permitted; body.messages.0: Field required"},
+		},
+		"servers made with FastAPI have a detail": {
+			body: `{"detail":"Unauthorized"}`,
+			want: upstreamError{found: true, message: "Unauthorized"},
+		},
 		"a page of a load balancer is no error of the upstream": {body: `<html>502</html>`},
 		"JSON without an error is none":                         {body: `{"detail":3}`},
 		"nothing is none":                                       {body: ``},

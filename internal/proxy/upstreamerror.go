@@ -22,7 +22,7 @@ type upstreamError struct {
 	moderated bool
 }
 
-// readUpstreamError reads OpenAI's and OpenRouter's envelope, and the flat one of older compatible servers.
+// readUpstreamError reads OpenAI's and OpenRouter's envelope, and the flat one of Mistral and older compatible servers.
 func readUpstreamError(body []byte) upstreamError {
 	var envelope struct {
 		Error json.RawMessage `json:"error"`
@@ -52,6 +52,8 @@ type errorFields struct {
 	Type     json.RawMessage `json:"type"`
 	Param    json.RawMessage `json:"param"`
 	Metadata json.RawMessage `json:"metadata"`
+	// Detail is what servers made with FastAPI say, among them Mistral's and vLLM, here or within the message.
+	Detail json.RawMessage `json:"detail"`
 	// ErrorType and HTTPStatus are what OpenRouter has instead of type and code where it says which models would be available.
 	ErrorType  json.RawMessage `json:"error_type"`
 	HTTPStatus json.RawMessage `json:"http_status"`
@@ -59,6 +61,7 @@ type errorFields struct {
 
 func (f errorFields) said() upstreamError {
 	said := upstreamError{code: text(f.Code), kind: text(f.Type), message: text(f.Message), param: text(f.Param)}
+	said.message = cmp.Or(said.message, detailText(f.Detail), detailWithin(f.Message))
 	var metadata struct {
 		ErrorType json.RawMessage `json:"error_type"`
 		Reasons   json.RawMessage `json:"reasons"`
@@ -70,6 +73,39 @@ func (f errorFields) said() upstreamError {
 	said.kind = cmp.Or(said.kind, text(f.ErrorType))
 	said.code = cmp.Or(said.code, text(f.HTTPStatus))
 	return said
+}
+
+// detailWithin reads a message that is an object with a detail.
+func detailWithin(message json.RawMessage) string {
+	var within struct {
+		Detail json.RawMessage `json:"detail"`
+	}
+	if json.Unmarshal(message, &within) != nil {
+		return ""
+	}
+	return detailText(within.Detail)
+}
+
+// detailText is what a detail says: a text, or a list of what is wrong and where.
+func detailText(detail json.RawMessage) string {
+	var list []struct {
+		Where   []json.RawMessage `json:"loc"`
+		Message string            `json:"msg"`
+	}
+	if json.Unmarshal(detail, &list) != nil {
+		var plain string
+		_ = json.Unmarshal(detail, &plain) // What is neither says nothing.
+		return plain
+	}
+	said := make([]string, 0, len(list))
+	for _, one := range list {
+		where := make([]string, 0, len(one.Where))
+		for _, part := range one.Where {
+			where = append(where, text(part))
+		}
+		said = append(said, strings.TrimPrefix(strings.Join(where, ".")+": "+one.Message, ": "))
+	}
+	return strings.Join(said, "; ")
 }
 
 func absent(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw, []byte("null")) }

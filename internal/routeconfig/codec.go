@@ -161,7 +161,7 @@ func validateValues(field string, parameters []Parameter) error {
 
 func validateUpstream(upstream Upstream) error {
 	switch upstream.Provider {
-	case OpenRouter, OpenAI, OpenAICompatible:
+	case OpenRouter, OpenAI, Mistral, OpenAICompatible:
 	default:
 		return fmt.Errorf("provider %q is not known", upstream.Provider)
 	}

@@ -87,6 +87,8 @@ const (
 	OpenRouter Provider = "OpenRouter"
 	// OpenAI reports tokens, and on a stream only when asked with stream_options.
 	OpenAI Provider = "OpenAI"
+	// Mistral reports tokens, on a stream too, and has names of its own for some parameters.
+	Mistral Provider = "Mistral"
 	// OpenAICompatible is any other server of OpenAI's chat completions, such as vLLM; it is treated as OpenAI is.
 	OpenAICompatible Provider = "OpenAICompatible"
 )

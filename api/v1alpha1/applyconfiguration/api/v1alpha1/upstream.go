@@ -16,7 +16,7 @@ type UpstreamApplyConfiguration struct {
 	// name tells this upstream from others in messages and metrics.
 	Name *string `json:"name,omitempty"`
 	// provider is the upstream's dialect and billing rules: OpenRouter reports the cost of each request, which is then what is
-	// booked; OpenAI and OpenAICompatible report tokens, which are multiplied by pricing.
+	// booked; OpenAI, Mistral and OpenAICompatible report tokens, which are multiplied by pricing.
 	Provider *apiv1alpha1.Provider `json:"provider,omitempty"`
 	// baseURL is the URL up to, and without, /chat/completions, for example https://openrouter.ai/api/v1.
 	BaseURL *string `json:"baseURL,omitempty"`
