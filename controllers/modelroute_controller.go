@@ -28,13 +28,15 @@ import (
 )
 
 // The manager's rights. It must itself hold what it grants to proxies, which is to read and watch their configuration. A right to Secrets
-// cannot be narrowed to those with our label; the manager caches only these and reads others singly, by the name that a route gives.
+// cannot be narrowed to those with our label; the manager caches only these and reads others singly, by the name that a route gives. It reads
+// ConfigMaps only so.
 //
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/status,verbs=patch
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

@@ -29,7 +29,7 @@ import (
 func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 	s.invalid, s.validated = compile.Validate(s.route), true
 	for _, upstream := range s.route.Spec.Upstreams {
-		problem, err := r.lookUpKey(ctx, s.route.Namespace, upstream.APIKeySecretRef)
+		problem, err := r.lookUpUpstream(ctx, s.route.Namespace, upstream)
 		if err != nil {
 			return err
 		}
@@ -45,6 +45,19 @@ func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 		return s.unresolved
 	}
 	return nil
+}
+
+// lookUpUpstream checks that all is there that an upstream refers to.
+func (r *ModelRouteReconciler) lookUpUpstream(
+	ctx context.Context, namespace string, upstream v1alpha1.Upstream,
+) (*unresolvedError, error) {
+	if problem, err := r.lookUpKey(ctx, namespace, upstream.APIKeySecretRef); problem != nil || err != nil {
+		return problem, err
+	}
+	if ref, has := compile.CABundle(upstream); has {
+		return r.lookUpCABundle(ctx, namespace, ref)
+	}
+	return nil, nil
 }
 
 // lookUpKey checks that an upstream's key is there. Its value does not leave this function; the proxies have it from a mounted file.

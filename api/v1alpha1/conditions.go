@@ -36,6 +36,12 @@ const (
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonSecretKeyMissing means that a Secret lacks the key that the spec names, or that the key is empty.
 	ReasonSecretKeyMissing = "SecretKeyMissing"
+	// ReasonConfigMapNotFound means that a ConfigMap that the spec names does not exist.
+	ReasonConfigMapNotFound = "ConfigMapNotFound"
+	// ReasonConfigMapKeyMissing means that a ConfigMap lacks the key that the spec names, or that the key is empty.
+	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
+	// ReasonCABundleInvalid means that what the spec names as certificates is none.
+	ReasonCABundleInvalid = "CABundleInvalid"
 )
 
 // Reasons of Programmed.

@@ -203,6 +203,8 @@ const (
 )
 
 // Upstream is a place that serves the model.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.attribution) || self.provider == 'OpenRouter'",message="attribution is told to OpenRouter alone: take it away, or set provider: OpenRouter",fieldPath=".attribution"
 type Upstream struct {
 	// name tells this upstream from others in messages and metrics.
 	// +required
@@ -280,6 +282,23 @@ type Upstream struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:XValidation:rule="self.all(b, !has(b.whenExhausted))",message="a budget of an upstream has no whenExhausted: requests go to the next upstream of the route by themselves"
 	Budgets []Budget `json:"budgets,omitempty"`
+
+	// caBundleRef names, in the route's namespace, the certificates of the authorities by which this upstream is known, beside those that
+	// the system knows. Absent: only the system's.
+	// +optional
+	CABundleRef *CABundleReference `json:"caBundleRef,omitempty"`
+
+	// proxyURL is the egress proxy through which this upstream is reached: an http, https or socks5 URL without a user, such as
+	// http://egress.example:3128, or direct for none, whatever the proxies' environment says. Absent: as the proxies' environment says.
+	// +optional
+	// +kubebuilder:validation:MinLength=6
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self == 'direct' || (isURL(self) && url(self).getScheme() in ['http', 'https', 'socks5'] && url(self).getHost() != '' && !self.contains('@') && !self.contains('?') && !self.contains('#'))",message="proxyURL must be an http, https or socks5 URL with a host and without user, query or fragment, such as http://egress.example:3128, or direct"
+	ProxyURL string `json:"proxyURL,omitempty"`
+
+	// attribution is what OpenRouter is told of who asks, for its rankings and its records. Absent: nothing.
+	// +optional
+	Attribution *Attribution `json:"attribution,omitempty"`
 }
 
 // OnDisconnect is what becomes of a stream whose client has gone.
@@ -389,6 +408,19 @@ type Proxy struct {
 	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
 	// +optional
 	Resources *Resources `json:"resources,omitempty"`
+
+	// maxRequestBytes is how large the body of a request may be, in bytes, at most 268435456. Absent: 33554432.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=268435456
+	MaxRequestBytes int64 `json:"maxRequestBytes,omitempty"`
+
+	// maxAttempts is how often a request is sent to upstreams at the most, before any of an answer has come. Absent: once to each upstream,
+	// and three times in all where there are fewer.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	MaxAttempts int32 `json:"maxAttempts,omitempty"`
 
 	// nodeSelector restricts the nodes on which proxies run.
 	// +optional

@@ -21,14 +21,23 @@ const UpstreamKeyDir = "/etc/modelroute/upstreams"
 // UpstreamKeyFile is the name of the file with the API key in an upstream's directory.
 const UpstreamKeyFile = "apiKey"
 
+// UpstreamCADir is where proxies in a cluster find the certificates of private authorities: one directory per upstream with one file,
+// UpstreamCAFile.
+const UpstreamCADir = "/etc/modelroute/upstream-authorities"
+
+// UpstreamCAFile is the name of the file with the certificates in an upstream's directory, and of the key that has them where the route
+// names none.
+const UpstreamCAFile = "ca.crt"
+
 // Input is all that a route's configuration is made of.
 type Input struct {
 	Route  *v1alpha1.ModelRoute
 	Ledger routeconfig.Ledger
 	// Keys are the accepted keys of each consumer, by its name. A consumer without an entry has none yet.
 	Keys map[string][]routeconfig.Key
-	// UpstreamKeyDir is where the proxies find the upstreams' API keys; empty for that of a cluster.
-	UpstreamKeyDir string
+	// UpstreamKeyDir is where the proxies find the upstreams' API keys, UpstreamCADir the certificates of their authorities; empty for
+	// those of a cluster.
+	UpstreamKeyDir, UpstreamCADir string
 }
 
 // Config compiles a route that Validate has found valid. An error means that it was not.
@@ -37,10 +46,11 @@ func Config(in Input) (routeconfig.Config, error) {
 	if err != nil {
 		return routeconfig.Config{}, err
 	}
-	upstreams, err := upstreams(in.Route, cmp.Or(in.UpstreamKeyDir, UpstreamKeyDir))
+	upstreams, err := upstreams(in)
 	if err != nil {
 		return routeconfig.Config{}, err
 	}
+	proxy := cmp.Or(in.Route.Spec.Proxy, &v1alpha1.Proxy{})
 	return routeconfig.Config{
 		Version: routeconfig.Version,
 		Ledger:  in.Ledger,
@@ -59,6 +69,9 @@ func Config(in Input) (routeconfig.Config, error) {
 			Consumers: consumers(in.Route.Spec.Consumers, in.Keys),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
 			Reserves:  reserves(in.Route.Spec.Budgets),
+
+			MaxRequestBytes: proxy.MaxRequestBytes,
+			MaxAttempts:     int64(proxy.MaxAttempts),
 		}},
 	}, nil
 }
@@ -120,7 +133,8 @@ func modalities(spec []v1alpha1.Modality) []string {
 	return names
 }
 
-func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstream, error) {
+func upstreams(in Input) ([]routeconfig.Upstream, error) {
+	route, keyDir := in.Route, cmp.Or(in.UpstreamKeyDir, UpstreamKeyDir)
 	compiled := make([]routeconfig.Upstream, 0, len(route.Spec.Upstreams))
 	reserved := reservedUpstreams(route)
 	for i, upstream := range route.Spec.Upstreams { // their order is the order in which they are tried
@@ -128,6 +142,7 @@ func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstrea
 		if err != nil {
 			return nil, fmt.Errorf("spec.upstreams[%d].pricing.%w", i, err)
 		}
+		attribution := cmp.Or(upstream.Attribution, &v1alpha1.Attribution{})
 		compiled = append(compiled, routeconfig.Upstream{
 			Name:           upstream.Name,
 			Provider:       routeconfig.Provider(upstream.Provider),
@@ -143,8 +158,12 @@ func upstreams(route *v1alpha1.ModelRoute, keyDir string) ([]routeconfig.Upstrea
 			IdleTimeoutSeconds:      int64(upstream.IdleTimeoutSeconds),
 			OnDisconnect:            onDisconnect(upstream, route.Spec.Model.SupportedParameters),
 
-			Reserve: reserved[upstream.Name],
-			Denies:  denies(upstream.Budgets, nil),
+			Reserve:  reserved[upstream.Name],
+			Denies:   denies(upstream.Budgets, nil),
+			CAFile:   caFile(upstream, cmp.Or(in.UpstreamCADir, UpstreamCADir)),
+			ProxyURL: upstream.ProxyURL,
+			Referer:  attribution.Referer,
+			Title:    attribution.Title,
 		})
 	}
 	return compiled, nil
@@ -165,6 +184,23 @@ func onDisconnect(upstream v1alpha1.Upstream, supported []string) routeconfig.On
 		return routeconfig.CancelAsServed
 	}
 	return routeconfig.Drain
+}
+
+func caFile(upstream v1alpha1.Upstream, dir string) string {
+	if upstream.CABundleRef == nil {
+		return ""
+	}
+	return dir + "/" + upstream.Name + "/" + UpstreamCAFile
+}
+
+// CABundle is what an upstream's caBundleRef names, with what it leaves out; false if the upstream has none.
+func CABundle(upstream v1alpha1.Upstream) (v1alpha1.CABundleReference, bool) {
+	if upstream.CABundleRef == nil {
+		return v1alpha1.CABundleReference{}, false
+	}
+	ref := *upstream.CABundleRef
+	ref.Kind, ref.Key = cmp.Or(ref.Kind, v1alpha1.CABundleConfigMap), cmp.Or(ref.Key, UpstreamCAFile)
+	return ref, true
 }
 
 func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []routeconfig.Consumer {

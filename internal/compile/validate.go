@@ -54,6 +54,9 @@ func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.Er
 		pricing := path.Index(i).Child("pricing")
 		errs = append(errs, validatePricing(upstream.Pricing, pricing)...)
 		errs = append(errs, validateBudgets(upstream.Budgets, path.Index(i).Child("budgets"))...)
+		if upstream.Attribution != nil && upstream.Provider != v1alpha1.ProviderOpenRouter {
+			errs = append(errs, field.Forbidden(path.Index(i).Child("attribution"), "is told to OpenRouter alone: take it away"))
+		}
 	}
 	return errs
 }
@@ -147,6 +150,10 @@ func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.Error
 			if secret == upstream.APIKeySecretRef.Name {
 				errs = append(errs, field.Invalid(path.Child("secretName"), secret,
 					"is the Secret with the upstream's API key: choose another name"))
+			}
+			if ref, has := CABundle(upstream); has && ref.Kind == v1alpha1.CABundleSecret && ref.Name == secret {
+				errs = append(errs, field.Invalid(path.Child("secretName"), secret,
+					"is the Secret with the upstream's authorities: choose another name"))
 			}
 		}
 		errs = append(errs, validateBudgets(consumer.Budgets, path.Child("budgets"))...)

@@ -101,7 +101,8 @@ func (a *applier) compile(routes []manifest.Route, keys []map[string][]routeconf
 	config := routeconfig.Config{Version: routeconfig.Version, Ledger: routeconfig.Ledger{URL: a.ledger.url}}
 	for i, route := range routes {
 		one, err := compile.Config(compile.Input{
-			Route: route.ModelRoute, Ledger: config.Ledger, Keys: keys[i], UpstreamKeyDir: a.upstreamKeyDir(route),
+			Route: route.ModelRoute, Ledger: config.Ledger, Keys: keys[i],
+			UpstreamKeyDir: a.upstreamKeyDir(route), UpstreamCADir: a.upstreamKeyDir(route),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("compiling route %s/%s: %w", route.Namespace, route.Name, err)
@@ -122,13 +123,19 @@ func (a *applier) upstreamKeyDir(route manifest.Route) string {
 	return filepath.Join(a.dir.upstreams(), route.Namespace, route.Name)
 }
 
-// writeUpstreamKeys puts the upstreams' keys where the proxy reads them.
+// writeUpstreamKeys puts the upstreams' keys, and the certificates of their authorities, where the proxy reads them.
 func (a *applier) writeUpstreamKeys(routes []manifest.Route) error {
 	for _, route := range routes {
 		for upstream, key := range route.UpstreamKeys {
 			path := filepath.Join(a.upstreamKeyDir(route), upstream, compile.UpstreamKeyFile)
 			if err := replace(path, []byte(key)); err != nil {
 				return fmt.Errorf("writing an upstream's key: %w", err)
+			}
+		}
+		for upstream, bundle := range route.UpstreamAuthorities {
+			path := filepath.Join(a.upstreamKeyDir(route), upstream, compile.UpstreamCAFile)
+			if err := replace(path, []byte(bundle)); err != nil {
+				return fmt.Errorf("writing the certificates of an upstream's authorities: %w", err)
 			}
 		}
 	}

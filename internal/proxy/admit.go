@@ -77,6 +77,9 @@ func admit(
 	if refusal != nil {
 		return nil, refusal
 	}
+	if limit := mostBytes(granted.route); int64(len(body)) > limit {
+		return nil, openai.TooLarge(limit)
+	}
 	if refusal := refuseForbidden(request, granted); refusal != nil {
 		return nil, refusal
 	}

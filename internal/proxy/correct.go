@@ -40,10 +40,10 @@ var errPatience = errors.New("the upstream was asked for long enough")
 
 // corrector finds out what attempts cost whose settlement is uncertain: OpenRouter tells for the id of each generation.
 type corrector struct {
-	transport http.RoundTripper
-	keys      *keyFiles
-	metrics   *metrics
-	logger    *slog.Logger
+	transports *transports
+	keys       *keyFiles
+	metrics    *metrics
+	logger     *slog.Logger
 	// after is the pause before the first question; it doubles. Negative means never to ask.
 	after time.Duration
 	// queue is of those that nobody asks for yet; slots has an entry for each that is queued or asked for.
@@ -63,13 +63,13 @@ type doubt struct {
 }
 
 func newCorrector(
-	transport http.RoundTripper, keys *keyFiles, metrics *metrics, logger *slog.Logger, after time.Duration,
+	transports *transports, keys *keyFiles, metrics *metrics, logger *slog.Logger, after time.Duration,
 ) *corrector {
 	if after == 0 {
 		after = DefaultCorrectAfter
 	}
 	return &corrector{
-		transport: transport, keys: keys, metrics: metrics, logger: logger, after: after,
+		transports: transports, keys: keys, metrics: metrics, logger: logger, after: after,
 		queue: make(chan doubt, maxCorrections), slots: make(chan struct{}, maxCorrections),
 	}
 }
@@ -190,7 +190,11 @@ func (c *corrector) ask(ctx context.Context, one doubt) (money.Amount, error) {
 		return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)
 	}
 	request.Header = requestHeader(key, false)
-	response, err := c.transport.RoundTrip(request)
+	transport, err := c.transports.of(one.upstream)
+	if err != nil {
+		return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)
+	}
+	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)
 	}

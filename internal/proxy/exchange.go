@@ -31,10 +31,12 @@ const (
 type exchange struct {
 	*admission
 	server *server
-	key    string
-	held   *holding
-	record *record
-	client *clientWriter
+	// transport carries the request, and key is what it shows the upstream.
+	transport http.RoundTripper
+	key       string
+	held      *holding
+	record    *record
+	client    *clientWriter
 	// deadline is when the request has to end, whichever upstream serves it.
 	deadline time.Time
 	// outcome is how the attempt ended, if the client has got nothing of it.
@@ -63,7 +65,9 @@ func (x *exchange) run(ctx context.Context) {
 	defer func() { x.grant.meters.disconnected(x.departure.end()) }()
 	defer context.AfterFunc(ctx, x.departure.leave)()
 	x.held.sent = true
-	response, err := post(attempt, x.server.transport, x.upstream, x.request.Operation.Path, requestHeader(x.key, x.stream), x.body)
+	header := requestHeader(x.key, x.stream)
+	tellWhoAsks(header, x.upstream)
+	response, err := post(attempt, x.transport, x.upstream, x.request.Operation.Path, header, x.body)
 	if err != nil {
 		err = causeOf(attempt, err)
 		patience.end()

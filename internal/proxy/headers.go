@@ -3,6 +3,8 @@ package proxy
 import (
 	"net/http"
 	"strings"
+
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 // userAgent is what the upstream is told of who asks.
@@ -27,8 +29,19 @@ func requestHeader(key string, stream bool) http.Header {
 	return header
 }
 
-// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name an answer.
-// All others stay here, among them Set-Cookie, Server and whatever describes the connection.
+// tellWhoAsks tells OpenRouter who asks, where the route says so. X-Title is the older name of X-OpenRouter-Title.
+func tellWhoAsks(header http.Header, upstream *routeconfig.Upstream) {
+	if upstream.Referer != "" {
+		header.Set("HTTP-Referer", upstream.Referer)
+	}
+	if upstream.Title != "" {
+		header.Set("X-OpenRouter-Title", upstream.Title)
+		header.Set("X-Title", upstream.Title)
+	}
+}
+
+// relayedHeaders are the upstream's headers that the client gets: what SDKs read to retry, to pace themselves and to name an answer. All
+// others stay here, among them Set-Cookie, Server and whatever describes the connection.
 var relayedHeaders = []string{
 	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Generation-Id", "Openai-Processing-Ms", "Openai-Version",
 }

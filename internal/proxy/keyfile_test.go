@@ -33,15 +33,15 @@ func TestAKeyFileIsReadAgainASecondLater(t *testing.T) {
 	expect("first")
 	writeKey(t, path, "second")
 	expect("first")
-	now = now.Add(keyFileCheckInterval)
+	now = now.Add(fileCheckInterval)
 	expect("second")
 	writeKey(t, path, "")
-	now = now.Add(keyFileCheckInterval)
+	now = now.Add(fileCheckInterval)
 	if got, err := keys.read(path); err == nil {
 		t.Fatalf("an empty file was read as %q", got)
 	}
 	writeKey(t, path, "third")
-	now = now.Add(keyFileCheckInterval)
+	now = now.Add(fileCheckInterval)
 	expect("third")
 }
 
@@ -77,7 +77,7 @@ func TestAMissingKeyFileIsAnErrorUntilItIsThere(t *testing.T) {
 		t.Fatalf("a missing file was read as %q", got)
 	}
 	writeKey(t, path, "key")
-	now = now.Add(keyFileCheckInterval)
+	now = now.Add(fileCheckInterval)
 	if got, err := keys.read(path); err != nil || got != "key" {
 		t.Fatalf("read = %q, %v", got, err)
 	}

@@ -27,7 +27,7 @@ func panicking(t *testing.T, transport http.RoundTripper) (*server, *ledgertest.
 	}
 	options := Options{Logger: slog.New(slog.DiscardHandler), Clock: clock.RealClock{}, LedgerToken: books.Token}
 	s := newServer(t.Context(), options, kept, replay)
-	s.transport = transport
+	s.transports.usual = transport
 	encoded, err := routeconfig.Encode(routeconfig.Config{
 		Version: routeconfig.Version,
 		Ledger:  routeconfig.Ledger{URL: books.URL},

@@ -138,6 +138,11 @@ func noUpstreamKey() *openai.Error {
 		"This endpoint has no key for its upstream at the moment.")
 }
 
+func noAuthorities() *openai.Error {
+	return openai.UpstreamError(http.StatusServiceUnavailable, "upstream_authorities_missing",
+		"This endpoint does not know its upstream's authorities at the moment.")
+}
+
 func starting() *openai.Error {
 	return openai.UpstreamError(http.StatusServiceUnavailable, codeStarting, "This endpoint has no configuration yet.")
 }

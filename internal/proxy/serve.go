@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// maxRequestBytes bounds a request's body. It is far above what any context length holds as text.
-	maxRequestBytes = 32 << 20
+	// defaultRequestBytes bounds a request's body where its route does not say. It is far above what any context length holds as text.
+	defaultRequestBytes = 32 << 20
 	// heldRetryAfter is what a client is told to wait for when other requests hold the money: about the length of a request.
 	heldRetryAfter = 5 * time.Second
 )
@@ -32,7 +32,7 @@ func (s *server) serve(operation *openai.Operation) handler {
 		if caller == nil {
 			return
 		}
-		body, refusal := s.readBody(w, r)
+		body, refusal := s.readBody(w, r, caller.mostBytes)
 		if refusal != nil {
 			s.refuse(w, record, refusal)
 			return
@@ -108,6 +108,11 @@ func (s *server) attempt(
 		record.problem = err.Error()
 		return outcome{refusal: noUpstreamKey(), elsewhere: true}
 	}
+	transport, err := s.transports.of(admitted.upstream)
+	if err != nil {
+		record.problem = err.Error()
+		return outcome{refusal: noAuthorities(), elsewhere: true}
+	}
 	held, denied := s.reserve(ctx, admitted, record)
 	if held == nil {
 		return denied
@@ -118,8 +123,8 @@ func (s *server) attempt(
 	held.tellRates(client.header())
 	held.tellBudget(client.header())
 	exchange := &exchange{
-		server: s, admission: admitted, key: key, held: held, record: record, client: client, deadline: deadline,
-		watch: s.watch(ctx, admitted, record),
+		server: s, admission: admitted, transport: transport, key: key, held: held, record: record, client: client,
+		deadline: deadline, watch: s.watch(ctx, admitted, record),
 	}
 	exchange.run(ctx)
 	exchange.observe()
@@ -127,21 +132,21 @@ func (s *server) attempt(
 	return exchange.outcome
 }
 
-// readBody reads the whole body of a request.
-func (s *server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *openai.Error) {
+// readBody reads the whole body of a request, of at most so many bytes.
+func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *openai.Error) {
 	if encoded(r.Header) {
 		return nil, compressed(r.Header.Get("Content-Encoding"))
 	}
 	control := http.NewResponseController(w)
 	// Where the connection has no deadlines the server's own timeouts have to do.
 	_ = control.SetReadDeadline(s.now().Add(s.times.Body))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
 		// Of a body that was not read to its end net/http reads the rest before it answers: it must not wait for it.
 		_ = control.SetReadDeadline(time.Time{})
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, openai.TooLarge(maxRequestBytes)
+		return nil, openai.TooLarge(limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, slowBody(s.times.Body)

@@ -18,19 +18,19 @@ import (
 
 // server answers clients by the table that it has now.
 type server struct {
-	logger    *slog.Logger
-	now       func() time.Time
-	times     ClientTimes
-	metrics   *metrics
-	transport http.RoundTripper
-	keys      *keyFiles
-	address   *ledgerAddress
-	ledger    *client.Client
-	corrector *corrector
-	health    *health
-	drains    *drains
-	tables    atomic.Pointer[table]
-	draining  atomic.Bool
+	logger     *slog.Logger
+	now        func() time.Time
+	times      ClientTimes
+	metrics    *metrics
+	transports *transports
+	keys       *keyFiles
+	address    *ledgerAddress
+	ledger     *client.Client
+	corrector  *corrector
+	health     *health
+	drains     *drains
+	tables     atomic.Pointer[table]
+	draining   atomic.Bool
 	// tracer is nil if traces are off.
 	tracer trace.Tracer
 
@@ -43,15 +43,15 @@ type server struct {
 
 func newServer(ctx context.Context, options Options, kept *journal.Journal, replay *journal.Replay) *server {
 	s := &server{
-		logger:    options.Logger,
-		now:       options.Clock.Now,
-		times:     options.Clients.orDefault(),
-		metrics:   newMetrics(),
-		transport: newTransport(),
-		keys:      newKeyFiles(options.Clock.Now),
-		address:   &ledgerAddress{},
-		health:    newHealth(options.Clock.Now),
-		tracer:    options.Traces.Tracer(tracerName),
+		logger:     options.Logger,
+		now:        options.Clock.Now,
+		times:      options.Clients.orDefault(),
+		metrics:    newMetrics(),
+		transports: newTransports(options.Clock.Now),
+		keys:       newKeyFiles(options.Clock.Now),
+		address:    &ledgerAddress{},
+		health:     newHealth(options.Clock.Now),
+		tracer:     options.Traces.Tracer(tracerName),
 	}
 	s.drains = newDrains(options.MaxDrains, s.metrics)
 	s.lifetime, s.abort = context.WithCancel(context.WithoutCancel(ctx))
@@ -70,7 +70,7 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		Logger:     options.Logger,
 	})
 	s.metrics.watchLedger(s.ledger)
-	s.corrector = newCorrector(s.transport, s.keys, s.metrics, s.logger, options.CorrectAfter)
+	s.corrector = newCorrector(s.transports, s.keys, s.metrics, s.logger, options.CorrectAfter)
 	return s
 }
 
@@ -91,6 +91,7 @@ func (s *server) load(encoded []byte) {
 		s.metrics.forget(before.byName, built.byName)
 	}
 	s.health.forget(built.byName)
+	s.transports.forget(built.byName)
 	s.ledger.ConfigChanged()
 	s.metrics.reloaded(hash, s.now())
 	s.logger.LogAttrs(s.lifetime, slog.LevelInfo, "Serving a new configuration", slog.String("hash", hash),

@@ -35,6 +35,8 @@ type principal struct {
 	grants []*grant
 	// models finds a grant by the name or an alias of its model.
 	models map[string]*grant
+	// mostBytes is how large a body may be: the largest that one of the routes takes.
+	mostBytes int64
 }
 
 // grant is the right of one consumer to one route.
@@ -52,6 +54,11 @@ type grant struct {
 func (g *grant) denies() bool {
 	return g.route.Denies || g.consumer.Denies ||
 		slices.ContainsFunc(g.route.Upstreams, func(one routeconfig.Upstream) bool { return one.Denies })
+}
+
+// mostBytes is how large the body of a request of a route may be.
+func mostBytes(route *routeconfig.Route) int64 {
+	return cmp.Or(route.MaxRequestBytes, defaultRequestBytes)
 }
 
 func pricesOf(upstream *routeconfig.Upstream) pricing.Prices {
@@ -115,5 +122,6 @@ func (p *principal) add(added *grant) error {
 		p.models[name] = added
 	}
 	p.grants = append(p.grants, added)
+	p.mostBytes = max(p.mostBytes, mostBytes(added.route))
 	return nil
 }

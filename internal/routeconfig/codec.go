@@ -53,7 +53,7 @@ func Validate(config Config) error {
 	if config.Version != Version {
 		return fmt.Errorf("version is %q, this program reads %q", config.Version, Version)
 	}
-	if err := validateURL(config.Ledger.URL); err != nil {
+	if err := validateURL(config.Ledger.URL, "http", "https"); err != nil {
 		return fmt.Errorf("ledger.url: %w", err)
 	}
 	type name struct{ namespace, name string }
@@ -80,6 +80,8 @@ func validateRoute(route Route) error {
 		return errors.New("model.contextLength must be positive")
 	case route.Model.MaxCompletionTokens < 0:
 		return errors.New("model.maxCompletionTokens must not be negative")
+	case route.MaxRequestBytes < 0 || route.MaxAttempts < 0:
+		return errors.New("maxRequestBytes and maxAttempts must not be negative")
 	case len(route.Upstreams) == 0:
 		return errors.New("upstreams must not be empty")
 	case route.CostHeaders != "" && route.CostHeaders != OmitCostHeaders:
@@ -165,7 +167,7 @@ func validateUpstream(upstream Upstream) error {
 	default:
 		return fmt.Errorf("provider %q is not known", upstream.Provider)
 	}
-	if err := validateURL(upstream.BaseURL); err != nil {
+	if err := validateURL(upstream.BaseURL, "http", "https"); err != nil {
 		return fmt.Errorf("baseURL: %w", err)
 	}
 	switch {
@@ -182,7 +184,23 @@ func validateUpstream(upstream Upstream) error {
 	case !slices.Contains([]OnDisconnect{"", Drain, Cancel, CancelAsServed}, upstream.OnDisconnect):
 		return fmt.Errorf("onDisconnect is %q, which is not known", upstream.OnDisconnect)
 	}
+	if err := validateWay(upstream); err != nil {
+		return err
+	}
 	return validateValues("parameters", upstream.Parameters)
+}
+
+// validateWay checks how the upstream is reached, and what it is told beside the request.
+func validateWay(upstream Upstream) error {
+	if upstream.ProxyURL != "" && upstream.ProxyURL != Direct {
+		if err := validateURL(upstream.ProxyURL, "http", "https", "socks5"); err != nil {
+			return fmt.Errorf("proxyURL: %w", err)
+		}
+	}
+	if strings.ContainsFunc(upstream.Referer+upstream.Title, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return errors.New("referer and title must be printable ASCII")
+	}
+	return nil
 }
 
 func (p Pricing) isNegative() bool {
@@ -222,13 +240,13 @@ func validateKeys(consumer Consumer, holders map[string]string) error {
 	return nil
 }
 
-func validateURL(text string) error {
+func validateURL(text string, schemes ...string) error {
 	parsed, err := url.Parse(text)
 	switch {
 	case err != nil:
 		return errors.New("is no URL")
-	case parsed.Scheme != "http" && parsed.Scheme != "https":
-		return errors.New("must begin with http:// or https://")
+	case !slices.Contains(schemes, parsed.Scheme):
+		return fmt.Errorf("must begin with %s://", strings.Join(schemes, ":// or "))
 	case parsed.Host == "" || parsed.User != nil:
 		return errors.New("must have a host and no user")
 	case strings.ContainsAny(text, "?#"):

@@ -47,6 +47,10 @@ type Route struct {
 	// Denies is true if a budget of the route denies or a rate limit of the route counts tokens: then every request carries a
 	// completion limit, and one whose cost or tokens have no bound is refused.
 	Denies bool `json:"denies,omitempty"`
+	// MaxRequestBytes is how large a body may be, and MaxAttempts how often a request is sent to upstreams at the most; 0 leaves either to
+	// the proxy.
+	MaxRequestBytes int64 `json:"maxRequestBytes,omitempty"`
+	MaxAttempts     int64 `json:"maxAttempts,omitempty"`
 	// Reserves are those of the route's budgets, sorted by budget.
 	Reserves []Reserve `json:"reserves,omitempty"`
 }
@@ -116,6 +120,14 @@ type Upstream struct {
 	IdleTimeoutSeconds      int64 `json:"idleTimeoutSeconds,omitempty"`
 	// OnDisconnect is what becomes of a stream whose client has gone; empty is Drain.
 	OnDisconnect OnDisconnect `json:"onDisconnect,omitempty"`
+	// CAFile is the file with the certificates, in PEM, of the authorities by which the upstream is known beside those that the system
+	// knows; empty for none.
+	CAFile string `json:"caFile,omitempty"`
+	// ProxyURL is the egress proxy to the upstream; Direct for none, empty for that of the environment.
+	ProxyURL string `json:"proxyURL,omitempty"`
+	// Referer and Title are what OpenRouter is told of who asks; empty for nothing.
+	Referer string `json:"referer,omitempty"`
+	Title   string `json:"title,omitempty"`
 	// Reserve is true if the upstream serves only what a budget refuses that names it; see Reserve.
 	Reserve bool `json:"reserve,omitempty"`
 	// Denies is true if a budget of this upstream denies.
@@ -139,6 +151,9 @@ const (
 	// CancelAsServed hangs up if whoever serves the request, by the name that OpenRouter gives in the answer, stops billing then.
 	CancelAsServed OnDisconnect = "CancelAsServed"
 )
+
+// Direct is the ProxyURL of an upstream that is reached without a proxy, whatever the environment says.
+const Direct = "direct"
 
 // Pricing is what an upstream charges: for tokens in pico-USD per token, for a request in nano-USD.
 type Pricing struct {

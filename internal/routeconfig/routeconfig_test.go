@@ -38,7 +38,9 @@ func complete() routeconfig.Config {
 					PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000,
 					CachedPromptPicoUSD: new(int64(200_000)), CacheWritePicoUSD: new(int64(2_500_000)), RequestNanoUSD: 10_000_000,
 				},
-				TimeoutSeconds: 600, Denies: true,
+				TimeoutSeconds: 600,
+				CAFile:         "/etc/modelroute/ca.crt", ProxyURL: "http://egress.example:3128",
+				Referer: "https://search.example", Title: "Search", Denies: true,
 			}, {
 				Name: "vllm", Provider: routeconfig.OpenAICompatible, BaseURL: "http://vllm/v1", Model: "mixtral",
 				TimeoutSeconds: 60, Reserve: true,
@@ -51,7 +53,8 @@ func complete() routeconfig.Config {
 				{Name: "search", Keys: []routeconfig.Key{{ID: "k_2", SHA256: secondHash}}, Denies: true,
 					Reserves: []routeconfig.Reserve{{Budget: "own", Upstream: "vllm"}}},
 			},
-			Denies: true, Reserves: []routeconfig.Reserve{{Budget: "monthly", Upstream: "vllm"}},
+			Denies: true, MaxRequestBytes: 1 << 20, MaxAttempts: 3,
+			Reserves: []routeconfig.Reserve{{Budget: "monthly", Upstream: "vllm"}},
 		}},
 	}
 }
@@ -66,7 +69,9 @@ const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"upstreams":[{"name":"openrouter","provider":"OpenRouter","baseURL":"https://openrouter.ai/api/v1",` +
 	`"model":"mistralai/mixtral","apiKeyFile":"/etc/modelroute/openrouter",` +
 	`"pricing":{"promptPicoUSD":2000000,"completionPicoUSD":6000000,` +
-	`"cachedPromptPicoUSD":200000,"cacheWritePicoUSD":2500000,"requestNanoUSD":10000000},"timeoutSeconds":600,"denies":true},` +
+	`"cachedPromptPicoUSD":200000,"cacheWritePicoUSD":2500000,"requestNanoUSD":10000000},"timeoutSeconds":600,` +
+	`"caFile":"/etc/modelroute/ca.crt","proxyURL":"http://egress.example:3128","referer":"https://search.example","title":"Search",` +
+	`"denies":true},` +
 	`{"name":"vllm","provider":"OpenAICompatible","baseURL":"http://vllm/v1","model":"mixtral","apiKeyFile":"",` +
 	`"pricing":{"promptPicoUSD":0,"completionPicoUSD":0},"timeoutSeconds":60,"reserve":true}],` +
 	`"defaults":[{"name":"temperature","value":0.70}],"overrides":[{"name":"top_k","value":40}],` +
@@ -74,7 +79,7 @@ const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"consumers":[{"name":"batch","keys":[{"id":"k_1","sha256":"` + firstHash + `"}]},` +
 	`{"name":"search","keys":[{"id":"k_2","sha256":"` + secondHash + `"}],"denies":true,` +
 	`"reserves":[{"budget":"own","upstream":"vllm"}]}],` +
-	`"denies":true,"reserves":[{"budget":"monthly","upstream":"vllm"}]}]}` + "\n"
+	`"denies":true,"maxRequestBytes":1048576,"maxAttempts":3,"reserves":[{"budget":"monthly","upstream":"vllm"}]}]}` + "\n"
 
 func TestEncodeWritesTheDeliveredForm(t *testing.T) {
 	encoded, err := routeconfig.Encode(complete())
@@ -241,6 +246,11 @@ func TestValidateNamesTheField(t *testing.T) {
 		"upstreams[0] (openrouter): model":                            func(c *config) { upstream(c).Model = "" },
 		"upstreams[0] (openrouter): pricing":                          func(c *config) { upstream(c).Pricing.PromptPicoUSD = -1 },
 		"upstreams[0] (openrouter): pricing must":                     func(c *config) { upstream(c).Pricing.CompletionPicoUSD = -1 },
+		"proxyURL: must begin with":                                   func(c *config) { upstream(c).ProxyURL = "ftp://egress.example" },
+		"proxyURL: must have":                                         func(c *config) { upstream(c).ProxyURL = "http://user:secret@egress.example" },
+		"referer and title must":                                      func(c *config) { upstream(c).Title = "a\r\nAuthorization: b" },
+		"maxRequestBytes and":                                         func(c *config) { c.Routes[0].MaxRequestBytes = -1 },
+		"and maxAttempts must":                                        func(c *config) { c.Routes[0].MaxAttempts = -1 },
 		"pricing must not be negative":                                func(c *config) { upstream(c).Pricing.CachedPromptPicoUSD = new(int64(-1)) },
 		"pricing must not be":                                         func(c *config) { upstream(c).Pricing.CacheWritePicoUSD = new(int64(-1)) },
 		"pricing must not":                                            func(c *config) { upstream(c).Pricing.RequestNanoUSD = -1 },
@@ -292,6 +302,7 @@ func TestValidateAcceptsWhatIsOptional(t *testing.T) {
 		"unsupported ones taken out":  func(c *config) { c.Routes[0].Unsupported = routeconfig.DropUnsupported },
 		"no bound on the completion":  func(c *config) { c.Routes[0].Model.MaxCompletionTokens = 0 },
 		"free tokens":                 func(c *config) { c.Routes[0].Upstreams[0].Pricing = routeconfig.Pricing{} },
+		"no proxy at all":             func(c *config) { c.Routes[0].Upstreams[0].ProxyURL = routeconfig.Direct },
 		"an upstream on this machine": func(c *config) { c.Routes[0].Upstreams[0].BaseURL = "http://127.0.0.1:8000/v1" },
 		"two routes of one name in two namespaces": func(c *config) {
 			other := c.Routes[0]

@@ -18,12 +18,16 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=modelroute.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("Attribution"):
+		return &apiv1alpha1.AttributionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BooksBaseline"):
 		return &apiv1alpha1.BooksBaselineApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Budget"):
 		return &apiv1alpha1.BudgetApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BudgetStatus"):
 		return &apiv1alpha1.BudgetStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CABundleReference"):
+		return &apiv1alpha1.CABundleReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Consumer"):
 		return &apiv1alpha1.ConsumerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConsumerStatus"):

@@ -23,6 +23,8 @@ import (
 const (
 	kindRoute  = "ModelRoute"
 	kindSecret = "Secret"
+	// kindConfigMap has certificates.
+	kindConfigMap = "ConfigMap"
 )
 
 // decoder reads objects as an API server does that is asked for strict validation.
@@ -31,7 +33,7 @@ var decoder = newDecoder()
 func newDecoder() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{})
+	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Secret{}, &corev1.ConfigMap{})
 	return serializerjson.NewSerializerWithOptions(serializerjson.DefaultMetaFactory, scheme, scheme,
 		serializerjson.SerializerOptions{Strict: true})
 }
@@ -66,9 +68,12 @@ func (o *objects) readDocument(ctx context.Context, at place, document []byte) b
 		return true
 	}
 	o.declared[at.object] = at
-	if kind == kindSecret {
+	switch kind {
+	case kindSecret:
 		o.addSecret(at, object)
-	} else {
+	case kindConfigMap:
+		o.addConfigMap(at, object)
+	default:
 		o.addRoute(ctx, at, object)
 	}
 	return true
@@ -81,11 +86,11 @@ func (o *objects) kindOf(at place, object map[string]any) (string, bool) {
 	switch {
 	case version == "" || kind == "":
 		o.add(at, "apiVersion and kind must be set")
-	case kind == kindRoute && version == v1alpha1.GroupVersion.String(), kind == kindSecret && version == "v1":
+	case kind == kindRoute && version == v1alpha1.GroupVersion.String(), (kind == kindSecret || kind == kindConfigMap) && version == "v1":
 		return kind, true
 	default:
-		o.add(at, "kind %s of %s is not known here, only %s of %s and %s of v1 are",
-			kind, version, kindRoute, v1alpha1.GroupVersion, kindSecret)
+		o.add(at, "kind %s of %s is not known here, only %s of %s, and %s and %s of v1 are",
+			kind, version, kindRoute, v1alpha1.GroupVersion, kindSecret, kindConfigMap)
 	}
 	return "", false
 }
@@ -111,7 +116,7 @@ func nameOf(kind string, object map[string]any) (string, field.ErrorList) {
 	for _, problem := range validation.IsDNS1123Label(namespace) {
 		errs = append(errs, field.Invalid(metadata.Child("namespace"), namespace, problem))
 	}
-	if kind == kindSecret { // Of a route the schema says more.
+	if kind != kindRoute { // Of a route the schema says more.
 		for _, problem := range validation.IsDNS1123Subdomain(name) {
 			errs = append(errs, field.Invalid(metadata.Child("name"), name, problem))
 		}
@@ -151,6 +156,23 @@ func (o *objects) addSecret(at place, object map[string]any) {
 	}
 	for key, value := range secret.StringData { // As the API server merges the two.
 		o.secrets[SecretKey{secret.Namespace, secret.Name, key}] = value
+	}
+}
+
+func (o *objects) addConfigMap(at place, object map[string]any) {
+	decoded, ok := o.decode(at, object, false)
+	if !ok {
+		return
+	}
+	configMap, isConfigMap := decoded.(*corev1.ConfigMap)
+	if !isConfigMap {
+		return
+	}
+	for key, value := range configMap.BinaryData {
+		o.configMaps[SecretKey{configMap.Namespace, configMap.Name, key}] = string(value)
+	}
+	for key, value := range configMap.Data {
+		o.configMaps[SecretKey{configMap.Namespace, configMap.Name, key}] = value
 	}
 }
 

@@ -39,6 +39,9 @@ type Route struct {
 	*v1alpha1.ModelRoute
 	// UpstreamKeys are the API keys of its upstreams, by the upstream's name.
 	UpstreamKeys map[string]string
+	// UpstreamAuthorities are the certificates in PEM, by the upstream's name, of the authorities that upstreams are known by beside those
+	// of the system.
+	UpstreamAuthorities map[string]string
 }
 
 // Reader reads manifests.
@@ -89,7 +92,8 @@ func readFile(name string) ([]byte, error) {
 // Routes returns the routes that the files declare, sorted by namespace and name. The error is Problems if there is anything wrong with
 // any of the manifests.
 func (r *Reader) Routes(ctx context.Context, files []File) ([]Route, error) {
-	found := &objects{reader: r, declared: map[string]place{}, secrets: map[SecretKey]string{}}
+	found := &objects{reader: r, declared: map[string]place{}, secrets: map[SecretKey]string{},
+		configMaps: map[SecretKey]string{}}
 	for _, file := range files {
 		found.readDocuments(ctx, file)
 	}
@@ -116,7 +120,9 @@ type objects struct {
 	// declared has where each object stands, by its kind and name.
 	declared map[string]place
 	secrets  map[SecretKey]string
-	problems Problems
+	// configMaps has the values of ConfigMaps, which are named as those of Secrets are.
+	configMaps map[SecretKey]string
+	problems   Problems
 }
 
 type locatedRoute struct {

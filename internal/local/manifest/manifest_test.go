@@ -1,7 +1,10 @@
 package manifest_test
 
 import (
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,6 +77,40 @@ func TestARouteFindsTheKeyOfItsUpstream(t *testing.T) {
 	}
 }
 
+func TestARouteFindsTheAuthoritiesOfItsUpstream(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	bundle := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	indented := "  ca.crt: |\n    " + strings.ReplaceAll(bundle, "\n", "\n    ") + "\n"
+	named := func(ref string) string {
+		return strings.Replace(route, "    pricing:", "    caBundleRef: "+ref+"\n    pricing:", 1) + separator + secret + separator
+	}
+	const header = "apiVersion: v1\nmetadata: {name: authorities, namespace: ai}\n"
+	for name, content := range map[string]string{
+		"in a ConfigMap":           named("{name: authorities}") + header + "kind: ConfigMap\ndata:\n" + indented,
+		"in a ConfigMap, as bytes": named("{name: authorities}") + header + "kind: ConfigMap\nbinaryData: {ca.crt: " + base64.StdEncoding.EncodeToString([]byte(bundle)) + "}\n",
+		"in a Secret":              named("{kind: Secret, name: authorities, key: ca.crt}") + header + "kind: Secret\nstringData:\n" + indented,
+	} {
+		t.Run(name, func(t *testing.T) {
+			routes, err := read(t, content, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := routes[0].UpstreamAuthorities["openrouter"]; strings.TrimSpace(got) != strings.TrimSpace(bundle) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	for want, content := range map[string]string{
+		`spec.upstreams[0].caBundleRef: Invalid value: "authorities/ca.crt": there is no ConfigMap ai/authorities with "ca.crt" in the files`: named("{name: authorities}") + header + "kind: Secret\nstringData:\n" + indented,
+		`caBundleRef: Invalid value: "authorities/ca.crt": there is no certificate in PEM in it`:                                              named("{name: authorities}") + header + "kind: ConfigMap\ndata: {ca.crt: none}\n",
+	} {
+		if _, err := read(t, content, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 func TestObjectsWithoutANamespaceAreInTheDefaultOne(t *testing.T) {
 	routes, err := read(t, strings.ReplaceAll(route+separator+secret, ", namespace: ai", ""), nil)
 	if err != nil {
@@ -120,7 +157,7 @@ func TestAManifestIsRefusedWhen(t *testing.T) {
 		"a rule of the CRD is broken":      {"https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1?key=1", `spec.upstreams[0].baseURL: Invalid value: "https://openrouter.ai/api/v1?key=1": baseURL must be an http or https URL`},
 		"two consumers have one name":      {"  - name: search", "  - name: search\n  - name: search", `spec.consumers[1]: Duplicate value`},
 		"two upstreams have one name":      {"  budgets:", "  - {name: openrouter, provider: OpenAI, baseURL: http://a/v1, apiKeySecretRef: {name: a, key: a}, pricing: {prompt: \"1\", completion: \"1\"}}\n  budgets:", `spec.upstreams[1]: Duplicate value`},
-		"the kind is not known":            {"kind: Secret", "kind: ConfigMap", `all.yaml: document 2: kind ConfigMap of v1 is not known here, only ModelRoute of modelroute.dev/v1alpha1 and Secret of v1 are`},
+		"the kind is not known":            {"kind: Secret", "kind: Pod", `all.yaml: document 2: kind Pod of v1 is not known here, only ModelRoute of modelroute.dev/v1alpha1, and Secret and ConfigMap of v1 are`},
 		"the kind is not known yet":        {"kind: Secret", "kind: TeamBudget", `all.yaml: document 2: kind TeamBudget`},
 		"the version is not known":         {"modelroute.dev/v1alpha1", "modelroute.dev/v1", `document 1: kind ModelRoute of modelroute.dev/v1 is not known`},
 		"there is no kind":                 {"kind: Secret", "", `document 2: apiVersion and kind must be set`},

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/cabundle"
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
@@ -19,7 +20,9 @@ func (o *objects) resolve() []Route {
 		o.addAll(one.place, o.checkDelivery(one.route, delivered))
 		keys, errs := o.upstreamKeys(one.route)
 		o.addAll(one.place, errs)
-		routes = append(routes, Route{ModelRoute: one.route, UpstreamKeys: keys})
+		authorities, errs := o.upstreamAuthorities(one.route)
+		o.addAll(one.place, errs)
+		routes = append(routes, Route{ModelRoute: one.route, UpstreamKeys: keys, UpstreamAuthorities: authorities})
 	}
 	return routes
 }
@@ -57,6 +60,47 @@ func (o *objects) upstreamKeys(route *v1alpha1.ModelRoute) (map[string]string, f
 		keys[upstream.Name] = key
 	}
 	return keys, errs
+}
+
+// upstreamAuthorities finds the certificates of the authorities that upstreams have beside those of the system, by the upstreams' names.
+func (o *objects) upstreamAuthorities(route *v1alpha1.ModelRoute) (map[string]string, field.ErrorList) {
+	bundles := map[string]string{}
+	var errs field.ErrorList
+	for i, upstream := range route.Spec.Upstreams {
+		ref, has := compile.CABundle(upstream)
+		if !has {
+			continue
+		}
+		path := field.NewPath("spec", "upstreams").Index(i).Child("caBundleRef")
+		bundle, problem := o.bundle(ref, route.Namespace)
+		if problem == "" {
+			if _, err := cabundle.Parse([]byte(bundle)); err != nil {
+				problem = err.Error()
+			}
+		}
+		if problem != "" {
+			errs = append(errs, field.Invalid(path, ref.Name+"/"+ref.Key, problem))
+		}
+		bundles[upstream.Name] = bundle
+	}
+	return bundles, errs
+}
+
+// bundle finds what a reference names, or says what is wrong.
+func (o *objects) bundle(ref v1alpha1.CABundleReference, namespace string) (bundle, problem string) {
+	key := SecretKey{namespace, ref.Name, ref.Key}
+	if value, given := o.reader.given[key]; given && ref.Kind == v1alpha1.CABundleSecret {
+		return value, ""
+	}
+	values := o.configMaps
+	if ref.Kind == v1alpha1.CABundleSecret {
+		values = o.secrets
+	}
+	if value, found := values[key]; found {
+		return value, ""
+	}
+	return "", fmt.Sprintf("there is no %s %s/%s with %q in the files: add it, with the certificates of the upstream's authorities in PEM",
+		ref.Kind, namespace, ref.Name, ref.Key)
 }
 
 // lookUp finds a value, or says what is wrong.

@@ -25,6 +25,15 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.modelroute.modelroute.api.v1alpha1.Attribution
+  map:
+    fields:
+    - name: referer
+      type:
+        scalar: string
+    - name: title
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.BooksBaseline
   map:
     fields:
@@ -115,6 +124,20 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: windowStart
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.modelroute.modelroute.api.v1alpha1.CABundleKind
+  scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.CABundleReference
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: kind
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.CABundleKind
+    - name: name
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Consumer
   map:
     fields:
@@ -502,6 +525,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: costHeaders
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.CostHeaders
+    - name: maxAttempts
+      type:
+        scalar: numeric
+    - name: maxRequestBytes
+      type:
+        scalar: numeric
     - name: nodeSelector
       type:
         map:
@@ -594,6 +623,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: apiKeySecretRef
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.SecretKeyReference
+    - name: attribution
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Attribution
     - name: baseURL
       type:
         scalar: string
@@ -605,6 +637,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: caBundleRef
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.CABundleReference
     - name: connectTimeoutSeconds
       type:
         scalar: numeric
@@ -629,6 +664,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: provider
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Provider
+    - name: proxyURL
+      type:
+        scalar: string
     - name: timeoutSeconds
       type:
         scalar: numeric

@@ -18,6 +18,11 @@ type ProxyApplyConfiguration struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
+	// maxRequestBytes is how large the body of a request may be, in bytes, at most 268435456. Absent: 33554432.
+	MaxRequestBytes *int64 `json:"maxRequestBytes,omitempty"`
+	// maxAttempts is how often a request is sent to upstreams at the most, before any of an answer has come. Absent: once to each upstream,
+	// and three times in all where there are fewer.
+	MaxAttempts *int32 `json:"maxAttempts,omitempty"`
 	// nodeSelector restricts the nodes on which proxies run.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let proxies run on tainted nodes.
@@ -46,6 +51,22 @@ func (b *ProxyApplyConfiguration) WithReplicas(value int32) *ProxyApplyConfigura
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithResources(value *ResourcesApplyConfiguration) *ProxyApplyConfiguration {
 	b.Resources = value
+	return b
+}
+
+// WithMaxRequestBytes sets the MaxRequestBytes field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxRequestBytes field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithMaxRequestBytes(value int64) *ProxyApplyConfiguration {
+	b.MaxRequestBytes = &value
+	return b
+}
+
+// WithMaxAttempts sets the MaxAttempts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxAttempts field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithMaxAttempts(value int32) *ProxyApplyConfiguration {
+	b.MaxAttempts = &value
 	return b
 }
 

@@ -45,6 +45,14 @@ type UpstreamApplyConfiguration struct {
 	// budgets limit what all consumers of the route spend at this upstream, within the budgets of the route and of the consumers, which
 	// hold as well. When one that denies is used up, requests go to the next upstream. Absent: only those others limit it.
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`
+	// caBundleRef names, in the route's namespace, the certificates of the authorities by which this upstream is known, beside those that
+	// the system knows. Absent: only the system's.
+	CABundleRef *CABundleReferenceApplyConfiguration `json:"caBundleRef,omitempty"`
+	// proxyURL is the egress proxy through which this upstream is reached: an http, https or socks5 URL without a user, such as
+	// http://egress.example:3128, or direct for none, whatever the proxies' environment says. Absent: as the proxies' environment says.
+	ProxyURL *string `json:"proxyURL,omitempty"`
+	// attribution is what OpenRouter is told of who asks, for its rankings and its records. Absent: nothing.
+	Attribution *AttributionApplyConfiguration `json:"attribution,omitempty"`
 }
 
 // UpstreamApplyConfiguration constructs a declarative configuration of the Upstream type for use with
@@ -151,5 +159,29 @@ func (b *UpstreamApplyConfiguration) WithBudgets(values ...*BudgetApplyConfigura
 		}
 		b.Budgets = append(b.Budgets, *values[i])
 	}
+	return b
+}
+
+// WithCABundleRef sets the CABundleRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CABundleRef field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithCABundleRef(value *CABundleReferenceApplyConfiguration) *UpstreamApplyConfiguration {
+	b.CABundleRef = value
+	return b
+}
+
+// WithProxyURL sets the ProxyURL field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ProxyURL field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithProxyURL(value string) *UpstreamApplyConfiguration {
+	b.ProxyURL = &value
+	return b
+}
+
+// WithAttribution sets the Attribution field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Attribution field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithAttribution(value *AttributionApplyConfiguration) *UpstreamApplyConfiguration {
+	b.Attribution = value
 	return b
 }
