@@ -62,8 +62,8 @@ func OperationAt(path string) *Operation {
 }
 
 // limitName is the name under which a provider surely honours the completion limit; empty if the operation has none. Of the two names in
-// chat OpenAI refuses the old one for its newer models, and Mistral has no other; many compatible servers know only the old one and would ignore the new one, and
-// with it the budget. OpenRouter knows both.
+// chat OpenAI refuses the old one for its newer models, and Mistral has no other; many compatible servers know only the old one and would
+// ignore the new one, and with it the budget. OpenRouter knows both.
 func (o *Operation) limitName(provider Provider) string {
 	switch {
 	case len(o.limits) == 0:

@@ -77,16 +77,8 @@ func admit(
 	if refusal != nil {
 		return nil, refusal
 	}
-	if limit := mostBytes(granted.route); int64(len(body)) > limit {
-		return nil, openai.TooLarge(limit)
-	}
-	if refusal := refuseForbidden(request, granted); refusal != nil {
+	if refusal := refuseAnywhere(request, granted, len(body)); refusal != nil {
 		return nil, refusal
-	}
-	if granted.denies() && request.UnboundedInput != "" {
-		return nil, openai.InvalidRequest(request.UnboundedInput,
-			"%s is not text, so its tokens have no bound, and this key has a budget or a limit on tokens that must hold.",
-			request.UnboundedInput)
 	}
 	upstream := pick(granted.route)
 	if refusal := holdToRules(request, granted, upstream); refusal != nil {

@@ -144,9 +144,10 @@ const inFlight = 64
 // settleProduced books what the upstream had produced when it was told to stop: so many bytes of text, which are at least as many tokens,
 // behind a prompt that the upstream counted if there is a usage, and was bounded before if there is none.
 func (x *exchange) settleProduced(usage *pricing.Usage, bytes int64) {
-	produced := pricing.Usage{PromptTokens: x.bound.PromptTokens, CompletionTokens: bytes + inFlight}
+	produced := pricing.Usage{PromptTokens: x.bound.PromptTokens, CompletionTokens: bytes + inFlight, CacheInDoubt: true}
 	if usage != nil {
-		produced.PromptTokens = usage.PromptTokens
+		produced.PromptTokens, produced.CacheInDoubt = usage.PromptTokens, usage.CacheInDoubt
+		produced.CachedTokens, produced.CacheWriteTokens = usage.CachedTokens, usage.CacheWriteTokens
 		produced.CompletionTokens = max(produced.CompletionTokens, usage.CompletionTokens)
 	}
 	x.held.produced(pricing.Cost(produced, x.prices, false), &produced)

@@ -115,7 +115,7 @@ func (x *exchange) unanswered(err error) {
 	x.record.problem = err.Error()
 	if _, notSent := errors.AsType[*notSentError](err); notSent {
 		x.held.release()
-		x.fail(outcome{refusal: unreachable(), elsewhere: true, unsent: true})
+		x.fail(outcome{refusal: unreachable(), elsewhere: true, again: true})
 		return
 	}
 	if errors.Is(err, errCancelled) {
@@ -138,6 +138,7 @@ func (x *exchange) relayRefusal(response *http.Response) {
 	}
 	x.fail(outcome{
 		refusal: refusalOf(response.StatusCode, said, x.key), elsewhere: maySucceedElsewhere(response.StatusCode, said),
+		again:      maySucceedAgain(response.StatusCode, said, response.Header),
 		retryAfter: retryAfterOf(response.Header),
 	})
 }
@@ -175,7 +176,7 @@ func (x *exchange) relayReported(answer openai.Answer) {
 	} else {
 		x.held.release()
 	}
-	x.fail(outcome{refusal: refusalOf(said.status(), said, x.key), elsewhere: maySucceedElsewhere(said.status(), said)})
+	x.fail(outcomeOf(said, x.key))
 }
 
 // sendAnswer sends a JSON answer, as a stream to a client that asked for one.
@@ -239,6 +240,7 @@ func (x *exchange) fail(how outcome) {
 		x.client.send(x.record.dialect.Event(how.refusal))
 		return
 	}
+	how.uncertain = x.held.certainty == client.Uncertain
 	x.outcome = how
 }
 

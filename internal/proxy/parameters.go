@@ -45,6 +45,23 @@ func settingsOf(parameters []routeconfig.Parameter) []openai.Setting {
 	return settings
 }
 
+// refuseAnywhere refuses what no upstream of the route may get: a body that is too large, what the client must not set, and what has no
+// bound where a budget must hold.
+func refuseAnywhere(request *openai.Request, granted *grant, size int) *openai.Error {
+	if limit := mostBytes(granted.route); int64(size) > limit {
+		return openai.TooLarge(limit)
+	}
+	if refusal := refuseForbidden(request, granted); refusal != nil {
+		return refusal
+	}
+	if granted.denies() && request.UnboundedInput != "" {
+		return openai.InvalidRequest(request.UnboundedInput,
+			"%s is not text, so its tokens have no bound, and this key has a budget or a limit on tokens that must hold.",
+			request.UnboundedInput)
+	}
+	return nil
+}
+
 // refuseForbidden refuses what the client must not set.
 func refuseForbidden(request *openai.Request, granted *grant) *openai.Error {
 	name, forbidden := openai.ForbiddenField(request, granted.route.Model.OutputModalities...)

@@ -52,10 +52,10 @@ func (g *grant) reserveOf(denied *client.DeniedError) *routeconfig.Upstream {
 // yet, it is that.
 func (t *tries) goOn(granted *grant, denied *client.DeniedError) bool {
 	if denied.Upstream != "" {
-		return t.reserve == nil && t.health.pick(granted.route, t.tried) != nil
+		return t.reserve == nil && t.pick(granted.route, t.tried) != nil
 	}
 	reserve := granted.reserveOf(denied)
-	if reserve == nil || t.wasTried(granted.route, reserve) {
+	if reserve == nil || t.tried&(1<<placeOf(granted.route, reserve)) != 0 {
 		return false
 	}
 	t.reserve = reserve

@@ -58,41 +58,54 @@ type admitting struct {
 
 // serve tries one upstream after the other until the client has an answer. It returns what the client is to be told if it has none.
 func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Error {
-	deadline := time.Time{}
+	var route *routeconfig.Route
+	var failed *openai.Error
+	var deadline time.Time
+	defer client.extend()
 	for {
 		// Each attempt has its own model, price and key, so the request is made anew from what the client sent.
 		admitted, refusal := admit(a.operation, a.caller, a.body, a.tries.next)
-		if refusal != nil {
+		switch {
+		case refusal != nil && failed == nil:
 			return refusal
-		}
-		if deadline.IsZero() {
-			deadline = a.server.now().Add(longestTime(admitted.grant.route))
+		case refusal != nil:
+			a.tries.giveUp() // It does not take the request as it is, which is no news of the one that failed.
+			if !a.tries.more(ctx, route, deadline, a.server.now()) {
+				return failed
+			}
+			continue
+		case route == nil:
+			route = admitted.grant.route
+			deadline = a.server.now().Add(longestTime(route))
 		}
 		got := a.server.attempt(ctx, client, admitted, deadline, a.record)
-		if !a.goesOn(ctx, admitted, got) {
-			client.extend()
-			return got.refusal
+		failed = got.refusal
+		if !a.goesOn(ctx, admitted, got, deadline) {
+			return failed
 		}
 		forgetRelayed(client.header())
 	}
 }
 
-// goesOn reports whether the request goes on after an attempt, at another upstream or at the same once more.
-func (a *admitting) goesOn(ctx context.Context, admitted *admission, got outcome) bool {
+// goesOn reports whether the request goes on after an attempt: at another upstream, or after a while at one that had its turn.
+func (a *admitting) goesOn(ctx context.Context, admitted *admission, got outcome, deadline time.Time) bool {
 	route := admitted.grant.route
 	switch {
 	case got.exhausted != nil:
-		isElsewhere := ctx.Err() == nil && a.tries.goOn(admitted.grant, got.exhausted)
-		if !isElsewhere {
-			admitted.grant.meters.denied("exhausted", got.exhausted.Account())
+		a.tries.giveUp()
+		if ctx.Err() == nil && a.tries.goOn(admitted.grant, got.exhausted) && a.tries.more(ctx, route, deadline, a.server.now()) {
+			return true
 		}
-		return isElsewhere
-	case got.refusal == nil || !got.elsewhere || ctx.Err() != nil:
+		admitted.grant.meters.denied("exhausted", got.exhausted.Account())
 		return false
-	case a.tries.isLast(route) && (!got.unsent || !a.tries.allowAgain(ctx, route)):
+	case got.refusal == nil || !got.elsewhere && !got.again || ctx.Err() != nil:
 		return false
 	}
-	a.server.logger.LogAttrs(ctx, slog.LevelInfo, "An upstream failed; trying another", slog.String("upstream", admitted.upstream.Name),
+	a.tries.note(got)
+	if !a.tries.more(ctx, route, deadline, a.server.now()) {
+		return false
+	}
+	a.server.logger.LogAttrs(ctx, slog.LevelInfo, "An upstream failed; trying again", slog.String("upstream", admitted.upstream.Name),
 		slog.String("route", route.Namespace+"/"+route.Name), slog.String("requestId", a.record.requestID),
 		slog.String("problem", a.record.toldProblem()))
 	return true

@@ -171,9 +171,7 @@ func (r *streamRelay) failedAtOnce() bool {
 func (r *streamRelay) end(cut error) {
 	switch {
 	case r.failedAtOnce(), r.said.found && (r.said.isOurs() || quotesKey(r.tail, r.key)):
-		r.fail(outcome{
-			refusal: refusalOf(r.said.status(), r.said, r.key), elsewhere: maySucceedElsewhere(r.said.status(), r.said),
-		})
+		r.fail(outcomeOf(r.said, r.key))
 	case cut != nil && !r.said.found:
 		r.fail(outcome{refusal: broken(cut), elsewhere: !clientLeft(cut)})
 	default:

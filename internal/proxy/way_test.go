@@ -15,7 +15,9 @@ func TestTheWayToAnUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	for proxyURL, want := range map[string]string{
-		routeconfig.Direct: "", "http://egress.example:3128": "http://egress.example:3128", "socks5://10.0.0.1:1080": "socks5://10.0.0.1:1080",
+		routeconfig.Direct:           "",
+		"http://egress.example:3128": "http://egress.example:3128",
+		"socks5://10.0.0.1:1080":     "socks5://10.0.0.1:1080",
 	} {
 		made, err := newWay(way{proxyURL: proxyURL}, nil)
 		if err != nil {

@@ -161,7 +161,8 @@ func (w *world) newConfig(upstreamURL string) routeconfig.Config {
 				Pricing:        routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000},
 				TimeoutSeconds: 60,
 			}},
-			Consumers: []routeconfig.Consumer{{Name: consumerName, Keys: []routeconfig.Key{keyOf("k_1", consumerKey)}}},
+			MaxAttempts: 1, // so that a test sees what becomes of one
+			Consumers:   []routeconfig.Consumer{{Name: consumerName, Keys: []routeconfig.Key{keyOf("k_1", consumerKey)}}},
 		}},
 	}
 }

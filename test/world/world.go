@@ -159,7 +159,8 @@ func newRoute(upstreamURL, keyFile string) routeconfig.Route {
 			Pricing:        routeconfig.Pricing{PromptPicoUSD: PromptNano * 1000, CompletionPicoUSD: CompletionNano * 1000},
 			TimeoutSeconds: 60,
 		}},
-		Consumers: []routeconfig.Consumer{NewConsumer(Consumer, Key)},
+		MaxAttempts: 1, // so that a test sees what becomes of one
+		Consumers:   []routeconfig.Consumer{NewConsumer(Consumer, Key)},
 	}
 }
 
