@@ -19,7 +19,7 @@ func TestTheAuthoritiesOfAnUpstreamAreAskedFor(t *testing.T) {
 	bundle := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	w := newWorld(t)
 	route := w.route()
-	route.Spec.Upstreams[0].CABundleRef = &v1alpha1.CABundleReference{Name: "authorities"}
+	route.Spec.Upstreams[0].CABundleRef = v1alpha1.CABundleReference{Name: "authorities"}
 	w.create(route)
 	waits := func(reason, want string) {
 		t.Helper()
@@ -54,7 +54,7 @@ func TestTheAuthoritiesOfAnUpstreamAreAskedFor(t *testing.T) {
 func TestTheAuthoritiesOfAnUpstreamMayBeInASecret(t *testing.T) {
 	w := newWorld(t)
 	route := w.route()
-	route.Spec.Upstreams[0].CABundleRef = &v1alpha1.CABundleReference{Kind: v1alpha1.CABundleSecret, Name: "authorities", Key: "ca.pem"}
+	route.Spec.Upstreams[0].CABundleRef = v1alpha1.CABundleReference{Kind: v1alpha1.CABundleSecret, Name: "authorities", Key: "ca.pem"}
 	w.create(route)
 	w.until("chat", v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound)
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "authorities", Namespace: w.namespace}})

@@ -286,7 +286,7 @@ type Upstream struct {
 	// caBundleRef names, in the route's namespace, the certificates of the authorities by which this upstream is known, beside those that
 	// the system knows. Absent: only the system's.
 	// +optional
-	CABundleRef *CABundleReference `json:"caBundleRef,omitempty"`
+	CABundleRef CABundleReference `json:"caBundleRef,omitzero"`
 
 	// proxyURL is the egress proxy through which this upstream is reached: an http, https or socks5 URL without a user, such as
 	// http://egress.example:3128, or direct for none, whatever the proxies' environment says. Absent: as the proxies' environment says.
@@ -298,7 +298,7 @@ type Upstream struct {
 
 	// attribution is what OpenRouter is told of who asks, for its rankings and its records. Absent: nothing.
 	// +optional
-	Attribution *Attribution `json:"attribution,omitempty"`
+	Attribution Attribution `json:"attribution,omitzero"`
 }
 
 // OnDisconnect is what becomes of a stream whose client has gone.

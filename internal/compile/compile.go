@@ -142,7 +142,6 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 		if err != nil {
 			return nil, fmt.Errorf("spec.upstreams[%d].pricing.%w", i, err)
 		}
-		attribution := cmp.Or(upstream.Attribution, &v1alpha1.Attribution{})
 		compiled = append(compiled, routeconfig.Upstream{
 			Name:           upstream.Name,
 			Provider:       routeconfig.Provider(upstream.Provider),
@@ -162,8 +161,8 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 			Denies:   denies(upstream.Budgets, nil),
 			CAFile:   caFile(upstream, cmp.Or(in.UpstreamCADir, UpstreamCADir)),
 			ProxyURL: upstream.ProxyURL,
-			Referer:  attribution.Referer,
-			Title:    attribution.Title,
+			Referer:  upstream.Attribution.Referer,
+			Title:    upstream.Attribution.Title,
 		})
 	}
 	return compiled, nil
@@ -187,7 +186,7 @@ func onDisconnect(upstream v1alpha1.Upstream, supported []string) routeconfig.On
 }
 
 func caFile(upstream v1alpha1.Upstream, dir string) string {
-	if upstream.CABundleRef == nil {
+	if _, has := CABundle(upstream); !has {
 		return ""
 	}
 	return dir + "/" + upstream.Name + "/" + UpstreamCAFile
@@ -195,10 +194,10 @@ func caFile(upstream v1alpha1.Upstream, dir string) string {
 
 // CABundle is what an upstream's caBundleRef names, with what it leaves out; false if the upstream has none.
 func CABundle(upstream v1alpha1.Upstream) (v1alpha1.CABundleReference, bool) {
-	if upstream.CABundleRef == nil {
-		return v1alpha1.CABundleReference{}, false
+	ref := upstream.CABundleRef
+	if ref == (v1alpha1.CABundleReference{}) {
+		return ref, false
 	}
-	ref := *upstream.CABundleRef
 	ref.Kind, ref.Key = cmp.Or(ref.Kind, v1alpha1.CABundleConfigMap), cmp.Or(ref.Key, UpstreamCAFile)
 	return ref, true
 }

@@ -54,7 +54,7 @@ func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.Er
 		pricing := path.Index(i).Child("pricing")
 		errs = append(errs, validatePricing(upstream.Pricing, pricing)...)
 		errs = append(errs, validateBudgets(upstream.Budgets, path.Index(i).Child("budgets"))...)
-		if upstream.Attribution != nil && upstream.Provider != v1alpha1.ProviderOpenRouter {
+		if upstream.Attribution != (v1alpha1.Attribution{}) && upstream.Provider != v1alpha1.ProviderOpenRouter {
 			errs = append(errs, field.Forbidden(path.Index(i).Child("attribution"), "is told to OpenRouter alone: take it away"))
 		}
 	}

@@ -167,7 +167,7 @@ func mounts(route *v1alpha1.ModelRoute) []*corev1ac.VolumeMountApplyConfiguratio
 	for i, upstream := range route.Spec.Upstreams {
 		all = append(all, corev1ac.VolumeMount().WithName(upstreamVolume(i)).
 			WithMountPath(path.Join(compile.UpstreamKeyDir, upstream.Name)).WithReadOnly(true))
-		if upstream.CABundleRef != nil {
+		if _, has := compile.CABundle(upstream); has {
 			all = append(all, corev1ac.VolumeMount().WithName(authoritiesName(i)).
 				WithMountPath(path.Join(compile.UpstreamCADir, upstream.Name)).WithReadOnly(true))
 		}
