@@ -28,8 +28,8 @@ import (
 )
 
 // The manager's rights. It must itself hold what it grants to proxies, which is to read and watch their configuration. A right to Secrets
-// cannot be narrowed to those with our label; the manager caches only these and reads others singly, by the name that a route gives. It reads
-// ConfigMaps only so.
+// cannot be narrowed to those with our label; the manager caches only these and reads others singly, by the name that a route gives. So
+// it reads ConfigMaps.
 //
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/status,verbs=patch
