@@ -33,6 +33,7 @@ func TestARequestIsTracedWithEachOfItsAttempts(t *testing.T) {
 			second := c.Routes[0].Upstreams[0]
 			second.Name = "second"
 			c.Routes[0].Upstreams = append(c.Routes[0].Upstreams, second)
+			c.Routes[0].MaxAttempts = 2
 		},
 	})
 	attempts := 0

@@ -6,8 +6,8 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// budgetName names a budget or rate limit among those of a route. At most one of consumer and upstream is set; both are empty for one of the
-// route itself.
+// budgetName names a budget or rate limit among those of a route. At most one of consumer and upstream is set; both are empty for one of
+// the route itself.
 type budgetName struct{ consumer, upstream, name string }
 
 func nameOf(ref *ledgerpb.BudgetRef) budgetName {
