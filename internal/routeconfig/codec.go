@@ -74,18 +74,15 @@ func validateRoute(route Route) error {
 	switch {
 	case route.Namespace == "" || route.Name == "":
 		return errors.New("namespace and name must be set")
-	case route.Model.Name == "":
-		return errors.New("model.name must be set")
-	case route.Model.ContextLength <= 0:
-		return errors.New("model.contextLength must be positive")
-	case route.Model.MaxCompletionTokens < 0:
-		return errors.New("model.maxCompletionTokens must not be negative")
 	case route.MaxRequestBytes < 0 || route.MaxAttempts < 0:
 		return errors.New("maxRequestBytes and maxAttempts must not be negative")
 	case len(route.Upstreams) == 0:
 		return errors.New("upstreams must not be empty")
 	case route.CostHeaders != "" && route.CostHeaders != OmitCostHeaders:
 		return fmt.Errorf("costHeaders is %q, which is not known", route.CostHeaders)
+	}
+	if err := validateModel(route.Model); err != nil {
+		return err
 	}
 	for i, upstream := range route.Upstreams {
 		if err := validateUpstream(upstream); err != nil {
@@ -99,6 +96,18 @@ func validateRoute(route Route) error {
 		return err
 	}
 	return validateReserves(route)
+}
+
+func validateModel(model Model) error {
+	switch {
+	case model.Name == "":
+		return errors.New("model.name must be set")
+	case model.ContextLength <= 0:
+		return errors.New("model.contextLength must be positive")
+	case model.MaxCompletionTokens < 0:
+		return errors.New("model.maxCompletionTokens must not be negative")
+	}
+	return nil
 }
 
 // validateReserves checks that every reserve is an upstream that is kept for that, and that there is one for the other requests.
