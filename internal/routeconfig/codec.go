@@ -76,18 +76,14 @@ func validateRoute(route Route) error {
 		return errors.New("namespace and name must be set")
 	case route.MaxRequestBytes < 0 || route.MaxAttempts < 0:
 		return errors.New("maxRequestBytes and maxAttempts must not be negative")
-	case len(route.Upstreams) == 0:
-		return errors.New("upstreams must not be empty")
 	case route.CostHeaders != "" && route.CostHeaders != OmitCostHeaders:
 		return fmt.Errorf("costHeaders is %q, which is not known", route.CostHeaders)
 	}
 	if err := validateModel(route.Model); err != nil {
 		return err
 	}
-	for i, upstream := range route.Upstreams {
-		if err := validateUpstream(upstream); err != nil {
-			return fmt.Errorf("upstreams[%d] (%s): %w", i, upstream.Name, err)
-		}
+	if err := validateUpstreams(route.Upstreams); err != nil {
+		return err
 	}
 	if err := validateParameters(route); err != nil {
 		return err
@@ -96,6 +92,18 @@ func validateRoute(route Route) error {
 		return err
 	}
 	return validateReserves(route)
+}
+
+func validateUpstreams(upstreams []Upstream) error {
+	if len(upstreams) == 0 {
+		return errors.New("upstreams must not be empty")
+	}
+	for i, upstream := range upstreams {
+		if err := validateUpstream(upstream); err != nil {
+			return fmt.Errorf("upstreams[%d] (%s): %w", i, upstream.Name, err)
+		}
+	}
+	return nil
 }
 
 func validateModel(model Model) error {
