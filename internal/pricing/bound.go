@@ -1,16 +1,22 @@
 package pricing
 
-import "github.com/modelroute/modelroute/internal/money"
+import (
+	"math"
+
+	"github.com/modelroute/modelroute/internal/money"
+)
 
 // Bound is what is known of the size of a request before it is sent.
 type Bound struct {
-	// PromptTokens is the most that the prompt can have.
+	// Prompts is how many prompts the request has, each of which is completed by itself. Anything below 1 counts as 1.
+	Prompts int64
+	// PromptTokens is the most that all prompts can have together.
 	PromptTokens int64
-	// CompletionTokens is the most that each choice can have: the completion limit that is sent upstream.
+	// CompletionTokens is the most that each choice can have: the completion limit that is sent upstream; 0 if nothing is completed.
 	CompletionTokens int64
-	// Choices is how many completions are asked for. Anything below 1 counts as 1.
+	// Choices is how many completions are asked for of each prompt. Anything below 1 counts as 1.
 	Choices int64
-	// ContextLength is the most that the prompt and one choice can have together; 0 if that is not known.
+	// ContextLength is the most that one prompt and one choice can have together; 0 if that is not known.
 	ContextLength int64
 }
 
@@ -21,18 +27,31 @@ type Bound struct {
 // A long prompt and a long completion do not fit the context together. How they share it at the highest cost is one of
 // two ways: every choice as long as it may be and the prompt in what is left, or the prompt as long as it may be and the
 // choices in what is left. Between the two the cost changes evenly, so that no other way costs more.
+//
+// Several prompts cost the most where all are equally long, since each further token of a prompt adds as much as the one before it or less.
+// They then cost what one costs that has all their tokens, with their contexts and completions put together.
 func WorstCase(b Bound, p Prices) money.Amount {
-	prompt, completion := max(b.PromptTokens, 0), max(b.CompletionTokens, 0)
+	prompt, completion := max(b.PromptTokens, 0), times(b.CompletionTokens, b.Prompts)
 	if b.ContextLength <= 0 {
 		return costOf(prompt, completion, b.Choices, p)
 	}
-	prompt, completion = min(prompt, b.ContextLength), min(completion, b.ContextLength)
-	longChoices := costOf(min(prompt, b.ContextLength-completion), completion, b.Choices, p)
-	longPrompt := costOf(prompt, min(completion, b.ContextLength-prompt), b.Choices, p)
+	context := times(b.ContextLength, b.Prompts)
+	prompt, completion = min(prompt, context), min(completion, context)
+	longChoices := costOf(min(prompt, context-completion), completion, b.Choices, p)
+	longPrompt := costOf(prompt, min(completion, context-prompt), b.Choices, p)
 	if longChoices.Cmp(longPrompt) > 0 {
 		return longChoices
 	}
 	return longPrompt
+}
+
+// times multiplies a count of tokens by a number of prompts, saturated.
+func times(tokens, prompts int64) int64 {
+	tokens, prompts = max(tokens, 0), max(prompts, 1)
+	if tokens > math.MaxInt64/prompts {
+		return math.MaxInt64
+	}
+	return tokens * prompts
 }
 
 func costOf(prompt, completion, choices int64, p Prices) money.Amount {

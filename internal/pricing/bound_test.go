@@ -36,6 +36,14 @@ func TestWorstCase(t *testing.T) {
 		"unless there are more choices than that": {
 			pricing.Bound{PromptTokens: 65_536, CompletionTokens: 4096, Choices: 10, ContextLength: 65_536}, dearPrompt,
 			(65_536-4096)*9000 + 10*4096*1000},
+		"every prompt is completed, and none is longer than the context": {
+			pricing.Bound{Prompts: 3, PromptTokens: 300_000, CompletionTokens: 1000, Choices: 2, ContextLength: 65_536}, listed,
+			3 * ((65_536-1000)*2000 + 2*1000*6000)},
+		"of short prompts every one has its whole completion": {
+			pricing.Bound{Prompts: 4, PromptTokens: 100, CompletionTokens: 50, Choices: 1, ContextLength: 65_536}, listed,
+			100*2000 + 4*50*6000},
+		"embeddings have prompts alone": {
+			pricing.Bound{Prompts: 2048, PromptTokens: 10_000, ContextLength: 8192}, listed, 10_000 * 2000},
 		"without a context nothing has to yield": {
 			pricing.Bound{PromptTokens: 65_536, CompletionTokens: 65_536, Choices: 1}, listed, 65_536 * 8000},
 		"negative counts are none": {
@@ -75,6 +83,34 @@ func TestWorstCaseIsTheDearestOfAllUsages(t *testing.T) {
 		}
 		if got := pricing.WorstCase(bound, prices); got != dearest {
 			t.Fatalf("%+v: got %d, want %d", bound, got.Nano(), dearest.Nano())
+		}
+	})
+}
+
+// TestSeveralPromptsCostNoMoreThanTheirWorstCase tries every usage of two prompts that a small bound allows. An odd number of tokens cannot
+// be shared evenly, so the bound may be a token above the dearest.
+func TestSeveralPromptsCostNoMoreThanTheirWorstCase(t *testing.T) {
+	few := rapid.Int64Range(0, 8)
+	rapid.Check(t, func(t *rapid.T) {
+		bound := pricing.Bound{
+			Prompts: 2, PromptTokens: few.Draw(t, "prompts"), CompletionTokens: few.Draw(t, "completion"),
+			Choices: rapid.Int64Range(1, 3).Draw(t, "choices"), ContextLength: rapid.Int64Range(1, 10).Draw(t, "context"),
+		}
+		prices := smallPrices(t)
+		dearest := money.Amount{}
+		for first := range min(bound.PromptTokens, bound.ContextLength) + 1 {
+			for second := range min(bound.PromptTokens-first, bound.ContextLength) + 1 {
+				behind := func(prompt int64) int64 { return min(bound.CompletionTokens, bound.ContextLength-prompt) }
+				usage := pricing.Usage{PromptTokens: first + second, CompletionTokens: bound.Choices * (behind(first) + behind(second))}
+				if cost := pricing.Cost(usage, prices, false); cost.Cmp(dearest) > 0 {
+					dearest = cost
+				}
+			}
+		}
+		got := pricing.WorstCase(bound, prices)
+		token := pricing.Cost(pricing.Usage{PromptTokens: 1, CompletionTokens: bound.Choices}, prices, false)
+		if got.Cmp(dearest) < 0 || got.Cmp(dearest.Add(token)) > 0 {
+			t.Fatalf("%+v: got %d, want %d or a token more", bound, got.Nano(), dearest.Nano())
 		}
 	})
 }
