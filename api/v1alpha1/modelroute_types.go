@@ -159,12 +159,13 @@ type Model struct {
 	// +kubebuilder:validation:MaxItems=5
 	InputModalities []Modality `json:"inputModalities,omitempty"`
 
-	// outputModalities are what the model produces. Absent: text.
+	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: text.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=5
-	OutputModalities []Modality `json:"outputModalities,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="!('embeddings' in self) || self.size() == 1",message="a model of embeddings produces nothing else: list embeddings alone"
+	OutputModalities []OutputModality `json:"outputModalities,omitempty"`
 
 	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models; what becomes of
 	// others, parameters.unsupported says. Absent: every parameter is passed on.
@@ -178,13 +179,25 @@ type Model struct {
 	SupportedParameters []string `json:"supportedParameters,omitempty"`
 }
 
-// Modality is a kind of content.
+// Modality is a kind of content that a model reads.
 //
 // +kubebuilder:validation:Enum=text;image;audio;video;file
 type Modality string
 
 // ModalityText is written text.
 const ModalityText Modality = "text"
+
+// OutputModality is a kind of content that a model produces.
+//
+// +kubebuilder:validation:Enum=text;image;audio;video;file;embeddings
+type OutputModality string
+
+const (
+	// OutputText is written text.
+	OutputText OutputModality = "text"
+	// OutputEmbeddings are vectors that say what a text is about.
+	OutputEmbeddings OutputModality = "embeddings"
+)
 
 // Provider is the dialect and the billing rules of an upstream.
 //
@@ -200,6 +213,24 @@ const (
 	ProviderMistral Provider = "Mistral"
 	// ProviderOpenAICompatible is any other server of OpenAI's chat completions, such as vLLM, treated as OpenAI is.
 	ProviderOpenAICompatible Provider = "OpenAICompatible"
+)
+
+// Endpoint is one of the API's operations.
+//
+// +kubebuilder:validation:Enum=ChatCompletions;Completions;Embeddings;Responses;Messages
+type Endpoint string
+
+const (
+	// EndpointChatCompletions is POST /chat/completions.
+	EndpointChatCompletions Endpoint = "ChatCompletions"
+	// EndpointCompletions is POST /completions, which goes on with a text.
+	EndpointCompletions Endpoint = "Completions"
+	// EndpointEmbeddings is POST /embeddings.
+	EndpointEmbeddings Endpoint = "Embeddings"
+	// EndpointResponses is POST /responses, OpenAI's Responses API.
+	EndpointResponses Endpoint = "Responses"
+	// EndpointMessages is POST /messages, Anthropic's Messages API.
+	EndpointMessages Endpoint = "Messages"
 )
 
 // Upstream is a place that serves the model.
@@ -230,6 +261,16 @@ type Upstream struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Model string `json:"model,omitempty"`
+
+	// endpoints are what this upstream serves the model at. A request goes only to upstreams that have its endpoint; where none has, it is
+	// refused with 404. Absent: Embeddings for a model of embeddings; else ChatCompletions, Completions, Responses and Messages at
+	// OpenRouter, ChatCompletions and Responses at OpenAI, ChatCompletions at Mistral, ChatCompletions and Completions at an
+	// OpenAICompatible one.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=5
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
 
 	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream.
 	// +required

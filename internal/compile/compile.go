@@ -113,24 +113,24 @@ func model(route *v1alpha1.ModelRoute) routeconfig.Model {
 		Description:         spec.Description,
 		ContextLength:       spec.ContextLength,
 		MaxCompletionTokens: spec.MaxCompletionTokens,
-		InputModalities:     modalities(spec.InputModalities),
-		OutputModalities:    modalities(spec.OutputModalities),
+		InputModalities:     sortedNames(spec.InputModalities, v1alpha1.ModalityText),
+		OutputModalities:    sortedNames(spec.OutputModalities, v1alpha1.OutputText),
 		SupportedParameters: slices.Sorted(slices.Values(spec.SupportedParameters)),
 		Created:             max(route.CreationTimestamp.Unix(), 0),
 	}
 }
 
-// modalities returns the names sorted; a model reads and writes text where the route does not say.
-func modalities(spec []v1alpha1.Modality) []string {
-	if len(spec) == 0 {
-		return []string{string(v1alpha1.ModalityText)}
+// sortedNames returns the names sorted, or the ones that the route has where it does not say.
+func sortedNames[Name ~string](names []Name, absent ...Name) []string {
+	if len(names) == 0 {
+		names = absent
 	}
-	names := make([]string, 0, len(spec))
-	for _, modality := range spec {
-		names = append(names, string(modality))
+	sorted := make([]string, 0, len(names))
+	for _, name := range names {
+		sorted = append(sorted, string(name))
 	}
-	slices.Sort(names)
-	return names
+	slices.Sort(sorted)
+	return sorted
 }
 
 func upstreams(in Input) ([]routeconfig.Upstream, error) {
@@ -147,6 +147,7 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 			Provider:       routeconfig.Provider(upstream.Provider),
 			BaseURL:        strings.TrimRight(upstream.BaseURL, "/"),
 			Model:          cmp.Or(upstream.Model, ModelName(route)),
+			Endpoints:      endpoints(route.Spec.Model, upstream),
 			APIKeyFile:     keyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
 			Pricing:        pricing,
 			TimeoutSeconds: TimeoutSeconds(upstream),

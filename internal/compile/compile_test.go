@@ -125,6 +125,9 @@ func TestARouteThatSaysLittleGetsTheDefaultsHereAndNotInTheSchema(t *testing.T) 
 		},
 		Upstreams: []routeconfig.Upstream{{
 			Name: "openrouter", Provider: routeconfig.OpenRouter, BaseURL: "https://openrouter.ai/api/v1", Model: "mixtral-8x22b-instruct",
+			Endpoints: []routeconfig.Endpoint{
+				routeconfig.ChatCompletions, routeconfig.Completions, routeconfig.Messages, routeconfig.Responses,
+			},
 			APIKeyFile: "/etc/modelroute/upstreams/openrouter/apiKey", TimeoutSeconds: 600,
 			Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000},
 			Parameters: []routeconfig.Parameter{

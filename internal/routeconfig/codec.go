@@ -187,6 +187,13 @@ func validateUpstream(upstream Upstream) error {
 	if err := validateURL(upstream.BaseURL, "http", "https"); err != nil {
 		return fmt.Errorf("baseURL: %w", err)
 	}
+	for _, endpoint := range upstream.Endpoints {
+		switch endpoint {
+		case ChatCompletions, Completions, Embeddings, Responses, Messages:
+		default:
+			return fmt.Errorf("endpoint %q is not known", endpoint)
+		}
+	}
 	switch {
 	case strings.HasSuffix(upstream.BaseURL, "/"):
 		return errors.New("baseURL: must not end in a slash")

@@ -3,7 +3,10 @@
 // compiles it from the same manifests.
 package routeconfig
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Version is the version of the format. A proxy refuses a configuration of another version and keeps the one that it has.
 const Version = "modelroute.dev/config/v1"
@@ -97,12 +100,27 @@ const (
 	OpenAICompatible Provider = "OpenAICompatible"
 )
 
+// Endpoint is one of the API's operations.
+type Endpoint string
+
+// The endpoints that an upstream may have.
+const (
+	ChatCompletions Endpoint = "ChatCompletions"
+	Completions     Endpoint = "Completions"
+	Embeddings      Endpoint = "Embeddings"
+	Responses       Endpoint = "Responses"
+	Messages        Endpoint = "Messages"
+)
+
 // Upstream is a place that serves the model.
 type Upstream struct {
 	Name     string   `json:"name"`
 	Provider Provider `json:"provider"`
 	// BaseURL ends before /chat/completions, for example https://openrouter.ai/api/v1, without a slash at its end.
 	BaseURL string `json:"baseURL"`
+	// Endpoints are those that it serves the model at, sorted. Without any it has ChatCompletions alone, as upstreams of configurations
+	// had that did not say.
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
 	// Model is the model's id at this upstream.
 	Model string `json:"model"`
 	// APIKeyFile is the file that holds the upstream's API key.
@@ -154,6 +172,14 @@ const (
 
 // Direct is the ProxyURL of an upstream that is reached without a proxy, whatever the environment says.
 const Direct = "direct"
+
+// Has reports whether the upstream serves the model at an endpoint.
+func (u *Upstream) Has(endpoint Endpoint) bool {
+	if len(u.Endpoints) == 0 {
+		return endpoint == ChatCompletions
+	}
+	return slices.Contains(u.Endpoints, endpoint)
+}
 
 // Pricing is what an upstream charges: for tokens in pico-USD per token, for a request in nano-USD.
 type Pricing struct {

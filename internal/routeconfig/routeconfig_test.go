@@ -33,7 +33,8 @@ func complete() routeconfig.Config {
 			},
 			Upstreams: []routeconfig.Upstream{{
 				Name: "openrouter", Provider: routeconfig.OpenRouter, BaseURL: "https://openrouter.ai/api/v1",
-				Model: "mistralai/mixtral", APIKeyFile: "/etc/modelroute/openrouter",
+				Endpoints: []routeconfig.Endpoint{routeconfig.ChatCompletions, routeconfig.Completions},
+				Model:     "mistralai/mixtral", APIKeyFile: "/etc/modelroute/openrouter",
 				Pricing: routeconfig.Pricing{
 					PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000,
 					CachedPromptPicoUSD: new(int64(200_000)), CacheWritePicoUSD: new(int64(2_500_000)), RequestNanoUSD: 10_000_000,
@@ -67,7 +68,7 @@ const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"description":"Mistral's instruction-tuned model.","contextLength":65536,"maxCompletionTokens":16384,` +
 	`"inputModalities":["text"],"outputModalities":["text"],"supportedParameters":["seed","stop"],"created":1790000000},` +
 	`"upstreams":[{"name":"openrouter","provider":"OpenRouter","baseURL":"https://openrouter.ai/api/v1",` +
-	`"model":"mistralai/mixtral","apiKeyFile":"/etc/modelroute/openrouter",` +
+	`"endpoints":["ChatCompletions","Completions"],"model":"mistralai/mixtral","apiKeyFile":"/etc/modelroute/openrouter",` +
 	`"pricing":{"promptPicoUSD":2000000,"completionPicoUSD":6000000,` +
 	`"cachedPromptPicoUSD":200000,"cacheWritePicoUSD":2500000,"requestNanoUSD":10000000},"timeoutSeconds":600,` +
 	`"caFile":"/etc/modelroute/ca.crt","proxyURL":"http://egress.example:3128","referer":"https://search.example","title":"Search",` +
@@ -243,26 +244,29 @@ func TestValidateNamesTheField(t *testing.T) {
 		"upstreams[0] (openrouter): provider":                         func(c *config) { upstream(c).Provider = "openrouter" },
 		"upstreams[0] (openrouter): baseURL":                          func(c *config) { upstream(c).BaseURL = "openrouter.ai" },
 		"upstreams[0] (openrouter): baseURL: must not end in a slash": func(c *config) { upstream(c).BaseURL += "/" },
-		"upstreams[0] (openrouter): model":                            func(c *config) { upstream(c).Model = "" },
-		"upstreams[0] (openrouter): pricing":                          func(c *config) { upstream(c).Pricing.PromptPicoUSD = -1 },
-		"upstreams[0] (openrouter): pricing must":                     func(c *config) { upstream(c).Pricing.CompletionPicoUSD = -1 },
-		"proxyURL: must begin with":                                   func(c *config) { upstream(c).ProxyURL = "ftp://egress.example" },
-		"proxyURL: must have":                                         func(c *config) { upstream(c).ProxyURL = "http://user:secret@egress.example" },
-		"referer and title must":                                      func(c *config) { upstream(c).Title = "a\r\nAuthorization: b" },
-		"maxRequestBytes and":                                         func(c *config) { c.Routes[0].MaxRequestBytes = -1 },
-		"and maxAttempts must":                                        func(c *config) { c.Routes[0].MaxAttempts = -1 },
-		"pricing must not be negative":                                func(c *config) { upstream(c).Pricing.CachedPromptPicoUSD = new(int64(-1)) },
-		"pricing must not be":                                         func(c *config) { upstream(c).Pricing.CacheWritePicoUSD = new(int64(-1)) },
-		"pricing must not":                                            func(c *config) { upstream(c).Pricing.RequestNanoUSD = -1 },
-		"upstreams[0] (openrouter): timeoutSeconds":                   func(c *config) { upstream(c).TimeoutSeconds = 0 },
-		"defaults[0] ()":                                              func(c *config) { c.Routes[0].Defaults[0].Name = "" },
-		"defaults[0] (temperature)":                                   func(c *config) { c.Routes[0].Defaults[0].Value = json.RawMessage(`{`) },
-		"overrides[0] ()":                                             func(c *config) { c.Routes[0].Overrides[0].Name = "" },
-		"maxCompletionTokens must":                                    func(c *config) { c.Routes[0].MaxCompletionTokens = -1 },
-		"unsupported":                                                 func(c *config) { c.Routes[0].Unsupported = "Ignore" },
-		"consumers[1]: name":                                          func(c *config) { c.Routes[0].Consumers[1].Name = "" },
-		"consumers[1] (batch): name is taken":                         func(c *config) { c.Routes[0].Consumers[1].Name = "batch" },
-		"consumers[0] (batch): keys[0] (k_1): sha256 is no":           func(c *config) { c.Routes[0].Consumers[0].Keys[0].SHA256 = "abc" },
+		"upstreams[0] (openrouter): endpoint": func(c *config) {
+			upstream(c).Endpoints = []routeconfig.Endpoint{routeconfig.Messages, "Images"}
+		},
+		"upstreams[0] (openrouter): model":                  func(c *config) { upstream(c).Model = "" },
+		"upstreams[0] (openrouter): pricing":                func(c *config) { upstream(c).Pricing.PromptPicoUSD = -1 },
+		"upstreams[0] (openrouter): pricing must":           func(c *config) { upstream(c).Pricing.CompletionPicoUSD = -1 },
+		"proxyURL: must begin with":                         func(c *config) { upstream(c).ProxyURL = "ftp://egress.example" },
+		"proxyURL: must have":                               func(c *config) { upstream(c).ProxyURL = "http://user:secret@egress.example" },
+		"referer and title must":                            func(c *config) { upstream(c).Title = "a\r\nAuthorization: b" },
+		"maxRequestBytes and":                               func(c *config) { c.Routes[0].MaxRequestBytes = -1 },
+		"and maxAttempts must":                              func(c *config) { c.Routes[0].MaxAttempts = -1 },
+		"pricing must not be negative":                      func(c *config) { upstream(c).Pricing.CachedPromptPicoUSD = new(int64(-1)) },
+		"pricing must not be":                               func(c *config) { upstream(c).Pricing.CacheWritePicoUSD = new(int64(-1)) },
+		"pricing must not":                                  func(c *config) { upstream(c).Pricing.RequestNanoUSD = -1 },
+		"upstreams[0] (openrouter): timeoutSeconds":         func(c *config) { upstream(c).TimeoutSeconds = 0 },
+		"defaults[0] ()":                                    func(c *config) { c.Routes[0].Defaults[0].Name = "" },
+		"defaults[0] (temperature)":                         func(c *config) { c.Routes[0].Defaults[0].Value = json.RawMessage(`{`) },
+		"overrides[0] ()":                                   func(c *config) { c.Routes[0].Overrides[0].Name = "" },
+		"maxCompletionTokens must":                          func(c *config) { c.Routes[0].MaxCompletionTokens = -1 },
+		"unsupported":                                       func(c *config) { c.Routes[0].Unsupported = "Ignore" },
+		"consumers[1]: name":                                func(c *config) { c.Routes[0].Consumers[1].Name = "" },
+		"consumers[1] (batch): name is taken":               func(c *config) { c.Routes[0].Consumers[1].Name = "batch" },
+		"consumers[0] (batch): keys[0] (k_1): sha256 is no": func(c *config) { c.Routes[0].Consumers[0].Keys[0].SHA256 = "abc" },
 		"consumers[0] (batch): keys[1] (k_3): sha256 is no": func(c *config) {
 			c.Routes[0].Consumers[0].Keys = append(c.Routes[0].Consumers[0].Keys, key{ID: "k_3", SHA256: firstHash[:62]})
 		},
@@ -303,6 +307,7 @@ func TestValidateAcceptsWhatIsOptional(t *testing.T) {
 		"no bound on the completion":  func(c *config) { c.Routes[0].Model.MaxCompletionTokens = 0 },
 		"free tokens":                 func(c *config) { c.Routes[0].Upstreams[0].Pricing = routeconfig.Pricing{} },
 		"no proxy at all":             func(c *config) { c.Routes[0].Upstreams[0].ProxyURL = routeconfig.Direct },
+		"no word of its endpoints":    func(c *config) { c.Routes[0].Upstreams[0].Endpoints = nil },
 		"an upstream on this machine": func(c *config) { c.Routes[0].Upstreams[0].BaseURL = "http://127.0.0.1:8000/v1" },
 		"two routes of one name in two namespaces": func(c *config) {
 			other := c.Routes[0]

@@ -206,6 +206,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.Endpoint
+  scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Enforcement
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Modality
@@ -244,7 +246,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: com.github.modelroute.modelroute.api.v1alpha1.Modality
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.OutputModality
           elementRelationship: associative
     - name: supportedParameters
       type:
@@ -368,6 +370,8 @@ var schemaYAML = typed.YAMLObject(`types:
           keys:
           - name
 - name: com.github.modelroute.modelroute.api.v1alpha1.OnDisconnect
+  scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.OutputModality
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.ParameterLimits
   map:
@@ -643,6 +647,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: connectTimeoutSeconds
       type:
         scalar: numeric
+    - name: endpoints
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.Endpoint
+          elementRelationship: associative
     - name: firstByteTimeoutSeconds
       type:
         scalar: numeric

@@ -27,8 +27,8 @@ type ModelApplyConfiguration struct {
 	MaxCompletionTokens *int64 `json:"maxCompletionTokens,omitempty"`
 	// inputModalities are what the model reads. Absent: text.
 	InputModalities []apiv1alpha1.Modality `json:"inputModalities,omitempty"`
-	// outputModalities are what the model produces. Absent: text.
-	OutputModalities []apiv1alpha1.Modality `json:"outputModalities,omitempty"`
+	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: text.
+	OutputModalities []apiv1alpha1.OutputModality `json:"outputModalities,omitempty"`
 	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models; what becomes of
 	// others, parameters.unsupported says. Absent: every parameter is passed on.
 	SupportedParameters []string `json:"supportedParameters,omitempty"`
@@ -103,7 +103,7 @@ func (b *ModelApplyConfiguration) WithInputModalities(values ...apiv1alpha1.Moda
 // WithOutputModalities adds the given value to the OutputModalities field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the OutputModalities field.
-func (b *ModelApplyConfiguration) WithOutputModalities(values ...apiv1alpha1.Modality) *ModelApplyConfiguration {
+func (b *ModelApplyConfiguration) WithOutputModalities(values ...apiv1alpha1.OutputModality) *ModelApplyConfiguration {
 	for i := range values {
 		b.OutputModalities = append(b.OutputModalities, values[i])
 	}

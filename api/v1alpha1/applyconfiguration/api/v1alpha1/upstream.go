@@ -22,6 +22,11 @@ type UpstreamApplyConfiguration struct {
 	BaseURL *string `json:"baseURL,omitempty"`
 	// model is the model's id at this upstream, for example mistralai/mixtral-8x22b-instruct. Absent: model.name.
 	Model *string `json:"model,omitempty"`
+	// endpoints are what this upstream serves the model at. A request goes only to upstreams that have its endpoint; where none has, it is
+	// refused with 404. Absent: Embeddings for a model of embeddings; else ChatCompletions, Completions, Responses and Messages at
+	// OpenRouter, ChatCompletions and Responses at OpenAI, ChatCompletions at Mistral, ChatCompletions and Completions at an
+	// OpenAICompatible one.
+	Endpoints []apiv1alpha1.Endpoint `json:"endpoints,omitempty"`
 	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream.
 	APIKeySecretRef *SecretKeyReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
 	// pricing is what requests cost here. Money is reserved at these prices before a request is sent.
@@ -90,6 +95,16 @@ func (b *UpstreamApplyConfiguration) WithBaseURL(value string) *UpstreamApplyCon
 // If called multiple times, the Model field is set to the value of the last call.
 func (b *UpstreamApplyConfiguration) WithModel(value string) *UpstreamApplyConfiguration {
 	b.Model = &value
+	return b
+}
+
+// WithEndpoints adds the given value to the Endpoints field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Endpoints field.
+func (b *UpstreamApplyConfiguration) WithEndpoints(values ...apiv1alpha1.Endpoint) *UpstreamApplyConfiguration {
+	for i := range values {
+		b.Endpoints = append(b.Endpoints, values[i])
+	}
 	return b
 }
 
