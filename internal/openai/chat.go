@@ -2,16 +2,18 @@ package openai
 
 // Chat is POST /chat/completions, OpenAI's and OpenRouter's.
 var Chat = &Operation{
-	Name:   "chat",
-	Path:   "/chat/completions",
-	Answer: "a chat completion",
+	Name:     "chat",
+	Endpoint: "ChatCompletions",
+	Path:     "/chat/completions",
+	Answer:   "a chat completion",
 
-	parameters:   newParameters(chatParameters, ownedParameters),
-	required:     []string{"model", "messages"},
-	content:      "messages",
-	limits:       []string{"max_completion_tokens", "max_tokens"},
-	check:        checkChat,
-	leastLetters: userLetters,
+	parameters:  newParameters(chatParameters, ownedParameters),
+	required:    []string{"model", "messages"},
+	content:     "messages",
+	limits:      []string{"max_completion_tokens", "max_tokens"},
+	check:       checkChat,
+	leastTokens: leastOfMessages,
+	overhead:    chatOverhead,
 
 	read:         readCompletion,
 	usageOption:  true,

@@ -8,9 +8,14 @@ import (
 // completion is a JSON answer, as far as it has to be taken apart. Its other members are kept as they are.
 type completion map[string]json.RawMessage
 
-// chatStream turns a whole completion into a stream: one chunk with everything that was generated, the usage if the client wants it, and
-// the end.
+// chatStream turns a whole completion into a stream.
 func chatStream(body []byte, includeUsage bool) ([]byte, error) {
+	return streamOf(body, includeUsage, "chat.completion.chunk", toDelta)
+}
+
+// streamOf turns an answer with choices into a stream of these objects: one chunk with everything that was generated, the usage if the
+// client wants it, and the end.
+func streamOf(body []byte, includeUsage bool, object string, toChunk func(choice completion) error) ([]byte, error) {
 	var answer completion
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return nil, fmt.Errorf("reading a completion: %w", err)
@@ -20,13 +25,13 @@ func chatStream(body []byte, includeUsage bool) ([]byte, error) {
 		return nil, fmt.Errorf("reading the choices of a completion: %w", err)
 	}
 	for _, choice := range choices {
-		if err := toDelta(choice); err != nil {
+		if err := toChunk(choice); err != nil {
 			return nil, err
 		}
 	}
 	usage := answer["usage"]
 	delete(answer, "usage")
-	answer["object"] = json.RawMessage(`"chat.completion.chunk"`)
+	answer.set("object", object)
 	stream := answer.event(nil, choices)
 	if includeUsage && !isNothing(usage) {
 		answer["usage"] = usage

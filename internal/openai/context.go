@@ -20,8 +20,11 @@ func (r *Request) CheckContext(contextLength, maxCompletion int64, provider Prov
 	if maxCompletion > 0 {
 		limit = min(limit, maxCompletion)
 	}
-	// Most requests are so short that their prompt need not be looked at.
-	if contextLength <= 0 || limit < contextLength-int64(len(r.document.raw))/maxTokenBytes {
+	if !r.Operation.Completes() {
+		return nil // Servers of embeddings may well shorten a prompt.
+	}
+	// Most requests are so short that their prompt need not be looked at. Of no prompt the least is more than the most.
+	if contextLength <= 0 || limit < contextLength-r.PromptBytes {
 		return nil
 	}
 	least, content := int64(1), r.Operation.content
@@ -58,18 +61,22 @@ func (r *Request) promptStays(contextLength int64, provider Provider) bool {
 	return true
 }
 
-// leastPromptTokens returns a number of tokens that no prompt of this request can be below.
+// leastPromptTokens returns a number of tokens that the longest prompt of this request cannot be below.
 func (r *Request) leastPromptTokens() int64 {
-	if r.Operation.leastLetters == nil {
+	if r.Operation.leastTokens == nil {
 		return 1
 	}
-	return r.Operation.leastLetters(r.document.get(r.Operation.content))/maxTokenBytes + 1
+	return r.Operation.leastTokens(r.document.get(r.Operation.content))
 }
 
-// userLetters counts the letters and digits of ASCII in what a user wrote in messages. Templates trim white space, tokenizers compose
+// leastOfLetters returns how few tokens so many letters and digits of ASCII can be, and the mark that begins a prompt.
+func leastOfLetters(letters int64) int64 { return letters/maxTokenBytes + 1 }
+
+// leastOfMessages counts the letters and digits of ASCII in what a user wrote in messages. Templates trim white space, tokenizers compose
 // characters and have long tokens for lines and indents; but every one of these is in the prompt, and a token holds fewer than
 // maxTokenBytes of them.
-func userLetters(messages []byte) (letters int64) {
+func leastOfMessages(messages []byte) int64 {
+	var letters int64
 	s := &scanner{data: messages}
 	for s.enterArray(); s.nextElement(); {
 		var byUser bool
@@ -88,7 +95,7 @@ func userLetters(messages []byte) (letters int64) {
 			letters += count
 		}
 	}
-	return letters
+	return leastOfLetters(letters)
 }
 
 // contentLetters goes over the content of a message and counts the letters and digits of its text.

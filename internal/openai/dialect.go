@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 )
@@ -9,6 +10,9 @@ import (
 type Dialect struct {
 	// Operation is what it asked for; nil if that is not known, so that it is told in OpenAI's shape.
 	Operation *Operation
+	// NumericCodes says that in OpenAI's shape an error's code is its HTTP status, as OpenRouter has it, whose SDK knows no error without;
+	// the word for it, which OpenAI has there, is then metadata.error_type.
+	NumericCodes bool
 }
 
 // Write sends an error as the answer.
@@ -20,7 +24,7 @@ func (d Dialect) Write(w http.ResponseWriter, e *Error) {
 	if d.Operation != nil {
 		failure = d.Operation.failure
 	}
-	body := encode(failure(e))
+	body := encode(failure(d, e))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.Status)
@@ -28,13 +32,13 @@ func (d Dialect) Write(w http.ResponseWriter, e *Error) {
 }
 
 // Event returns an error as an event of a stream of the operation that has begun, with its blank line.
-func (d Dialect) Event(e *Error) []byte { return d.Operation.failureEvent(e) }
+func (d Dialect) Event(e *Error) []byte { return d.Operation.failureEvent(d, e) }
 
 // openAIFailure is OpenAI's shape.
-func openAIFailure(e *Error) any {
+func openAIFailure(d Dialect, e *Error) any {
 	return struct {
 		Error errorBody `json:"error"`
-	}{e.body()}
+	}{d.body(e)}
 }
 
 // errorBody has all four members always, since strict clients require them.
@@ -42,49 +46,65 @@ type errorBody struct {
 	Message string  `json:"message"`
 	Type    string  `json:"type"`
 	Param   *string `json:"param"`
-	Code    *string `json:"code"`
-	// Metadata is only in the error of a stream.
+	// Code is a word, or null, or the status.
+	Code     any            `json:"code"`
 	Metadata *errorMetadata `json:"metadata,omitempty"`
 }
 
+// errorMetadata is OpenRouter's.
 type errorMetadata struct {
-	Status    int    `json:"http_status"`
+	// Status is only in the error of a stream.
+	Status    int    `json:"http_status,omitempty"`
 	ErrorType string `json:"error_type"`
 }
 
-func (e *Error) body() errorBody {
+func (d Dialect) body(e *Error) errorBody {
 	body := errorBody{Message: e.Message, Type: e.Type}
 	if e.Param != "" {
 		body.Param = &e.Param
 	}
-	if e.Code != "" {
-		body.Code = &e.Code
+	switch {
+	case d.NumericCodes:
+		body.Code = e.Status
+		body.Metadata = &errorMetadata{ErrorType: cmp.Or(e.Code, e.Type)}
+	case e.Code != "":
+		body.Code = e.Code
 	}
 	return body
 }
 
-// chatFailureEvent is an error as an event of a chat's stream. It is OpenRouter's chunk for an error in mid-stream,
-// so that clients that look for a member error and clients that look for the finish reason "error" both see it; the status of the answer
-// was sent long ago, so the error carries it as metadata.
-func chatFailureEvent(e *Error) []byte {
-	type choice struct {
-		Index        int               `json:"index"`
-		Delta        map[string]string `json:"delta"`
-		FinishReason string            `json:"finish_reason"`
+// eventBody is the error of a stream. The status of the answer was sent long ago, so the error carries it as metadata.
+func (d Dialect) eventBody(e *Error) errorBody {
+	body := d.body(e)
+	if body.Metadata == nil {
+		body.Metadata = &errorMetadata{ErrorType: e.Type}
 	}
-	failure := e.body()
-	failure.Metadata = &errorMetadata{Status: e.Status, ErrorType: e.Type}
+	body.Metadata.Status = e.Status
+	return body
+}
+
+// failureChunk makes an event of a chunk of a stream that has an error and one choice, whose finish reason is "error": OpenRouter's for an
+// error in mid-stream, so that clients that look for a member error and clients that look for the finish reason both see it.
+func failureChunk[Choice any](d Dialect, e *Error, object string, choice Choice) []byte {
 	body := encode(struct {
 		Error   errorBody `json:"error"`
 		ID      string    `json:"id"`
 		Object  string    `json:"object"`
 		Created int64     `json:"created"`
 		Model   string    `json:"model"`
-		Choices []choice  `json:"choices"`
-	}{
-		Error:   failure,
-		Object:  "chat.completion.chunk",
-		Choices: []choice{{Delta: map[string]string{"content": ""}, FinishReason: "error"}},
-	})
+		Choices []Choice  `json:"choices"`
+	}{Error: d.eventBody(e), Object: object, Choices: []Choice{choice}})
 	return append(append([]byte("data: "), body...), "\n\n"...)
+}
+
+// finishedByError is the finish reason of a choice that ended with an error.
+const finishedByError = "error"
+
+func chatFailureEvent(d Dialect, e *Error) []byte {
+	type choice struct {
+		Index        int               `json:"index"`
+		Delta        map[string]string `json:"delta"`
+		FinishReason string            `json:"finish_reason"`
+	}
+	return failureChunk(d, e, "chat.completion.chunk", choice{Delta: map[string]string{"content": ""}, FinishReason: finishedByError})
 }

@@ -4,6 +4,7 @@ import (
 	goflag "flag" // usage.go has a flag of its own
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +27,11 @@ func TestThePageOfParametersSaysWhatTheCodeDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := string(content)
-	for name, rows := range map[string]string{"parameters": clientsTable(), "owned": ownedTable()} {
+	tables := map[string]string{"owned": ownedTable()}
+	for _, operation := range operations {
+		tables[operation.Path] = operationTable(operation)
+	}
+	for name, rows := range tables {
 		before, rest, found := strings.Cut(page, fmt.Sprintf(tableBegin, name))
 		_, after, ended := strings.Cut(rest, tableEnd)
 		if !found || !ended {
@@ -45,12 +50,17 @@ func TestThePageOfParametersSaysWhatTheCodeDoes(t *testing.T) {
 	}
 }
 
-func clientsTable() string {
+// operationTable has the parameters of an operation but for those that are the route's in all of them.
+func operationTable(operation *Operation) string {
 	var out strings.Builder
 	out.WriteString("| Parameter | What it may be | Listed as | A route can set it | What it does |\n| --- | --- | --- | --- | --- |\n")
-	for i := range chatParameters {
-		p := &chatParameters[i]
-		fmt.Fprintf(&out, "| `%s`%s | %s | %s | %s | %s |\n", p.name, providersOf(p), ranges(p), listedAs(p), yes(p.settable), p.about)
+	for i := range operation.parameters.list {
+		p := &operation.parameters.list[i]
+		if p.role == owned && slices.ContainsFunc(ownedParameters, func(o parameter) bool { return o.name == p.name }) {
+			continue
+		}
+		fmt.Fprintf(&out, "| `%s`%s | %s | %s | %s | %s |\n",
+			p.name, providersOf(p), ranges(p), listedAs(p), settableAs(operation, p), p.about)
 	}
 	return out.String()
 }
@@ -83,7 +93,10 @@ func providersOf(p *parameter) string {
 
 func ranges(p *parameter) string {
 	text := p.want
-	if text == "" {
+	switch {
+	case p.role == owned:
+		text = "null: it is the route's"
+	case text == "":
 		text = "anything"
 	}
 	for _, provider := range []Provider{OpenAI, OpenRouter, Mistral} {
@@ -107,9 +120,13 @@ func listedAs(p *parameter) string {
 	return strings.Join(names, " or ")
 }
 
-func yes(is bool) string {
-	if is {
+// settableAs says whether a route can set a parameter, and under which name if that is another one.
+func settableAs(operation *Operation, p *parameter) string {
+	switch {
+	case p.settable:
 		return "yes"
+	case operation.setting(routesLimit) == p:
+		return "as `" + routesLimit + "`"
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/money"
@@ -23,6 +24,7 @@ const (
 const (
 	CodeInvalidAPIKey    = "invalid_api_key"
 	CodeModelNotFound    = "model_not_found"
+	CodeEndpointNotFound = "endpoint_not_found"
 	CodeUnknownURL       = "unknown_url"
 	CodeMethodNotAllowed = "method_not_allowed"
 	CodeBodyTooLarge     = "body_too_large"
@@ -102,6 +104,12 @@ func NotFound(format string, args ...any) *Error {
 func ModelNotFound(model string) *Error {
 	return newError(http.StatusNotFound, TypeInvalidRequest, CodeModelNotFound, "model",
 		"The model %.200q is not served here. GET /v1/models lists the models that are.", model)
+}
+
+// EndpointNotFound is a 404 for a model that is served, but not at this endpoint; paths are those at which it is.
+func EndpointNotFound(model, path string, paths []string) *Error {
+	return newError(http.StatusNotFound, TypeInvalidRequest, CodeEndpointNotFound, "model",
+		"The model %.200q is not served at %s. It is served at %s.", model, path, strings.Join(paths, ", "))
 }
 
 // MethodNotAllowed is a 405; allow is what the path takes, such as "POST".

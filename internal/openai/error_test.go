@@ -121,6 +121,29 @@ func TestErrorsHaveOpenAIsShape(t *testing.T) {
 	}
 }
 
+func TestErrorsHaveOpenRoutersNumbersForItsClients(t *testing.T) {
+	dialect := Dialect{Operation: Chat, NumericCodes: true}
+	for want, err := range map[string]*Error{
+		`{"error":{"message":"Long.","type":"invalid_request_error","param":null,"code":400,` +
+			`"metadata":{"error_type":"context_length_exceeded"}}}`: UpstreamError(400, "context_length_exceeded", "Long."),
+		`{"error":{"message":"Bad.","type":"invalid_request_error","param":"n","code":400,` +
+			`"metadata":{"error_type":"invalid_request_error"}}}`: InvalidRequest("n", "Bad."),
+	} {
+		recorder := httptest.NewRecorder()
+		dialect.Write(recorder, err)
+		if diff := cmp.Diff(want, recorder.Body.String()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	event := only(t, string(dialect.Event(UpstreamError(502, "upstream_cut", "Gone."))))
+	want := `{"error":{"message":"Gone.","type":"server_error","param":null,"code":502,` +
+		`"metadata":{"http_status":502,"error_type":"upstream_cut"}},"id":"","object":"chat.completion.chunk","created":0,"model":"",` +
+		`"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}`
+	if diff := cmp.Diff(want, string(event.Data)); diff != "" {
+		t.Errorf("in a stream (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnErrorsTextNamesItsStatusAndCode(t *testing.T) {
 	for want, err := range map[string]error{
 		"400 invalid_request_error: no": InvalidRequest("x", "no"),

@@ -8,10 +8,10 @@ import (
 // routesLimit is the name under which a route sets the completion limit, whatever the operation calls it.
 const routesLimit = "max_completion_tokens"
 
-// readLimit makes the reader of the completion limit whose name has this place among the operation's.
-func readLimit(place int) reader {
+// readLimit makes the reader of the completion limit whose name has this place among the operation's, and which is at least least.
+func readLimit(place int, least int64) reader {
 	return func(r *Request, name string, s *scanner) (problem *Error) {
-		r.limits[place], problem = readInteger(name, s, 1)
+		r.limits[place], problem = readInteger(name, s, least)
 		return problem
 	}
 }
@@ -38,6 +38,14 @@ func (r *Request) LimitCompletion(limit int64, provider Provider) {
 			r.limits[place] = &limit
 			r.replace(name, strconv.AppendInt(nil, limit, 10))
 		}
+	}
+}
+
+// LimitByDefault names the limit that the operation's reference has for a request that names none, so that a server which has another does
+// not make it dearer.
+func (r *Request) LimitByDefault(provider Provider) {
+	if limit := r.Operation.defaultLimit; limit > 0 && r.CompletionLimit() == nil {
+		r.LimitCompletion(limit, provider)
 	}
 }
 

@@ -23,11 +23,14 @@ type ModelInfo struct {
 	InputModalities, OutputModalities []string
 	// SupportedParameters are names of request parameters.
 	SupportedParameters []string
-	Prices              pricing.Prices
+	// Endpoints are the paths at which the model is served, such as /v1/chat/completions.
+	Endpoints []string
+	Prices    pricing.Prices
 }
 
 // modelObject has the members of OpenAI's model and those of OpenRouter's, whose prices are strings in USD per token. OpenRouter's SDK
 // refuses a list in which any member that OpenRouter always sends is missing, so those are there though they are null or say little.
+// supported_endpoints is neither's; LiteLLM's list of models has it.
 type modelObject struct {
 	ID                  string            `json:"id"`
 	Object              string            `json:"object"`
@@ -42,6 +45,7 @@ type modelObject struct {
 	TopProvider         modelProvider     `json:"top_provider"`
 	PerRequestLimits    *struct{}         `json:"per_request_limits"`
 	SupportedParameters []string          `json:"supported_parameters"`
+	SupportedEndpoints  []string          `json:"supported_endpoints"`
 	DefaultParameters   *struct{}         `json:"default_parameters"`
 	SupportedVoices     []string          `json:"supported_voices"`
 	Links               modelLinks        `json:"links"`
@@ -126,6 +130,7 @@ func (m ModelInfo) object() modelObject {
 		Pricing:             pricingOf(m.Prices),
 		TopProvider:         modelProvider{ContextLength: m.ContextLength},
 		SupportedParameters: append([]string{}, m.SupportedParameters...),
+		SupportedEndpoints:  append([]string{}, m.Endpoints...),
 		Links:               modelLinks{Details: "/api/v1/models/" + url.PathEscape(m.ID)},
 	}
 	if object.Name == "" {

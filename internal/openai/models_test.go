@@ -16,7 +16,7 @@ func TestModelsListReadsAsOpenAIsAndAsOpenRouters(t *testing.T) {
 			ID: "mixtral-8x22b-instruct", Name: "Mixtral 8x22B Instruct", Description: "Mistral's <best>.",
 			OwnedBy: "ai-platform", Created: 1_790_000_000,
 			ContextLength: 65536, MaxCompletionTokens: 16384, InputModalities: []string{"text", "image"}, OutputModalities: []string{"text"},
-			SupportedParameters: []string{"max_tokens", "temperature"},
+			SupportedParameters: []string{"max_tokens", "temperature"}, Endpoints: []string{"/v1/chat/completions"},
 			Prices: pricing.Prices{Prompt: money.PriceFromPico(2_000_000), Completion: money.PriceFromPico(6_000_000),
 				CachedPrompt: money.PriceFromPico(200_000), CacheWrite: money.PriceFromPico(2_500_000),
 				Request: money.FromNano(10_500_000)},
@@ -31,14 +31,15 @@ func TestModelsListReadsAsOpenAIsAndAsOpenRouters(t *testing.T) {
 		"pricing":{"prompt":"0.000002","completion":"0.000006","request":"0.0105",
 		"input_cache_read":"0.0000002","input_cache_write":"0.0000025"},
 		"top_provider":{"context_length":65536,"max_completion_tokens":16384,"is_moderated":false},
-		"per_request_limits":null,"supported_parameters":["max_tokens","temperature"],"default_parameters":null,
+		"per_request_limits":null,"supported_parameters":["max_tokens","temperature"],"supported_endpoints":["/v1/chat/completions"],
+		"default_parameters":null,
 		"supported_voices":null,"links":{"details":"/api/v1/models/mixtral-8x22b-instruct"}},
 		{"id":"free","object":"model","created":0,"owned_by":"","canonical_slug":"free","name":"free","description":"","context_length":1,
 		"architecture":{"modality":"text->text","input_modalities":["text"],"output_modalities":["text"],
 		"tokenizer":"Other","instruct_type":null},
 		"pricing":{"prompt":"0","completion":"0","request":"0","input_cache_read":"0","input_cache_write":"0"},
 		"top_provider":{"context_length":1,"max_completion_tokens":null,"is_moderated":false},
-		"per_request_limits":null,"supported_parameters":[],"default_parameters":null,
+		"per_request_limits":null,"supported_parameters":[],"supported_endpoints":[],"default_parameters":null,
 		"supported_voices":null,"links":{"details":"/api/v1/models/free"}}
 	],"total_count":2,"links":{"next":null}}`
 	if diff := cmp.Diff(decoded(t, want), decoded(t, string(ModelsList(models)))); diff != "" {

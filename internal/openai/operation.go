@@ -12,6 +12,8 @@ import (
 type Operation struct {
 	// Name is the operation's in OpenTelemetry's gen_ai.operation.name, or in its manner where that has no word for it.
 	Name string
+	// Endpoint is what a route calls it, in upstreams[].endpoints.
+	Endpoint string
 	// Path is where the operation is below the API's base path.
 	Path string
 	// Answer is what it answers with, as a sentence for people has it.
@@ -25,11 +27,15 @@ type Operation struct {
 	// limits are the names of its completion limit, in tokens per choice: the one of today, then the deprecated one if there is one. It has
 	// none if it completes nothing.
 	limits []string
+	// defaultLimit is the limit of a request that names none, as the operation's reference has it; 0 if that is the model's.
+	defaultLimit int64
 	// check checks parameters of which one says what another may be.
 	check func(*Request) *Error
-	// leastLetters counts the letters and digits of ASCII in the value of content that are surely in the prompt; nil if none
-	// are.
-	leastLetters func(content []byte) int64
+	// leastTokens returns a number of tokens that no prompt of this content can be below, of the longest one if there are several; nil if
+	// that is not known.
+	leastTokens func(content []byte) int64
+	// overhead is how many tokens can stand around what the request itself puts into each of its prompts.
+	overhead func(*Request) int64
 
 	// read reads a JSON answer or the data of an event of a stream; the scanner stands before the object, and its error must be looked at
 	// before the outcome is believed. Before is the usage that the stream has reported so far, nil if none: an operation that reports it in
@@ -37,16 +43,16 @@ type Operation struct {
 	read func(s *scanner, before *pricing.Usage) outcome
 	// usageOption is true if a stream has its usage only where stream_options asks for it. Others always have it.
 	usageOption bool
-	// stream turns a JSON answer into a stream; see StreamOf.
+	// stream turns a JSON answer into a stream; see StreamOf. It is nil, as is failureEvent, if the operation has no streams.
 	stream func(answer []byte, includeUsage bool) ([]byte, error)
 	// failure and failureEvent are how errors are told: as a whole answer's object, and as an event of a stream that has begun, with its
 	// blank line.
-	failure      func(e *Error) any
-	failureEvent func(e *Error) []byte
+	failure      func(d Dialect, e *Error) any
+	failureEvent func(d Dialect, e *Error) []byte
 }
 
 // operations are all of them, in the order in which people are told of them.
-var operations = []*Operation{Chat}
+var operations = []*Operation{Chat, Completions, Embeddings}
 
 // Operations returns all operations.
 func Operations() []*Operation { return slices.Clone(operations) }
@@ -60,6 +66,9 @@ func OperationAt(path string) *Operation {
 	}
 	return nil
 }
+
+// Completes reports whether the operation has completions, and so a completion limit.
+func (o *Operation) Completes() bool { return len(o.limits) > 0 }
 
 // limitName is the name under which a provider surely honours the completion limit; empty if the operation has none. Of the two names in
 // chat OpenAI refuses the old one for its newer models, and Mistral has no other; many compatible servers know only the old one and would

@@ -98,9 +98,15 @@ type parameters struct {
 	spelled map[Provider][]*parameter
 }
 
-// newParameters joins tables of parameters, which operations may share.
-func newParameters(tables ...[]parameter) *parameters {
-	list := slices.Concat(tables...)
+// newParameters joins an operation's own table of parameters with one that all share, whose entry does not count where the operation has
+// its own.
+func newParameters(own, shared []parameter) *parameters {
+	list := slices.Clone(own)
+	for _, p := range shared {
+		if !slices.ContainsFunc(own, func(o parameter) bool { return o.name == p.name }) {
+			list = append(list, p)
+		}
+	}
 	p := &parameters{list: list, byName: make(map[string]*parameter, len(list)), spelled: map[Provider][]*parameter{}}
 	for i := range list {
 		list[i].index = i
@@ -110,6 +116,16 @@ func newParameters(tables ...[]parameter) *parameters {
 		}
 	}
 	return p
+}
+
+// asInChat returns parameters of chats that other operations have too.
+func asInChat(names ...string) []parameter {
+	shared := make([]parameter, 0, len(names))
+	for _, name := range names {
+		at := slices.IndexFunc(chatParameters, func(p parameter) bool { return p.name == name })
+		shared = append(shared, chatParameters[at])
+	}
+	return shared
 }
 
 // isContent reports whether a parameter, of which p is nil if it is not known, is the content of the prompt.

@@ -24,18 +24,29 @@ const (
 	toolOverhead = 32
 )
 
-// PromptTokensBound returns a number of tokens that the prompt of the request cannot exceed: at most contextLength, which no prompt
-// exceeds, and at most one token for each byte of PromptBytes with what a template adds. A contextLength of 0 or less means that it
-// is not known. Input that is no text (UnboundedInput) is bounded by contextLength alone.
+// PromptTokensBound returns a number of tokens that the prompts of the request cannot exceed together: at most contextLength for each,
+// which no prompt exceeds, and at most one token for each byte of PromptBytes with what stands around it. A contextLength of 0 or less
+// means that it is not known. Input that is no text (UnboundedInput) is bounded by contextLength alone.
 func PromptTokensBound(request *Request, contextLength int64) int64 {
-	bound := request.PromptBytes + requestOverhead + messageOverhead*int64(request.Messages)
-	if tools := request.tools + request.functions; tools > 0 || request.format {
-		bound += toolsOverhead + toolOverhead*int64(tools)
+	content := int64(0)
+	if m := request.document.find(request.Operation.content); m != nil {
+		content = m.prompt
 	}
-	if contextLength > 0 && (bound > contextLength || request.UnboundedInput != "") {
-		return contextLength
+	// What else puts something into a prompt, such as a suffix, puts it into each of them.
+	bound := content + request.Prompts*(request.PromptBytes-content+request.Operation.overhead(request))
+	if most := request.Prompts * contextLength; contextLength > 0 && (bound > most || request.UnboundedInput != "") {
+		return most
 	}
 	return bound
+}
+
+// chatOverhead is what the template of a chat adds.
+func chatOverhead(r *Request) int64 {
+	overhead := requestOverhead + messageOverhead*int64(r.Messages)
+	if tools := r.tools + r.functions; tools > 0 || r.format {
+		overhead += toolsOverhead + toolOverhead*int64(tools)
+	}
+	return overhead
 }
 
 // What a byte of JSON can become when a template writes the value out again, in tokens.

@@ -18,18 +18,21 @@ type Request struct {
 	// IncludeUsage is true if a stream is to have its usage: because the client asked for it, with stream_options.include_usage or with
 	// OpenRouter's older usage.include, or because streams of the operation always have it. RequestUsage does not change it.
 	IncludeUsage bool
-	// N is how many choices are asked for; 1 where absent or null.
+	// N is how many choices are asked for of each prompt; 1 where absent or null.
 	N int64
-	// PromptBytes is an upper bound of the bytes that the request's own text takes in a prompt; PromptTokensBound adds what a template
-	// adds.
+	// Prompts is how many prompts there are, each of which is answered by itself: 1 of a chat.
+	Prompts int64
+	// PromptBytes is an upper bound of the bytes that the request's own text takes in its prompts; PromptTokensBound adds what stands
+	// around it.
 	PromptBytes int64
-	// Messages is how many messages there are.
+	// Messages is how many messages of a chat there are.
 	Messages int
 	// UnboundedInput is the path of the first input whose tokens its bytes do not bound, such as messages[0].content[1] where that is an
 	// image; empty if there is none.
 	UnboundedInput string
 
 	document         document
+	bestOf           int64      // of how many choices the best are returned; 0 where absent or null
 	limits           [2]*int64  // the completion limits, in the order of the operation's names; nil where absent or null
 	edited           []byte     // what Body returns; nil if it has to be made
 	tools, functions int        // how many of them are offered
@@ -61,7 +64,7 @@ func (o *Operation) Parse(body []byte) (*Request, *Error) {
 		return nil, problem
 	}
 	s := &scanner{data: body, unique: true, fold: true}
-	r := &Request{Operation: o, IncludeUsage: !o.usageOption, N: 1}
+	r := &Request{Operation: o, IncludeUsage: !o.usageOption, N: 1, Prompts: 1}
 	r.document = document{raw: body, members: make([]member, 0, usualMembers)}
 	if kind := s.kind(); kind != "an object" {
 		return nil, o.notAnObject(s, kind)
@@ -152,6 +155,9 @@ func (r *Request) readMember(s *scanner) *Error {
 	}
 	return nil
 }
+
+// Choices is how many choices are made of each prompt, and paid for. It may be more than are returned.
+func (r *Request) Choices() int64 { return max(r.N, r.bestOf) }
 
 // Has reports whether the body has a top-level member of this name; null counts.
 func (r *Request) Has(name string) bool { return r.document.find(name) != nil }

@@ -24,7 +24,20 @@ func parseObjectValue(value []byte) *document {
 
 // parseUsage reads a usage object. Whatever in it cannot be believed makes all of it unknown, so that a fault of the upstream never
 // makes a request free.
-func parseUsage(value []byte) (*pricing.Usage, error) {
+func parseUsage(value []byte) (*pricing.Usage, error) { return usageOf(value, tokenCount) }
+
+// parsePromptUsage is parseUsage for answers that have no completion, so that there need be no word of one.
+func parsePromptUsage(value []byte) (*pricing.Usage, error) {
+	return usageOf(value, func(object *document, name string) (int64, error) {
+		if object.last(name) == nil {
+			return 0, nil
+		}
+		return tokenCount(object, name)
+	})
+}
+
+// usageOf reads a usage object, and the tokens of its completion with a reader of its own.
+func usageOf(value []byte, completionCount func(object *document, name string) (int64, error)) (*pricing.Usage, error) {
 	object := parseObjectValue(value)
 	if object == nil {
 		return nil, fmt.Errorf("usage is no object: %.40q", value)
@@ -32,7 +45,7 @@ func parseUsage(value []byte) (*pricing.Usage, error) {
 	var u pricing.Usage
 	var errs [5]error
 	u.PromptTokens, errs[0] = tokenCount(object, "prompt_tokens")
-	u.CompletionTokens, errs[1] = tokenCount(object, "completion_tokens")
+	u.CompletionTokens, errs[1] = completionCount(object, "completion_tokens")
 	u.Cost, errs[2] = usdNumber(object, "cost")
 	u.IsBYOK, errs[3] = flag(object, "is_byok")
 	if details := parseObjectValue(object.last("cost_details")); details != nil {

@@ -24,7 +24,8 @@ type admission struct {
 	prices    pricing.Prices
 	// stream says that the client wants server-sent events, includeUsage that it asked for the usage among them.
 	stream, includeUsage bool
-	choices              int64
+	// choices is how many choices the answer has, of all prompts.
+	choices int64
 	// body is what goes upstream; seal makes it.
 	body []byte
 }
@@ -55,10 +56,9 @@ func (a *admission) lower(limit int64) bool {
 	return lowered
 }
 
-// seal makes the body. Where a budget denies, or the route has a limit, the completion limit that was reserved for is also the one that is
-// sent.
+// seal makes the body. Where requests are to have a limit, the one that was reserved for is also the one that is sent.
 func (a *admission) seal() {
-	if a.grant.denies() || a.grant.route.MaxCompletionTokens > 0 {
+	if a.grant.limits() {
 		a.request.LimitCompletion(a.bound.CompletionTokens, providerOf(a.upstream.Provider))
 	}
 	a.body = a.request.Body()
@@ -77,10 +77,13 @@ func admit(
 	if refusal != nil {
 		return nil, refusal
 	}
+	upstream := pick(granted.route)
+	if upstream == nil {
+		return nil, openai.EndpointNotFound(request.Model, basePath+operation.Path, granted.paths())
+	}
 	if refusal := refuseAnywhere(request, granted, len(body)); refusal != nil {
 		return nil, refusal
 	}
-	upstream := pick(granted.route)
 	if refusal := holdToRules(request, granted, upstream); refusal != nil {
 		return nil, refusal
 	}
@@ -89,22 +92,30 @@ func admit(
 		upstream:     upstream,
 		request:      request,
 		bound:        boundOf(request, granted),
-		unlimited:    granted.denies() && request.CompletionLimit() == nil,
+		unlimited:    granted.denies() && operation.Completes() && request.CompletionLimit() == nil,
 		prices:       pricesOf(upstream),
 		stream:       request.Stream,
 		includeUsage: request.IncludeUsage,
-		choices:      request.N,
+		choices:      request.N * request.Prompts,
 	}
+	if err := address(request, upstream); err != nil {
+		return nil, openai.Internal()
+	}
+	return admitted, nil
+}
+
+// address makes of a request what its upstream is to get.
+func address(request *openai.Request, upstream *routeconfig.Upstream) error {
 	request.SetModel(upstream.Model)
 	for _, parameter := range upstream.Parameters {
 		if err := request.Set(parameter.Name, parameter.Value); err != nil {
-			return nil, openai.Internal()
+			return err
 		}
 	}
 	if request.Stream && !providerOf(upstream.Provider).ReportsUsageUnasked() {
 		request.RequestUsage()
 	}
-	return admitted, nil
+	return nil
 }
 
 // grantFor finds the route by the model that a request names.
@@ -127,14 +138,18 @@ func (p *principal) grantFor(model string) (*grant, *openai.Error) {
 // boundOf bounds a request, by what its client and its route allow.
 func boundOf(request *openai.Request, granted *grant) pricing.Bound {
 	model := granted.route.Model
-	prompt := openai.PromptTokensBound(request, model.ContextLength)
-	if request.UnboundedInput != "" {
-		prompt = model.ContextLength
+	bound := pricing.Bound{
+		Prompts:       request.Prompts,
+		PromptTokens:  openai.PromptTokensBound(request, model.ContextLength),
+		Choices:       request.Choices(),
+		ContextLength: model.ContextLength,
 	}
-	requested := request.CompletionLimit()
-	if requested == nil && !granted.denies() {
-		requested = &model.ContextLength
+	if request.Operation.Completes() {
+		requested := request.CompletionLimit()
+		if requested == nil && !granted.denies() {
+			requested = &model.ContextLength
+		}
+		bound.CompletionTokens = pricing.CompletionLimit(requested, mostCompletion(granted.route), model.ContextLength, bound.PromptTokens)
 	}
-	limit := pricing.CompletionLimit(requested, mostCompletion(granted.route), model.ContextLength, prompt)
-	return pricing.Bound{PromptTokens: prompt, CompletionTokens: limit, Choices: request.N, ContextLength: model.ContextLength}
+	return bound
 }

@@ -24,6 +24,8 @@ const (
 // tries are the attempts at a request's upstreams: first at each in its turn, then again at those that may serve it after all.
 type tries struct {
 	health *health
+	// endpoint is what those upstreams must have that are tried.
+	endpoint routeconfig.Endpoint
 	// made is how many attempts were made, and rounds how often all upstreams had their turn.
 	made, rounds int
 	// tried has a bit for each of the route's upstreams, by its place, that had its turn; given up are those that need not be asked again;
@@ -51,7 +53,7 @@ func (t *tries) next(route *routeconfig.Route) *routeconfig.Upstream {
 func (t *tries) pick(route *routeconfig.Route, without uint64) *routeconfig.Upstream {
 	switch {
 	case t.reserve == nil:
-		return t.health.pick(route, without)
+		return t.health.pick(route, t.endpoint, without)
 	case without&(1<<placeOf(route, t.reserve)) != 0:
 		return nil
 	}
@@ -147,11 +149,13 @@ func outcomeOf(said upstreamError, key string) outcome {
 	}
 }
 
-// longestTime is the time that a request may take in all: the longest that one of the route's upstreams is given.
-func longestTime(route *routeconfig.Route) time.Duration {
+// longestTime is the time that a request may take in all: the longest that one of the upstreams is given that can be tried.
+func (t *tries) longestTime(route *routeconfig.Route) time.Duration {
 	longest := int64(0)
 	for i := range route.Upstreams {
-		longest = max(longest, route.Upstreams[i].TimeoutSeconds)
+		if route.Upstreams[i].Has(t.endpoint) {
+			longest = max(longest, route.Upstreams[i].TimeoutSeconds)
+		}
 	}
 	return time.Duration(longest) * time.Second
 }

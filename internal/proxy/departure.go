@@ -138,13 +138,13 @@ func (d *departure) end() string {
 	return d.done
 }
 
-// inFlight is how many tokens an upstream may have produced that we had not got when we hung up.
+// inFlight is how many tokens of a choice an upstream may have produced that we had not got when we hung up.
 const inFlight = 64
 
 // settleProduced books what the upstream had produced when it was told to stop: so many bytes of text, which are at least as many tokens,
 // behind a prompt that the upstream counted if there is a usage, and was bounded before if there is none.
 func (x *exchange) settleProduced(usage *pricing.Usage, bytes int64) {
-	produced := pricing.Usage{PromptTokens: x.bound.PromptTokens, CompletionTokens: bytes + inFlight, CacheInDoubt: true}
+	produced := pricing.Usage{PromptTokens: x.bound.PromptTokens, CompletionTokens: bytes + inFlight*x.choices, CacheInDoubt: true}
 	if usage != nil {
 		produced.PromptTokens, produced.CacheInDoubt = usage.PromptTokens, usage.CacheInDoubt
 		produced.CachedTokens, produced.CacheWriteTokens = usage.CachedTokens, usage.CacheWriteTokens

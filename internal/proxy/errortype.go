@@ -11,6 +11,7 @@ var errorTypes = map[string]bool{
 	errorClientGone: true,
 
 	openai.TypeInvalidRequest: true, openai.CodeInvalidAPIKey: true, openai.CodeModelNotFound: true, openai.CodeUnknownURL: true,
+	openai.CodeEndpointNotFound: true,
 	openai.CodeMethodNotAllowed: true, openai.CodeBodyTooLarge: true, openai.CodeContextLengthExceeded: true,
 	openai.CodeUnsupportedParameter: true, codeEncoding: true, codeBodyTimeout: true,
 	"invalid_json": true, "duplicate_key": true, "invalid_type": true, "invalid_value": true, "unknown_parameter": true,

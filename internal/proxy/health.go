@@ -23,10 +23,12 @@ type health struct {
 	ailing map[upstreamKey]*ailment
 }
 
-// upstreamKey names an upstream of a route.
+// upstreamKey names an upstream of a route, as it serves one endpoint: it may well have chat and not know the model elsewhere, and nobody's
+// requests there shall send others' away from it.
 type upstreamKey struct {
-	route client.Route
-	name  string
+	route    client.Route
+	name     string
+	endpoint routeconfig.Endpoint
 }
 
 // ailment is what is known of an upstream whose last request failed.
@@ -40,14 +42,14 @@ func newHealth(now func() time.Time) *health {
 	return &health{now: now, ailing: map[upstreamKey]*ailment{}}
 }
 
-func ailmentKey(route *routeconfig.Route, upstream *routeconfig.Upstream) upstreamKey {
-	return upstreamKey{route: client.Route{Namespace: route.Namespace, Name: route.Name}, name: upstream.Name}
+func ailmentKey(route *routeconfig.Route, upstream *routeconfig.Upstream, endpoint routeconfig.Endpoint) upstreamKey {
+	return upstreamKey{route: client.Route{Namespace: route.Namespace, Name: route.Name}, name: upstream.Name, endpoint: endpoint}
 }
 
-// pick returns the first of a route's upstreams, reserves left aside, that was not tried and is not ejected; if all are, the one that is to
-// come back first. It is nil if all were tried.
-func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstream {
-	if len(route.Upstreams) == 1 && tried == 0 {
+// pick returns the first of a route's upstreams that has the endpoint, reserves left aside, that was not tried and is not ejected; if all
+// are, the one that is to come back first. It is nil if all that have it were tried.
+func (h *health) pick(route *routeconfig.Route, endpoint routeconfig.Endpoint, tried uint64) *routeconfig.Upstream {
+	if len(route.Upstreams) == 1 && tried == 0 && route.Upstreams[0].Has(endpoint) {
 		return &route.Upstreams[0]
 	}
 	h.mu.Lock()
@@ -57,10 +59,10 @@ func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstr
 	var soonestAt time.Time
 	for i := range route.Upstreams {
 		upstream := &route.Upstreams[i]
-		if tried&(1<<i) != 0 || !isOrdinary(upstream) {
+		if tried&(1<<i) != 0 || !isOrdinary(upstream) || !upstream.Has(endpoint) {
 			continue
 		}
-		found := h.ailing[ailmentKey(route, upstream)]
+		found := h.ailing[ailmentKey(route, upstream, endpoint)]
 		if found == nil || !found.until.After(now) {
 			return upstream
 		}
@@ -72,11 +74,13 @@ func (h *health) pick(route *routeconfig.Route, tried uint64) *routeconfig.Upstr
 }
 
 // note takes up how a request to an upstream went. An upstream that says when to come back is ejected until then.
-func (h *health) note(route *routeconfig.Route, upstream *routeconfig.Upstream, failed bool, retryAfter time.Duration) {
-	if !isOrdinary(upstream) || ordinary(route) == 1 {
+func (h *health) note(
+	route *routeconfig.Route, upstream *routeconfig.Upstream, endpoint routeconfig.Endpoint, failed bool, retryAfter time.Duration,
+) {
+	if !isOrdinary(upstream) || ordinary(route, endpoint) == 1 {
 		return // There is no other to send requests to.
 	}
-	key := ailmentKey(route, upstream)
+	key := ailmentKey(route, upstream, endpoint)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !failed {

@@ -28,7 +28,11 @@ func newClinic() *clinic {
 
 // order is in which order the upstreams are tried now.
 func (c *clinic) order() (names string) {
-	tries := tries{health: c.health}
+	return c.orderAt(routeconfig.ChatCompletions)
+}
+
+func (c *clinic) orderAt(endpoint routeconfig.Endpoint) (names string) {
+	tries := tries{health: c.health, endpoint: endpoint}
 	for upstream := tries.next(c.route); upstream != nil; upstream = tries.next(c.route) {
 		names += upstream.Name
 	}
@@ -37,7 +41,7 @@ func (c *clinic) order() (names string) {
 
 func (c *clinic) fail(place, times int, retryAfter time.Duration) {
 	for range times {
-		c.note(c.route, &c.route.Upstreams[place], true, retryAfter)
+		c.note(c.route, &c.route.Upstreams[place], routeconfig.ChatCompletions, true, retryAfter)
 	}
 }
 
@@ -61,7 +65,7 @@ func TestAnUpstreamThatFailsAgainAndAgainIsPassedOverForAWhile(t *testing.T) {
 	c.at = c.at.Add(ejectTime)
 	c.want(t, "bca", "it failed again, and is passed over for twice as long")
 	c.at = c.at.Add(ejectTime)
-	c.note(c.route, &c.route.Upstreams[0], false, 0)
+	c.note(c.route, &c.route.Upstreams[0], routeconfig.ChatCompletions, false, 0)
 	c.fail(0, failuresToEject-1, 0)
 	c.want(t, "abc", "it has served one in between")
 	c.fail(0, 60, 0)
@@ -79,6 +83,33 @@ func TestAnUpstreamThatSaysWhenToComeBackIsPassedOverUntilThen(t *testing.T) {
 	c.fail(2, 1, time.Hour)
 	c.at = c.at.Add(maxEjectTime)
 	c.want(t, "abc", "nobody is believed who wants an hour")
+}
+
+func TestOnlyUpstreamsThatHaveTheEndpointAreTried(t *testing.T) {
+	c := newClinic()
+	c.route.Upstreams[1].Endpoints = []routeconfig.Endpoint{routeconfig.ChatCompletions, routeconfig.Completions}
+	c.route.Upstreams[2].Endpoints = []routeconfig.Endpoint{routeconfig.Completions, routeconfig.Embeddings}
+	for endpoint, want := range map[routeconfig.Endpoint]string{
+		routeconfig.ChatCompletions: "ab", routeconfig.Completions: "bc", routeconfig.Embeddings: "c", routeconfig.Messages: "",
+	} {
+		if got := c.orderAt(endpoint); got != want {
+			t.Errorf("for %s the order is %q, want %q", endpoint, got, want)
+		}
+	}
+}
+
+func TestAnUpstreamThatFailsAtOneEndpointServesTheOthers(t *testing.T) {
+	c := newClinic()
+	for i := range c.route.Upstreams {
+		c.route.Upstreams[i].Endpoints = []routeconfig.Endpoint{routeconfig.ChatCompletions, routeconfig.Completions}
+	}
+	for range failuresToEject {
+		c.note(c.route, &c.route.Upstreams[0], routeconfig.Completions, true, 0)
+	}
+	if got := c.orderAt(routeconfig.Completions); got != "bca" {
+		t.Errorf("where it failed the order is %s", got)
+	}
+	c.want(t, "abc", "chat did not fail")
 }
 
 func TestWhatFailedIsForgottenWithItsRoute(t *testing.T) {

@@ -56,6 +56,7 @@ func modelInfo(granted *grant) openai.ModelInfo {
 		OutputModalities:    model.OutputModalities,
 		SupportedParameters: model.SupportedParameters,
 		Prices:              prices,
+		Endpoints:           granted.paths(),
 	}
 }
 

@@ -20,10 +20,11 @@ func TestTheModelsOfAKeyAreListed(t *testing.T) {
 	type model struct {
 		ID            string
 		Object        string
-		ContextLength int64 `json:"context_length"`
+		ContextLength int64    `json:"context_length"`
+		Endpoints     []string `json:"supported_endpoints"`
 		Pricing       struct{ Prompt, Completion string }
 	}
-	want := model{ID: "mixtral-8x22b-instruct", Object: "model", ContextLength: 65536}
+	want := model{ID: "mixtral-8x22b-instruct", Object: "model", ContextLength: 65536, Endpoints: []string{"/v1/chat/completions"}}
 	want.Pricing.Prompt, want.Pricing.Completion = "0.000002", "0.000006"
 	header := http.Header{"Authorization": {"Bearer " + consumerKey}}
 	for _, prefix := range []string{"/v1", "/api/v1"} {

@@ -77,7 +77,11 @@ func holdToRules(request *openai.Request, granted *grant, upstream *routeconfig.
 	if refusal := request.Apply(granted.rules[upstream]); refusal != nil {
 		return refusal
 	}
-	return request.CheckContext(granted.route.Model.ContextLength, mostCompletion(granted.route), providerOf(upstream.Provider))
+	provider := providerOf(upstream.Provider)
+	if granted.limits() {
+		request.LimitByDefault(provider)
+	}
+	return request.CheckContext(granted.route.Model.ContextLength, mostCompletion(granted.route), provider)
 }
 
 // mostCompletion is how many tokens one choice can have, by the model or the route, whichever is less; 0 if neither says.

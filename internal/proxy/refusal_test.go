@@ -35,7 +35,7 @@ func TestWhatIsRefusedBeforeTheUpstreamHearsOfIt(t *testing.T) {
 			config.Routes = append(config.Routes, route)
 		},
 	})
-	const chat = "/v1/chat/completions"
+	const chat, textRequest = "/v1/chat/completions", `{"model":"mixtral-8x22b-instruct","prompt":"Once"}`
 	bearer := func(key string) http.Header { return http.Header{"Authorization": {"Bearer " + key}} }
 	mine := bearer(consumerKey)
 	with := func(header http.Header, name, value string) http.Header {
@@ -57,8 +57,9 @@ func TestWhatIsRefusedBeforeTheUpstreamHearsOfIt(t *testing.T) {
 		"an unknown model":             {"POST", chat, strings.Replace(pageRequest, "mixtral-8x22b-instruct", "gpt-4o", 1), mine, 404, "model_not_found"},
 		"a model list":                 {"GET", "/v1/models", "", bearer("mr-wrong"), 401, "invalid_api_key"},
 		"a model of another route":     {"GET", "/v1/models/other-model", "", mine, 404, "model_not_found"},
-		"a path that is not served":    {"POST", "/v1/embeddings", pageRequest, mine, 404, "unknown_url"},
-		"the upstream's own endpoints": {"GET", "/api/v1/key", "", mine, 404, "unknown_url"},
+		"a path that is not served":    {"POST", "/v1/images/generations", pageRequest, mine, 404, "unknown_url"},
+		"an endpoint of other models":  {"POST", "/v1/completions", textRequest, mine, 404, "endpoint_not_found"},
+		"the upstream's own endpoints": {"GET", "/v1/key", "", mine, 404, "unknown_url"},
 		"a path with dots in it":       {"POST", "/v1/models/../chat/completions", pageRequest, mine, 405, "method_not_allowed"},
 		"a wrong method":               {"GET", chat, "", mine, 405, "method_not_allowed"},
 		"a compressed body":            {"POST", chat, pageRequest, with(mine, "Content-Encoding", "gzip"), 415, "unsupported_content_encoding"},

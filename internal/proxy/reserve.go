@@ -11,10 +11,10 @@ import (
 // isOrdinary reports whether an upstream is one of those that are tried in order.
 func isOrdinary(upstream *routeconfig.Upstream) bool { return !upstream.Reserve }
 
-// ordinary is how many of a route's upstreams are tried in order.
-func ordinary(route *routeconfig.Route) (count int) {
+// ordinary is how many of a route's upstreams are tried in order for requests at an endpoint.
+func ordinary(route *routeconfig.Route, endpoint routeconfig.Endpoint) (count int) {
 	for i := range route.Upstreams {
-		if isOrdinary(&route.Upstreams[i]) {
+		if isOrdinary(&route.Upstreams[i]) && route.Upstreams[i].Has(endpoint) {
 			count++
 		}
 	}
@@ -49,13 +49,13 @@ func (g *grant) reserveOf(denied *client.DeniedError) *routeconfig.Upstream {
 
 // goOn finds where a request goes on that a budget has too little left for, and reports whether there is such a place. Where it is the
 // budget of one of the upstreams that are tried in order, that is the next of them; where the budget has a reserve that was not tried
-// yet, it is that.
+// yet, and that has the endpoint, it is that.
 func (t *tries) goOn(granted *grant, denied *client.DeniedError) bool {
 	if denied.Upstream != "" {
 		return t.reserve == nil && t.pick(granted.route, t.tried) != nil
 	}
 	reserve := granted.reserveOf(denied)
-	if reserve == nil || t.tried&(1<<placeOf(granted.route, reserve)) != 0 {
+	if reserve == nil || !reserve.Has(t.endpoint) || t.tried&(1<<placeOf(granted.route, reserve)) != 0 {
 		return false
 	}
 	t.reserve = reserve

@@ -56,7 +56,7 @@ func TestWhereARequestGoesOn(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			granted := reserved()
-			tries := &tries{health: newHealth(time.Now)}
+			tries := &tries{health: newHealth(time.Now), endpoint: routeconfig.ChatCompletions}
 			got := []string{tries.next(granted.route).Name}
 			for _, denied := range test.denials {
 				if !tries.goOn(granted, denied) {
@@ -73,7 +73,7 @@ func TestWhereARequestGoesOn(t *testing.T) {
 
 func TestAReserveIsNoUpstreamToFailOverTo(t *testing.T) {
 	granted := reserved()
-	tries := &tries{health: newHealth(time.Now)}
+	tries := &tries{health: newHealth(time.Now), endpoint: routeconfig.ChatCompletions}
 	var got []string
 	for {
 		upstream := tries.next(granted.route)
@@ -87,6 +87,29 @@ func TestAReserveIsNoUpstreamToFailOverTo(t *testing.T) {
 	}
 	if first := firstOrdinary(granted.route).Name; first != "main" {
 		t.Errorf("the price of %s is shown", first)
+	}
+}
+
+func TestARequestGoesOnOnlyWhereItsEndpointIs(t *testing.T) {
+	granted := reserved()
+	both := []routeconfig.Endpoint{routeconfig.ChatCompletions, routeconfig.Completions}
+	granted.route.Upstreams[1].Endpoints, granted.route.Upstreams[2].Endpoints = both, both // main and own
+	tries := &tries{health: newHealth(time.Now), endpoint: routeconfig.Completions}
+	if got := tries.next(granted.route).Name; got != "main" {
+		t.Errorf("it came to %s", got)
+	}
+	if tries.goOn(granted, ofMain) {
+		t.Error("it goes on at an upstream that has only chat")
+	}
+	if tries.goOn(granted, ofRoute) {
+		t.Error("it goes on at a reserve that has only chat")
+	}
+	if !tries.goOn(granted, ofConsumer) || tries.next(granted.route).Name != "own" {
+		t.Error("it does not go on at the reserve that has its endpoint")
+	}
+	granted.route.Upstreams[1].Endpoints = nil
+	if got := granted.paths(); len(got) != 1 || got[0] != "/v1/chat/completions" {
+		t.Errorf("what only a reserve has is said to be served: %v", got)
 	}
 }
 

@@ -13,12 +13,13 @@ const (
 	modelsPath = basePath + "/models"
 )
 
-// route finds what a path serves. A path may begin with /api, so that a URL of OpenRouter's works with only the host changed. What is not
-// known here is refused: a path that was passed on unmetered would be a way around every budget.
+// route finds what a path serves. A path may begin with /api, so that a URL of OpenRouter's works with only the host changed; errors are
+// then as OpenRouter's clients know them. What is not known here is refused: a path that was passed on unmetered would be a way around
+// every budget.
 func (s *server) route(w http.ResponseWriter, r *http.Request, record *record) {
-	path := strings.TrimPrefix(r.URL.Path, "/api")
+	path, asOpenRouter := strings.CutPrefix(r.URL.Path, "/api")
 	operation := operationAt(path)
-	record.dialect = openai.Dialect{Operation: operation}
+	record.dialect = openai.Dialect{Operation: operation, NumericCodes: asOpenRouter}
 	current := s.tables.Load()
 	if current == nil {
 		s.refuse(w, record, starting())

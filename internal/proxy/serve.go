@@ -38,7 +38,8 @@ func (s *server) serve(operation *openai.Operation) handler {
 			return
 		}
 		admitting := &admitting{
-			server: s, operation: operation, caller: caller, body: body, tries: tries{health: s.health}, record: record,
+			server: s, operation: operation, caller: caller, body: body, record: record,
+			tries: tries{health: s.health, endpoint: endpointOf(operation)},
 		}
 		if refusal := admitting.serve(r.Context(), newClientWriter(w, s.now, s.times.Write)); refusal != nil {
 			s.refuse(w, record, refusal)
@@ -76,7 +77,7 @@ func (a *admitting) serve(ctx context.Context, client *clientWriter) *openai.Err
 			continue
 		case route == nil:
 			route = admitted.grant.route
-			deadline = a.server.now().Add(longestTime(route))
+			deadline = a.server.now().Add(a.tries.longestTime(route))
 		}
 		got := a.server.attempt(ctx, client, admitted, deadline, a.record)
 		failed = got.refusal
@@ -141,7 +142,8 @@ func (s *server) attempt(
 	}
 	exchange.run(ctx)
 	exchange.observe()
-	s.health.note(admitted.grant.route, admitted.upstream, exchange.outcome.elsewhere, exchange.outcome.retryAfter)
+	endpoint := endpointOf(admitted.request.Operation)
+	s.health.note(admitted.grant.route, admitted.upstream, endpoint, exchange.outcome.elsewhere, exchange.outcome.retryAfter)
 	return exchange.outcome
 }
 

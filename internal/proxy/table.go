@@ -56,6 +56,9 @@ func (g *grant) denies() bool {
 		slices.ContainsFunc(g.route.Upstreams, func(one routeconfig.Upstream) bool { return one.Denies })
 }
 
+// limits says whether every request is sent with a completion limit: because it must have a bound, or because the route has a limit.
+func (g *grant) limits() bool { return g.denies() || g.route.MaxCompletionTokens > 0 }
+
 // mostBytes is how large the body of a request of a route may be.
 func mostBytes(route *routeconfig.Route) int64 {
 	return cmp.Or(route.MaxRequestBytes, defaultRequestBytes)

@@ -289,7 +289,7 @@ func (w *world) request(ctx context.Context, method, url, body string, header ht
 // chat is a request of the world's consumer.
 func (w *world) chat(ctx context.Context, body string) *http.Request {
 	w.t.Helper()
-	return w.request(ctx, http.MethodPost, w.url+"/api/v1/chat/completions", body,
+	return w.request(ctx, http.MethodPost, w.url+"/v1/chat/completions", body,
 		http.Header{"Authorization": {"Bearer " + consumerKey}, "Content-Type": {"application/json"}})
 }
 

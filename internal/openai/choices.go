@@ -2,7 +2,7 @@ package openai
 
 import "github.com/modelroute/modelroute/internal/pricing"
 
-// readCompletion reads a completion or a chunk of one. Each usage is whole, so what came before is of no account.
+// readCompletion reads a completion or a chunk of one, of a chat or of a text. Each usage is whole, so what came before is of no account.
 func readCompletion(s *scanner, _ *pricing.Usage) outcome {
 	var o outcome
 	var inChoice *ReportedError
@@ -62,6 +62,8 @@ func (o *outcome) readChoice(s *scanner) (reported *ReportedError) {
 			}
 		case "delta":
 			o.produced += deltaBytes(s)
+		case "text":
+			o.produced += s.walk()
 		default:
 			s.walk()
 		}
