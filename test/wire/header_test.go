@@ -138,7 +138,8 @@ func TestCase17TheModelsAreReadableByOpenAIsClientsAndOpenRouters(t *testing.T) 
 		`"architecture":{"modality":"text->text","input_modalities":["text"],"output_modalities":["text"],"tokenizer":"Other","instruct_type":null},` +
 		`"pricing":{"prompt":"0.000002","completion":"0.000006","request":"0","input_cache_read":"0.000002","input_cache_write":"0.000002"},` +
 		`"top_provider":{"context_length":65536,"max_completion_tokens":16384,"is_moderated":false},"per_request_limits":null,` +
-		`"supported_parameters":["max_tokens","response_format","stop","temperature","tool_choice","tools"],"default_parameters":null,` +
+		`"supported_parameters":["max_tokens","response_format","stop","temperature","tool_choice","tools"],` +
+		`"supported_endpoints":["/v1/chat/completions"],"default_parameters":null,` +
 		`"supported_voices":null,"links":{"details":"/api/v1/models/mixtral-8x22b-instruct"}}`
 	for path, want := range map[string]string{
 		"/v1/models":                            `{"object":"list","data":[` + model + `],"total_count":1,"links":{"next":null}}`,

@@ -97,7 +97,13 @@ func (c *client) send(request *http.Request) reply {
 // ask sends the body of a chat completion.
 func (c *client) ask(body string) reply {
 	c.t.Helper()
-	return c.send(c.request(c.t.Context(), http.MethodPost, chatPath, body))
+	return c.post(chatPath, body)
+}
+
+// post sends a body to a path.
+func (c *client) post(path, body string) reply {
+	c.t.Helper()
+	return c.send(c.request(c.t.Context(), http.MethodPost, path, body))
 }
 
 // open sends a body and returns the answer as it begins.
