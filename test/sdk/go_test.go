@@ -129,6 +129,45 @@ func TestGoGetsAStructuredAnswer(t *testing.T) {
 	c.BooksAgree()
 }
 
+func TestGoCompletesTextsPlainAndStreamed(t *testing.T) {
+	c := newGoClient(t)
+	params := openai.CompletionNewParams{
+		Model:  world.Model,
+		Prompt: openai.CompletionNewParamsPromptUnion{OfArrayOfStrings: []string{"Once upon a time", "In the beginning"}},
+	}
+	plain, err := c.Completions.New(t.Context(), params)
+	if err != nil || len(plain.Choices) != 2 || plain.Choices[1].Text == "" || plain.Usage.CompletionTokens == 0 {
+		t.Fatalf("plain: %v, %v", plain, err)
+	}
+	params.StreamOptions.IncludeUsage = openai.Bool(true)
+	stream := c.Completions.NewStreaming(t.Context(), params)
+	texts, tokens := [2]string{}, int64(0)
+	for stream.Next() {
+		for _, choice := range stream.Current().Choices {
+			texts[choice.Index] += choice.Text
+		}
+		tokens = max(tokens, stream.Current().Usage.CompletionTokens)
+	}
+	if stream.Err() != nil || texts[0] == "" || texts[1] == "" || tokens == 0 {
+		t.Errorf("streamed: %q with %d tokens, %v", texts, tokens, stream.Err())
+	}
+	c.BooksAgree()
+}
+
+func TestGoEmbedsTexts(t *testing.T) {
+	c := newGoClient(t)
+	for name, input := range map[string]openai.EmbeddingNewParamsInputUnion{
+		"texts":  {OfArrayOfStrings: []string{"one", "two"}},
+		"tokens": {OfArrayOfTokenArrays: [][]int64{{1, 2, 3}, {4}}},
+	} {
+		answer, err := c.Embeddings.New(t.Context(), openai.EmbeddingNewParams{Model: world.Model, Input: input, Dimensions: openai.Int(8)})
+		if err != nil || len(answer.Data) != 2 || len(answer.Data[1].Embedding) != 8 || answer.Usage.PromptTokens == 0 {
+			t.Errorf("%s: %v, %v", name, answer, err)
+		}
+	}
+	c.BooksAgree()
+}
+
 func TestGoListsTheModels(t *testing.T) {
 	c := newGoClient(t)
 	page, err := c.Models.List(t.Context())

@@ -62,6 +62,37 @@ test('a structured answer', async () => {
   world.isRecipe(answer.choices[0].message.parsed ?? JSON.parse(answer.choices[0].message.content));
 });
 
+test('a completion of texts, plain and streamed', async () => {
+  const prompt = ['Once upon a time', 'In the beginning'];
+  const plain = await client.completions.create({ model, prompt, n: 2, max_tokens: 20 });
+  assert.deepEqual(plain.choices.map(({ index }) => index), [0, 1, 2, 3]);
+  assert.ok(plain.choices.every(({ text }) => text));
+  assert.ok(plain.usage.completion_tokens > 0);
+  const texts = ['', ''];
+  let usage;
+  const stream = await client.completions.create({ model, prompt, max_tokens: 20, stream: true, stream_options: { include_usage: true } });
+  for await (const chunk of stream) {
+    for (const { index, text } of chunk.choices) texts[index] += text;
+    usage = chunk.usage ?? usage;
+  }
+  assert.ok(texts.every((text) => text));
+  assert.ok(usage.completion_tokens > 0);
+});
+
+test('a completion without a limit is as long as it is by the reference', async () => {
+  const { usage, choices } = await client.completions.create({ model, prompt: 'Tell me a very long story. [[fault: answer=400]]' });
+  assert.equal(usage.completion_tokens, 16);
+  assert.equal(choices[0].finish_reason, 'length');
+});
+
+test('embeddings, which the SDK asks for in base64', async () => {
+  const one = await client.embeddings.create({ model, input: 'The food was delicious.' });
+  assert.equal(one.data[0].embedding.length, 1536);
+  assert.ok(one.usage.prompt_tokens > 0);
+  const two = await client.embeddings.create({ model, input: ['one', 'two'], dimensions: 8, encoding_format: 'float' });
+  assert.deepEqual(two.data.map(({ embedding }) => embedding.length), [8, 8]);
+});
+
 test('the models', async () => {
   const names = [];
   for await (const one of client.models.list()) names.push(one.id);
@@ -84,6 +115,14 @@ test('the error classes', async () => {
   assert.ok(bad instanceof OpenAI.BadRequestError);
   assert.equal(bad.param, 'stop');
 
+  const many = await world.caught(() => client.completions.create({ model, prompt: 'Once', best_of: 2, stream: true }));
+  assert.ok(many instanceof OpenAI.BadRequestError);
+  assert.equal(many.param, 'best_of');
+
+  const nothing = await world.caught(() => client.embeddings.create({ model, input: '' }));
+  assert.ok(nothing instanceof OpenAI.BadRequestError);
+  assert.equal(nothing.param, 'input');
+
   const content = 'Hello. [[fault: error-chunk=2]]';
   const broken = await world.caught(async () => {
     const stream = await client.chat.completions.create({ model, messages: [{ role: 'user', content }], stream: true, max_tokens: 50 });
@@ -100,6 +139,9 @@ test('an empty budget is not tried again', async () => {
     assert.equal(error.status, 402);
     assert.equal(error.code, 'budget_exhausted');
     assert.equal(error.type, 'insufficient_quota');
+  }
+  for (const call of [() => poor.completions.create({ model, prompt: 'Once' }), () => poor.embeddings.create({ model, input: 'Once' })]) {
+    assert.equal((await world.deniedOnce(call)).code, 'budget_exhausted');
   }
 });
 

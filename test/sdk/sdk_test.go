@@ -24,10 +24,21 @@ func begin(t *testing.T) *world.World {
 	return world.Begin(t, world.Setup{
 		Budgets: []*ledgerpb.Budget{world.Plenty(world.Consumer), world.Monthly("poor", 0), world.RateLimit("hurried", 1, 2)},
 		Edit: func(config *routeconfig.Config) {
+			haveEverything(&config.Routes[0])
 			consumers := &config.Routes[0].Consumers
 			*consumers = append(*consumers, world.NewConsumer("poor", poorKey), world.NewConsumer("hurried", hurriedKey))
 		},
 	})
+}
+
+// haveEverything lets a route complete texts too, and embed them at another upstream.
+func haveEverything(route *routeconfig.Route) {
+	texts := &route.Upstreams[0]
+	texts.Endpoints = []routeconfig.Endpoint{routeconfig.ChatCompletions, routeconfig.Completions}
+	vectors := *texts
+	vectors.Name, vectors.Model = "vectors", "openai/text-embedding-3-small"
+	vectors.Endpoints, vectors.Pricing = []routeconfig.Endpoint{routeconfig.Embeddings}, routeconfig.Pricing{PromptPicoUSD: 20_000}
+	route.Upstreams = append(route.Upstreams, vectors)
 }
 
 // environment is what a consumer's Secret puts into the environment of a program, and what the tests need beside it.
