@@ -13,6 +13,7 @@ import (
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // truth is what the upstream billed. Each request says in its field user who it is for, as CONSUMER:NUMBER.
@@ -164,7 +165,7 @@ type observer struct {
 
 // watch reads until ctx ends.
 func (o *observer) watch(ctx context.Context) {
-	for pause(ctx, 200*time.Millisecond) {
+	for rig.Pause(ctx, 200*time.Millisecond) {
 		_ = o.world.truth.refresh(ctx) // What is not read now is read the next time, and the last time is checked.
 		found, err := o.world.ask(ctx)
 		if err != nil {

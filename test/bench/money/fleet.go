@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // renew starts a proxy with a new journal in a slot, as the replacement of a pod does. It returns when the proxy is ready.
@@ -30,21 +32,21 @@ func (w *world) renew(number int) error {
 // if nobody is there any more.
 func (w *world) startProxy(number int, instance, journal string) error {
 	s := w.slots[number]
-	started, err := spawn(w.ctx, w.log(instance), roleProxy, "-dir", w.dir, "-instance", instance, "-config", s.config, "-journal", journal)
+	started, err := rig.Spawn(w.ctx, w.log(instance), roleProxy, "-dir", w.dir, "-instance", instance, "-config", s.config, "-journal", journal)
 	if err != nil {
 		return err
 	}
 	if err := w.awaitReady(started); err != nil {
-		started.kill()
+		started.Kill()
 		return err
 	}
-	s.put(&replica{child: started, instance: instance, journal: journal})
+	s.put(&replica{Child: started, instance: instance, journal: journal})
 	return nil
 }
 
-func (w *world) awaitReady(started *child) error {
-	return await(w.ctx, "a proxy is ready", startTime, func() bool {
-		body, err := get(w.ctx, "http://"+started.at.Admin+"/readyz")
+func (w *world) awaitReady(started *rig.Child) error {
+	return rig.Await(w.ctx, "a proxy is ready", rig.StartTime, func() bool {
+		body, err := get(w.ctx, "http://"+started.At.Admin+"/readyz")
 		return err == nil && body != ""
 	})
 }
@@ -64,8 +66,8 @@ func (s *slot) replica() *replica {
 // crash kills a slot's proxy and starts it again on its journal, as the kubelet does with a container.
 func (w *world) crash(number int, away time.Duration) {
 	killed := w.slots[number].replica()
-	killed.kill()
-	pause(w.ctx, away)
+	killed.Kill()
+	rig.Pause(w.ctx, away)
 	w.note(w.startProxy(number, killed.instance, killed.journal))
 }
 
@@ -77,7 +79,7 @@ func (w *world) lose(number int) {
 	w.mu.Lock()
 	w.lost = append(w.lost, found.proxies[lost.instance])
 	w.mu.Unlock()
-	lost.kill()
+	lost.Kill()
 	w.note(os.RemoveAll(lost.journal))
 	w.note(w.renew(number))
 }
@@ -89,14 +91,14 @@ func (w *world) roll(number int) {
 		w.note(err)
 		return
 	}
-	w.note(old.terminate())
+	w.note(old.Terminate())
 }
 
 // stopProxies asks all proxies to end and waits until they have.
 func (w *world) stopProxies() {
 	failures := make(chan error, replicas)
 	for _, s := range w.slots {
-		go func() { failures <- s.replica().terminate() }()
+		go func() { failures <- s.replica().Terminate() }()
 	}
 	for range w.slots {
 		if err := <-failures; err != nil {
@@ -107,7 +109,7 @@ func (w *world) stopProxies() {
 
 // pick is the URL of some proxy.
 func (w *world) pick() string {
-	return "http://" + w.slots[rand.IntN(replicas)].replica().at.Address //nolint:gosec // Any proxy will do.
+	return "http://" + w.slots[rand.IntN(replicas)].replica().At.Address //nolint:gosec // Any proxy will do.
 }
 
 // get returns the body of a good answer.
@@ -134,13 +136,13 @@ var busyMetric = regexp.MustCompile(`(?m)^modelroute_proxy_(?:requests_in_flight
 
 // quiet waits until nothing is under way any more: at the upstream, at the proxies that run, and between them and the ledger.
 func (w *world) quiet(patience time.Duration) error {
-	return await(w.ctx, "nothing is under way", patience, func() bool {
-		busy, err := get(w.ctx, "http://"+w.upstream.at.Address+busyPath)
+	return rig.Await(w.ctx, "nothing is under way", patience, func() bool {
+		busy, err := get(w.ctx, "http://"+w.upstream.At.Address+busyPath)
 		if err != nil || busy != "0" {
 			return false
 		}
 		for _, s := range w.slots {
-			if current := s.replica(); !isClosed(current.ended) && !current.idle(w.ctx) {
+			if current := s.replica(); !isClosed(current.Ended) && !current.idle(w.ctx) {
 				return false
 			}
 		}
@@ -149,7 +151,7 @@ func (w *world) quiet(patience time.Duration) error {
 }
 
 func (r *replica) idle(ctx context.Context) bool {
-	metrics, err := get(ctx, "http://"+r.at.Admin+"/metrics")
+	metrics, err := get(ctx, "http://"+r.At.Admin+"/metrics")
 	if err != nil {
 		return false
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // mix is what clients are like. Each member but think is a share in percent.
@@ -95,10 +96,10 @@ func newLoad(w *world, like mix) *load {
 func (l *load) start(ctx context.Context, clients int) {
 	for range clients {
 		l.running.Go(func() {
-			pause(ctx, chance(l.mix.think))
+			rig.Pause(ctx, chance(l.mix.think))
 			for ctx.Err() == nil {
 				l.request()
-				pause(ctx, chance(2*l.mix.think))
+				rig.Pause(ctx, chance(2*l.mix.think))
 			}
 		})
 	}

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 func main() {
@@ -79,7 +81,7 @@ func parse(arguments []string, output io.Writer) (settings, error) {
 	set.Uint64Var(&s.seed, "seed", 0, "the seed of what happens when; 0 for another one each time")
 	set.IntVar(&s.clients, "clients", 0, "how many `clients` there are at a time in each scenario; 0 for 300, and for 150 with -quick")
 	set.IntVar(&s.parallel, "parallel", 0, "how many `scenarios` run at a time; 0 for 1, and for 2 with -quick")
-	set.StringVar(&s.out, "out", "docs/benchmarks.md", "the `page` to write; empty for none")
+	set.StringVar(&s.out, "out", "docs/benchmarks.md", "the `page` to write a section of; empty for none")
 	set.BoolVar(&s.keep, "keep", false, "keep the files of scenarios that went well, too")
 	if err := set.Parse(arguments); err != nil {
 		return settings{}, err
@@ -147,8 +149,8 @@ func bench(ctx context.Context, s settings, output io.Writer) error {
 	all.took = time.Since(all.began)
 	fmt.Fprint(output, all.summary())
 	if s.out != "" && ctx.Err() == nil {
-		if err := os.WriteFile(s.out, []byte(all.page()), 0o644); err != nil { //nolint:gosec // A page for everybody.
-			return fmt.Errorf("writing the page: %w", err)
+		if err := rig.WriteSection(s.out, "money", all.page()); err != nil {
+			return err
 		}
 	}
 	if !all.held() || ctx.Err() != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 func nano(amount int64) money.Amount { return money.FromNano(amount) }
@@ -122,7 +123,7 @@ func TestA402IsFalseIfTheMoneyIsThereAndCautiousIfItIsUncertain(t *testing.T) {
 // far is the other end of a relay: it answers every byte with the same byte.
 func far(t *testing.T) string {
 	t.Helper()
-	listener, err := listen(t.Context())
+	listener, err := rig.Listen(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

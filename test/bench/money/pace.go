@@ -16,6 +16,7 @@ import (
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // pace is how fast things are when nothing goes wrong and money is plenty.
@@ -76,11 +77,11 @@ func measurePace(ctx context.Context, s settings, on *database) (pace, error) {
 func (p *pace) compare(ctx context.Context, w *world, httpClient *http.Client, requests int) error {
 	body := fmt.Sprintf(`{"model":%q,"max_completion_tokens":16,"messages":[{"role":"user","content":"Explain quantum entanglement."}]}`,
 		upstreamModel)
-	key, err := readFile(filepath.Join(w.dir, upstreamKeyFile))
+	key, err := rig.ReadFile(filepath.Join(w.dir, upstreamKeyFile))
 	if err != nil {
 		return err
 	}
-	upstreamURL, proxyURL := "http://"+w.upstream.at.Address+"/api", "http://"+w.slots[0].replica().at.Address
+	upstreamURL, proxyURL := "http://"+w.upstream.At.Address+"/api", "http://"+w.slots[0].replica().At.Address
 	proxied := strings.Replace(body, upstreamModel, routeName, 1)
 	for i := range requests + requests/10 {
 		direct, err := timed(ctx, httpClient, upstreamURL, key, body)
@@ -138,7 +139,7 @@ func (p *pace) measureReserve(ctx context.Context, w *world, holds int) error {
 		return err
 	}
 	defer func() { _ = kept.Close() }()
-	key, err := readFile(filepath.Join(w.dir, ledgerKeyFile))
+	key, err := rig.ReadFile(filepath.Join(w.dir, rig.LedgerKeyFile))
 	if err != nil {
 		return err
 	}

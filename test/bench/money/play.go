@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // clockTime is how a time of a run is shown.
@@ -89,7 +90,7 @@ func (r *result) spendAll(ctx context.Context, s settings, w *world, random *ran
 	if err := r.raise(w); err != nil {
 		return err
 	}
-	pause(ctx, limitsTime+s.encore)
+	rig.Pause(ctx, limitsTime+s.encore)
 	crowd.note(func(t *tally) {
 		r.tally = *t
 		r.tally.others = maps.Clone(t.others)
@@ -113,7 +114,7 @@ func (r *result) spendAll(ctx context.Context, s settings, w *world, random *ran
 // untilStill waits until nothing is spent any more though the ledger can be asked, or until the deadline.
 func (r *result) untilStill(ctx context.Context, w *world, deadline time.Time) {
 	last, since := -1, time.Now()
-	for time.Now().Before(deadline) && time.Since(since) < stillTime && pause(ctx, 100*time.Millisecond) {
+	for time.Now().Before(deadline) && time.Since(since) < stillTime && rig.Pause(ctx, 100*time.Millisecond) {
 		_, err := w.ask(ctx)
 		if now := w.truth.count(); now != last || err != nil {
 			last, since = now, time.Now()
@@ -160,7 +161,7 @@ func (r *result) strand(w *world) {
 
 // awaitBack waits until nothing is out with proxies any more.
 func (r *result) awaitBack(ctx context.Context, w *world, since time.Time) error {
-	err := await(ctx, "all money is back from the proxies", backTime, func() bool {
+	err := rig.Await(ctx, "all money is back from the proxies", backTime, func() bool {
 		found, err := w.ask(ctx)
 		return err == nil && found.leased().IsZero()
 	})

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // postgresBin is where Debian's package postgresql-15 has its programs.
@@ -67,7 +69,7 @@ func (s *postgresServer) initialise(ctx context.Context) error {
 			return err
 		}
 	}
-	listener, err := listen(ctx)
+	listener, err := rig.Listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (s *postgresServer) data() string { return filepath.Join(s.dir, "data") }
 
 // start starts the server and waits until it answers. What a killed one left behind may end a new one at once; then it is tried again.
 func (s *postgresServer) start(ctx context.Context) error {
-	return await(ctx, "PostgreSQL answers", startTime, func() bool {
+	return rig.Await(ctx, "PostgreSQL answers", rig.StartTime, func() bool {
 		if s.ended == nil || isClosed(s.ended) {
 			if err := s.run(); err != nil {
 				return false
@@ -160,7 +162,7 @@ func (s *postgresServer) run() error {
 // restart kills the server, as a crash does, and starts it again after a while.
 func (s *postgresServer) restart(ctx context.Context, away time.Duration) error {
 	s.stop(syscall.SIGKILL)
-	pause(ctx, away)
+	rig.Pause(ctx, away)
 	return s.start(ctx)
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"sync"
+
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // link is the state of the network between a proxy and the ledger.
@@ -35,7 +37,7 @@ type relay struct {
 }
 
 func newRelay(ctx context.Context, target func() string) (*relay, error) {
-	listener, err := listen(ctx)
+	listener, err := rig.Listen(ctx)
 	if err != nil {
 		return nil, err
 	}

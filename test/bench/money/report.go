@@ -123,13 +123,13 @@ func (r *report) summary() string {
 	return fmt.Sprintf("%d scenarios in %s, %d of them bad (seed %d)\n", len(r.results), r.took.Round(time.Second), bad, r.settings.seed)
 }
 
-// page is docs/benchmarks.md.
+// page is the section of docs/benchmarks.md.
 func (r *report) page() string {
 	var page strings.Builder
 	fmt.Fprintf(&page, pageHead, r.began.UTC().Format(time.DateOnly), r.settings.command, r.settings.runs, len(r.results),
 		r.took.Round(time.Second), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), r.settings.clients, r.settings.load)
 	for _, kind := range r.settings.stores {
-		fmt.Fprintf(&page, "\n## %s\n\n%s", kind.title(), pageTableHead)
+		fmt.Fprintf(&page, "\n### %s\n\n%s", kind.title(), pageTableHead)
 		for _, one := range r.settings.scenarios {
 			page.WriteString(r.summed(kind, one.name))
 		}
@@ -140,7 +140,7 @@ func (r *report) page() string {
 			}
 		}
 	}
-	page.WriteString("\n## The scenarios\n\n")
+	page.WriteString("\n### The scenarios\n\n")
 	for _, one := range r.settings.scenarios {
 		fmt.Fprintf(&page, "* **%s**: %s\n", one.name, one.what)
 	}

@@ -2,14 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,8 +17,8 @@ import (
 
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
 	"github.com/modelroute/modelroute/internal/ledger"
-	"github.com/modelroute/modelroute/internal/ledger/auth"
 	"github.com/modelroute/modelroute/internal/proxy"
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // roleOptions are what a role is told.
@@ -53,10 +48,7 @@ const (
 )
 
 func runRole(ctx context.Context, role func(context.Context, roleOptions, *slog.Logger) error, arguments []string) error {
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // It ends with the benchmark.
-		os.Exit(3)
-	}()
+	rig.EndWithInput()
 	var o roleOptions
 	set := flag.NewFlagSet("role", flag.ContinueOnError)
 	set.StringVar(&o.dir, "dir", "", "")
@@ -73,72 +65,33 @@ func runRole(ctx context.Context, role func(context.Context, roleOptions, *slog.
 	return role(ctx, o, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 }
 
-// announce says where the role listens.
-func announce(at addresses) error {
-	if err := json.NewEncoder(os.Stdout).Encode(at); err != nil {
-		return fmt.Errorf("saying where it listens: %w", err)
-	}
-	return nil
-}
-
-func listen(ctx context.Context) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("listening: %w", err)
-	}
-	return listener, nil
-}
-
 func serveProxy(ctx context.Context, o roleOptions, logger *slog.Logger) error {
-	public, err := listen(ctx)
+	public, err := rig.Listen(ctx)
 	if err != nil {
 		return err
 	}
-	admin, err := listen(ctx)
+	admin, err := rig.Listen(ctx)
 	if err != nil {
 		return err
 	}
-	if err := announce(addresses{Address: public.Addr().String(), Admin: admin.Addr().String()}); err != nil {
+	if err := rig.Announce(rig.Addresses{Address: public.Addr().String(), Admin: admin.Addr().String()}); err != nil {
 		return err
 	}
 	return proxy.Run(ctx, proxy.Options{
 		Listener: public, AdminListener: admin, ConfigDir: o.config, JournalDir: o.journal,
-		LedgerToken: proxy.TokenFile(filepath.Join(o.dir, ledgerKeyFile)), Instance: o.instance,
-		CorrectAfter: 300 * time.Millisecond, DrainDelay: 200 * time.Millisecond, DrainTimeout: drainTime / 2,
+		LedgerToken: proxy.TokenFile(filepath.Join(o.dir, rig.LedgerKeyFile)), Instance: o.instance,
+		CorrectAfter: 300 * time.Millisecond, DrainDelay: 200 * time.Millisecond, DrainTimeout: rig.DrainTime / 2,
 		Logger: logger, Clock: clock.RealClock{},
 	})
 }
 
 func serveLedger(ctx context.Context, o roleOptions, logger *slog.Logger) error {
-	key, err := os.ReadFile(filepath.Join(o.dir, ledgerKeyFile))
-	if err != nil {
-		return fmt.Errorf("reading the ledger's key: %w", err)
-	}
-	certificate, err := tls.LoadX509KeyPair(filepath.Join(o.dir, certificateFile), filepath.Join(o.dir, privateKeyFile))
-	if err != nil {
-		return fmt.Errorf("reading the ledger's certificate: %w", err)
-	}
 	metrics := ledger.NewMetrics(prometheus.NewRegistry())
 	books, err := openBooks(ctx, o, metrics)
 	if err != nil {
 		return err
 	}
-	service := ledger.New(ledger.Options{
-		Store: books, Authenticator: auth.NewStatic(strings.TrimSpace(string(key)), identity), Managers: []auth.Identity{identity},
-		Now: time.Now, Logger: logger, Metrics: metrics, Silence: o.silence,
-	})
-	server := ledger.NewServer(service.Handler(), logger)
-	server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{certificate}}
-	listener, err := listen(ctx)
-	if err != nil {
-		return err
-	}
-	if err := announce(addresses{Address: listener.Addr().String()}); err != nil {
-		return err
-	}
-	go service.Run(ctx)
-	err = serveUntil(ctx, server, func() error { return server.ServeTLS(listener, "", "") })
-	return errors.Join(err, books.Close())
+	return rig.ServeLedger(ctx, rig.LedgerOptions{Dir: o.dir, Books: books, Metrics: metrics, Silence: o.silence, Logger: logger})
 }
 
 func serveUpstream(ctx context.Context, o roleOptions, logger *slog.Logger) error {
@@ -160,27 +113,15 @@ func serveUpstream(ctx context.Context, o roleOptions, logger *slog.Logger) erro
 		books.ServeHTTP(w, r)
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
-	listener, err := listen(ctx)
+	listener, err := rig.Listen(ctx)
 	if err != nil {
 		return err
 	}
-	if err := announce(addresses{Address: listener.Addr().String()}); err != nil {
+	if err := rig.Announce(rig.Addresses{Address: listener.Addr().String()}); err != nil {
 		return err
 	}
-	return serveUntil(ctx, server, func() error { return server.Serve(listener) })
+	return rig.ServeUntil(ctx, server, func() error { return server.Serve(listener) })
 }
 
 // busyPath is where the upstream says how many requests it is working on, those included that were hung up on.
 const busyPath = "/busy"
-
-// serveUntil serves until ctx ends.
-func serveUntil(ctx context.Context, server *http.Server, serve func() error) error {
-	failed := make(chan error, 1)
-	go func() { failed <- serve() }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serving: %w", err)
-	case <-ctx.Done():
-		return server.Close()
-	}
-}

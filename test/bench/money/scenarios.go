@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // scenario is what goes wrong while clients spend.
@@ -69,13 +71,13 @@ const (
 func calm(ctx context.Context, _ *world, _ *rand.Rand) { <-ctx.Done() }
 
 func killProxies(ctx context.Context, w *world, random *rand.Rand) {
-	for pause(ctx, between(random, leastBreak, mostBreak)) {
+	for rig.Pause(ctx, between(random, leastBreak, mostBreak)) {
 		w.crash(random.IntN(replicas), between(random, 0, 500*time.Millisecond))
 	}
 }
 
 func killLedgers(ctx context.Context, w *world, random *rand.Rand) {
-	for pause(ctx, between(random, leastBreak, mostBreak)) {
+	for rig.Pause(ctx, between(random, leastBreak, mostBreak)) {
 		w.killLedger(random.IntN(len(w.ledgers)), between(random, 0, 800*time.Millisecond))
 	}
 }
@@ -96,7 +98,7 @@ func together(all ...func(context.Context, *world, *rand.Rand)) func(context.Con
 // cutNetwork breaks the network of one proxy, or of all, now and then for longer than the ledger takes for silence.
 func cutNetwork(ctx context.Context, w *world, random *rand.Rand) {
 	states := []link{linkCut, linkStalled, linkDeaf}
-	for pause(ctx, between(random, leastBreak, mostBreak)) {
+	for rig.Pause(ctx, between(random, leastBreak, mostBreak)) {
 		first, last := 0, replicas-1
 		if random.IntN(3) > 0 {
 			first = random.IntN(replicas)
@@ -110,7 +112,7 @@ func cutNetwork(ctx context.Context, w *world, random *rand.Rand) {
 		for i := first; i <= last; i++ {
 			w.slots[i].relay.set(state)
 		}
-		pause(ctx, length)
+		rig.Pause(ctx, length)
 		for i := first; i <= last; i++ {
 			w.slots[i].relay.set(linkUp)
 		}
@@ -118,20 +120,20 @@ func cutNetwork(ctx context.Context, w *world, random *rand.Rand) {
 }
 
 func rollOut(ctx context.Context, w *world, _ *rand.Rand) {
-	for number := 0; pause(ctx, leastBreak); number++ {
+	for number := 0; rig.Pause(ctx, leastBreak); number++ {
 		w.roll(number % replicas)
 	}
 }
 
 func losePod(ctx context.Context, w *world, random *rand.Rand) {
-	if pause(ctx, mostBreak) {
+	if rig.Pause(ctx, mostBreak) {
 		w.lose(random.IntN(replicas))
 	}
 	<-ctx.Done()
 }
 
 func killDatabase(ctx context.Context, w *world, random *rand.Rand) {
-	for pause(ctx, between(random, leastBreak, 2*mostBreak)) {
+	for rig.Pause(ctx, between(random, leastBreak, 2*mostBreak)) {
 		w.note(w.database.server.restart(w.ctx, between(random, 0, 500*time.Millisecond)))
 	}
 }
@@ -160,7 +162,7 @@ func stopAll(w *world, stopLoad func(), r *result) (time.Time, func()) {
 // crashAll kills every proxy in the middle of the load and starts them again.
 func crashAll(w *world, stopLoad func(), r *result) (time.Time, func()) {
 	for _, s := range w.slots {
-		s.replica().kill()
+		s.replica().Kill()
 	}
 	stopLoad()
 	r.strand(w)
@@ -183,7 +185,7 @@ func loseAtEnd(w *world, stopLoad func(), r *result) (time.Time, func()) {
 	w.stopProxies()
 	return since, func() {
 		for _, id := range w.lost {
-			w.note(await(w.ctx, "the ledger gives up on a lost proxy", startTime, func() bool { return w.releaseProxy(id) == nil }))
+			w.note(rig.Await(w.ctx, "the ledger gives up on a lost proxy", rig.StartTime, func() bool { return w.releaseProxy(id) == nil }))
 		}
 		r.release(w)
 	}

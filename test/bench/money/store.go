@@ -89,12 +89,3 @@ func (d *database) prepare(ctx context.Context, dir string) error {
 	}
 	return os.WriteFile(filepath.Join(dir, databaseFile), []byte(address), 0o600)
 }
-
-// readFile returns the text of a file, without the white space around it.
-func readFile(path string) (string, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("reading a file of the benchmark: %w", err)
-	}
-	return strings.TrimSpace(string(content)), nil
-}

@@ -1,13 +1,10 @@
 package main
 
-import "strings"
+import "github.com/modelroute/modelroute/test/bench/rig"
 
-// prose is text as it stands here, with ' for the marks of Markdown that a raw string cannot have.
-func prose(text string) string { return strings.ReplaceAll(text, "'", "`") }
+var pageHead = rig.Prose(`## Do budgets hold?
 
-var pageHead = prose(`# Benchmarks: do budgets hold?
-
-This page is written by 'make bench-money'; do not edit it.
+This section is written by 'make bench-money'.
 
 Measured on %s by '%s': %d runs, %d scenarios in %s, on %d cores (%s/%s, %s), which everything shares.
 
@@ -21,13 +18,13 @@ const pageTableHead = "| scenario | route budget $ | overshoot $ | lost $ | stra
 	"| false denials | cautious denials | could be spent | holds/s | 429 | 503 | broken |\n" +
 	"| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |\n"
 
-var pageBound = prose(`
+var pageBound = rig.Prose(`
 'lost-pod' loses two proxies, one in each part of the load. What they had drawn of the route’s budget and not reported was at most
 $ %s, and all of it was free again once the ledger was told to give up on them. A proxy keeps no more than twice what it held within two
 seconds, at the worst case of each request, beside what is under way: that bounds what it can strand.
 `)
 
-var pagePace = prose(`One request after the other, in turn directly to the upstream and through a proxy that holds, journals,
+var pagePace = rig.Prose(`One request after the other, in turn directly to the upstream and through a proxy that holds, journals,
 settles and logs it (%d each):
 
 | | p50 | p99 |
@@ -40,8 +37,8 @@ At full load, with clients and upstream on the same cores, the three proxies ser
 slice, with its record in the journal, takes %d ns and %.1f allocations (the mean of many, in one goroutine).
 `)
 
-var pageFoot = prose(`
-## The columns
+var pageFoot = rig.Prose(`
+### The columns
 
 Over several runs each number is the worst, but for holds/s, which is the median, and for what is counted, which is the sum.
 

@@ -14,16 +14,13 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect/v2"
-	"connectrpc.com/connect/v2/connecthttp"
-
-	"github.com/modelroute/modelroute/internal/ledger/auth"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
 	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/routeconfig"
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 const (
@@ -31,15 +28,10 @@ const (
 	routeName      = "mixtral"
 	upstreamModel  = "mistralai/mixtral-8x22b-instruct"
 	budgetName     = "all"
-	// identity is who everybody is to the ledger.
-	identity auth.Identity = "bench"
 	// replicas is how many proxies there are.
 	replicas = 3
 
-	ledgerKeyFile   = "ledger.key"
 	upstreamKeyFile = "upstream.key"
-	certificateFile = "tls.crt"
-	privateKeyFile  = "tls.key"
 	databaseFile    = "database"
 	booksDir        = "books"
 )
@@ -54,7 +46,7 @@ type world struct {
 	database *database
 	silence  time.Duration
 	keys     map[string]string
-	upstream *child
+	upstream *rig.Child
 	truth    *truth
 	roots    *x509.CertPool
 	manager  *http.Client
@@ -62,7 +54,7 @@ type world struct {
 
 	mu sync.Mutex
 	// ledgers has nil for one that is down; turn counts connections to them.
-	ledgers []*child
+	ledgers []*rig.Child
 	turn    int
 	started int
 	// lost are the ids of the proxies that were lost.
@@ -81,7 +73,7 @@ type slot struct {
 
 // replica is one proxy, or was.
 type replica struct {
-	*child
+	*rig.Child
 	instance, journal string
 }
 
@@ -114,9 +106,12 @@ func newWorld(ctx context.Context, on *database, silence time.Duration, pace pac
 
 // writeSecrets makes the keys and the certificate.
 func (w *world) writeSecrets() error {
-	certificate, key, err := newCertificate(time.Now())
-	if err != nil {
+	if err := rig.WriteSecrets(w.dir); err != nil {
 		return err
+	}
+	certificate, err := os.ReadFile(filepath.Join(w.dir, rig.CertificateFile))
+	if err != nil {
+		return fmt.Errorf("reading the certificate: %w", err)
 	}
 	w.roots = x509.NewCertPool()
 	w.roots.AppendCertsFromPEM(certificate)
@@ -124,33 +119,27 @@ func (w *world) writeSecrets() error {
 	for _, name := range consumers {
 		w.keys[name] = "mr-" + rand.Text()
 	}
-	contents := map[string][]byte{
-		certificateFile: certificate, privateKeyFile: key,
-		ledgerKeyFile: []byte(rand.Text()), upstreamKeyFile: []byte("sk-or-v1-" + rand.Text()),
-	}
-	for name, content := range contents {
-		if err := os.WriteFile(filepath.Join(w.dir, name), content, 0o600); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
+	if err := os.WriteFile(filepath.Join(w.dir, upstreamKeyFile), []byte("sk-or-v1-"+rand.Text()), 0o600); err != nil {
+		return fmt.Errorf("writing the upstream's key: %w", err)
 	}
 	return nil
 }
 
 func (w *world) startUpstream(pace pacing) error {
 	var err error
-	w.upstream, err = spawn(w.ctx, w.log(roleUpstream), roleUpstream, "-dir", w.dir,
+	w.upstream, err = rig.Spawn(w.ctx, w.log(roleUpstream), roleUpstream, "-dir", w.dir,
 		"-first-token", pace.firstToken.String(), "-token", pace.token.String())
 	if err != nil {
 		return err
 	}
-	w.truth = newTruth("http://" + w.upstream.at.Address)
+	w.truth = newTruth("http://" + w.upstream.At.Address)
 	return nil
 }
 
 func (w *world) log(name string) string { return filepath.Join(w.dir, name+".log") }
 
 func (w *world) startLedgers() error {
-	w.ledgers = make([]*child, w.database.kind.ledgers())
+	w.ledgers = make([]*rig.Child, w.database.kind.ledgers())
 	for i := range w.ledgers {
 		if err := w.startLedger(i); err != nil {
 			return err
@@ -161,10 +150,10 @@ func (w *world) startLedgers() error {
 
 // startLedger starts one replica of the ledger. While its database is away that takes several attempts.
 func (w *world) startLedger(number int) error {
-	var started *child
+	var started *rig.Child
 	var err error
-	waited := await(w.ctx, "a ledger starts", startTime, func() bool {
-		started, err = spawn(w.ctx, w.log(fmt.Sprintf("%s-%d", roleLedger, number)), roleLedger,
+	waited := rig.Await(w.ctx, "a ledger starts", rig.StartTime, func() bool {
+		started, err = rig.Spawn(w.ctx, w.log(fmt.Sprintf("%s-%d", roleLedger, number)), roleLedger,
 			"-dir", w.dir, "-store", string(w.database.kind), "-silence", w.silence.String())
 		return err == nil
 	})
@@ -183,8 +172,8 @@ func (w *world) killLedger(number int, away time.Duration) {
 	killed := w.ledgers[number]
 	w.ledgers[number] = nil
 	w.mu.Unlock()
-	killed.kill()
-	pause(w.ctx, away)
+	killed.Kill()
+	rig.Pause(w.ctx, away)
 	w.note(w.startLedger(number))
 }
 
@@ -195,7 +184,7 @@ func (w *world) ledgerAddress() string {
 	for range w.ledgers {
 		w.turn++
 		if one := w.ledgers[w.turn%len(w.ledgers)]; one != nil {
-			return one.at.Address
+			return one.At.Address
 		}
 	}
 	return ""
@@ -212,29 +201,23 @@ func (w *world) note(err error) {
 
 // managerService returns a client of the ManagerService and the context to call it with.
 func (w *world) managerService(ctx context.Context) (ledgerpbconnect.ManagerServiceClient, context.Context, error) {
-	key, err := os.ReadFile(filepath.Join(w.dir, ledgerKeyFile))
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the ledger's key: %w", err)
-	}
 	address := w.ledgerAddress()
 	if address == "" {
 		return nil, nil, errors.New("no ledger runs")
 	}
-	ctx, info := connect.NewClientContext(ctx)
-	info.RequestHeader().Set("Authorization", "Bearer "+string(key))
-	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(connecthttp.NewTransport(w.manager, "https://"+address))), ctx, nil
+	return rig.ManagerService(ctx, w.manager, w.dir, address)
 }
 
 // putRoute sets the limits.
 func (w *world) putRoute(limits map[string]money.Amount) error {
-	ctx, cancel := context.WithTimeout(w.ctx, startTime)
+	ctx, cancel := context.WithTimeout(w.ctx, rig.StartTime)
 	defer cancel()
 	manager, ctx, err := w.managerService(ctx)
 	if err != nil {
 		return err
 	}
 	request := &ledgerpb.PutRouteRequest{
-		Route: &ledgerpb.RouteRef{Namespace: routeNamespace, Name: routeName}, Server: string(identity), Consumers: consumers,
+		Route: &ledgerpb.RouteRef{Namespace: routeNamespace, Name: routeName}, Server: string(rig.Identity), Consumers: consumers,
 	}
 	for consumer, limit := range limits {
 		request.Budgets = append(request.Budgets, &ledgerpb.Budget{
@@ -272,7 +255,7 @@ func (w *world) startProxies() error {
 
 // deliver writes the configuration of a slot's proxies.
 func (w *world) deliver(s *slot) error {
-	authority, err := os.ReadFile(filepath.Join(w.dir, certificateFile))
+	authority, err := os.ReadFile(filepath.Join(w.dir, rig.CertificateFile))
 	if err != nil {
 		return fmt.Errorf("reading the certificate: %w", err)
 	}
@@ -283,7 +266,7 @@ func (w *world) deliver(s *slot) error {
 			Namespace: routeNamespace, Name: routeName, Denies: true,
 			Model: routeconfig.Model{Name: routeName, ContextLength: 65536, MaxCompletionTokens: 512, Created: 1713312000},
 			Upstreams: []routeconfig.Upstream{{
-				Name: "openrouter", Provider: routeconfig.OpenRouter, BaseURL: "http://" + w.upstream.at.Address + "/api/v1",
+				Name: "openrouter", Provider: routeconfig.OpenRouter, BaseURL: "http://" + w.upstream.At.Address + "/api/v1",
 				Model: upstreamModel, APIKeyFile: filepath.Join(w.dir, upstreamKeyFile), TimeoutSeconds: 60,
 				Pricing: routeconfig.Pricing{PromptPicoUSD: 2_000_000, CompletionPicoUSD: 6_000_000},
 			}},
@@ -312,17 +295,17 @@ func (w *world) close() {
 			continue
 		}
 		if s.current != nil {
-			s.current.kill()
+			s.current.Kill()
 		}
 		s.relay.close()
 	}
 	for _, one := range w.ledgers {
 		if one != nil {
-			one.kill()
+			one.Kill()
 		}
 	}
 	if w.upstream != nil {
-		w.upstream.kill()
+		w.upstream.Kill()
 	}
 	if w.manager != nil {
 		w.manager.CloseIdleConnections()
