@@ -21,6 +21,8 @@ FUZZTIME ?= 30s
 BENCH ?= .
 # Flags for `make bench-money`, for example: -runs 10
 MONEYFLAGS ?=
+# Flags for `make bench-proxy`, for example: -rounds 3
+PROXYFLAGS ?=
 # Where the tools are built; `make verify` points its copy of the tree here.
 BIN ?= $(CURDIR)/bin
 
@@ -119,7 +121,7 @@ tidy: ## Tidy the go.mod of every module.
 ##@ Test
 
 .PHONY: test
-test: envtest postgres sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
+test: envtest postgres nginx sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
 	cd hack/cluster && $(GO_TEST) ./cmd/egress
 
@@ -149,8 +151,13 @@ bench: ## Run the benchmarks.
 
 # The long one: some ten minutes a run, with both stores. The page is written by it.
 .PHONY: bench-money
-bench-money: postgres ## Measure whether budgets hold while proxies, ledger and network fail; writes docs/benchmarks.md (MONEYFLAGS='-quick -out ""' to try).
+bench-money: postgres ## Measure whether budgets hold while proxies, ledger and network fail; writes its section of docs/benchmarks.md (MONEYFLAGS='-quick -out ""' to try).
 	go run ./test/bench/money -store sqlite,postgres $(MONEYFLAGS)
+
+# Some six minutes. The page is written by it.
+.PHONY: bench-proxy
+bench-proxy: nginx ## Measure what the proxy costs, beside nginx and an empty Go proxy; writes its section of docs/benchmarks.md (PROXYFLAGS='-quick -out ""' to try).
+	go run ./test/bench/proxy $(PROXYFLAGS)
 
 GO_TEST = CGO_ENABLED=1 KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" go test -race $(TESTFLAGS)
 
@@ -163,6 +170,11 @@ race:
 .PHONY: postgres
 postgres:
 	@hack/postgres.sh
+
+# The proxy is measured beside nginx.
+.PHONY: nginx
+nginx:
+	@hack/nginx.sh
 
 # The SDKs that the proxy is tested with come from npm, and so does the Node.js that they run on: the distribution's may be too old for them, and
 # only installs them.

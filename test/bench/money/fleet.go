@@ -32,7 +32,8 @@ func (w *world) renew(number int) error {
 // if nobody is there any more.
 func (w *world) startProxy(number int, instance, journal string) error {
 	s := w.slots[number]
-	started, err := rig.Spawn(w.ctx, w.log(instance), roleProxy, "-dir", w.dir, "-instance", instance, "-config", s.config, "-journal", journal)
+	started, err := rig.Spawn(w.ctx, w.log(instance), roleProxy,
+		"-dir", w.dir, "-instance", instance, "-config", s.config, "-journal", journal)
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,9 @@ const (
 	// Identity is who everybody is to the ledger.
 	Identity auth.Identity = "bench"
 
-	// LedgerKeyFile, CertificateFile and privateKeyFile are the files by which proxies and ledger know each other.
-	LedgerKeyFile   = "ledger.key"
+	// LedgerKeyFile has the key by which the ledger knows everybody.
+	LedgerKeyFile = "ledger.key"
+	// CertificateFile has the ledger's certificate, in PEM, which is its own authority.
 	CertificateFile = "tls.crt"
 	privateKeyFile  = "tls.key"
 )

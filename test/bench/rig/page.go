@@ -24,7 +24,8 @@ func WriteSection(path, name, text string) error {
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
-	if err := os.WriteFile(path, []byte(withSection(string(content), name, text)), 0o644); err != nil { //nolint:gosec // A page for everybody.
+	changed := withSection(string(content), name, text)
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil { //nolint:gosec // A page for everybody.
 		return fmt.Errorf("writing the page: %w", err)
 	}
 	return nil

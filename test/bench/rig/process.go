@@ -104,7 +104,7 @@ func commandOf(ctx context.Context, log, program string, arguments ...string) (*
 	}
 	command := exec.CommandContext(ctx, program, arguments...) //nolint:gosec // Benchmarks start what they are made to start.
 	command.Stderr = file
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // nginx ends its workers then.
 	return command, file, nil
 }
 

@@ -46,3 +46,13 @@ func ServeUntil(ctx context.Context, server *http.Server, serve func() error) er
 		return server.Close()
 	}
 }
+
+// FreeAddress is an address on the loopback interface where nobody listens, for a program that has to be told where to.
+func FreeAddress(ctx context.Context) (string, error) {
+	listener, err := Listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String(), nil
+}
