@@ -67,8 +67,8 @@ type Client struct {
 	logger  *slog.Logger
 	journal *journal.Journal
 	book    *book
-	// wake makes Run look at once; owe makes the loop that reports look, want the one that draws.
-	wake, owe, want chan struct{}
+	// wake makes Run look at once; owe makes the loop that reports look, hurry makes it report what it has, want the one that draws look.
+	wake, owe, hurry, want chan struct{}
 	// shipping is held while records are sent, so that there is one sender at a time.
 	shipping sync.Mutex
 	// drawing has an element while the ledger is asked for money.
@@ -116,6 +116,7 @@ func New(options Options) *Client {
 		book:           newBook(options.Journal),
 		wake:           make(chan struct{}, 1),
 		owe:            make(chan struct{}, 1),
+		hurry:          make(chan struct{}, 1),
 		want:           make(chan struct{}, 1),
 		drawing:        make(chan struct{}, 1),
 		sessionChanged: make(chan struct{}),

@@ -252,6 +252,7 @@ func (c *Client) giveBack(returned []charge) {
 		c.logger.Warn("money goes back to the ledger later", slog.Any("error", err))
 	}
 	wake(c.owe)
+	wake(c.hurry)
 }
 
 // open makes a hold of what was taken from slices and writes it to the journal, without which nothing may be sent. If the journal does

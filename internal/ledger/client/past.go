@@ -22,7 +22,7 @@ func (c *Client) Run(ctx context.Context) {
 	}
 	var loops sync.WaitGroup
 	defer loops.Wait()
-	loops.Go(func() { c.shipUntil(ctx, func() bool { return false }) })
+	loops.Go(func() { c.shipUntil(ctx, gatherTime, func() bool { return false }) })
 	loops.Go(func() { c.drawUntil(ctx) })
 	loops.Go(func() { c.settlePast(ctx) })
 	for ctx.Err() == nil {

@@ -13,12 +13,14 @@ const (
 	// shipPause is the first pause after a failed call; it doubles up to shipPauseMax.
 	shipPause    = 50 * time.Millisecond
 	shipPauseMax = time.Second
-	// gatherTime is how long records gather, so that a busy proxy sends many with one call.
-	gatherTime = 5 * time.Millisecond
+	// gatherTime is how long records gather, so that a proxy sends many with one call: a call costs proxy and ledger as much as some
+	// requests do, and until it is made only the spend that is shown is behind. Money that goes back does not wait.
+	gatherTime = 50 * time.Millisecond
 )
 
 // shipUntil sends records to the ledger as they come, until ctx ends or until done; it backs off while the ledger does not take them.
-func (c *Client) shipUntil(ctx context.Context, done func() bool) {
+// Between two calls it lets records gather for so long.
+func (c *Client) shipUntil(ctx context.Context, gather time.Duration, done func() bool) {
 	for pause := shipPause; ctx.Err() == nil && !done(); {
 		shipped, err := c.ship(ctx)
 		switch {
@@ -30,9 +32,12 @@ func (c *Client) shipUntil(ctx context.Context, done func() bool) {
 			pause = min(2*pause, shipPauseMax)
 		case shipped == 0 && !done():
 			waitFor(ctx, c.owe, time.Second)
-			waitFor(ctx, nil, gatherTime)
+			waitFor(ctx, c.hurry, gather)
 		default:
 			pause = shipPause
+			if c.book.owed() < shipBatch {
+				waitFor(ctx, c.hurry, gather)
+			}
 		}
 	}
 }
@@ -113,7 +118,7 @@ func (c *Client) Close(ctx context.Context) error {
 	} else {
 		c.giveBack(returned)
 	}
-	c.shipUntil(ctx, func() bool { return c.book.owed() == 0 })
+	c.shipUntil(ctx, 0, func() bool { return c.book.owed() == 0 })
 	if owed := c.book.owed(); owed > 0 {
 		return fmt.Errorf("%w: %d records are not acknowledged; they stay in the journal", ErrUnavailable, owed)
 	}
