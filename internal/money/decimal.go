@@ -74,6 +74,9 @@ func ParseUSDNumber(text string) (Amount, error) {
 	if len(text) > maxNumberLength {
 		return Amount{}, fmt.Errorf("amount of %d characters: longer than %d", len(text), maxNumberLength)
 	}
+	if nano, plain := plainNano(text); plain {
+		return Amount{nano: nano}, nil
+	}
 	parts := jsonNumber.FindStringSubmatch(text)
 	if parts == nil {
 		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
@@ -91,6 +94,40 @@ func ParseUSDNumber(text string) (Amount, error) {
 		return Amount{}, fmt.Errorf("amount %q: is negative", text)
 	}
 	return nanoRoundedUp(usd)
+}
+
+// plainNano reads what nearly every bill is, without arithmetic of any size: a JSON number with neither sign nor exponent, and no more whole
+// digits than fit. It reports false for all others, good or not.
+func plainNano(text string) (int64, bool) {
+	whole, fraction, hasPoint := strings.Cut(text, ".")
+	switch {
+	case whole == "" || len(whole) > maxWholeDigits || !digitsOnly(whole) || len(whole) > 1 && whole[0] == '0':
+		return 0, false
+	case hasPoint && fraction == "" || !digitsOnly(fraction):
+		return 0, false
+	}
+	kept := min(len(fraction), amountDecimals)
+	nano := digits(whole)*NanoPerUSD + digits(fraction[:kept])*powerOfTen(amountDecimals-kept)
+	if strings.Trim(fraction[kept:], "0") != "" {
+		nano++ // It is rounded up.
+	}
+	return nano, true
+}
+
+// digits is the number that a few digits are.
+func digits(text string) (number int64) {
+	for i := range len(text) {
+		number = number*10 + int64(text[i]-'0')
+	}
+	return number
+}
+
+func powerOfTen(exponent int) int64 {
+	power := int64(1)
+	for range exponent {
+		power *= 10
+	}
+	return power
 }
 
 // nanoRoundedUp returns a non-negative number of USD as an Amount.
