@@ -20,9 +20,21 @@ type RateLimit struct {
 
 // SetHeader tells a client where it stands, in OpenAI's headers.
 func (l RateLimit) SetHeader(header http.Header) {
-	header.Set("X-Ratelimit-Limit-"+l.Unit, strconv.FormatInt(l.Limit, 10))
-	header.Set("X-Ratelimit-Remaining-"+l.Unit, strconv.FormatInt(max(l.Remaining, 0), 10))
-	header.Set("X-Ratelimit-Reset-"+l.Unit, max(l.ResetsIn, 0).Round(time.Millisecond).String())
+	values := []string{
+		strconv.FormatInt(l.Limit, 10), strconv.FormatInt(max(l.Remaining, 0), 10), max(l.ResetsIn, 0).Round(time.Millisecond).String(),
+	}
+	for i, name := range rateLimitHeaders(l.Unit) {
+		header[name] = values[i : i+1 : i+1]
+	}
+}
+
+// rateLimitHeaders are the names of OpenAI's headers for a unit, in the form that http.Header has them in: limit, remaining and reset. Most
+// answers have them, so they are not put together each time.
+func rateLimitHeaders(unit string) [3]string {
+	if unit == "tokens" {
+		return [...]string{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
+	}
+	return [...]string{"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"}
 }
 
 // RateLimitExceeded is a 429 for a request that needs so many requests or tokens of a limit, and gets them at the earliest after

@@ -15,7 +15,7 @@ var ErrEventTooLarge = errors.New("server-sent event is larger than 16 MiB")
 
 const (
 	// firstBuffer holds most events of most streams.
-	firstBuffer = 4 << 10
+	firstBuffer = 1 << 10
 	// maxEmptyReads is how many reads may bring nothing before the reader is given up.
 	maxEmptyReads = 100
 )

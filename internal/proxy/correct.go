@@ -199,7 +199,7 @@ func (c *corrector) ask(ctx context.Context, one doubt) (money.Amount, error) {
 		return money.Amount{}, fmt.Errorf("asking for generation %s: %w", one.generation, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := readAll(response.Body, maxGenerationBytes)
+	body, err := readAll(response.Body, response.ContentLength, maxGenerationBytes)
 	if err != nil {
 		return money.Amount{}, err
 	}

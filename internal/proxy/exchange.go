@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -75,12 +74,10 @@ func (x *exchange) run(ctx context.Context) {
 		x.unanswered(err)
 		return
 	}
-	response.Body = patience.answered(x.upstream, response.Body)
+	content := patience.answered(x.upstream, response.Body)
+	response.Body = content
 	x.why = func(err error) error { return causeOf(attempt, err) }
-	defer x.server.requests.Go(func() {
-		defer patience.end()
-		recycle(response.Body, cancel)
-	})
+	defer x.server.recycle(content, cancel)
 	x.record.generation = nameOf(response.Header.Get("X-Generation-Id"), x.key)
 	x.record.upstreamRequest = upstreamRequestIDOf(response.Header, x.key)
 	x.held.hold.Sent(x.record.generation)
@@ -97,7 +94,7 @@ func (x *exchange) run(ctx context.Context) {
 		x.relayStream(response.Body)
 	default:
 		x.departure.answeredWhole()
-		x.relayAnswer(response.Body)
+		x.relayAnswer(response)
 	}
 }
 
@@ -128,7 +125,7 @@ func (x *exchange) unanswered(err error) {
 
 // relayRefusal ends an exchange that the upstream answered with an error status.
 func (x *exchange) relayRefusal(response *http.Response) {
-	body, err := readAll(response.Body, maxErrorBytes)
+	body, err := readAll(response.Body, response.ContentLength, maxErrorBytes)
 	said := readUpstreamError(body)
 	x.record.problem = fmt.Sprintf("upstream status %d: %s", response.StatusCode, said.forLog())
 	if err == nil && unbilled(response.StatusCode, said.found) {
@@ -144,8 +141,8 @@ func (x *exchange) relayRefusal(response *http.Response) {
 }
 
 // relayAnswer ends an exchange that the upstream answered with JSON, which is also what a stream may get.
-func (x *exchange) relayAnswer(content io.Reader) {
-	body, err := readAll(content, maxAnswerBytes)
+func (x *exchange) relayAnswer(response *http.Response) {
+	body, err := readAll(response.Body, response.ContentLength, maxAnswerBytes)
 	if err != nil {
 		err = x.why(err)
 		x.record.problem = err.Error()

@@ -47,16 +47,15 @@ func (p *patience) after(limit time.Duration, cause error) {
 }
 
 // answered ends the wait for the answer's beginning; from then on it must not pause for too long. It returns the answer's content.
-func (p *patience) answered(upstream *routeconfig.Upstream, content io.ReadCloser) io.ReadCloser {
+func (p *patience) answered(upstream *routeconfig.Upstream, content io.ReadCloser) *watched {
 	if p.timer != nil {
 		p.timer.Stop()
 		p.timer = nil
 	}
-	if p.idle == 0 {
-		return content
+	if p.idle > 0 {
+		p.after(p.idle, &silentError{upstream: upstream.Name, what: "nothing more of its answer came", limit: p.idle})
+		p.timer.Stop() // It runs while a part of the answer is waited for, and not before.
 	}
-	p.after(p.idle, &silentError{upstream: upstream.Name, what: "nothing more of its answer came", limit: p.idle})
-	p.timer.Stop() // It runs while a part of the answer is waited for, and not before.
 	return &watched{ReadCloser: content, patience: p}
 }
 
@@ -85,10 +84,16 @@ func causeOf(ctx context.Context, err error) error {
 type watched struct {
 	io.ReadCloser
 	patience *patience
+	// ended is true once it has been read to its end.
+	ended bool
 }
 
 func (w *watched) Read(into []byte) (int, error) {
-	w.patience.timer.Reset(w.patience.idle)
-	defer w.patience.timer.Stop()
-	return w.ReadCloser.Read(into)
+	if w.patience.idle > 0 {
+		w.patience.timer.Reset(w.patience.idle)
+		defer w.patience.timer.Stop()
+	}
+	n, err := w.ReadCloser.Read(into)
+	w.ended = w.ended || errors.Is(err, io.EOF)
+	return n, err
 }

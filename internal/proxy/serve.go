@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -155,7 +154,7 @@ func (s *server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 	control := http.NewResponseController(w)
 	// Where the connection has no deadlines the server's own timeouts have to do.
 	_ = control.SetReadDeadline(s.now().Add(s.times.Body))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	body, err := readWhole(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 	if err == nil {
 		// Of a body that was not read to its end net/http reads the rest before it answers: it must not wait for it.
 		_ = control.SetReadDeadline(time.Time{})

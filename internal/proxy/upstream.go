@@ -21,6 +21,9 @@ const (
 	idleConnections     = 256
 	idleConnectionLife  = 90 * time.Second
 	upstreamHeaderBytes = 256 << 10
+	// upstreamReadBytes is the buffer of a connection for what comes from an upstream: a header, or some events. There is one for each
+	// stream that is held, and what is longer does not go through it.
+	upstreamReadBytes = 2 << 10
 	pingAfterSilence    = 30 * time.Second
 )
 
@@ -37,6 +40,7 @@ func newTransport() *http.Transport {
 		MaxIdleConnsPerHost:    idleConnections,
 		IdleConnTimeout:        idleConnectionLife,
 		MaxResponseHeaderBytes: upstreamHeaderBytes,
+		ReadBufferSize:         upstreamReadBytes,
 		// A connection that died in silence must not hold its requests until their timeout.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfterSilence, PingTimeout: dialTimeout},
 	}
@@ -93,9 +97,10 @@ func post(
 // errTooLong means that an answer was cut because it grew beyond what the proxy is ready to hold.
 var errTooLong = errors.New("the upstream's answer is too long")
 
-// readAll reads at most limit bytes; a longer content is an errTooLong, together with what was read of it.
-func readAll(content io.Reader, limit int64) ([]byte, error) {
-	read, err := io.ReadAll(io.LimitReader(content, limit+1))
+// readAll reads at most limit bytes; a longer content is an errTooLong, together with what was read of it. The length is how long it is said
+// to be, -1 if nobody said so.
+func readAll(content io.Reader, length, limit int64) ([]byte, error) {
+	read, err := readWhole(io.LimitReader(content, limit+1), length)
 	switch {
 	case err != nil:
 		return read, fmt.Errorf("reading the upstream's answer: %w", err)
@@ -103,6 +108,17 @@ func readAll(content io.Reader, limit int64) ([]byte, error) {
 		return read[:limit], errTooLong
 	}
 	return read, nil
+}
+
+// believedBytes is up to which length of a content there is room for it before it has come.
+const believedBytes = 256 << 10
+
+// readWhole reads a content to its end, into a buffer for the length that it is said to have.
+func readWhole(content io.Reader, length int64) ([]byte, error) {
+	room := min(max(length, 0), believedBytes) + bytes.MinRead
+	buffer := bytes.NewBuffer(make([]byte, 0, room))
+	_, err := buffer.ReadFrom(content)
+	return buffer.Bytes(), err
 }
 
 const (
@@ -113,10 +129,20 @@ const (
 
 // recycle reads an answer to its end if that is near, so that its connection can be used again, and then gives it up. A stream's last
 // event is not yet its end, and no client should wait for what lies between.
-func recycle(answer io.ReadCloser, cancel context.CancelFunc) {
-	limit := time.AfterFunc(recyclePatience, cancel)
-	defer limit.Stop()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer, recycleBytes))
-	_ = answer.Close()
-	cancel()
+func (s *server) recycle(answer *watched, cancel context.CancelFunc) {
+	giveUp := func() {
+		_ = answer.Close()
+		answer.patience.end()
+		cancel()
+	}
+	if answer.ended {
+		giveUp()
+		return
+	}
+	s.requests.Go(func() {
+		defer giveUp()
+		limit := time.AfterFunc(recyclePatience, cancel)
+		defer limit.Stop()
+		_, _ = io.Copy(io.Discard, io.LimitReader(answer, recycleBytes))
+	})
 }
