@@ -18,6 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"github.com/modelroute/modelroute/internal/gcpace"
+	"github.com/modelroute/modelroute/internal/logbatch"
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/telemetry"
@@ -27,15 +29,18 @@ import (
 var version = "unknown"
 
 func main() {
+	gcpace.Keep()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, nil)).With(slog.String("version", version))
+	log := logbatch.New(os.Stderr)
+	logger := slog.New(slog.NewJSONHandler(log, nil)).With(slog.String("version", version))
 	err := run(ctx, os.Args[1:], os.Stderr, logger)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
+	failed := err != nil && !errors.Is(err, flag.ErrHelp)
+	if failed {
 		logger.LogAttrs(ctx, slog.LevelError, "The proxy ends", slog.Any("error", err))
+	}
+	_ = log.Close() // Where the log cannot be written, nobody can be told of it.
+	if failed {
 		stop()
 		os.Exit(1) //nolint:gocritic // stop was called
 	}
