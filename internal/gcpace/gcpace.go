@@ -43,5 +43,5 @@ func follow(now int) {
 
 // percent is how much garbage there may be beside so many bytes in use, in percent of these.
 func percent(live uint64) int {
-	return int(min(max(floor*100/max(live, 1), least), most)) //nolint:gosec // It is between the two bounds.
+	return int(min(max(floor*100/max(live, 1), least), most))
 }

@@ -22,12 +22,12 @@ func TestLinesThatComeTogetherAreWrittenTogetherAndSoon(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(delay - 1)
+		time.Sleep(delay - time.Millisecond)
 		synctest.Wait()
 		if log.String() != "" {
 			t.Errorf("%q is written at once", log.String())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		if got := log.String(); got != "one\ntwo\n" {
 			t.Errorf("after the delay the log is %q", got)

@@ -96,8 +96,8 @@ func ParseUSDNumber(text string) (Amount, error) {
 	return nanoRoundedUp(usd)
 }
 
-// plainNano reads what nearly every bill is, without arithmetic of any size: a JSON number with neither sign nor exponent, and no more whole
-// digits than fit. It reports false for all others, good or not.
+// plainNano reads what nearly every bill is, without arithmetic of any size: a JSON number with neither sign nor exponent, and no more
+// whole digits than fit. It reports false for all others, good or not.
 func plainNano(text string) (int64, bool) {
 	whole, fraction, hasPoint := strings.Cut(text, ".")
 	switch {

@@ -24,7 +24,7 @@ const (
 	// upstreamReadBytes is the buffer of a connection for what comes from an upstream: a header, or some events. There is one for each
 	// stream that is held, and what is longer does not go through it.
 	upstreamReadBytes = 2 << 10
-	pingAfterSilence    = 30 * time.Second
+	pingAfterSilence  = 30 * time.Second
 )
 
 // newTransport carries requests to upstreams. It follows no redirects, since it is used as a bare transport: the upstream's key goes to
@@ -97,8 +97,8 @@ func post(
 // errTooLong means that an answer was cut because it grew beyond what the proxy is ready to hold.
 var errTooLong = errors.New("the upstream's answer is too long")
 
-// readAll reads at most limit bytes; a longer content is an errTooLong, together with what was read of it. The length is how long it is said
-// to be, -1 if nobody said so.
+// readAll reads at most limit bytes; a longer content is an errTooLong, together with what was read of it. The length is how long it is
+// said to be, -1 if nobody said so.
 func readAll(content io.Reader, length, limit int64) ([]byte, error) {
 	read, err := readWhole(io.LimitReader(content, limit+1), length)
 	switch {

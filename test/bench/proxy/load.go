@@ -112,8 +112,10 @@ func requestOf(j job) []byte {
 	body := fmt.Sprintf(`{"model":%q,%s"temperature":0.7,"top_p":0.9,"max_completion_tokens":256,"stop":["\n\n\n"],"messages":[`+
 		`{"role":"system","content":"You are a patient teacher of physics. %s"},{"role":"user","content":"%s"}]}`,
 		routeName, stream, strings.Repeat("You answer briefly, exactly and in plain words. ", 8), task)
-	return fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
-		"Content-Type: application/json\r\nUser-Agent: bench\r\nAccept: */*\r\nContent-Length: %d\r\n\r\n%s", j.Address, j.Key, len(body), body)
+	head := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Type: application/json\r\nUser-Agent: bench\r\nAccept: */*\r\nContent-Length: %d\r\n\r\n",
+		j.Address, j.Key, len(body))
+	return []byte(head + body)
 }
 
 // patience is how long nothing may come before the rest counts as failed.
