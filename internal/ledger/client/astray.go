@@ -149,6 +149,7 @@ func (c *Client) renewIdentity() bool {
 	c.mu.Lock()
 	c.renew, c.settledPast = false, true
 	c.mu.Unlock()
+	c.book.tell() // Whoever waits for the past to be settled may have looked between the new journal and this.
 	c.rewrite()
 	return true
 }

@@ -232,6 +232,13 @@ func (b *book) signal() {
 	b.changed = make(chan struct{})
 }
 
+// tell is signal for whoever does not hold the mutex.
+func (b *book) tell() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.signal()
+}
+
 // acknowledge notes that the ledger has everything up to a number.
 func (b *book) acknowledge(through uint64) {
 	b.mu.Lock()
