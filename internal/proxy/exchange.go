@@ -65,6 +65,7 @@ func (x *exchange) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, x.departure.leave)()
 	x.held.sent = true
 	header := requestHeader(x.key, x.stream)
+	tellWhoAsks(header, x.upstream)
 	path := x.request.Operation.Path
 	response, err := post(attempt, x.transport, x.upstream, path, header, x.body) //nolint:bodyclose // recycle does.
 	if err != nil {
