@@ -63,6 +63,10 @@ type outcome struct {
 	reported *ReportedError
 	// reportedIn is the object that the error is in, if that is not the whole.
 	reportedIn []byte
+	// preview is true if the usage is a placeholder that is no bill, whatever follows.
+	preview bool
+	// opening is true if an event says that the answer begins, and nothing else.
+	opening bool
 	// generated is true if there is anything that was generated, finished if nothing more will be, of one choice at least, and done if the
 	// stream ends here.
 	generated, finished, done bool

@@ -10,7 +10,7 @@ func readCompletion(s *scanner, _ *pricing.Usage) outcome {
 		switch string(s.key) {
 		case "usage":
 			if value := s.span(); s.err == nil && string(value) != "null" {
-				o.usage, o.usageErr = parseUsage(value)
+				o.usage, o.usageErr = completionUsage.parse(value)
 			}
 		case "error":
 			if value := s.span(); s.err == nil && !isFalsy(value) {

@@ -50,7 +50,7 @@ func saturated(a, b int64) int64 {
 // promptStays reports whether the upstream surely takes the prompt as it is: OpenRouter shortens prompts for small contexts, and a
 // parameter that is not known may ask for the same, as vLLM's truncate_prompt_tokens does.
 func (r *Request) promptStays(contextLength int64, provider Provider) bool {
-	if provider == OpenRouter && contextLength <= compressedContext {
+	if r.truncates || provider == OpenRouter && contextLength <= compressedContext {
 		return false
 	}
 	for i := range r.document.members {
@@ -98,6 +98,14 @@ func leastOfMessages(messages []byte) int64 {
 	return leastOfLetters(letters)
 }
 
+// leastOfInput is leastOfMessages for an input, which may be the user's text itself.
+func leastOfInput(input []byte) int64 {
+	if s := (&scanner{data: input}); s.peek() == '"' {
+		return leastOfLetters(lettersIn(s.text()))
+	}
+	return leastOfMessages(input)
+}
+
 // contentLetters goes over the content of a message and counts the letters and digits of its text.
 func (s *scanner) contentLetters() (count int64) {
 	if s.peek() == '"' {
@@ -123,7 +131,7 @@ func (s *scanner) contentLetters() (count int64) {
 				s.walk()
 			}
 		}
-		if kind == "text" {
+		if kind == "text" || kind == "input_text" {
 			count += letters
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Dialect is how a client is told of errors.
@@ -29,6 +31,25 @@ func (d Dialect) Write(w http.ResponseWriter, e *Error) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(body) // A client that has gone is no error of ours.
+}
+
+// DialectAt is how a client is told of errors at a path below the API's base path. What lies below an operation's path is its dialect too,
+// since only its clients ask for it.
+func DialectAt(path string) Dialect {
+	for _, operation := range operations {
+		if path == operation.Path || strings.HasPrefix(path, operation.Path+"/") {
+			return Dialect{Operation: operation}
+		}
+	}
+	return Dialect{}
+}
+
+// SetRateLimit tells a client where it stands: in OpenAI's headers, and in those of its own API.
+func (d Dialect) SetRateLimit(header http.Header, l RateLimit, now time.Time) {
+	l.SetHeader(header)
+	if d.Operation != nil && d.Operation.rateHeader != nil {
+		d.Operation.rateHeader(header, l, now)
+	}
 }
 
 // Event returns an error as an event of a stream of the operation that has begun, with its blank line.

@@ -62,7 +62,7 @@ func readEmbeddings(s *scanner, _ *pricing.Usage) outcome {
 		switch string(s.key) {
 		case "usage":
 			if value := s.span(); s.err == nil && string(value) != "null" {
-				o.usage, o.usageErr = parsePromptUsage(value)
+				o.usage, o.usageErr = promptUsage.parse(value)
 			}
 		case "error":
 			if value := s.span(); s.err == nil && !isFalsy(value) {

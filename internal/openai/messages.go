@@ -112,8 +112,8 @@ func (r *Request) readPlain(s *scanner, path string, args ...any) int64 {
 		return s.text().plainBytes()
 	}
 	value := s.span()
-	if args[len(args)-1] == "cache_control" && string(value) != "null" {
-		r.forbid(fmt.Sprintf(path, args...))
+	if args[len(args)-1] == "cache_control" && string(value) != "null" && r.cacheMark == "" {
+		r.cacheMark = fmt.Sprintf(path, args...)
 	}
 	return jsonBytes(value)
 }

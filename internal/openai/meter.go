@@ -19,6 +19,8 @@ type StreamMeter struct {
 	reportedIn []byte
 	done       bool
 	finished   bool
+	preview    bool
+	opening    bool
 	produced   int64
 	provider   string
 }
@@ -32,7 +34,7 @@ func (m *StreamMeter) Observe(event Event) {
 	case event.CommentOnly:
 		return
 	case event.Done:
-		m.done = true
+		m.done = m.done || !m.operation.ownEnd
 		return
 	}
 	m.scanner.reset(event.Data)
@@ -53,8 +55,9 @@ func (m *StreamMeter) Observe(event Event) {
 // note takes what an event tells apart from errors.
 func (m *StreamMeter) note(o *outcome) {
 	if o.usage != nil || o.usageErr != nil {
-		m.usage, m.usageErr = o.usage, o.usageErr
+		m.usage, m.usageErr, m.preview = o.usage, o.usageErr, o.preview
 	}
+	m.opening = o.opening
 	if m.provider == "" && o.provider != nil {
 		m.provider = plainText(o.provider)
 	}
@@ -89,6 +92,12 @@ func (m *StreamMeter) Usage() (usage *pricing.Usage, err error) {
 	}
 	return nil, m.broken
 }
+
+// Preview reports whether the usage is a placeholder: less than the bill, whatever came after it.
+func (m *StreamMeter) Preview() bool { return m.preview }
+
+// Opening reports whether the last event said that the answer begins, and nothing else, so that an error may still be all that follows.
+func (m *StreamMeter) Opening() bool { return m.opening }
 
 // Reported returns the first error that the stream reported, nil if there was none.
 func (m *StreamMeter) Reported() *ReportedError { return m.reported }

@@ -1,8 +1,10 @@
 package openai
 
 import (
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/modelroute/modelroute/internal/pricing"
 )
@@ -45,14 +47,24 @@ type Operation struct {
 	usageOption bool
 	// stream turns a JSON answer into a stream; see StreamOf. It is nil, as is failureEvent, if the operation has no streams.
 	stream func(answer []byte, includeUsage bool) ([]byte, error)
+	// ownEnd is true if streams end with an event of the operation, so that data: [DONE] is not the end.
+	ownEnd bool
 	// failure and failureEvent are how errors are told: as a whole answer's object, and as an event of a stream that has begun, with its
 	// blank line.
 	failure      func(d Dialect, e *Error) any
 	failureEvent func(d Dialect, e *Error) []byte
+
+	// checkHeader checks the header of a client's request, setHeader sets what the upstream's must have beside what all requests have, and
+	// rateHeader tells of a rate limit in the operation's own headers. Each is nil if there is no such thing.
+	checkHeader func(header http.Header) *Error
+	setHeader   func(header http.Header, provider Provider, key string)
+	rateHeader  func(header http.Header, l RateLimit, now time.Time)
+	// always are values that every request has, whatever anybody says.
+	always []Setting
 }
 
 // operations are all of them, in the order in which people are told of them.
-var operations = []*Operation{Chat, Completions, Embeddings}
+var operations = []*Operation{Chat, Completions, Responses, Messages, Embeddings}
 
 // Operations returns all operations.
 func Operations() []*Operation { return slices.Clone(operations) }
@@ -69,6 +81,21 @@ func OperationAt(path string) *Operation {
 
 // Completes reports whether the operation has completions, and so a completion limit.
 func (o *Operation) Completes() bool { return len(o.limits) > 0 }
+
+// CheckHeader refuses a client's request for what its header says.
+func (o *Operation) CheckHeader(header http.Header) *Error {
+	if o.checkHeader == nil {
+		return nil
+	}
+	return o.checkHeader(header)
+}
+
+// SetHeader sets what the header of a request to an upstream must have for the operation; key is the upstream's, empty if it has none.
+func (o *Operation) SetHeader(header http.Header, provider Provider, key string) {
+	if o.setHeader != nil {
+		o.setHeader(header, provider, key)
+	}
+}
 
 // limitName is the name under which a provider surely honours the completion limit; empty if the operation has none. Of the two names in
 // chat OpenAI refuses the old one for its newer models, and Mistral has no other; many compatible servers know only the old one and would

@@ -174,14 +174,17 @@ func (r *Request) forbid(path string) {
 
 // ForbiddenField returns the path of the first field by which the client would change the price or the model, which are the route's
 // to set: OpenRouter's routing and plugins, service tiers, predictions, searches, output of a kind that the route's model is not said to
-// produce (text always is), tools that run at the upstream, caching marks, and the like. A null is harmless. What the route itself sets
-// is not reported.
+// produce (text always is), tools that run at the upstream, and the like; marks for caching too, unless cacheWrites says that the route
+// has a price for what they cause. A null is harmless. What the route itself sets is not reported.
 //
 // The list is of what is known today. A budget that must hold against a parameter that nobody knows yet needs a list of the
 // parameters that are allowed.
-func ForbiddenField(request *Request, produces ...string) (name string, bad bool) {
+func ForbiddenField(request *Request, cacheWrites bool, produces ...string) (name string, bad bool) {
 	if request.forbidden != "" {
 		return request.forbidden, true
+	}
+	if request.cacheMark != "" && !cacheWrites {
+		return request.cacheMark, true
 	}
 	allowed := modalitiesOf(produces)
 	if beyond := request.modalities &^ allowed; beyond != 0 {

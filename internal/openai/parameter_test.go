@@ -197,10 +197,10 @@ func TestEveryOwnedFieldIsForbiddenUnlessItIsNull(t *testing.T) {
 		if !special {
 			value = "{}"
 		}
-		if name, bad := ForbiddenField(mustParse(t, chatWith(`"`+known.name+`":`+value))); !bad || name != known.name {
+		if name, bad := ForbiddenField(mustParse(t, chatWith(`"`+known.name+`":`+value)), false); !bad || name != known.name {
 			t.Errorf("%s: %s is let through (%q)", known.name, value, name)
 		}
-		if name, bad := ForbiddenField(mustParse(t, chatWith(`"`+known.name+`":null`))); bad {
+		if name, bad := ForbiddenField(mustParse(t, chatWith(`"`+known.name+`":null`)), false); bad {
 			t.Errorf("%s: null is forbidden as %s", known.name, name)
 		}
 	}
@@ -219,7 +219,7 @@ func TestOutputIsTheClientsChoiceAmongTheKindsOfTheRoute(t *testing.T) {
 		{`"modalities":["text","audio"],"audio":{"voice":"x"}`, []string{"audio"}, ""},
 		{`"audio":{"voice":"x"}`, []string{"image"}, "audio"},
 	} {
-		if got, _ := ForbiddenField(mustParse(t, chatWith(test.members)), test.produces...); got != test.want {
+		if got, _ := ForbiddenField(mustParse(t, chatWith(test.members)), false, test.produces...); got != test.want {
 			t.Errorf("%s of a model that produces %v: got %q, want %q", test.members, test.produces, got, test.want)
 		}
 	}

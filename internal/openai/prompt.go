@@ -44,7 +44,7 @@ func PromptTokensBound(request *Request, contextLength int64) int64 {
 func chatOverhead(r *Request) int64 {
 	overhead := requestOverhead + messageOverhead*int64(r.Messages)
 	if tools := r.tools + r.functions; tools > 0 || r.format {
-		overhead += toolsOverhead + toolOverhead*int64(tools)
+		overhead += toolsOverhead + toolOverhead*int64(tools) + r.toolTokens
 	}
 	return overhead
 }

@@ -36,8 +36,12 @@ type Request struct {
 	limits           [2]*int64  // the completion limits, in the order of the operation's names; nil where absent or null
 	edited           []byte     // what Body returns; nil if it has to be made
 	tools, functions int        // how many of them are offered
+	toolTokens       int64      // the most tokens that the upstream itself adds to describe some of them
 	format           bool       // a response format is asked for
+	thinkingBudget   int64      // how many tokens of the completion limit are for thinking; 0 where that is not said
+	truncates        bool       // the upstream may shorten the prompt
 	forbidden        string     // the path of the first field that is the route's
+	cacheMark        string     // the path of the first mark for caching
 	modalities       modalities // the kinds of output that are asked for by name
 	voice            bool       // spoken output is described
 	logprobs         bool       // log probabilities are asked for,
@@ -188,7 +192,8 @@ func (r *Request) Set(name string, value json.RawMessage) error {
 	if s.end(); s.err != nil {
 		return fmt.Errorf("setting %s: %w", name, s.err)
 	}
-	next.forbidden, next.IncludeUsage, next.modalities, next.voice = r.forbidden, r.IncludeUsage, r.modalities, r.voice
+	next.forbidden, next.cacheMark, next.IncludeUsage = r.forbidden, r.cacheMark, r.IncludeUsage
+	next.modalities, next.voice = r.modalities, r.voice
 	*r = next
 	m := r.document.set(name, value)
 	r.PromptBytes += prompt - m.prompt

@@ -20,7 +20,7 @@ type facts struct {
 }
 
 func factsOf(c *Request) facts {
-	forbidden, _ := ForbiddenField(c)
+	forbidden, _ := ForbiddenField(c, false)
 	return facts{
 		Model: c.Model, Stream: c.Stream, IncludeUsage: c.IncludeUsage, MaxTokens: c.limits[1], MaxCompletionTokens: c.limits[0],
 		N: c.N, Messages: c.Messages, UnboundedInput: c.UnboundedInput, Forbidden: forbidden,
@@ -280,7 +280,7 @@ func TestForbiddenFieldFindsWhatChangesPriceOrModel(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, bad := ForbiddenField(mustParse(t, test.body))
+			got, bad := ForbiddenField(mustParse(t, test.body), false)
 			if got != test.want || bad != (test.want != "") {
 				t.Errorf("%s: %s: got %q, %v, want %q", test.reason, test.body, got, bad, test.want)
 			}

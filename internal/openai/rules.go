@@ -47,7 +47,7 @@ type setting struct {
 }
 
 // NewRules prepares a policy for every operation. It fails if a setting is none that CheckSetting accepts. A setting that an operation does
-// not have is left out there.
+// not have, or not with this value, is left out there.
 func NewRules(policy Policy) (*Rules, error) {
 	if err := checkSettings(policy.Defaults, policy.Provider); err != nil {
 		return nil, fmt.Errorf("defaults: %w", err)
@@ -78,13 +78,13 @@ func checkSettings(settings []Setting, provider Provider) error {
 	return nil
 }
 
-// prepared returns those of the settings that the operation has. Last are those that are only set where tools are, which another setting
-// may bring.
+// prepared returns those of the settings that the operation has and takes. Last are those that are only set where tools are, which another
+// setting may bring.
 func (o *Operation) prepared(settings []Setting, provider Provider) []setting {
 	var first, last []setting
 	for _, s := range settings {
 		switch known := o.setting(s.Name); {
-		case known == nil || !known.knows(provider):
+		case known == nil || !known.knows(provider) || known.check(s, provider) != nil:
 		case known.needsTools:
 			last = append(last, setting{known, s.Value})
 		default:
@@ -105,29 +105,18 @@ func (o *Operation) setting(name string) *parameter {
 }
 
 // CheckSetting reports why a route must not have this setting for an upstream of this provider; the error says what the value may be. It
-// has to be good for every operation that has the parameter.
+// has to be good for the first of the operations that has the parameter; others that take less of it are left without.
 func CheckSetting(s Setting, provider Provider) error {
-	settable, known := false, false
 	for _, operation := range operations {
-		p := operation.setting(s.Name)
-		if p == nil {
-			continue
-		}
-		settable = true
-		if p.knows(provider) {
-			known = true
-			if err := p.check(s, provider); err != nil {
-				return err
-			}
+		switch p := operation.setting(s.Name); {
+		case p == nil:
+		case !p.knows(provider):
+			return errors.New("is not known to the upstream's provider, which would refuse or ignore it")
+		default:
+			return p.check(s, provider)
 		}
 	}
-	switch {
-	case !settable:
-		return errors.New("is no parameter that a route can set")
-	case !known:
-		return errors.New("is not known to the upstream's provider, which would refuse or ignore it")
-	}
-	return nil
+	return errors.New("is no parameter that a route can set")
 }
 
 // check reports why the parameter must not have this value at this provider.
@@ -206,6 +195,9 @@ func (r *Request) Apply(rules *Rules) *Error {
 	for _, s := range own.defaults {
 		r.setDefault(s, rules.provider)
 	}
+	for _, s := range r.Operation.always {
+		r.put(r.Operation.parameters.byName[s.Name], s.Value)
+	}
 	r.nameLimit(rules.provider)
 	r.spell(rules.provider)
 	if rules.maxCompletionTokens > 0 && r.CompletionLimit() != nil {
@@ -280,9 +272,9 @@ func (r *Request) setDefault(s setting, provider Provider) {
 
 // put sets a value that CheckSetting has accepted.
 func (r *Request) put(p *parameter, value []byte) {
-	forbidden := r.forbidden
+	forbidden, cacheMark := r.forbidden, r.cacheMark
 	prompt, _ := r.read(p.name, p, &scanner{data: value})
-	r.forbidden = forbidden // The route's own tools may be any.
+	r.forbidden, r.cacheMark = forbidden, cacheMark // The route's own tools may be any.
 	m := r.document.set(p.name, value)
 	r.PromptBytes += prompt - m.prompt
 	m.prompt = prompt
@@ -296,7 +288,7 @@ func (r *Request) remove(m *member) {
 	r.edited = nil
 	switch m.name {
 	case "tools":
-		r.tools = 0
+		r.tools, r.toolTokens = 0, 0
 	case "functions":
 		r.functions = 0
 	case "response_format":

@@ -215,7 +215,7 @@ func TestSupportIsAMatterOfModelsOnly(t *testing.T) {
 func TestARoutesOwnToolsMayRunAnywhere(t *testing.T) {
 	c := mustParse(t, chatWith(""))
 	apply(t, c, Policy{Provider: OpenRouter, Defaults: settings(`"tools":[{"type":"openrouter:web_search"}]`)})
-	if name, bad := ForbiddenField(c); bad {
+	if name, bad := ForbiddenField(c, false); bad {
 		t.Errorf("what the route set is held against the client: %s", name)
 	}
 }

@@ -42,11 +42,19 @@ func readTier(r *Request, name string, s *scanner) *Error {
 		return wrongType(name, "a string", s)
 	}
 	switch string(s.text().decode()) {
-	case "auto", "default":
+	case "auto", "default", "standard_only":
 	default:
 		r.forbid(name)
 	}
 	return nil
+}
+
+// readMark reads a mark for caching.
+func readMark(r *Request, name string, s *scanner) *Error {
+	if s.peek() != 'n' && r.cacheMark == "" {
+		r.cacheMark = name
+	}
+	return object(r, name, s)
 }
 
 const wantStop = "a string or an array of at most 4 strings"

@@ -22,30 +22,33 @@ func parseObjectValue(value []byte) *document {
 	return &object
 }
 
-// parseUsage reads a usage object. Whatever in it cannot be believed makes all of it unknown, so that a fault of the upstream never
-// makes a request free.
-func parseUsage(value []byte) (*pricing.Usage, error) { return usageOf(value, tokenCount) }
-
-// parsePromptUsage is parseUsage for answers that have no completion, so that there need be no word of one.
-func parsePromptUsage(value []byte) (*pricing.Usage, error) {
-	return usageOf(value, func(object *document, name string) (int64, error) {
-		if object.last(name) == nil {
-			return 0, nil
-		}
-		return tokenCount(object, name)
-	})
+// usageNames are what a usage of OpenAI's convention calls the tokens of the prompt and those of the completion. Their details are under
+// the same name with _details behind it.
+type usageNames struct {
+	prompt, completion string
+	// promptOnly says that there is no completion, so that there need be no word of one.
+	promptOnly bool
 }
 
-// usageOf reads a usage object, and the tokens of its completion with a reader of its own.
-func usageOf(value []byte, completionCount func(object *document, name string) (int64, error)) (*pricing.Usage, error) {
+var (
+	completionUsage = usageNames{prompt: "prompt_tokens", completion: "completion_tokens"}
+	promptUsage     = usageNames{prompt: "prompt_tokens", completion: "completion_tokens", promptOnly: true}
+	responseUsage   = usageNames{prompt: "input_tokens", completion: "output_tokens"}
+)
+
+// parse reads a usage object. Whatever in it cannot be believed makes all of it unknown, so that a fault of the upstream never makes a
+// request free.
+func (n usageNames) parse(value []byte) (*pricing.Usage, error) {
 	object := parseObjectValue(value)
 	if object == nil {
 		return nil, fmt.Errorf("usage is no object: %.40q", value)
 	}
 	var u pricing.Usage
 	var errs [5]error
-	u.PromptTokens, errs[0] = tokenCount(object, "prompt_tokens")
-	u.CompletionTokens, errs[1] = completionCount(object, "completion_tokens")
+	u.PromptTokens, errs[0] = tokenCount(object, n.prompt)
+	if !n.promptOnly || object.last(n.completion) != nil {
+		u.CompletionTokens, errs[1] = tokenCount(object, n.completion)
+	}
 	u.Cost, errs[2] = usdNumber(object, "cost")
 	u.IsBYOK, errs[3] = flag(object, "is_byok")
 	if details := parseObjectValue(object.last("cost_details")); details != nil {
@@ -55,13 +58,13 @@ func usageOf(value []byte, completionCount func(object *document, name string) (
 		return nil, fmt.Errorf("usage cannot be booked: %w", err)
 	}
 	var cached, written bool
-	u.CachedTokens, cached = partOf(object, "prompt_tokens_details", "cached_tokens", u.PromptTokens)
-	u.CacheWriteTokens, written = partOf(object, "prompt_tokens_details", "cache_write_tokens", u.PromptTokens-u.CachedTokens)
+	u.CachedTokens, cached = partOf(object, n.prompt+"_details", "cached_tokens", u.PromptTokens)
+	u.CacheWriteTokens, written = partOf(object, n.prompt+"_details", "cache_write_tokens", u.PromptTokens-u.CachedTokens)
 	if !cached || !written {
 		u.CachedTokens, u.CacheWriteTokens, u.CacheInDoubt = 0, 0, true
 	}
 	// Nothing is booked by it, so one that cannot be believed is none.
-	u.ReasoningTokens, _ = partOf(object, "completion_tokens_details", "reasoning_tokens", u.CompletionTokens)
+	u.ReasoningTokens, _ = partOf(object, n.completion+"_details", "reasoning_tokens", u.CompletionTokens)
 	return &u, nil
 }
 

@@ -64,10 +64,8 @@ func (x *exchange) run(ctx context.Context) {
 	defer func() { x.grant.meters.disconnected(x.departure.end()) }()
 	defer context.AfterFunc(ctx, x.departure.leave)()
 	x.held.sent = true
-	header := requestHeader(x.key, x.stream)
-	tellWhoAsks(header, x.upstream)
 	path := x.request.Operation.Path
-	response, err := post(attempt, x.transport, x.upstream, path, header, x.body) //nolint:bodyclose // recycle does.
+	response, err := post(attempt, x.transport, x.upstream, path, x.header(), x.body) //nolint:bodyclose // recycle does.
 	if err != nil {
 		err = causeOf(attempt, err)
 		patience.end()
@@ -97,6 +95,14 @@ func (x *exchange) run(ctx context.Context) {
 		x.departure.answeredWhole()
 		x.relayAnswer(response)
 	}
+}
+
+// header is the header of the request.
+func (x *exchange) header() http.Header {
+	header := requestHeader(x.key, x.stream)
+	tellWhoAsks(header, x.upstream)
+	x.request.Operation.SetHeader(header, providerOf(x.upstream.Provider), x.key)
+	return header
 }
 
 // doubt has it found out what the attempt cost, if that is uncertain and the upstream named it.

@@ -46,7 +46,10 @@ var relayedHeaders = []string{
 	"Retry-After", "Retry-After-Ms", "X-Should-Retry", "X-Generation-Id", "Openai-Processing-Ms", "Openai-Version",
 }
 
-const rateLimitPrefix = "X-Ratelimit-"
+// isRateLimit reports whether a header tells of a rate limit, as OpenAI or Anthropic does.
+func isRateLimit(name string) bool {
+	return strings.HasPrefix(name, "X-Ratelimit-") || strings.HasPrefix(name, "Anthropic-Ratelimit-")
+}
 
 // forgetRelayed takes back what a failed attempt put into the header of the answer.
 func forgetRelayed(header http.Header) {
@@ -57,7 +60,7 @@ func forgetRelayed(header http.Header) {
 		header.Del(name)
 	}
 	for name := range header {
-		if strings.HasPrefix(name, rateLimitPrefix) {
+		if isRateLimit(name) {
 			header.Del(name)
 		}
 	}
@@ -71,7 +74,7 @@ func relayHeaders(to, from http.Header, requestID string) {
 	}
 	hasOwn := false
 	for name := range to {
-		hasOwn = hasOwn || strings.HasPrefix(name, rateLimitPrefix)
+		hasOwn = hasOwn || isRateLimit(name)
 	}
 	for _, name := range relayedHeaders {
 		if values, found := from[name]; found {
@@ -79,7 +82,7 @@ func relayHeaders(to, from http.Header, requestID string) {
 		}
 	}
 	for name, values := range from {
-		if !hasOwn && strings.HasPrefix(name, rateLimitPrefix) {
+		if !hasOwn && isRateLimit(name) {
 			to[name] = values
 		}
 	}

@@ -64,12 +64,22 @@ func refuseAnywhere(request *openai.Request, granted *grant, size int) *openai.E
 
 // refuseForbidden refuses what the client must not set.
 func refuseForbidden(request *openai.Request, granted *grant) *openai.Error {
-	name, forbidden := openai.ForbiddenField(request, granted.route.Model.OutputModalities...)
+	name, forbidden := openai.ForbiddenField(request, pricesCacheWrites(granted.route), granted.route.Model.OutputModalities...)
 	if !forbidden {
 		return nil
 	}
 	return openai.InvalidRequest(name,
 		"%s is not the client's to set here: it could change the model or the price, which belong to the route.", name)
+}
+
+// pricesCacheWrites reports whether whichever upstream serves a request, what it writes to a cache has a price of its own.
+func pricesCacheWrites(route *routeconfig.Route) bool {
+	for i := range route.Upstreams {
+		if route.Upstreams[i].Pricing.CacheWritePicoUSD == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // holdToRules holds a request to the route's rules at the upstream that it goes to, and refuses one that cannot fit the model's context.

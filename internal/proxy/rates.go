@@ -11,14 +11,14 @@ import (
 // tellRates tells the client where it stands with the tightest rate limit of each unit.
 func (h *holding) tellRates(header http.Header) {
 	for _, rate := range h.hold.Rates() {
-		openai.RateLimit{
+		h.record.dialect.SetRateLimit(header, openai.RateLimit{
 			Unit: rate.Unit.String(), Limit: rate.Limit, Remaining: rate.Remaining, ResetsIn: rate.ResetsIn,
-		}.SetHeader(header)
+		}, h.server.now())
 	}
 }
 
 // rateLimited says to a client that a rate limit refuses its request. What others only hold may come back before the window ends.
-func rateLimited(denied *client.DeniedError, admitted *admission) *openai.Error {
+func (s *server) rateLimited(denied *client.DeniedError, admitted *admission, dialect openai.Dialect) *openai.Error {
 	needed := int64(1)
 	if denied.Unit == budget.Tokens {
 		needed = admitted.mostTokens()
@@ -27,9 +27,12 @@ func rateLimited(denied *client.DeniedError, admitted *admission) *openai.Error 
 		Name: denied.Budget, Unit: denied.Unit.String(), Limit: denied.Limit.Nano(), Remaining: denied.Remaining.Nano(),
 		ResetsIn: denied.ResetsIn,
 	}
+	after := denied.ResetsIn
 	if denied.Reason == client.Held {
 		limit.Remaining = 0
-		return openai.RateLimitExceeded(limit, needed, retryAfter(denied.ResetsIn))
+		after = retryAfter(denied.ResetsIn)
 	}
-	return openai.RateLimitExceeded(limit, needed, denied.ResetsIn)
+	refusal := openai.RateLimitExceeded(limit, needed, after)
+	dialect.SetRateLimit(refusal.Header, limit, s.now())
+	return refusal
 }

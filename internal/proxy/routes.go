@@ -18,8 +18,10 @@ const (
 // every budget.
 func (s *server) route(w http.ResponseWriter, r *http.Request, record *record) {
 	path, asOpenRouter := strings.CutPrefix(r.URL.Path, "/api")
+	below, _ := strings.CutPrefix(path, basePath)
 	operation := operationAt(path)
-	record.dialect = openai.Dialect{Operation: operation, NumericCodes: asOpenRouter}
+	record.dialect = openai.DialectAt(below)
+	record.dialect.NumericCodes = asOpenRouter
 	current := s.tables.Load()
 	if current == nil {
 		s.refuse(w, record, starting())

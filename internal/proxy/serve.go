@@ -31,6 +31,10 @@ func (s *server) serve(operation *openai.Operation) handler {
 		if caller == nil {
 			return
 		}
+		if refusal := operation.CheckHeader(r.Header); refusal != nil {
+			s.refuse(w, record, refusal)
+			return
+		}
 		body, refusal := s.readBody(w, r, caller.mostBytes)
 		if refusal != nil {
 			s.refuse(w, record, refusal)
@@ -255,7 +259,7 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 	}
 	if denied.Unit != budget.USD {
 		granted.meters.denied("rate_limited", denied.Account())
-		return outcome{refusal: rateLimited(denied, admitted)}
+		return outcome{refusal: s.rateLimited(denied, admitted, record.dialect)}
 	}
 	denial := openai.Denial{
 		Budget:    denied.Budget,

@@ -28,6 +28,9 @@ type streamRelay struct {
 	usage      *pricing.Usage
 	usageError error
 	final      bool
+	// opening are the events that say that the answer begins. They are held back until something follows that is no error: a stream that
+	// has not begun can still be answered with a status, or by another upstream.
+	opening []byte
 	// tail is what is held back until the settlement: the end of the stream, or an error and what follows it.
 	tail []byte
 	// said is the error that the stream reported, if it did.
@@ -63,7 +66,7 @@ func (r *streamRelay) copy(events *openai.EventReader) error {
 			r.tail = append(r.tail, event.Last()...)
 			return nil
 		}
-		if !event.CommentOnly && !event.Unterminated {
+		if !event.CommentOnly && !event.Unterminated && !event.Done {
 			r.forward(event)
 		}
 		if err := r.bounded(len(event.Raw)); err != nil {
@@ -103,20 +106,27 @@ func (r *streamRelay) forward(event openai.Event) {
 		// The reader gave the event out before the rest of its CR LF had come. That will be dropped as an event without data.
 		out = append(slices.Clip(out), '\n')
 	}
-	if r.said.found {
+	switch {
+	case r.said.found:
 		r.tail = append(r.tail, out...)
-		return
+	case r.meter.Opening() && !r.client.begun:
+		r.opening = append(r.opening, out...)
+	default:
+		r.begin()
+		r.client.send(out)
 	}
-	r.begin()
-	r.client.send(out)
 }
 
 // begin sends the header with the first event and not before: an upstream that fails at once can then still be answered with a status.
 func (r *streamRelay) begin() {
-	if !r.client.begun {
-		streamHeaders(r.client.header())
-		r.announceCost()
-		r.client.begin(http.StatusOK)
+	if r.client.begun {
+		return
+	}
+	streamHeaders(r.client.header())
+	r.announceCost()
+	r.client.begin(http.StatusOK)
+	if len(r.opening) > 0 {
+		r.client.send(r.opening)
 	}
 }
 
@@ -134,9 +144,9 @@ func (r *streamRelay) bounded(length int) error {
 // running count, or a preview, which is less than the bill.
 func (r *streamRelay) settle(cut error) {
 	switch {
-	case r.failedAtOnce() && r.usage == nil:
+	case r.failedAtOnce() && (r.usage == nil || r.meter.Preview()):
 		r.held.release()
-	case cut == nil, r.said.found, r.final && r.choices == 1:
+	case r.counted(cut):
 		r.settleBy(r.usage, r.usageError)
 	case errors.Is(cut, errCancelled):
 		r.settleProduced(r.usage, r.meter.CompletionBytes())
@@ -148,7 +158,18 @@ func (r *streamRelay) settle(cut error) {
 		r.record.problem = "the stream reported an error: " + r.said.forLog()
 	case cut != nil:
 		r.record.problem = "the stream ended early: " + cut.Error()
+	case r.meter.Preview():
+		r.record.problem = "the upstream reported no usage"
 	}
+}
+
+// counted reports whether the last usage is the bill. A stream that was not cut, and one that ended with an error, has it unless all that
+// it told is a placeholder.
+func (r *streamRelay) counted(cut error) bool {
+	if cut == nil || r.said.found {
+		return !r.meter.Preview()
+	}
+	return r.final && r.choices == 1
 }
 
 // settleCut books the hold, or what the running count makes of it if that is more.

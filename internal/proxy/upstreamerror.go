@@ -123,11 +123,17 @@ func text(raw json.RawMessage) string {
 	return ""
 }
 
-// statusOfWord has the words for errors of an upstream that are about our key or our account there: OpenAI's codes and OpenRouter's types.
+// statusOfWord has the words for errors of an upstream: those that are about our key or our account there, of OpenAI's codes and
+// OpenRouter's types, and Anthropic's types, which have no number beside them in a stream.
 var statusOfWord = map[string]int{
 	"invalid_api_key": http.StatusUnauthorized, "authentication": http.StatusUnauthorized, "authentication_error": http.StatusUnauthorized,
 	"permission_denied": http.StatusForbidden, "payment_required": http.StatusPaymentRequired,
 	codeNoQuota: http.StatusPaymentRequired, "insufficient_credits": http.StatusPaymentRequired,
+	"billing_error": http.StatusPaymentRequired, "permission_error": http.StatusForbidden, "not_found_error": http.StatusNotFound,
+	"request_too_large":     http.StatusRequestEntityTooLarge,
+	"invalid_request_error": http.StatusBadRequest, "rate_limit_error": http.StatusTooManyRequests,
+	"rate_limit_exceeded": http.StatusTooManyRequests, "invalid_prompt": http.StatusBadRequest,
+	"timeout_error": http.StatusGatewayTimeout, "overloaded_error": statusOverloaded,
 }
 
 // status is the HTTP status that an error within a good answer stands for: its code, where that is one, or what its words say, else that

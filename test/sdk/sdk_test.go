@@ -85,6 +85,10 @@ func passes(t *testing.T, script string) {
 
 func TestOpenAI(t *testing.T) { passes(t, "openai.test.mjs") }
 
+func TestOpenAIsResponses(t *testing.T) { passes(t, "responses.test.mjs") }
+
+func TestAnthropic(t *testing.T) { passes(t, "anthropic.test.mjs") }
+
 func TestAISDK(t *testing.T) { passes(t, "ai.test.mjs") }
 
 func TestLangChain(t *testing.T) { passes(t, "langchain.test.mjs") }
