@@ -43,7 +43,7 @@ func TestErrorsAreToldToAnthropicsClientsInTheirShape(t *testing.T) {
 		"a batch":              {"/v1/messages/batches", good, nil, 404, "not_found_error", "unknown_url"},
 		"an unknown version":   {"/v1/messages", good, func(h http.Header) { h.Set("Anthropic-Version", "2023-01-01") }, 400, "invalid_request_error", ""},
 	}
-	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+	c := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			request := c.request(t.Context(), http.MethodPost, test.path, test.body)
@@ -72,7 +72,7 @@ func TestAnthropicsKeyAndVersionAreTakenAndOurOwnAreSent(t *testing.T) {
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			c := begin(t, world.Setup{Edit: by(test.provider), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+			c := begin(t, world.Setup{Edit: speaking(by(test.provider)), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 			request := c.request(t.Context(), http.MethodPost, "/v1/messages", messages.ask(question, ""))
 			request.Header.Del("Authorization")
 			request.Header.Set("X-Api-Key", world.Key)
@@ -93,7 +93,7 @@ func TestAnthropicsKeyAndVersionAreTakenAndOurOwnAreSent(t *testing.T) {
 
 func TestADeniedBudgetIsABillingErrorThatAnthropicsClientsDoNotTryAgain(t *testing.T) {
 	t.Parallel()
-	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Monthly("", 1_000)}})
+	c := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.Monthly("", 1_000)}})
 	got := c.speak(messages, messages.ask(question, streamed))
 	if kind, code := got.messageFailure(t); got.status != http.StatusPaymentRequired || kind != "billing_error" || code != "budget_exhausted" {
 		t.Errorf("%d %s %s", got.status, kind, code)
@@ -111,7 +111,7 @@ func TestADeniedBudgetIsABillingErrorThatAnthropicsClientsDoNotTryAgain(t *testi
 
 func TestRateLimitsAreToldToAnthropicsClientsInTheirHeaders(t *testing.T) {
 	t.Parallel()
-	c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.RateLimit(world.Consumer, 1, 3600)}})
+	c := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.RateLimit(world.Consumer, 1, 3600)}})
 	served := c.speak(messages, messages.ask(question, "")).expectOK(t)
 	refused := c.speak(messages, messages.ask(question, ""))
 	if kind, code := refused.messageFailure(t); refused.status != http.StatusTooManyRequests || kind != "rate_limit_error" || code != "rate_limit_exceeded" {
@@ -135,7 +135,7 @@ func TestMarksForCachingNeedAPrice(t *testing.T) {
 	t.Parallel()
 	const read, written = 200, 2_500 // nano-USD
 	body := messages.ask(question, `,"system":[{"type":"text","text":"Be brief.","cache_control":{"type":"ephemeral"}}]`)
-	without := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+	without := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	if got := without.speak(messages, body); got.status != http.StatusBadRequest || !strings.Contains(got.body, "system[0].cache_control") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
@@ -143,7 +143,7 @@ func TestMarksForCachingNeedAPrice(t *testing.T) {
 		pricing := &config.Routes[0].Upstreams[0].Pricing
 		pricing.CachedPromptPicoUSD, pricing.CacheWritePicoUSD = new(int64(read*1000)), new(int64(written*1000))
 	}
-	with := begin(t, world.Setup{Edit: priced, Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+	with := begin(t, world.Setup{Edit: speaking(priced), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	with.speak(messages, body).expectOK(t)
 	if sent := with.Last().Body; !strings.Contains(sent, `"cache_control":{"type":"ephemeral"}`) {
 		t.Errorf("the upstream gets %s", sent)
@@ -153,7 +153,7 @@ func TestMarksForCachingNeedAPrice(t *testing.T) {
 
 func TestNothingIsStoredAndNothingThatWasIsNamed(t *testing.T) {
 	t.Parallel()
-	c := begin(t, world.Setup{Edit: by(routeconfig.OpenAI), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+	c := begin(t, world.Setup{Edit: speaking(by(routeconfig.OpenAI)), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 	for _, members := range []string{`,"previous_response_id":"resp_1"`, `,"conversation":"conv_1"`, `,"background":true`, `,"store":true`} {
 		c.speak(responses, responses.ask(question, members)).expectFailure(t, http.StatusBadRequest, map[bool]string{
 			true: "unsupported_value", false: "unsupported_parameter",

@@ -100,6 +100,18 @@ func named(data string) string {
 	return "event: " + name + "\ndata: " + data + "\n\n"
 }
 
+// speaking lets the route's upstream have the operations too, and changes the configuration further.
+func speaking(edits ...func(*routeconfig.Config)) func(*routeconfig.Config) {
+	return func(config *routeconfig.Config) {
+		config.Routes[0].Upstreams[0].Endpoints = []routeconfig.Endpoint{
+			routeconfig.ChatCompletions, routeconfig.Responses, routeconfig.Messages,
+		}
+		for _, edit := range edits {
+			edit(config)
+		}
+	}
+}
+
 func (c *client) speak(o operation, body string) reply {
 	c.t.Helper()
 	return c.send(c.request(c.t.Context(), http.MethodPost, o.path, body))
@@ -130,7 +142,7 @@ func faulty(fault string) string { return question + " [[fault:" + fault + "]]" 
 func TestTheOtherOperationsAreServedAndBilled(t *testing.T) {
 	t.Parallel()
 	for name, o := range both {
-		c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+		c := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 		for how, test := range map[string]struct{ fault, members, last string }{
 			"plain":                            {"answer=20", "", ""},
 			"streamed":                         {"answer=20", streamed, o.last},
@@ -166,11 +178,11 @@ func TestWhatTheOtherOperationsCostFollowsFromTheirUsage(t *testing.T) {
 	const read, written = 200, 2_500 // nano-USD
 	for name, o := range both {
 		for provider, more := range map[routeconfig.Provider]string{routeconfig.OpenAICompatible: "", routeconfig.OpenRouter: `,"cost":0.00012345`} {
-			c := begin(t, world.Setup{Edit: func(config *routeconfig.Config) {
+			c := begin(t, world.Setup{Edit: speaking(func(config *routeconfig.Config) {
 				by(provider)(config)
 				pricing := &config.Routes[0].Upstreams[0].Pricing
 				pricing.CachedPromptPicoUSD, pricing.CacheWritePicoUSD = new(int64(read*1000)), new(int64(written*1000))
-			}, Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+			}), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 			want := int64(30*world.PromptNano + 50*read + 20*written + 10*world.CompletionNano)
 			if more != "" {
 				want = 123_450
@@ -202,7 +214,7 @@ func TestWhatTheOtherOperationsCostFollowsFromTheirUsage(t *testing.T) {
 func TestTheOtherOperationsFailWithAStatusUntilSomethingIsSaid(t *testing.T) {
 	t.Parallel()
 	for name, o := range both {
-		c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+		c := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 		for how, test := range map[string]struct {
 			fault, members string
 			with           http.HandlerFunc
@@ -254,7 +266,7 @@ func (o operation) expectFailure(t *testing.T, got reply, status int) {
 func TestTheOtherOperationsFailWithAnEventOnceSomethingWasSaid(t *testing.T) {
 	t.Parallel()
 	for name, o := range both {
-		c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+		c := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 		usage := o.usage(10, 0, 0, 5, `,"cost":0.00005`)
 		for how, test := range map[string]struct {
 			pieces []string
@@ -292,12 +304,12 @@ func TestAStreamThatOnlyBeganIsServedByAnotherUpstream(t *testing.T) {
 	t.Parallel()
 	for name, o := range both {
 		t.Run(name, func(t *testing.T) {
-			c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}, Edit: func(config *routeconfig.Config) {
+			c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}, Edit: speaking(func(config *routeconfig.Config) {
 				upstreams := &config.Routes[0].Upstreams
 				second := (*upstreams)[0]
 				second.Name = "second"
 				*upstreams = append(*upstreams, second)
-			}})
+			})})
 			first, usage := true, o.usage(10, 0, 0, 5, `,"cost":0.00005`)
 			c.AnswerWith(func(w http.ResponseWriter, r *http.Request) {
 				if first {
@@ -321,7 +333,7 @@ func TestAClientOfTheOtherOperationsThatLeavesIsSettledOnce(t *testing.T) {
 	for name, o := range both {
 		for when, until := range map[string]string{"where the answer begins": "event: ", "in the middle": "delta"} {
 			t.Run(name+", "+when, func(t *testing.T) {
-				c := begin(t, world.Setup{Budgets: []*ledgerpb.Budget{world.Plenty("")}})
+				c := begin(t, world.Setup{Edit: speaking(), Budgets: []*ledgerpb.Budget{world.Plenty("")}})
 				c.hangUp(o, until)
 				c.bookedAsBilled(t, world.Mark{})
 				if settlements := c.Settlements(); settlements != 1 {
