@@ -34,7 +34,9 @@ func begin(t *testing.T) *world.World {
 // haveEverything lets a route complete texts too, and embed them at another upstream.
 func haveEverything(route *routeconfig.Route) {
 	texts := &route.Upstreams[0]
-	texts.Endpoints = []routeconfig.Endpoint{routeconfig.ChatCompletions, routeconfig.Completions}
+	texts.Endpoints = []routeconfig.Endpoint{
+		routeconfig.ChatCompletions, routeconfig.Completions, routeconfig.Responses, routeconfig.Messages,
+	}
 	vectors := *texts
 	vectors.Name, vectors.Model = "vectors", "openai/text-embedding-3-small"
 	vectors.Endpoints, vectors.Pricing = []routeconfig.Endpoint{routeconfig.Embeddings}, routeconfig.Pricing{PromptPicoUSD: 20_000}
