@@ -33,6 +33,7 @@ var Messages = &Operation{
 	checkHeader: checkMessagesHeader,
 	setHeader:   setMessagesHeader,
 	rateHeader:  setMessagesRate,
+	idHeader:    "Request-Id",
 }
 
 // messagesParameters has the parameters of a message that are the client's, from Anthropic's API reference.
@@ -163,10 +164,11 @@ type messageError struct {
 		Code    string `json:"code,omitempty"`
 		Param   string `json:"param,omitempty"`
 	} `json:"error"`
+	RequestID string `json:"request_id,omitempty"`
 }
 
-func messageFailure(_ Dialect, e *Error) any {
-	failure := messageError{Type: "error"}
+func messageFailure(d Dialect, e *Error) any {
+	failure := messageError{Type: "error", RequestID: d.RequestID}
 	failure.Error.Type, failure.Error.Message = messageErrorType(e.Status), e.Message
 	failure.Error.Code, failure.Error.Param = e.Code, e.Param
 	return failure

@@ -15,6 +15,8 @@ type Dialect struct {
 	// NumericCodes says that in OpenAI's shape an error's code is its HTTP status, as OpenRouter has it, whose SDK knows no error without;
 	// the word for it, which OpenAI has there, is then metadata.error_type.
 	NumericCodes bool
+	// RequestID names the request; empty if it has no name.
+	RequestID string
 }
 
 // Write sends an error as the answer.
@@ -42,6 +44,13 @@ func DialectAt(path string) Dialect {
 		}
 	}
 	return Dialect{}
+}
+
+// SetRequestID tells a client the name of its request in the header of its own API, if that has one.
+func (d Dialect) SetRequestID(header http.Header) {
+	if d.Operation != nil && d.Operation.idHeader != "" {
+		header.Set(d.Operation.idHeader, d.RequestID)
+	}
 }
 
 // SetRateLimit tells a client where it stands: in OpenAI's headers, and in those of its own API.

@@ -55,10 +55,12 @@ type Operation struct {
 	failureEvent func(d Dialect, e *Error) []byte
 
 	// checkHeader checks the header of a client's request, setHeader sets what the upstream's must have beside what all requests have, and
-	// rateHeader tells of a rate limit in the operation's own headers. Each is nil if there is no such thing.
+	// rateHeader tells of a rate limit in the operation's own headers. Each is nil if there is no such thing. idHeader is where its clients
+	// look for the request's name, if that is not X-Request-Id.
 	checkHeader func(header http.Header) *Error
 	setHeader   func(header http.Header, provider Provider, key string)
 	rateHeader  func(header http.Header, l RateLimit, now time.Time)
+	idHeader    string
 	// always are values that every request has, whatever anybody says.
 	always []Setting
 }

@@ -15,7 +15,7 @@ var errorTypes = map[string]bool{
 	openai.CodeMethodNotAllowed: true, openai.CodeBodyTooLarge: true, openai.CodeContextLengthExceeded: true,
 	openai.CodeUnsupportedParameter: true, codeEncoding: true, codeBodyTimeout: true,
 	"invalid_json": true, "duplicate_key": true, "invalid_type": true, "invalid_value": true, "unknown_parameter": true,
-	"missing_required_parameter": true,
+	"missing_required_parameter": true, "unsupported_value": true,
 
 	openai.CodeBudgetExhausted: true, openai.CodeBudgetHeld: true, openai.CodeRateLimitExceeded: true, openai.CodeLedgerUnavailable: true,
 	openai.CodeInternal: true, codeStarting: true,

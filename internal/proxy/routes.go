@@ -21,7 +21,8 @@ func (s *server) route(w http.ResponseWriter, r *http.Request, record *record) {
 	below, _ := strings.CutPrefix(path, basePath)
 	operation := operationAt(path)
 	record.dialect = openai.DialectAt(below)
-	record.dialect.NumericCodes = asOpenRouter
+	record.dialect.NumericCodes, record.dialect.RequestID = asOpenRouter, record.requestID
+	record.dialect.SetRequestID(w.Header())
 	current := s.tables.Load()
 	if current == nil {
 		s.refuse(w, record, starting())

@@ -51,6 +51,9 @@ func TestErrorsAreToldToAnthropicsClientsInTheirShape(t *testing.T) {
 				test.change(request.Header)
 			}
 			got := c.send(request)
+			if id := got.header.Get("Request-Id"); id == "" || !strings.Contains(got.body, `"request_id":"`+id+`"`) {
+				t.Errorf("the request is named %q, and otherwise in %s", id, got.body)
+			}
 			if kind, code := got.messageFailure(t); got.status != test.status || kind != test.kind || code != test.code {
 				t.Errorf("%d %s %s, want %d %s %s: %s", got.status, kind, code, test.status, test.kind, test.code, got.body)
 			}
