@@ -5,8 +5,8 @@ import "strings"
 // knownWords are the codes and types that OpenAI, OpenRouter, Mistral and Anthropic document for errors. Only these are logged of what an
 // upstream says of its failure.
 var knownWords = wordsOf(`
-	api_error authentication authentication_error bad_request billing_error billing_hard_limit_reached capacity_exhausted constraint_filtered
-	content_filter content_policy_violation context_length_exceeded engine_overloaded free_variant_ended gateway_timeout
+	api_error authentication authentication_error bad_request billing_error billing_hard_limit_reached capacity_exhausted
+	constraint_filtered content_filter content_policy_violation context_length_exceeded engine_overloaded free_variant_ended gateway_timeout
 	insufficient_credits insufficient_quota internal_error internal_server_error invalid_api_key invalid_prompt invalid_request
 	invalid_request_error max_tokens_exceeded model_deprecated model_not_found moderation no_endpoints not_found not_found_error
 	overloaded overloaded_error payment_required permission_denied permission_error privacy_restricted provider_overloaded
