@@ -308,6 +308,7 @@ func TestAStreamThatOnlyBeganIsServedByAnotherUpstream(t *testing.T) {
 				upstreams := &config.Routes[0].Upstreams
 				second := (*upstreams)[0]
 				second.Name = "second"
+				config.Routes[0].MaxAttempts = 2
 				*upstreams = append(*upstreams, second)
 			})})
 			first, usage := true, o.usage(10, 0, 0, 5, `,"cost":0.00005`)
