@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -34,12 +35,15 @@ type Answer struct {
 	Generated bool
 }
 
-// ReadAnswer reads a JSON answer. The error says why its usage cannot be booked, or that it is no JSON object, of which nothing is told.
+// ErrNoObject is the error of reading an answer that is no JSON object.
+var ErrNoObject = errors.New("it is no JSON object")
+
+// ReadAnswer reads a JSON answer. The error says why its usage cannot be booked, or is ErrNoObject, and then nothing is told.
 func (o *Operation) ReadAnswer(body []byte) (Answer, error) {
 	s := &scanner{data: body}
 	got := o.read(s, nil)
 	if s.end(); s.err != nil {
-		return Answer{}, fmt.Errorf("reading the upstream's answer: %w", s.err)
+		return Answer{}, fmt.Errorf("reading the upstream's answer: %w: %w", ErrNoObject, s.err)
 	}
 	answer := Answer{Usage: got.usage, Reported: got.reported, Generated: got.generated}
 	if got.reported != nil {

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -164,6 +163,10 @@ func (x *exchange) relayAnswer(response *http.Response) {
 		return
 	}
 	x.settleBy(answer.Usage, err)
+	if errors.Is(err, openai.ErrNoObject) {
+		x.fail(outcome{refusal: invalidAnswer(x.request.Operation)})
+		return
+	}
 	if answer.Reported != nil && quotesKey(body, x.key) {
 		body = bytes.ReplaceAll(body, []byte(x.key), []byte(redacted))
 	}
@@ -195,9 +198,6 @@ func (x *exchange) sendAnswer(body []byte) {
 		}
 		body, contentType = events, eventStream
 		streamHeaders(x.client.header())
-	} else if !isJSONObject(body) {
-		x.fail(outcome{refusal: invalidAnswer(x.request.Operation)})
-		return
 	}
 	x.client.header().Set("Content-Type", contentType)
 	x.client.header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -246,11 +246,6 @@ func (x *exchange) fail(how outcome) {
 	}
 	how.uncertain = x.held.certainty == client.Uncertain
 	x.outcome = how
-}
-
-// isJSONObject says whether an answer is JSON at all and may be passed on.
-func isJSONObject(body []byte) bool {
-	return json.Valid(body) && bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{"))
 }
 
 // encoded says that what comes with a header would have to be unpacked to be read.

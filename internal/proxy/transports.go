@@ -38,7 +38,7 @@ type wayTransport struct {
 
 func newTransports(now func() time.Time) *transports {
 	return &transports{
-		usual: newTransport(),
+		usual: newUsualTransport(now),
 		roots: newFiles(now, "the certificates of the upstream's authorities", maxBundleBytes, parseRoots),
 		ways:  map[way]*wayTransport{},
 	}

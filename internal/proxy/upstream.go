@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/modelroute/modelroute/internal/plainhttp"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -27,8 +28,34 @@ const (
 	pingAfterSilence  = 30 * time.Second
 )
 
-// newTransport carries requests to upstreams. It follows no redirects, since it is used as a bare transport: the upstream's key goes to
-// the host of the configuration and nowhere else.
+// nearBytes is the longest body of a request that plainhttp sends: one that fits the sockets' buffers.
+const nearBytes = 32 << 10
+
+// usualTransport carries requests to upstreams that need nothing of their own: to those behind TLS or an egress proxy, and to those that
+// are reached in the clear, which are near.
+type usualTransport struct {
+	far  *http.Transport
+	near *plainhttp.Transport
+}
+
+func newUsualTransport(now func() time.Time) *usualTransport {
+	return &usualTransport{far: newTransport(), near: &plainhttp.Transport{
+		Dial: dial, MaxHeaderBytes: upstreamHeaderBytes, ReadBuffer: upstreamReadBytes,
+		MaxIdle: idleConnections, IdleLife: idleConnectionLife, Now: now,
+	}}
+}
+
+func (t *usualTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Scheme == "http" && request.ContentLength <= nearBytes {
+		if egress, err := t.far.Proxy(request); err == nil && egress == nil {
+			return t.near.RoundTrip(request)
+		}
+	}
+	return t.far.RoundTrip(request)
+}
+
+// newTransport is the transport of net/http for upstreams. It follows no redirects, since it is used as a bare transport: the upstream's
+// key goes to the host of the configuration and nowhere else.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
