@@ -107,7 +107,7 @@ func (e ownedBudget) describe() string {
 // consequence is what becomes of the requests that it has too little left for.
 func (e ownedBudget) consequence() string {
 	switch {
-	case e.spec.WhenExhausted != nil:
+	case e.spec.WhenExhausted.Upstream != "":
 		return "requests go on at upstream " + e.spec.WhenExhausted.Upstream
 	case e.upstream != "":
 		return "requests go to the next upstream, if there is one,"

@@ -25,7 +25,7 @@ func withReserve(route *v1alpha1.ModelRoute) *v1alpha1.ModelRoute {
 		cheap.APIKeySecretRef, cheap.Pricing = route.Spec.Upstreams[0].APIKeySecretRef, v1alpha1.Pricing{Prompt: "0.20", Completion: "0.60"}
 	}
 	route.Spec.Upstreams = append(route.Spec.Upstreams, cheap)
-	route.Spec.Budgets[0].WhenExhausted = &v1alpha1.WhenExhausted{Upstream: "cheap"}
+	route.Spec.Budgets[0].WhenExhausted = v1alpha1.WhenExhausted{Upstream: "cheap"}
 	return route
 }
 

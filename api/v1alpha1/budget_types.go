@@ -48,7 +48,7 @@ type Budget struct {
 
 	// whenExhausted says where requests go on that this budget has too little left for. Absent: they are answered with 402.
 	// +optional
-	WhenExhausted *WhenExhausted `json:"whenExhausted,omitempty"`
+	WhenExhausted WhenExhausted `json:"whenExhausted,omitzero"`
 }
 
 // WhenExhausted says where requests go on that a budget has too little left for.

@@ -85,7 +85,7 @@ func ledgerBudgets(path string, owner *ledgerpb.BudgetRef, budgets []v1alpha1.Bu
 			TimeZone:    budget.Window.TimeZone,
 			Enforcement: enforcements[budget.Enforcement],
 		}
-		if budget.WhenExhausted != nil {
+		if budget.WhenExhausted.Upstream != "" {
 			account.ExceptUpstream = budget.WhenExhausted.Upstream
 		}
 		compiled = append(compiled, account)

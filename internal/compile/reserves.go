@@ -14,7 +14,7 @@ import (
 func reserves(budgets []v1alpha1.Budget) []routeconfig.Reserve {
 	var named []routeconfig.Reserve
 	for _, budget := range budgets {
-		if budget.WhenExhausted != nil {
+		if budget.WhenExhausted.Upstream != "" {
 			named = append(named, routeconfig.Reserve{Budget: budget.Name, Upstream: budget.WhenExhausted.Upstream})
 		}
 	}
@@ -61,7 +61,7 @@ func validateReserves(route *v1alpha1.ModelRoute, spec *field.Path) field.ErrorL
 func validateReservesOf(budgets []v1alpha1.Budget, upstreams map[string]bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, budget := range budgets {
-		if budget.WhenExhausted == nil {
+		if budget.WhenExhausted.Upstream == "" {
 			continue
 		}
 		path := path.Index(i).Child("whenExhausted")
@@ -79,7 +79,7 @@ func validateReservesOf(budgets []v1alpha1.Budget, upstreams map[string]bool, pa
 func refuseReserves(budgets []v1alpha1.Budget, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, budget := range budgets {
-		if budget.WhenExhausted != nil {
+		if budget.WhenExhausted.Upstream != "" {
 			errs = append(errs, field.Forbidden(path.Index(i).Child("whenExhausted"),
 				"requests go to the next upstream of the route by themselves when an upstream's budget is used up"))
 		}

@@ -60,7 +60,7 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			reason: "what is in etcd may be older than the rule",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {
 				budget := monthly
-				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: "elsewhere"}
+				budget.WhenExhausted = v1alpha1.WhenExhausted{Upstream: "elsewhere"}
 				spec.Consumers = []v1alpha1.Consumer{{Name: "a", Budgets: []v1alpha1.Budget{budget}}}
 			},
 			want: []string{"spec.consumers[0].budgets[0].whenExhausted.upstream", "name one of spec.upstreams"},
@@ -70,7 +70,7 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			edit: func(spec *v1alpha1.ModelRouteSpec) {
 				budget := monthly
 				budget.Enforcement = v1alpha1.EnforcementWarn
-				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: "cheap"}
+				budget.WhenExhausted = v1alpha1.WhenExhausted{Upstream: "cheap"}
 				cheap := spec.Upstreams[0]
 				cheap.Name = "cheap"
 				spec.Upstreams, spec.Budgets = append(spec.Upstreams, cheap), []v1alpha1.Budget{budget}
@@ -81,7 +81,7 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			reason: "nobody would serve the requests that no budget refuses",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {
 				budget := monthly
-				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: spec.Upstreams[0].Name}
+				budget.WhenExhausted = v1alpha1.WhenExhausted{Upstream: spec.Upstreams[0].Name}
 				spec.Budgets = []v1alpha1.Budget{budget}
 			},
 			want: []string{"spec.upstreams", "add one that serves the other requests"},
@@ -92,7 +92,7 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 				budget := monthly
 				cheap := spec.Upstreams[0]
 				cheap.Name = "cheap"
-				budget.WhenExhausted = &v1alpha1.WhenExhausted{Upstream: "cheap"}
+				budget.WhenExhausted = v1alpha1.WhenExhausted{Upstream: "cheap"}
 				spec.Upstreams = append(spec.Upstreams, cheap)
 				spec.Upstreams[0].Budgets = []v1alpha1.Budget{budget}
 			},
