@@ -50,17 +50,8 @@ func readDialogue(r *Request, name string, s *scanner) (total int64, problem *Er
 	if s.peek() != '[' {
 		return 0, wrongType(name, "an array of messages", s)
 	}
-	r.Messages = 0
-	for s.enterArray(); s.nextElement(); r.Messages++ {
-		path := fmt.Sprintf("messages[%d]", r.Messages)
-		if s.peek() != '{' {
-			return 0, wrongType(path, "an object", s)
-		}
-		size, problem := r.readTurn(path, s)
-		if problem != nil {
-			return 0, problem
-		}
-		total += size
+	if r.Messages, total, problem = readObjects(name, s, r.readTurn); problem != nil {
+		return 0, problem
 	}
 	if r.Messages == 0 && s.err == nil {
 		return 0, coded(InvalidRequest(name, "Invalid '%s': empty array. Expected at least one message.", name), "empty_array")
@@ -101,19 +92,8 @@ func (r *Request) readBlocks(path string, s *scanner) (size int64, problem *Erro
 	default:
 		return 0, wrongType(path, "a string or an array of blocks", s)
 	}
-	index := 0
-	for s.enterArray(); s.nextElement(); index++ {
-		block := fmt.Sprintf("%s[%d]", path, index)
-		if s.peek() != '{' {
-			return 0, wrongType(block, "an object", s)
-		}
-		taken, problem := r.readBlock(block, s)
-		if problem != nil {
-			return 0, problem
-		}
-		size += taken
-	}
-	return size, nil
+	_, size, problem = readObjects(path, s, r.readBlock)
+	return size, problem
 }
 
 // readBlock returns how many bytes a block can put into the prompt. The blocks within a tool's result, or within another block, are read

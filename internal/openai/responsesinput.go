@@ -1,9 +1,6 @@
 package openai
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // These read the parameters of OpenAI's responses.
 
@@ -31,17 +28,8 @@ func readItems(r *Request, name string, s *scanner) (total int64, problem *Error
 	default:
 		return 0, wrongType(name, "a string or an array of items", s)
 	}
-	r.Messages = 0
-	for s.enterArray(); s.nextElement(); r.Messages++ {
-		path := fmt.Sprintf("%s[%d]", name, r.Messages)
-		if s.peek() != '{' {
-			return 0, wrongType(path, "an object", s)
-		}
-		size, problem := r.readItem(path, s)
-		if problem != nil {
-			return 0, problem
-		}
-		total += size
+	if r.Messages, total, problem = readObjects(name, s, r.readItem); problem != nil {
+		return 0, problem
 	}
 	if r.Messages == 0 && s.err == nil {
 		return 0, coded(InvalidRequest(name, "Invalid '%s': empty array. Expected at least one item.", name), "empty_array")
@@ -101,17 +89,12 @@ func (r *Request) readParts(path string, s *scanner) (size int64, problem *Error
 	default:
 		return 0, wrongType(path, "a string or an array of parts", s)
 	}
-	start, index := s.pos, 0
-	for s.enterArray(); s.nextElement(); index++ {
-		part := fmt.Sprintf("%s[%d]", path, index)
-		if s.peek() != '{' {
-			return 0, wrongType(part, "an object", s)
-		}
-		if problem := r.readResponsePart(part, s); problem != nil {
-			return 0, problem
-		}
+	start := s.pos
+	parts, _, problem := readObjects(path, s, func(path string, s *scanner) (int64, *Error) { return 0, r.readResponsePart(path, s) })
+	if problem != nil {
+		return 0, problem
 	}
-	return listBytes(s.data[start:s.pos], index), nil
+	return listBytes(s.data[start:s.pos], parts), nil
 }
 
 func (r *Request) readResponsePart(path string, s *scanner) *Error {

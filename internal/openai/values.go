@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -76,6 +77,23 @@ func object(_ *Request, name string, s *scanner) *Error {
 	}
 	s.walk()
 	return nil
+}
+
+// readObjects reads an array of objects with a reader for each, which gets the object's path. It returns how many there are, and the sum of
+// what the reader returned.
+func readObjects(path string, s *scanner, read func(path string, s *scanner) (int64, *Error)) (count int, sum int64, problem *Error) {
+	for s.enterArray(); s.nextElement(); count++ {
+		one := fmt.Sprintf("%s[%d]", path, count)
+		if s.peek() != '{' {
+			return count, 0, wrongType(one, "an object", s)
+		}
+		size, problem := read(one, s)
+		if problem != nil {
+			return count, 0, problem
+		}
+		sum += size
+	}
+	return count, sum, nil
 }
 
 // upTo makes the reader of a string of at most so many characters; 0 means any number.
