@@ -55,7 +55,7 @@ func TestWhatABudgetRefusesGoesOnAtItsReserveToTheNano(t *testing.T) {
 		"consumer " + consumerName:                   {Settled: first + reserve},
 		"budget monthly of consumer " + consumerName: {Settled: first + reserve},
 	}
-	if diff := cmp.Diff(want, w.ledger.spends(t)); diff != "" {
+	if diff := cmp.Diff(want, w.settled()); diff != "" {
 		t.Errorf("the books (-want +got):\n%s", diff)
 	}
 	if strings.Contains(w.metrics(), `denials_total{`) && strings.Contains(w.metrics(), `reason="exhausted"`) {
@@ -128,7 +128,7 @@ func TestAnUpstreamWhoseBudgetIsExhaustedIsPassedBy(t *testing.T) {
 		"budget monthly of upstream openrouter": {Settled: first},
 		"consumer " + consumerName:              {Settled: first + other.halfPrice()},
 	}
-	if diff := cmp.Diff(want, w.ledger.spends(t)); diff != "" {
+	if diff := cmp.Diff(want, w.settled()); diff != "" {
 		t.Errorf("the books (-want +got):\n%s", diff)
 	}
 	if regexp.MustCompile(`upstream_attempts_total\{[^}]*result="failed"[^}]*\} [1-9]`).MatchString(w.metrics()) {

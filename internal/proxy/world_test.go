@@ -321,18 +321,19 @@ const streamed = `,"stream":true`
 // booksAgree waits until nothing is held and compares the ledger with the upstream's books, to the nano-USD.
 func (w *world) booksAgree() {
 	w.t.Helper()
-	w.settled()
+	booked := w.settled()
 	billed := w.upstream.Billed(upstream.Filter{})
 	want := spend{Settled: billed.TotalNanoUSD}
-	for owner, got := range w.ledger.spends(w.t) {
+	for owner, got := range booked {
 		if diff := cmp.Diff(want, got); diff != "" {
 			w.t.Errorf("the ledger's books of %s and the upstream's differ (-upstream +ledger):\n%s", owner, diff)
 		}
 	}
 }
 
-// settled waits until the ledger knows all that was done, and no money is held.
-func (w *world) settled() {
+// settled waits until the ledger knows all that was done, and no money is held, and returns its books as they were then. A heartbeat that
+// was on its way may show money as held once more.
+func (w *world) settled() (booked map[string]spend) {
 	w.t.Helper()
 	w.eventually("the ledger knows all that was done", func() bool {
 		if w.isOver {
@@ -343,18 +344,19 @@ func (w *world) settled() {
 			strings.Contains(metrics, "\nmodelroute_proxy_ledger_owed_records 0\n")
 	})
 	w.eventually("no money is held", func() bool {
-		for _, found := range w.ledger.spends(w.t) {
+		booked = w.ledger.spends(w.t)
+		for _, found := range booked {
 			if found.Held != 0 {
 				return false
 			}
 		}
 		return true
 	})
+	return booked
 }
 
 // routeSpend is what the ledger has of the route once nothing is held.
 func (w *world) routeSpend() spend {
 	w.t.Helper()
-	w.settled()
-	return w.ledger.spends(w.t)["route"]
+	return w.settled()["route"]
 }

@@ -45,8 +45,7 @@ func RateLimit(consumer string, requests, seconds int64) *ledgerpb.Budget {
 // Spends are what the ledger has of the route and of each of its budgets of money, once all is settled.
 func (w *World) Spends() map[string]Spend {
 	w.t.Helper()
-	w.Settled()
-	return w.spends()
+	return w.Settled()
 }
 
 func (w *World) spends() map[string]Spend {
@@ -71,20 +70,23 @@ func (w *World) spends() map[string]Spend {
 	return all
 }
 
-// Settled waits until the ledger knows all that was done, and no money is held.
-func (w *World) Settled() {
+// Settled waits until the ledger knows all that was done, and no money is held, and returns its books as they were then. A heartbeat that
+// was on its way may show money as held once more.
+func (w *World) Settled() (booked map[string]Spend) {
 	w.t.Helper()
 	w.Eventually("the ledger knows all that was done", func() bool {
 		return w.metric("modelroute_proxy_requests_in_flight 0") && w.metric("modelroute_proxy_ledger_owed_records 0")
 	})
 	w.Eventually("no money is held", func() bool {
-		for _, found := range w.spends() {
+		booked = w.spends()
+		for _, found := range booked {
 			if found.Held != 0 {
 				return false
 			}
 		}
 		return true
 	})
+	return booked
 }
 
 // BooksAgree compares the ledger with the upstream's books, to the nano-USD: all was booked exactly, and nothing twice.
