@@ -12,7 +12,8 @@ const (
 	ProviderOpenAI Provider = "OpenAI"
 	// ProviderMistral is Mistral's own API. It reports tokens, which are multiplied by the route's prices.
 	ProviderMistral Provider = "Mistral"
-	// ProviderOpenAICompatible is any other server of OpenAI's chat completions, such as vLLM, treated as OpenAI is.
+	// ProviderOpenAICompatible is any other server of OpenAI's API, such as vLLM. It reports tokens, as OpenAI does; what else it knows is
+	// taken to be what most such servers know.
 	ProviderOpenAICompatible Provider = "OpenAICompatible"
 )
 
@@ -50,7 +51,7 @@ type Upstream struct {
 	// +required
 	Provider Provider `json:"provider,omitempty"`
 
-	// baseURL is the URL up to, and without, /chat/completions, for example https://openrouter.ai/api/v1.
+	// baseURL is the URL up to, and without, an endpoint's path such as /chat/completions, for example https://openrouter.ai/api/v1.
 	// +required
 	// +kubebuilder:validation:MinLength=8
 	// +kubebuilder:validation:MaxLength=512

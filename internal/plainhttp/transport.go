@@ -1,7 +1,7 @@
 // Package plainhttp carries HTTP/1.1 requests over plain TCP in the goroutine of whoever sends them.
 //
 // The transport of net/http has two goroutines for each connection, and hands each request to one and each answer over from the other. To a
-// far upstream that is nothing; to one in the same cluster these two hand-overs are a third of what a proxy adds. Messages are written and
+// far upstream that is nothing; to one in the same cluster these two hand-overs are a fifth of what a proxy adds. Messages are written and
 // read by net/http here too; only the connections are kept by this package.
 package plainhttp
 

@@ -6,7 +6,9 @@
 //
 //   - the upstream said what it cost: that, exactly;
 //   - the upstream surely got nothing, or refused in its own words: nothing;
+//   - it was hung up because its client had gone: a bound of what was produced, as uncertain;
 //   - it was sent and its cost is not known: the whole hold, as uncertain.
 //
-// The handler does not end when its client goes away. Most upstreams bill the whole completion anyway, so the rest is read and metered.
+// The handler does not end when its client goes away. Most upstreams bill the whole answer anyway, so the rest is read and metered; where
+// hanging up stops the bill, a stream is hung up (departure.go).
 package proxy

@@ -34,7 +34,7 @@ type server struct {
 	// tracer is nil if traces are off.
 	tracer trace.Tracer
 
-	// lifetime bounds the calls to upstreams, and nothing of a client does: what was sent is read to its end for the bill.
+	// lifetime bounds the calls to upstreams. The end of a client's context does not by itself: what it is to an attempt, departure says.
 	lifetime context.Context //nolint:containedctx // it belongs to the server, as http.Server.BaseContext does, and not to one call
 	abort    context.CancelFunc
 	// requests are those that have begun and not ended.

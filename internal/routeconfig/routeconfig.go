@@ -96,7 +96,7 @@ const (
 	OpenAI Provider = "OpenAI"
 	// Mistral reports tokens, on a stream too, and has names of its own for some parameters.
 	Mistral Provider = "Mistral"
-	// OpenAICompatible is any other server of OpenAI's chat completions, such as vLLM; it is treated as OpenAI is.
+	// OpenAICompatible is any other server of OpenAI's API, such as vLLM. It reports tokens, as OpenAI does, and may know every parameter.
 	OpenAICompatible Provider = "OpenAICompatible"
 )
 
@@ -116,7 +116,7 @@ const (
 type Upstream struct {
 	Name     string   `json:"name"`
 	Provider Provider `json:"provider"`
-	// BaseURL ends before /chat/completions, for example https://openrouter.ai/api/v1, without a slash at its end.
+	// BaseURL ends before the path of an operation, for example https://openrouter.ai/api/v1, without a slash at its end.
 	BaseURL string `json:"baseURL"`
 	// Endpoints are those that it serves the model at, sorted. Without any it has ChatCompletions alone, as upstreams of configurations
 	// had that did not say.

@@ -18,7 +18,7 @@ type UpstreamApplyConfiguration struct {
 	// provider is the upstream's dialect and billing rules: OpenRouter reports the cost of each request, which is then what is
 	// booked; OpenAI, Mistral and OpenAICompatible report tokens, which are multiplied by pricing.
 	Provider *apiv1alpha1.Provider `json:"provider,omitempty"`
-	// baseURL is the URL up to, and without, /chat/completions, for example https://openrouter.ai/api/v1.
+	// baseURL is the URL up to, and without, an endpoint's path such as /chat/completions, for example https://openrouter.ai/api/v1.
 	BaseURL *string `json:"baseURL,omitempty"`
 	// model is the model's id at this upstream, for example mistralai/mixtral-8x22b-instruct. Absent: model.name.
 	Model *string `json:"model,omitempty"`
