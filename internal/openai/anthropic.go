@@ -59,9 +59,12 @@ var messagesParameters = []parameter{
 	{name: "tool_choice", role: prompt, from: OpenRouter, want: wantMessageChoice, read: readMessageChoice, listed: true,
 		impliedBy: []string{"tools"}, about: "Which tool, if any, is called."},
 	{name: "thinking", role: prompt, from: OpenRouter, want: wantThinking, read: readThinking, listed: true, impliedBy: reasoningNames,
-		about: "How much the model thinks before it answers; `budget_tokens` must be less than `max_tokens`."},
+		idle: "disabled", about: "How much the model thinks before it answers; `budget_tokens` must be less than `max_tokens`."},
 	{name: "output_config", role: prompt, from: OpenRouter, want: "an object of effort and format", read: readOutputConfig,
+		parts: []part{{name: "format", want: wantMessageFormat, listedAs: formatNames, about: "The JSON schema that the answer follows."}},
 		about: "How much work goes into the answer, and the JSON schema that it follows."},
+	{name: "output_format", role: prompt, from: OpenRouter, want: wantMessageFormat, read: readOutputFormat, listed: true,
+		impliedBy: formatNames, about: "The older form of `output_config.format`."},
 	{name: "metadata", from: OpenRouter, want: "an object with a user_id", read: readUserID,
 		about: "An end user, for abuse reports."},
 }

@@ -37,6 +37,7 @@ func TestMessagesThatAreRefused(t *testing.T) {
 		"ThinkingHowMuch":  {messageWith(`"thinking":{"type":"enabled"}`), "thinking.budget_tokens"},
 		"ThinkingOtherwis": {messageWith(`"thinking":{"type":"hard"}`), "thinking.type"},
 		"Effort":           {messageWith(`"output_config":{"effort":"huge"}`), "output_config.effort"},
+		"OlderSchema":      {messageWith(`"output_format":{"type":"json_schema","schema":"x"}`), "output_format.schema"},
 		"Schema":           {messageWith(`"output_config":{"format":{"type":"json_schema","schema":"x"}}`), "output_config.format.schema"},
 		"UserNumber":       {messageWith(`"metadata":{"user_id":5}`), "metadata.user_id"},
 		"TwoValues":        {messageOf(`{"role":"user","Role":"assistant","content":"hi"}`), "Role"},
@@ -100,6 +101,7 @@ func TestTheBoundOfAMessageCoversItsParts(t *testing.T) {
 	least(messageWith(`"tools":[{"name":"a","description":"`+long+`"}]`), 70+toolsOverhead)
 	least(messageWith(`"tools":[{"type":"text_editor_20250728","name":"x"}]`), 700+toolsOverhead)
 	least(messageWith(`"output_config":{"format":{"type":"json_schema","schema":{"title":"`+long+`"}}}`), 70+toolsOverhead)
+	least(messageWith(`"output_format":{"type":"json_schema","schema":{"title":"`+long+`"}},"output_config":{}`), 70+toolsOverhead)
 }
 
 func TestTheUsageOfAMessage(t *testing.T) {

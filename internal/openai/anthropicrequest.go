@@ -11,6 +11,8 @@ const (
 	wantMessageChoice = "an object whose type is one of 'auto', 'any', 'tool' and 'none'"
 	wantThinking      = "an object whose type is one of 'enabled', 'disabled', 'adaptive' and 'between_tools'"
 
+	wantMessageFormat = "an object with a type and a schema"
+
 	// maxUserID is how many characters metadata.user_id may have.
 	maxUserID = 512
 )
@@ -275,9 +277,14 @@ func readOutputConfig(r *Request, name string, s *scanner) *Error {
 	})
 }
 
+func readOutputFormat(r *Request, name string, s *scanner) *Error {
+	r.olderFormat = s.peek() == '{'
+	return readMessageFormat(name, s)
+}
+
 // readMessageFormat reads the JSON schema that an answer follows. The schema itself is the upstream's to judge.
 func readMessageFormat(path string, s *scanner) *Error {
-	return eachMember(path, "an object with a type and a schema", s, func(path string) *Error {
+	return eachMember(path, wantMessageFormat, s, func(path string) *Error {
 		switch string(s.key) {
 		case "type":
 			_, problem := readString(path, s)

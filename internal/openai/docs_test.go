@@ -61,6 +61,9 @@ func operationTable(operation *Operation) string {
 		}
 		fmt.Fprintf(&out, "| `%s`%s | %s | %s | %s | %s |\n",
 			p.name, providersOf(p), ranges(p), listedAs(p), settableAs(operation, p), p.about)
+		for _, part := range p.parts {
+			fmt.Fprintf(&out, "| `%s.%s`%s | %s | %s |  | %s |\n", p.name, part.name, providersOf(p), part.want, anyName(part.listedAs), part.about)
+		}
 	}
 	return out.String()
 }
@@ -111,14 +114,10 @@ func listedAs(p *parameter) string {
 	if !p.listed {
 		return "–"
 	}
-	names := []string{"`" + p.name + "`"}
-	for _, name := range p.impliedBy {
-		if name != p.name {
-			names = append(names, "`"+name+"`")
-		}
-	}
-	return strings.Join(names, " or ")
+	return anyName(append([]string{p.name}, slices.DeleteFunc(slices.Clone(p.impliedBy), func(name string) bool { return name == p.name })...))
 }
+
+func anyName(names []string) string { return "`" + strings.Join(names, "` or `") + "`" }
 
 // settableAs says whether a route can set a parameter, and under which name if that is another one.
 func settableAs(operation *Operation, p *parameter) string {

@@ -69,6 +69,10 @@ type parameter struct {
 	// further names that stand for it in such a list.
 	listed    bool
 	impliedBy []string
+	// parts are those members of its object that a model supports or does not by themselves.
+	parts []part
+	// idle is the type of an object, as the value, that asks for nothing that a model could lack.
+	idle string
 	// aliases are other parameters that say the same thing.
 	aliases []string
 	// settable says that a route may have a value for it; needsTools, that it is without meaning, and refused by some, where no tool is
@@ -79,6 +83,16 @@ type parameter struct {
 
 	// index is where the parameter stands in the list of its operation.
 	index int
+}
+
+// part is a member of a parameter's object. A model supports it if any of the names is in the list of what it supports; idle is as in
+// parameter.
+type part struct {
+	name     string
+	want     string
+	listedAs []string
+	idle     string
+	about    string
 }
 
 // rule is what a value must be, and what reads it.

@@ -43,7 +43,7 @@ func PromptTokensBound(request *Request, contextLength int64) int64 {
 // chatOverhead is what the template of a chat adds.
 func chatOverhead(r *Request) int64 {
 	overhead := requestOverhead + messageOverhead*int64(r.Messages)
-	if tools := r.tools + r.functions; tools > 0 || r.format {
+	if tools := r.tools + r.functions; tools > 0 || r.format || r.olderFormat {
 		overhead += toolsOverhead + toolOverhead*int64(tools) + r.toolTokens
 	}
 	return overhead

@@ -37,7 +37,8 @@ type Request struct {
 	edited           []byte     // what Body returns; nil if it has to be made
 	tools, functions int        // how many of them are offered
 	toolTokens       int64      // the most tokens that the upstream itself adds to describe some of them
-	format           bool       // a response format is asked for
+	format           bool       // a response format is asked for,
+	olderFormat      bool       // and so it is under an older name
 	thinkingBudget   int64      // how many tokens of the completion limit are for thinking; 0 where that is not said
 	truncates        bool       // the upstream may shorten the prompt
 	forbidden        string     // the path of the first field that is the route's

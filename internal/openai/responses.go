@@ -44,6 +44,11 @@ var responsesParameters = []parameter{
 	{name: "top_logprobs", from: both, want: "an integer from 0 to 20", read: readTopLogprobs, listed: true,
 		impliedBy: []string{"logprobs"}, about: "With the log probabilities of so many likely tokens."},
 	{name: "text", role: prompt, from: both, want: "an object of format and verbosity", read: readText,
+		parts: []part{
+			{name: "format", want: formatsWant(openAIFormats), listedAs: formatNames, idle: "text",
+				about: "Constrains the answer, to JSON or to a JSON schema."},
+			{name: "verbosity", want: wantVerbosity, listedAs: []string{"verbosity"}, about: "How long answers are."},
+		},
 		about: "Constrains the answer, to JSON or to a JSON schema, and says how long it is."},
 	{name: "tools", role: prompt, from: both, want: "an array of functions and custom tools", read: readTools, listed: true,
 		about: "The tools that the model may call; the client runs them."},

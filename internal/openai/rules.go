@@ -37,8 +37,14 @@ type Rules struct {
 
 // operationRules are what a policy is for the parameters of one operation.
 type operationRules struct {
-	unsupported         []bool // by the parameter's index; nil if nothing is
+	unsupported         []lack // by the parameter's index; nil if nothing is
 	defaults, overrides []setting
+}
+
+// lack is what a model does not support of a parameter: the whole of it, or parts.
+type lack struct {
+	whole bool
+	parts []part
 }
 
 type setting struct {
@@ -149,24 +155,30 @@ func IsSupported(name string, supported []string) bool {
 	return true
 }
 
-// notAmong marks, by their indexes, the parameters that a model does not support which supports these; nil if it is not said what it
-// supports.
-func (p *parameters) notAmong(supported []string) []bool {
+// notAmong returns, by the indexes of the parameters, what a model does not support of them which supports these; nil if it is not said
+// what it supports.
+func (p *parameters) notAmong(supported []string) []lack {
 	if len(supported) == 0 {
 		return nil
 	}
-	marks := make([]bool, len(p.list))
+	lacking := make([]lack, len(p.list))
 	for i := range p.list {
-		marks[i] = !p.list[i].isAmong(supported)
+		lacking[i].whole = !p.list[i].isAmong(supported)
+		for _, part := range p.list[i].parts {
+			if !anyOf(part.listedAs, supported) {
+				lacking[i].parts = append(lacking[i].parts, part)
+			}
+		}
 	}
-	return marks
+	return lacking
 }
 
 func (p *parameter) isAmong(supported []string) bool {
-	if !p.listed || slices.Contains(supported, p.name) {
-		return true
-	}
-	return slices.ContainsFunc(p.impliedBy, func(name string) bool { return slices.Contains(supported, name) })
+	return !p.listed || slices.Contains(supported, p.name) || anyOf(p.impliedBy, supported)
+}
+
+func anyOf(names, list []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(list, name) })
 }
 
 // Apply holds the request to a route's rules: what the model does not support is refused or dropped, what only other providers allow is
@@ -207,22 +219,71 @@ func (r *Request) Apply(rules *Rules) *Error {
 }
 
 // hold holds one member of the client's request to the rules.
-func (r *Request) hold(m *member, unsupported []bool, rules *Rules) *Error {
-	if unsupported != nil && unsupported[m.parameter.index] {
-		if !rules.drop && string(r.document.valueOf(m)) == "false" { // Not to want it is what every model can do.
+func (r *Request) hold(m *member, unsupported []lack, rules *Rules) *Error {
+	if unsupported != nil {
+		lacks := unsupported[m.parameter.index]
+		switch {
+		case lacks.whole && rules.drop:
+			r.remove(m)
 			return nil
+		case lacks.whole:
+			return refuseUnsupported(m.name, r.document.valueOf(m), m.parameter.idle)
+		case len(lacks.parts) > 0:
+			if problem := r.holdParts(m, lacks.parts, rules.drop); problem != nil || m.removed {
+				return problem
+			}
 		}
-		if !rules.drop {
-			return coded(InvalidRequest(m.name, "Unsupported parameter: '%s' is not supported with this model.", m.name),
-				CodeUnsupportedParameter)
-		}
-		r.remove(m)
-		return nil
 	}
 	if rule, narrower := m.parameter.narrower[rules.provider]; narrower {
 		return rule.read(&Request{}, m.name, &scanner{data: r.document.valueOf(m)})
 	}
 	return nil
+}
+
+// holdParts holds the parts that the model does not support of a member to the rules. A member of which nothing is left goes as a whole.
+func (r *Request) holdParts(m *member, unsupported []part, drop bool) *Error {
+	object := parseObject(r.document.valueOf(m))
+	left, dropped := false, false
+	for i := range object.members {
+		entry := &object.members[i]
+		at := slices.IndexFunc(unsupported, func(p part) bool { return p.name == entry.name })
+		value := object.valueOf(entry)
+		if drop && at >= 0 && string(value) != "null" {
+			entry.removed, dropped = true, true
+			continue
+		}
+		left = true
+		if at < 0 || string(value) == "null" {
+			continue
+		}
+		if problem := refuseUnsupported(m.name+"."+entry.name, value, unsupported[at].idle); problem != nil {
+			return problem
+		}
+	}
+	switch {
+	case dropped && left:
+		r.put(m.parameter, object.bytes())
+	case dropped:
+		r.remove(m)
+	}
+	return nil
+}
+
+// refuseUnsupported refuses what the model does not support, unless the value says that it is not wanted, which every model can do.
+func refuseUnsupported(path string, value []byte, idle string) *Error {
+	if string(value) == "false" || idle != "" && typeOf(value) == idle {
+		return nil
+	}
+	return coded(InvalidRequest(path, "Unsupported parameter: '%s' is not supported with this model.", path), CodeUnsupportedParameter)
+}
+
+// typeOf is what an object says that its type is; empty if it does not say, or is no object.
+func typeOf(value []byte) string {
+	if value[0] != '{' {
+		return ""
+	}
+	object := parseObject(value)
+	return decodeString(object.get("type"))
 }
 
 // override sets a value whatever the client said, under whatever name.
@@ -291,8 +352,10 @@ func (r *Request) remove(m *member) {
 		r.tools, r.toolTokens = 0, 0
 	case "functions":
 		r.functions = 0
-	case "response_format":
+	case "response_format", "text", "output_config":
 		r.format = false
+	case "output_format":
+		r.olderFormat = false
 	}
 }
 

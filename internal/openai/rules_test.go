@@ -61,9 +61,13 @@ func TestARequestIsHeldToTheRulesOfItsRoute(t *testing.T) {
 			`"parallel_tool_calls":true,"functions":[],"function_call":"auto"`, Policy{Supported: page},
 		},
 		"FalseUnsupported": {"not to want it is nothing to support", `"logprobs":false`, `"logprobs":false`, Policy{Supported: page}},
-		"DropFalse":        {"the model does not know it", `"logprobs":false`, ``, Policy{Supported: page, DropUnsupported: true}},
-		"NullUnsupported":  {"null asks for nothing", `"top_k":null`, `"top_k":null`, Policy{Supported: page}},
-		"Drop":             {"the rest stays as it is", `"top_k":5, "x":1.0`, ` "x":1.0`, Policy{Supported: page, DropUnsupported: true}},
+		"TextUnsupported": {
+			"text is what every model answers with", `"response_format":{"type":"text"}`, `"response_format":{"type":"text"}`,
+			Policy{Supported: []string{"tools"}},
+		},
+		"DropFalse":       {"the model does not know it", `"logprobs":false`, ``, Policy{Supported: page, DropUnsupported: true}},
+		"NullUnsupported": {"null asks for nothing", `"top_k":null`, `"top_k":null`, Policy{Supported: page}},
+		"Drop":            {"the rest stays as it is", `"top_k":5, "x":1.0`, ` "x":1.0`, Policy{Supported: page, DropUnsupported: true}},
 		"DropSeveral": {
 			"the rest stays as it is", `"top_k":5,"x":[ 1 ],"verbosity":"low" ,"logprobs":true,"top_logprobs":2`, `"x":[ 1 ]`,
 			Policy{Supported: page, DropUnsupported: true},
@@ -155,6 +159,7 @@ func TestWhatTheModelOrTheProviderDoesNotAllowIsRefused(t *testing.T) {
 		{`"top_k":5`, Policy{Supported: page}, "top_k", CodeUnsupportedParameter},
 		{`"logprobs":true`, Policy{Supported: page}, "logprobs", CodeUnsupportedParameter},
 		{`"reasoning_effort":"low"`, Policy{Supported: page}, "reasoning_effort", CodeUnsupportedParameter},
+		{`"response_format":{"type":"json_object"}`, Policy{Supported: []string{"tools"}}, "response_format", CodeUnsupportedParameter},
 		{`"top_k":-1`, Policy{Provider: OpenRouter}, "top_k", "integer_below_min_value"},
 		{`"response_format":{"type":"grammar"}`, Policy{Provider: OpenAI}, "response_format.type", "invalid_value"},
 		{`"response_format":{"type":"structural_tag"}`, Policy{Provider: OpenRouter}, "response_format.type", "invalid_value"},
@@ -217,5 +222,65 @@ func TestARoutesOwnToolsMayRunAnywhere(t *testing.T) {
 	apply(t, c, Policy{Provider: OpenRouter, Defaults: settings(`"tools":[{"type":"openrouter:web_search"}]`)})
 	if name, bad := ForbiddenField(c, false); bad {
 		t.Errorf("what the route set is held against the client: %s", name)
+	}
+}
+
+func TestStructuredOutputsAreAMatterOfModelsInEveryOperation(t *testing.T) {
+	const format = `{"type":"json_schema","name":"a","schema":{"title":"b"}}`
+	for _, test := range []struct {
+		operation     *Operation
+		members, want string // as they are where what is unsupported is dropped
+		param         string // what is refused where it is not dropped; empty for nothing
+	}{
+		{Responses, `"text":{"format":` + format + `}`, ``, "text.format"},
+		{Responses, `"text":{"format":{"type":"json_object"}}`, ``, "text.format"},
+		{Responses, `"text":{"\u0066ormat":{"t\u0079pe":"json_object"}}`, ``, "text.format"},
+		{Responses, `"text":{"format":` + format + `, "x" : 1.0},"y":2`, `"text":{"x" : 1.0},"y":2`, "text.format"},
+		{Responses, `"text":{"x":1,"format":` + format + `,"verbosity":"low"}`, `"text":{"x":1}`, "text.format"},
+		{Responses, `"text":{"verbosity":"low"}`, ``, "text.verbosity"},
+		{Responses, `"text":{"format":{"type":"text"}}`, ``, ""},
+		{Responses, `"text":{"format":null}`, `"text":{"format":null}`, ""},
+		{Responses, `"text":{}`, `"text":{}`, ""},
+		{Responses, `"text":null`, `"text":null`, ""},
+		{Messages, `"output_config":{"format":` + format + `}`, ``, "output_config.format"},
+		{Messages, `"output_config":{"effort":"low","format":` + format + `}`, `"output_config":{"effort":"low"}`, "output_config.format"},
+		{Messages, `"output_config":{"effort":"low"}`, `"output_config":{"effort":"low"}`, ""},
+		{Messages, `"output_format":` + format + ``, ``, "output_format"},
+		{Messages, `"output_format":null`, `"output_format":null`, ""},
+		{Messages, `"thinking":{"type":"disabled"}`, ``, ""},
+	} {
+		with := map[*Operation]func(string) string{Responses: responseWith, Messages: messageWith}[test.operation]
+		parse := func(members string) *Request { return mustParseAs(t, test.operation, with(members)) }
+
+		for _, supported := range [][]string{nil, {"response_format", "verbosity", "reasoning"}, {"structured_outputs", "verbosity", "reasoning"}} {
+			c, before := parse(test.members), parse(test.members)
+			apply(t, c, Policy{Supported: supported})
+			apply(t, before, Policy{})
+			if got := string(c.Body()); got != string(before.Body()) {
+				t.Errorf("%s: a model of %v gets %s", test.members, supported, got)
+			}
+		}
+
+		rules, err := NewRules(Policy{Supported: []string{"tools"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		problem := parse(test.members).Apply(rules)
+		switch {
+		case problem == nil && test.param != "":
+			t.Errorf("%s: is let through", test.members)
+		case problem != nil && (problem.Param != test.param || problem.Code != CodeUnsupportedParameter || problem.Status != 400):
+			t.Errorf("%s: got %+v, want %s refused", test.members, problem, test.param)
+		}
+
+		dropped, want := parse(test.members), parse(test.want)
+		apply(t, dropped, Policy{Supported: []string{"tools"}, DropUnsupported: true})
+		apply(t, want, Policy{})
+		if diff := cmp.Diff(string(want.Body()), string(dropped.Body())); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.members, diff)
+		}
+		if PromptTokensBound(dropped, 0) != PromptTokensBound(want, 0) {
+			t.Errorf("%s: the bound is %d with what was dropped, want %d", test.members, PromptTokensBound(dropped, 0), PromptTokensBound(want, 0))
+		}
 	}
 }

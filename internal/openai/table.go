@@ -56,7 +56,7 @@ var chatParameters = []parameter{
 		about:   "Mistral's name of `seed`; it goes to others under that."},
 
 	{name: "response_format", role: prompt, from: everyone, want: formatsWant(allFormats), read: readFormat, listed: true,
-		impliedBy: []string{"structured_outputs"}, settable: true,
+		impliedBy: []string{"structured_outputs"}, settable: true, idle: "text",
 		narrower: map[Provider]rule{
 			OpenAI:     {formatsWant(openAIFormats), formatOf(openAIFormats)},
 			Mistral:    {formatsWant(openAIFormats), formatOf(openAIFormats)},
@@ -154,5 +154,6 @@ var ownedParameters = []parameter{
 
 var (
 	reasoningNames = []string{"reasoning", "reasoning_effort"}
+	formatNames    = []string{"response_format", "structured_outputs"}
 	anyIsRequired  = map[string]string{"any": "required"}
 )
