@@ -64,7 +64,8 @@ func seed(t *testing.T) (dir string) {
 	}
 	_, err = books.Append(t.Context(), noon, session, 1, []store.Record{{Settlement: &store.Settlement{
 		Route: chat, Consumer: "alice", OpenedAt: noon, Amount: usd(t, "0.25"), Charges: charges,
-		Requests: 1, Model: "mixtral", Upstream: "openrouter", Team: "research", Used: store.Tokens{Prompt: 100, Cached: 60, Completion: 50},
+		Requests: 1, Model: "mixtral", Upstream: "openrouter", Team: "research",
+		Used: store.Tokens{Prompt: 100, Cached: 60, CacheWrite: 30, Completion: 50},
 	}}})
 	try(t, err)
 	try(t, books.Close())

@@ -174,6 +174,7 @@ type entryShown struct {
 	Requests         int64        `json:"requests"`
 	PromptTokens     int64        `json:"promptTokens"`
 	CachedTokens     int64        `json:"cachedTokens"`
+	CacheWriteTokens int64        `json:"cacheWriteTokens"`
 	CompletionTokens int64        `json:"completionTokens"`
 	ReasoningTokens  int64        `json:"reasoningTokens"`
 	Spent            money.Amount `json:"spent"`
@@ -189,6 +190,7 @@ func showEntry(route *ledgerpb.RouteRef, entry *ledgerpb.HistoryEntry, location 
 		Consumer: entry.GetConsumer(), Team: entry.GetTeam(),
 		Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
 		PromptTokens: entry.GetTokens().GetPrompt(), CachedTokens: entry.GetTokens().GetCached(),
+		CacheWriteTokens: entry.GetTokens().GetCacheWrite(),
 		CompletionTokens: entry.GetTokens().GetCompletion(), ReasoningTokens: entry.GetTokens().GetReasoning(),
 		Reported: money.FromNano(entry.GetReportedNanoUsd()), Priced: money.FromNano(entry.GetPricedNanoUsd()),
 		Estimated: money.FromNano(entry.GetEstimatedNanoUsd()), Uncertain: money.FromNano(entry.GetUncertainNanoUsd()),
@@ -203,14 +205,14 @@ func (e *entryShown) cells() []string {
 	return []string{
 		e.Start.Format(time.RFC3339), e.Namespace, e.Route, e.Consumer, e.Team, e.Model, e.Upstream,
 		count(e.Requests),
-		count(e.PromptTokens), count(e.CachedTokens), count(e.CompletionTokens), count(e.ReasoningTokens),
+		count(e.PromptTokens), count(e.CachedTokens), count(e.CacheWriteTokens), count(e.CompletionTokens), count(e.ReasoningTokens),
 		e.Spent.String(), e.Reported.String(), e.Priced.String(), e.Estimated.String(), e.Uncertain.String(),
 	}
 }
 
 var historyHeader = []string{
 	"start", "namespace", "route", "consumer", "team", "model", "upstream", "requests", "prompt_tokens", "cached_tokens",
-	"completion_tokens", "reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd", "uncertain_usd",
+	"cache_write_tokens", "completion_tokens", "reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd", "uncertain_usd",
 }
 
 // historyWriter prints entries.

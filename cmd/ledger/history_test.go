@@ -24,7 +24,7 @@ func TestTheHistoryIsTold(t *testing.T) {
 			start = "2026-11-17T21:00:00+09:00"
 		}
 		want := strings.Join(historyHeader, ",") + "\n" +
-			start + ",ai,chat,alice,research,mixtral,openrouter,1,100,60,50,0,0.25,0.25,0.00,0.00,0.00\n"
+			start + ",ai,chat,alice,research,mixtral,openrouter,1,100,60,30,50,0,0.25,0.25,0.00,0.00,0.00\n"
 		got := l.command(append([]string{"history"}, words...)...)
 		if diff := cmp.Diff(want, got.out); got.status != exitOK || diff != "" {
 			t.Errorf("history %v: status %d, %s (-want +got):\n%s", words, got.status, got.diagnostics, diff)

@@ -158,6 +158,7 @@ func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
 	used := one.GetUsed()
 	c.amount(prefix+"used.prompt", used.GetPrompt(), store.MaxAmount)
 	c.amount(prefix+"used.cached", used.GetCached(), store.MaxAmount)
+	c.amount(prefix+"used.cache_write", used.GetCacheWrite(), store.MaxAmount)
 	c.amount(prefix+"used.completion", used.GetCompletion(), store.MaxAmount)
 	c.amount(prefix+"used.reasoning", used.GetReasoning(), store.MaxAmount)
 	c.charges(prefix+"charges", one.GetCharges())

@@ -129,7 +129,7 @@ func settlement(one *ledgerpb.Settlement) *store.Settlement {
 		Team:      one.GetTeam(),
 		Source:    sources[one.GetSource()],
 		Used: store.Tokens{
-			Prompt: one.GetUsed().GetPrompt(), Cached: one.GetUsed().GetCached(),
+			Prompt: one.GetUsed().GetPrompt(), Cached: one.GetUsed().GetCached(), CacheWrite: one.GetUsed().GetCacheWrite(),
 			Completion: one.GetUsed().GetCompletion(), Reasoning: one.GetUsed().GetReasoning(),
 		},
 	}

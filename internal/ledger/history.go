@@ -110,7 +110,7 @@ func historyEntries(summed map[historyKey]*store.Sums) []*ledgerpb.HistoryEntry 
 			Start: timestamppb.New(key.start), Consumer: key.consumer, Team: key.team,
 			Model: key.model, Upstream: key.upstream, Requests: sums.Requests,
 			Tokens: &ledgerpb.TokenUsage{
-				Prompt: sums.Tokens.Prompt, Cached: sums.Tokens.Cached,
+				Prompt: sums.Tokens.Prompt, Cached: sums.Tokens.Cached, CacheWrite: sums.Tokens.CacheWrite,
 				Completion: sums.Tokens.Completion, Reasoning: sums.Tokens.Reasoning,
 			},
 			ReportedNanoUsd:  sums.Settled.Sub(sums.Priced).Sub(sums.Estimated).Nano(),

@@ -22,7 +22,7 @@ func (w *world) spendAt(times ...time.Time) {
 			Route: chat, Consumer: "alice", OpenedAt: timestamppb.New(at), AmountNanoUsd: 1, Requests: 1,
 			Model: "mixtral", Upstream: "vllm",
 			Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Source: ledgerpb.Settlement_SOURCE_PRICED,
-			Used: &ledgerpb.TokenUsage{Prompt: 5, Completion: 3},
+			Used: &ledgerpb.TokenUsage{Prompt: 5, Cached: 2, CacheWrite: 1, Completion: 3},
 		}}})
 	}
 	if _, err := w.proxy.Append(w.t.Context(), request); err != nil {
@@ -59,7 +59,8 @@ func TestTheHistoryIsSummedUpByTheStepsThatAreAskedFor(t *testing.T) {
 	entry := func(start time.Time, consumer string, requests int64) *ledgerpb.HistoryEntry {
 		return &ledgerpb.HistoryEntry{
 			Start: timestamppb.New(start), Consumer: consumer, Model: "mixtral", Upstream: "vllm", Requests: requests,
-			Tokens: &ledgerpb.TokenUsage{Prompt: 5 * requests, Completion: 3 * requests}, PricedNanoUsd: requests,
+			Tokens:        &ledgerpb.TokenUsage{Prompt: 5 * requests, Cached: 2 * requests, CacheWrite: requests, Completion: 3 * requests},
+			PricedNanoUsd: requests,
 		}
 	}
 	long := day.AddDate(-2, 0, 0)

@@ -29,7 +29,8 @@ func (h *holding) exactly(cost money.Amount, source client.Source, usage *pricin
 
 func usedOf(usage *pricing.Usage) client.Used {
 	return client.Used{
-		Prompt: usage.PromptTokens, Cached: usage.CachedTokens, Completion: usage.CompletionTokens, Reasoning: usage.ReasoningTokens,
+		Prompt: usage.PromptTokens, Cached: usage.CachedTokens, CacheWrite: usage.CacheWriteTokens,
+		Completion: usage.CompletionTokens, Reasoning: usage.ReasoningTokens,
 	}
 }
 

@@ -108,7 +108,7 @@ func TestWhatWasSpentIsKeptByModelUpstreamAndSource(t *testing.T) {
 	w := begin(t, setup{})
 	w.ask(asking("answer=10", "")).expectOK(t)
 	w.ask(asking("missing-usage", ""))
-	w.ask(asking("answer=10,no-cost", "")).expectOK(t)
+	w.ask(asking("answer=10,no-cost,cached=4,cache-write=3", "")).expectOK(t)
 	w.settled()
 	entries := w.ledger.running.History(routeNamespace, routeName)
 	if len(entries) != 1 {
@@ -123,5 +123,7 @@ func TestWhatWasSpentIsKeptByModelUpstreamAndSource(t *testing.T) {
 	}
 	if tokens := got.GetTokens(); tokens.GetCompletion() != 20 || tokens.GetPrompt() == 0 {
 		t.Errorf("tokens = %v, want those of the two answers that told", tokens)
+	} else if tokens.GetCached() != 4 || tokens.GetCacheWrite() != 3 {
+		t.Errorf("tokens = %v, want 4 that were read from a cache and 3 that were written to one", tokens)
 	}
 }

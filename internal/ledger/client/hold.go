@@ -84,7 +84,7 @@ func (h *Hold) cost(b *booking, cost Cost) {
 	if cost.Source == Priced {
 		b.settlement.Source = ledgerpb.Settlement_SOURCE_PRICED
 	}
-	b.used.Prompt, b.used.Cached = cost.Used.Prompt, cost.Used.Cached
+	b.used.Prompt, b.used.Cached, b.used.CacheWrite = cost.Used.Prompt, cost.Used.Cached, cost.Used.CacheWrite
 	b.used.Completion, b.used.Reasoning = cost.Used.Completion, cost.Used.Reasoning
 	taken := h.demand.need().Least(h.spent(cost))
 	for i, one := range b.settlement.GetCharges() {
@@ -135,8 +135,9 @@ const (
 	Priced
 )
 
-// Used counts tokens by their kind. Cached are part of Prompt, Reasoning of Completion.
-type Used struct{ Prompt, Cached, Completion, Reasoning int64 }
+// Used counts tokens by their kind. Cached, which were read from a cache, and CacheWrite, which were written to one, are part of Prompt;
+// Reasoning are part of Completion.
+type Used struct{ Prompt, Cached, CacheWrite, Completion, Reasoning int64 }
 
 // Settle books what the attempt cost and gives the rest of the hold back. The cost may exceed the hold. It counts once: only the first
 // call does anything. It returns when the cost is in the journal, from where it reaches the ledger whatever happens to this process. An
@@ -167,7 +168,8 @@ func (h *Hold) Settle(cost Cost) error {
 // within cuts a cost to what the ledger takes.
 func (c Cost) within() Cost {
 	c.Amount = money.FromNano(min(max(c.Amount.Nano(), 0), maxAmount.Nano()))
-	for _, count := range [...]*int64{&c.Tokens, &c.Used.Prompt, &c.Used.Cached, &c.Used.Completion, &c.Used.Reasoning} {
+	used := &c.Used
+	for _, count := range [...]*int64{&c.Tokens, &used.Prompt, &used.Cached, &used.CacheWrite, &used.Completion, &used.Reasoning} {
 		*count = min(max(*count, 0), maxAmount.Nano())
 	}
 	return c

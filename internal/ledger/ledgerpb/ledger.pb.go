@@ -1795,7 +1795,9 @@ type TokenUsage struct {
 	Cached     int64 `protobuf:"varint,2,opt,name=cached,proto3" json:"cached,omitempty"`
 	Completion int64 `protobuf:"varint,3,opt,name=completion,proto3" json:"completion,omitempty"`
 	// reasoning are those of the completion that were spent on reasoning.
-	Reasoning     int64 `protobuf:"varint,4,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
+	Reasoning int64 `protobuf:"varint,4,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
+	// cache_write are those of the prompt that were written to a cache.
+	CacheWrite    int64 `protobuf:"varint,5,opt,name=cache_write,json=cacheWrite,proto3" json:"cache_write,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1854,6 +1856,13 @@ func (x *TokenUsage) GetCompletion() int64 {
 func (x *TokenUsage) GetReasoning() int64 {
 	if x != nil {
 		return x.Reasoning
+	}
+	return 0
+}
+
+func (x *TokenUsage) GetCacheWrite() int64 {
+	if x != nil {
+		return x.CacheWrite
 	}
 	return 0
 }
@@ -3807,7 +3816,7 @@ const file_ledger_proto_rawDesc = "" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSOURCE_REPORTED\x10\x01\x12\x11\n" +
 	"\rSOURCE_PRICED\x10\x02\x12\x14\n" +
-	"\x10SOURCE_ESTIMATED\x10\x03\"z\n" +
+	"\x10SOURCE_ESTIMATED\x10\x03\"\x9b\x01\n" +
 	"\n" +
 	"TokenUsage\x12\x16\n" +
 	"\x06prompt\x18\x01 \x01(\x03R\x06prompt\x12\x16\n" +
@@ -3815,7 +3824,9 @@ const file_ledger_proto_rawDesc = "" +
 	"\n" +
 	"completion\x18\x03 \x01(\x03R\n" +
 	"completion\x12\x1c\n" +
-	"\treasoning\x18\x04 \x01(\x03R\treasoning\"\x96\x01\n" +
+	"\treasoning\x18\x04 \x01(\x03R\treasoning\x12\x1f\n" +
+	"\vcache_write\x18\x05 \x01(\x03R\n" +
+	"cacheWrite\"\x96\x01\n" +
 	"\rAppendRequest\x127\n" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x03R\x05first\x126\n" +

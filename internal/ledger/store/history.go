@@ -25,8 +25,9 @@ const (
 	Estimated
 )
 
-// Tokens counts tokens by their kind. Cached are part of Prompt, Reasoning of Completion.
-type Tokens struct{ Prompt, Cached, Completion, Reasoning int64 }
+// Tokens counts tokens by their kind. Cached, which were read from a cache, and CacheWrite, which were written to one, are part of Prompt;
+// Reasoning are part of Completion.
+type Tokens struct{ Prompt, Cached, CacheWrite, Completion, Reasoning int64 }
 
 // Sums are what attempts came to.
 type Sums struct {
@@ -44,6 +45,7 @@ func (s *Sums) Add(t *Sums) {
 	plus(&s.Requests, t.Requests)
 	plus(&s.Tokens.Prompt, t.Tokens.Prompt)
 	plus(&s.Tokens.Cached, t.Tokens.Cached)
+	plus(&s.Tokens.CacheWrite, t.Tokens.CacheWrite)
 	plus(&s.Tokens.Completion, t.Tokens.Completion)
 	plus(&s.Tokens.Reasoning, t.Tokens.Reasoning)
 	s.Settled, s.Priced = s.Settled.Add(t.Settled), s.Priced.Add(t.Priced)
@@ -63,13 +65,13 @@ func AddTo[K comparable](sums map[K]*Sums, key K, more *Sums) {
 }
 
 // Columns is how many numbers Sums are made of.
-const Columns = 9
+const Columns = 10
 
-// Numbers are the sums in the order in which every store keeps them: requests, prompt, cached, completion, reasoning, settled, priced,
-// estimated, uncertain. Each is between -MaxSum and MaxSum, so that adding it to a sum of the books cannot overflow.
+// Numbers are the sums in the order in which every store keeps them: requests, prompt, cached, cache_write, completion, reasoning,
+// settled, priced, estimated, uncertain. Each is between -MaxSum and MaxSum, so that adding it to a sum of the books cannot overflow.
 func (s *Sums) Numbers() [Columns]int64 {
 	numbers := [Columns]int64{
-		s.Requests, s.Tokens.Prompt, s.Tokens.Cached, s.Tokens.Completion, s.Tokens.Reasoning,
+		s.Requests, s.Tokens.Prompt, s.Tokens.Cached, s.Tokens.CacheWrite, s.Tokens.Completion, s.Tokens.Reasoning,
 		s.Settled.Nano(), s.Priced.Nano(), s.Estimated.Nano(), s.Uncertain.Nano(),
 	}
 	for i, one := range numbers {
@@ -82,9 +84,11 @@ func (s *Sums) Numbers() [Columns]int64 {
 func sumsOf(numbers [Columns]int64) Sums {
 	return Sums{
 		Requests: numbers[0],
-		Tokens:   Tokens{Prompt: numbers[1], Cached: numbers[2], Completion: numbers[3], Reasoning: numbers[4]},
-		Settled:  money.FromNano(numbers[5]), Priced: money.FromNano(numbers[6]), Estimated: money.FromNano(numbers[7]),
-		Uncertain: money.FromNano(numbers[8]),
+		Tokens: Tokens{
+			Prompt: numbers[1], Cached: numbers[2], CacheWrite: numbers[3], Completion: numbers[4], Reasoning: numbers[5],
+		},
+		Settled: money.FromNano(numbers[6]), Priced: money.FromNano(numbers[7]), Estimated: money.FromNano(numbers[8]),
+		Uncertain: money.FromNano(numbers[9]),
 	}
 }
 

@@ -20,10 +20,10 @@ type historyKey struct {
 }
 
 const (
-	historyColumns = `requests, prompt, cached, completion, reasoning, settled, priced, estimated, uncertain`
+	historyColumns = `requests, prompt, cached, cache_write, completion, reasoning, settled, priced, estimated, uncertain`
 
 	historyAdded = `unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[],
-		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[])
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
 		AS d (scope_id, bucket, model, upstream, team, ` + historyColumns + `)`
 )
 
@@ -46,8 +46,8 @@ var (
 			AND h.model = d.model AND h.upstream = d.upstream AND h.team = d.team
 			RETURNING h.scope_id, h.bucket, h.model, h.upstream, h.team)
 		INSERT INTO history (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
-		SELECT scope_id, bucket, model, upstream, team, requests, prompt, cached, completion, reasoning, settled, priced, estimated, 0
-		FROM d
+		SELECT scope_id, bucket, model, upstream, team, requests, prompt, cached, cache_write, completion, reasoning, settled, priced,
+			estimated, 0 FROM d
 		WHERE NOT EXISTS (SELECT 1 FROM there WHERE there.scope_id = d.scope_id AND there.bucket = d.bucket
 			AND there.model = d.model AND there.upstream = d.upstream AND there.team = d.team)`
 
@@ -115,7 +115,7 @@ const (
 			(SELECT min(bucket) AS first FROM history WHERE scope_id = scopes.id AND bucket >= $3) AS history
 			WHERE route_id = routes.id), $4)::bigint
 		FROM routes WHERE namespace = $1 AND name = $2`
-	selectHistory = `SELECT bucket, consumer, team, model, upstream, requests, prompt, cached, completion, reasoning,
+	selectHistory = `SELECT bucket, consumer, team, model, upstream, requests, prompt, cached, cache_write, completion, reasoning,
 		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
 		WHERE route_id = $1 AND (consumer <> '') = $2 AND bucket >= $3 AND bucket < $4
 		ORDER BY bucket, consumer COLLATE "C", team COLLATE "C", model COLLATE "C", upstream COLLATE "C"`

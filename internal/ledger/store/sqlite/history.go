@@ -18,20 +18,21 @@ type historyKey struct {
 }
 
 const (
-	historyColumns = `requests, prompt, cached, completion, reasoning, settled, priced, estimated, uncertain`
+	historyColumns = `requests, prompt, cached, cache_write, completion, reasoning, settled, priced, estimated, uncertain`
 
 	// plusHistory adds what was to be inserted to the row that is there. Sums saturate at store.MaxSum.
 	plusHistory = ` ON CONFLICT (scope_id, bucket, model, upstream, team) DO UPDATE SET
 		requests = min(requests + excluded.requests, 2000000000000000000),
 		prompt = min(prompt + excluded.prompt, 2000000000000000000), cached = min(cached + excluded.cached, 2000000000000000000),
+		cache_write = min(cache_write + excluded.cache_write, 2000000000000000000),
 		completion = min(completion + excluded.completion, 2000000000000000000),
 		reasoning = min(reasoning + excluded.reasoning, 2000000000000000000),
 		settled = min(settled + excluded.settled, 2000000000000000000), priced = min(priced + excluded.priced, 2000000000000000000),
 		estimated = min(estimated + excluded.estimated, 2000000000000000000)`
 
 	addHistory = `INSERT INTO history (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, max(0, ?14))` + plusHistory + `,
-		uncertain = max(0, min(uncertain + ?14, 2000000000000000000))`
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, max(0, ?15))` + plusHistory + `,
+		uncertain = max(0, min(uncertain + ?15, 2000000000000000000))`
 
 	// carryForward takes row after row, so that no sum can overflow.
 	carryForward = `INSERT INTO history (scope_id, bucket, model, upstream, team, ` + historyColumns + `)
@@ -92,7 +93,7 @@ func (s *Store) History(ctx context.Context, query store.HistoryQuery, each func
 const (
 	firstHistory = `SELECT coalesce(min((SELECT min(bucket) FROM history WHERE scope_id = scopes.id AND bucket >= ?)), ?)
 		FROM scopes WHERE route_id = ?`
-	selectHistory = `SELECT bucket, consumer, team, model, upstream, requests, prompt, cached, completion, reasoning,
+	selectHistory = `SELECT bucket, consumer, team, model, upstream, requests, prompt, cached, cache_write, completion, reasoning,
 		history.settled, priced, estimated, history.uncertain FROM history JOIN scopes ON scopes.id = scope_id
 		WHERE route_id = ? AND (consumer <> '') = ? AND bucket >= ? AND bucket < ? ORDER BY bucket, consumer, team, model, upstream`
 )

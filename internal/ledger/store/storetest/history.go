@@ -61,17 +61,17 @@ func runHistory(t *testing.T, open Open) {
 		b := newBooks(t, open)
 		b.report(
 			b.attempt(noon, "openrouter", store.Settlement{
-				Amount: dollars(t, "1"), Used: store.Tokens{Prompt: 10, Cached: 4, Completion: 20, Reasoning: 5},
+				Amount: dollars(t, "1"), Used: store.Tokens{Prompt: 10, Cached: 4, CacheWrite: 3, Completion: 20, Reasoning: 5},
 			}),
 			b.attempt(noon, "openrouter", store.Settlement{
-				Amount: dollars(t, "2"), Source: store.Priced, Used: store.Tokens{Prompt: 1, Completion: 2},
+				Amount: dollars(t, "2"), Source: store.Priced, Used: store.Tokens{Prompt: 1, CacheWrite: 1, Completion: 2},
 			}),
 			b.attempt(noon, "vllm", store.Settlement{Amount: dollars(t, "4"), Source: store.Estimated}),
 			b.attempt(noon, "openrouter", store.Settlement{Consumer: "bob", Amount: dollars(t, "8"), Uncertain: true}),
 			b.attempt(noon.Add(-time.Second), "openrouter", store.Settlement{Amount: dollars(t, "16")}),
 		)
 		both := store.Sums{
-			Requests: 2, Tokens: store.Tokens{Prompt: 11, Cached: 4, Completion: 22, Reasoning: 5},
+			Requests: 2, Tokens: store.Tokens{Prompt: 11, Cached: 4, CacheWrite: 4, Completion: 22, Reasoning: 5},
 			Settled: dollars(t, "3"), Priced: dollars(t, "2"),
 		}
 		estimated := store.Sums{Requests: 1, Settled: dollars(t, "4"), Estimated: dollars(t, "4")}

@@ -36,21 +36,22 @@ CREATE TABLE scopes (
 -- What a scope spent, by the quarter of an hour in which it was held. From this, a window is opened whatever its period and time zone. What is not kept for longer is
 -- carried forward to bucket 0.
 CREATE TABLE history (
-  scope_id   BIGINT NOT NULL,
-  bucket     BIGINT NOT NULL,
-  model      TEXT NOT NULL,
-  upstream   TEXT NOT NULL,
-  team       TEXT NOT NULL,
-  requests   BIGINT NOT NULL CHECK (requests >= 0),
-  prompt     BIGINT NOT NULL CHECK (prompt >= 0),
-  cached     BIGINT NOT NULL CHECK (cached >= 0),
-  completion BIGINT NOT NULL CHECK (completion >= 0),
-  reasoning  BIGINT NOT NULL CHECK (reasoning >= 0),
+  scope_id    BIGINT NOT NULL,
+  bucket      BIGINT NOT NULL,
+  model       TEXT NOT NULL,
+  upstream    TEXT NOT NULL,
+  team        TEXT NOT NULL,
+  requests    BIGINT NOT NULL CHECK (requests >= 0),
+  prompt      BIGINT NOT NULL CHECK (prompt >= 0),
+  cached      BIGINT NOT NULL CHECK (cached >= 0),
+  cache_write BIGINT NOT NULL CHECK (cache_write >= 0),
+  completion  BIGINT NOT NULL CHECK (completion >= 0),
+  reasoning   BIGINT NOT NULL CHECK (reasoning >= 0),
   -- All that is known to be spent; priced and estimated are the parts of it that upstreams did not report.
-  settled    BIGINT NOT NULL CHECK (settled >= 0),
-  priced     BIGINT NOT NULL CHECK (priced >= 0),
-  estimated  BIGINT NOT NULL CHECK (estimated >= 0),
-  uncertain  BIGINT NOT NULL CHECK (uncertain >= 0),
+  settled     BIGINT NOT NULL CHECK (settled >= 0),
+  priced      BIGINT NOT NULL CHECK (priced >= 0),
+  estimated   BIGINT NOT NULL CHECK (estimated >= 0),
+  uncertain   BIGINT NOT NULL CHECK (uncertain >= 0),
   PRIMARY KEY (scope_id, bucket, model, upstream, team)
 );
 

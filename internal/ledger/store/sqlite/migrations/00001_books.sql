@@ -29,21 +29,22 @@ CREATE TABLE scopes (
 -- What a scope spent, by the quarter of an hour in which it was held. From this, a window is opened whatever its period and time zone. What is not kept for longer is
 -- carried forward to bucket 0.
 CREATE TABLE history (
-  scope_id   INTEGER NOT NULL REFERENCES scopes (id),
-  bucket     INTEGER NOT NULL,
-  model      TEXT NOT NULL,
-  upstream   TEXT NOT NULL,
-  team       TEXT NOT NULL,
-  requests   INTEGER NOT NULL CHECK (requests >= 0),
-  prompt     INTEGER NOT NULL CHECK (prompt >= 0),
-  cached     INTEGER NOT NULL CHECK (cached >= 0),
-  completion INTEGER NOT NULL CHECK (completion >= 0),
-  reasoning  INTEGER NOT NULL CHECK (reasoning >= 0),
+  scope_id    INTEGER NOT NULL REFERENCES scopes (id),
+  bucket      INTEGER NOT NULL,
+  model       TEXT NOT NULL,
+  upstream    TEXT NOT NULL,
+  team        TEXT NOT NULL,
+  requests    INTEGER NOT NULL CHECK (requests >= 0),
+  prompt      INTEGER NOT NULL CHECK (prompt >= 0),
+  cached      INTEGER NOT NULL CHECK (cached >= 0),
+  cache_write INTEGER NOT NULL CHECK (cache_write >= 0),
+  completion  INTEGER NOT NULL CHECK (completion >= 0),
+  reasoning   INTEGER NOT NULL CHECK (reasoning >= 0),
   -- All that is known to be spent; priced and estimated are the parts of it that upstreams did not report.
-  settled    INTEGER NOT NULL CHECK (settled >= 0),
-  priced     INTEGER NOT NULL CHECK (priced >= 0),
-  estimated  INTEGER NOT NULL CHECK (estimated >= 0),
-  uncertain  INTEGER NOT NULL CHECK (uncertain >= 0),
+  settled     INTEGER NOT NULL CHECK (settled >= 0),
+  priced      INTEGER NOT NULL CHECK (priced >= 0),
+  estimated   INTEGER NOT NULL CHECK (estimated >= 0),
+  uncertain   INTEGER NOT NULL CHECK (uncertain >= 0),
   PRIMARY KEY (scope_id, bucket, model, upstream, team)
 ) STRICT, WITHOUT ROWID;
 
