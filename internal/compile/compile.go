@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -170,18 +171,17 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 }
 
 // onDisconnect is what becomes of a stream whose client has gone. Hanging up is of use only where it stops the bill; and what was produced
-// until then can be counted only where nothing of it is hidden, as reasoning may be.
+// until then can be counted only where nothing of it is hidden, as reasoning may be. OpenRouter tells the cost afterwards, so that there it is
+// enough if the route does not say that the model reasons; elsewhere it has to say that it does not.
 func onDisconnect(upstream v1alpha1.Upstream, supported []string) routeconfig.OnDisconnect {
-	reasons := slices.ContainsFunc(supported, func(name string) bool { return strings.Contains(name, "reasoning") })
+	mayReason := openai.MayReason(supported)
 	switch {
 	case upstream.OnDisconnect != "":
 		return routeconfig.OnDisconnect(upstream.OnDisconnect)
-	case reasons:
-		return routeconfig.Drain
-	case upstream.Provider == v1alpha1.ProviderOpenAI:
-		return routeconfig.Cancel
-	case upstream.Provider == v1alpha1.ProviderOpenRouter:
+	case upstream.Provider == v1alpha1.ProviderOpenRouter && (!mayReason || len(supported) == 0):
 		return routeconfig.CancelAsServed
+	case upstream.Provider == v1alpha1.ProviderOpenAI && !mayReason:
+		return routeconfig.Cancel
 	}
 	return routeconfig.Drain
 }

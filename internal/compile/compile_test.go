@@ -149,8 +149,11 @@ func TestStreamsAreHungUpWhereThatStopsTheBillAndWhatWasProducedCanBeCounted(t *
 		supported []string
 		want      routeconfig.OnDisconnect
 	}{
-		"OpenAI stops":                           {v1alpha1.ProviderOpenAI, "", nil, routeconfig.Cancel},
-		"at OpenRouter it depends on who serves": {v1alpha1.ProviderOpenRouter, "", nil, routeconfig.CancelAsServed},
+		"OpenAI stops":                           {v1alpha1.ProviderOpenAI, "", []string{"stop"}, routeconfig.Cancel},
+		"its models may reason in hiding":        {v1alpha1.ProviderOpenAI, "", nil, routeconfig.Drain},
+		"at OpenRouter it depends on who serves": {v1alpha1.ProviderOpenRouter, "", []string{"stop"}, routeconfig.CancelAsServed},
+		"which it tells the cost of afterwards":  {v1alpha1.ProviderOpenRouter, "", nil, routeconfig.CancelAsServed},
+		"but not how to count":                   {v1alpha1.ProviderOpenRouter, "", []string{"reasoning"}, routeconfig.Drain},
 		"of others it is not known":              {v1alpha1.ProviderOpenAICompatible, "", nil, routeconfig.Drain},
 		"hidden reasoning could not be counted":  {v1alpha1.ProviderOpenAI, "", []string{"reasoning_effort", "stop"}, routeconfig.Drain},
 		"the route may know that it stops":       {v1alpha1.ProviderOpenAICompatible, v1alpha1.OnDisconnectCancel, nil, routeconfig.Cancel},

@@ -271,19 +271,10 @@ func (r *Request) holdParts(m *member, unsupported []part, drop bool) *Error {
 
 // refuseUnsupported refuses what the model does not support, unless the value says that it is not wanted, which every model can do.
 func refuseUnsupported(path string, value []byte, idle string) *Error {
-	if string(value) == "false" || idle != "" && typeOf(value) == idle {
+	if string(value) == "false" || idle != "" && stringIn(value, "type") == idle {
 		return nil
 	}
 	return coded(InvalidRequest(path, "Unsupported parameter: '%s' is not supported with this model.", path), CodeUnsupportedParameter)
-}
-
-// typeOf is what an object says that its type is; empty if it does not say, or is no object.
-func typeOf(value []byte) string {
-	if value[0] != '{' {
-		return ""
-	}
-	object := parseObject(value)
-	return decodeString(object.get("type"))
 }
 
 // override sets a value whatever the client said, under whatever name.

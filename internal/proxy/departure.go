@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/pricing"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -138,12 +139,28 @@ func (d *departure) end() string {
 	return d.done
 }
 
+// mayHide reports whether the upstream may produce, and bill, what a stream does not show: a model that reasons may keep all of that to
+// itself, and what is shown of it may be a summary. That a request asks for none can be relied on only where the provider is known to take
+// it at its word.
+func (a *admission) mayHide() bool {
+	if !openai.MayReason(a.grant.route.Model.SupportedParameters) {
+		return false
+	}
+	return providerOf(a.upstream.Provider) == openai.Compatible || !a.request.ForgoesReasoning()
+}
+
 // inFlight is how many tokens of a choice an upstream may have produced that we had not got when we hung up.
 const inFlight = 64
 
 // settleProduced books what the upstream had produced when it was told to stop: so many bytes of text, which are at least as many tokens,
-// behind a prompt that the upstream counted if there is a usage, and was bounded before if there is none.
+// behind a prompt that the upstream counted if there is a usage, and was bounded before if there is none. Where some of it may be hidden,
+// only the hold is certain to be enough.
 func (x *exchange) settleProduced(usage *pricing.Usage, bytes int64) {
+	if x.mayHide() {
+		known := cmp.Or(usage, &pricing.Usage{})
+		x.held.atLeast(x.costOf(known), known)
+		return
+	}
 	produced := pricing.Usage{PromptTokens: x.bound.PromptTokens, CompletionTokens: bytes + inFlight*x.choices, CacheInDoubt: true}
 	if usage != nil {
 		produced.PromptTokens, produced.CacheInDoubt = usage.PromptTokens, usage.CacheInDoubt

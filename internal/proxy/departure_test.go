@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,11 @@ func TestAStreamThatIsHungUpIsBookedForWhatWasProducedAndThenForWhatItCost(t *te
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := begin(t, setup{
-				budgets: []*ledgerpb.Budget{monthly("", 100_000_000_000)}, edit: test.edit, correctAfter: 500 * time.Millisecond,
+				budgets: []*ledgerpb.Budget{monthly("", 100_000_000_000)}, correctAfter: 500 * time.Millisecond,
+				edit: func(config *routeconfig.Config) {
+					test.edit(config)
+					config.Routes[0].Model.SupportedParameters = []string{"max_tokens", "stop"}
+				},
 			})
 			w.leaveAfter(20, asking(test.fault, `,"max_tokens":500,"stream":true`))
 			w.counted("cancelled")
@@ -60,6 +65,44 @@ func TestAStreamThatIsHungUpIsBookedForWhatWasProducedAndThenForWhatItCost(t *te
 			}
 			w.untilCorrected("1")
 			w.booksAgree()
+		})
+	}
+}
+
+// What a model reasons is billed, and need not be in the stream.
+func TestAStreamThatIsHungUpIsBookedInFullWhereTheModelMayReasonInHiding(t *testing.T) {
+	const most = 500
+	cases := map[string]struct {
+		supported []string
+		provider  routeconfig.Provider
+		members   string
+		full      bool
+	}{
+		"because it supports it":                          {[]string{"reasoning_effort", "stop"}, routeconfig.OpenAI, "", true},
+		"because the route does not say what it supports": {nil, routeconfig.OpenAI, "", true},
+		"because its server may not know what none is":    {nil, routeconfig.OpenAICompatible, `,"reasoning_effort":"none"`, true},
+		"and not where it was asked to reason nothing":    {[]string{"reasoning_effort"}, routeconfig.OpenAI, `,"reasoning_effort":"none"`, false},
+		"and not where it cannot":                         {[]string{"stop"}, routeconfig.OpenAICompatible, "", false},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var upstream *routeconfig.Upstream
+			w := begin(t, setup{
+				budgets: []*ledgerpb.Budget{monthly("", 100_000_000_000)},
+				edit: func(config *routeconfig.Config) {
+					upstream = &config.Routes[0].Upstreams[0]
+					upstream.Provider, upstream.OnDisconnect, upstream.Parameters = test.provider, routeconfig.Cancel, nil
+					config.Routes[0].Model.SupportedParameters = test.supported
+				},
+			})
+			w.leaveAfter(20, asking("cancellable,answer=400,chunk-delay=5ms", fmt.Sprintf(`,"max_tokens":%d,"stream":true%s`, most, test.members)))
+			w.counted("cancelled")
+			booked := w.routeSpend()
+			whole := most * upstream.Pricing.CompletionPicoUSD / 1000
+			if booked.Settled != 0 || (booked.Uncertain > whole) != test.full {
+				t.Errorf("booked %+v; the completion alone could cost %d nano-USD", booked, whole)
+			}
 		})
 	}
 }
