@@ -4,10 +4,16 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"k8s.io/utils/clock"
 
 	"github.com/modelroute/modelroute/internal/journal"
@@ -51,13 +57,20 @@ func panicking(t *testing.T, transport http.RoundTripper) (*server, *ledgertest.
 	return s, books
 }
 
-func TestAPanicInMidFlightIsSettledAsUncertain(t *testing.T) {
-	s, books := panicking(t, roundTripper(func(*http.Request) (*http.Response, error) { panic("out of the blue") }))
+// askChat sends a request with the consumer's key.
+func askChat(t *testing.T, s *server) *httptest.ResponseRecorder {
+	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/chat/completions",
 		strings.NewReader(`{"model":"chat","messages":[{"role":"user","content":"hi"}]}`))
 	request.Header.Set("Authorization", "Bearer key")
 	answer := httptest.NewRecorder()
 	s.ServeHTTP(answer, request)
+	return answer
+}
+
+func TestAPanicInMidFlightIsSettledAsUncertain(t *testing.T) {
+	s, books := panicking(t, roundTripper(func(*http.Request) (*http.Response, error) { panic("out of the blue") }))
+	answer := askChat(t, s)
 	if answer.Code != http.StatusInternalServerError || !strings.Contains(answer.Body.String(), `"internal_error"`) {
 		t.Errorf("the client got %d: %s", answer.Code, answer.Body)
 	}
@@ -72,5 +85,40 @@ func TestAPanicInMidFlightIsSettledAsUncertain(t *testing.T) {
 	}
 	if spend.GetUncertainNanoUsd() == 0 || spend.GetHeldNanoUsd() != 0 || spend.GetSettledNanoUsd() != 0 {
 		t.Errorf("spend %v, want the hold as uncertain and nothing else", spend)
+	}
+}
+
+func TestAnAttemptThatPanicsIsCountedAsFailedAndItsTraceSaysSo(t *testing.T) {
+	s, _ := panicking(t, roundTripper(func(*http.Request) (*http.Response, error) { panic("out of the blue") }))
+	spans := tracetest.NewSpanRecorder()
+	s.tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer(tracerName)
+	askChat(t, s)
+	for _, name := range []string{"chat chat", "POST /v1/chat/completions"} {
+		at := slices.IndexFunc(spans.Ended(), func(span sdktrace.ReadOnlySpan) bool { return span.Name() == name })
+		if at < 0 {
+			t.Fatalf("the span %q has not ended; these have: %v", name, spans.Ended())
+		}
+		span := spans.Ended()[at]
+		if span.Status().Code != codes.Error || !slices.Contains(span.Attributes(), attribute.String("error.type", "internal_error")) ||
+			!slices.Contains(span.Attributes(), attribute.Bool("modelroute.cost.uncertain", true)) {
+			t.Errorf("the span %q has the status %v and the attributes %v", name, span.Status(), span.Attributes())
+		}
+	}
+	page := httptest.NewRecorder()
+	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, line := range []string{
+		`modelroute_proxy_upstream_attempts_total{namespace="ai",result="failed",route="chat",upstream="only"} 1`,
+		`modelroute_proxy_upstream_attempts_total{namespace="ai",result="served",route="chat",upstream="only"} 0`,
+	} {
+		if !strings.Contains(page.Body.String(), line) {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	for _, name := range []string{"gen_ai_client_operation_duration_seconds_count", "gen_ai_server_request_duration_seconds_count"} {
+		if !slices.ContainsFunc(strings.Split(page.Body.String(), "\n"), func(line string) bool {
+			return strings.HasPrefix(line, name) && strings.Contains(line, `error_type="internal_error"`) && strings.HasSuffix(line, " 1")
+		}) {
+			t.Errorf("%s does not count an internal error", name)
+		}
 	}
 }

@@ -143,8 +143,7 @@ func (s *server) attempt(
 		server: s, admission: admitted, transport: transport, key: key, held: held, record: record, client: client,
 		deadline: deadline, watch: s.watch(ctx, admitted, record),
 	}
-	exchange.run(ctx)
-	exchange.observe()
+	exchange.observed(ctx)
 	endpoint := endpointOf(admitted.request.Operation)
 	s.health.note(admitted.grant.route, admitted.upstream, endpoint, exchange.outcome.elsewhere, exchange.outcome.retryAfter)
 	return exchange.outcome

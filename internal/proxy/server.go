@@ -151,6 +151,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.logger.LogAttrs(s.lifetime, slog.LevelError, "A handler panicked", slog.Any("panic", cause), stackAttr())
+			record.code = openai.CodeInternal
 			if status.status == 0 {
 				record.dialect.Write(status, openai.Internal())
 			} else {

@@ -161,6 +161,19 @@ func (x *exchange) heard(data []byte) {
 	}
 }
 
+// observed runs the attempt and observes it. One that panics has failed; it is not recovered here, so that the stack that is logged is whole.
+func (x *exchange) observed(ctx context.Context) {
+	ended := false
+	defer func() {
+		if !ended {
+			x.outcome = outcome{refusal: openai.Internal(), elsewhere: true}
+		}
+		x.observe()
+	}()
+	x.run(ctx)
+	ended = true
+}
+
 // observe counts the attempt, and ends its span.
 func (x *exchange) observe() {
 	took, meters := x.server.now().Sub(x.watch.began), x.record.atUpstream(x.server.metrics)
