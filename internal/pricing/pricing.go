@@ -14,14 +14,19 @@ type Prices struct {
 
 // dearestPrompt is the most that a token of a prompt can cost.
 func (p Prices) dearestPrompt() money.Price {
-	dearest := p.Prompt
-	for _, price := range []money.Price{p.CachedPrompt, p.CacheWrite} {
-		if price.Pico() > dearest.Pico() {
-			dearest = price
-		}
-	}
-	return dearest
+	return higher(p.Prompt, higher(p.CachedPrompt, p.CacheWrite))
 }
+
+// Highest returns the higher of p and q for each price by itself, at which whatever costs something at p or at q costs no less.
+func (p Prices) Highest(q Prices) Prices {
+	return Prices{
+		Prompt: higher(p.Prompt, q.Prompt), Completion: higher(p.Completion, q.Completion),
+		CachedPrompt: higher(p.CachedPrompt, q.CachedPrompt), CacheWrite: higher(p.CacheWrite, q.CacheWrite),
+		Request: money.FromNano(max(p.Request.Nano(), q.Request.Nano())),
+	}
+}
+
+func higher(a, b money.Price) money.Price { return money.PriceFromPico(max(a.Pico(), b.Pico())) }
 
 // Usage is what an upstream reports of a request when it is done.
 type Usage struct {

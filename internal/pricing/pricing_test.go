@@ -150,3 +150,28 @@ func anyCount() *rapid.Generator[int64] {
 func anyPrice() *rapid.Generator[money.Price] {
 	return rapid.Map(rapid.OneOf(rapid.Int64Range(0, 100_000_000), rapid.Int64()), money.PriceFromPico)
 }
+
+func TestNothingCostsMoreThanAtTheHighestPrices(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		prices := func(name string) pricing.Prices {
+			price := func(of string) money.Price { return anyPrice().Draw(t, name+": "+of) }
+			return pricing.Prices{
+				Prompt: price("prompt"), Completion: price("completion"), CachedPrompt: price("cached"), CacheWrite: price("write"),
+				Request: money.FromNano(rapid.Int64Range(0, 1_000_000_000).Draw(t, name+": request")),
+			}
+		}
+		one, other := prices("one"), prices("other")
+		prompt := rapid.Int64Range(0, 1_000_000).Draw(t, "prompt")
+		read := rapid.Int64Range(0, prompt).Draw(t, "read")
+		usage := pricing.Usage{
+			PromptTokens: prompt, CachedTokens: read, CacheWriteTokens: rapid.Int64Range(0, prompt-read).Draw(t, "written"),
+			CompletionTokens: rapid.Int64Range(0, 1_000_000).Draw(t, "completion"),
+		}
+		highest := pricing.Cost(usage, one.Highest(other), false)
+		for _, prices := range []pricing.Prices{one, other} {
+			if cost := pricing.Cost(usage, prices, false); cost.Cmp(highest) > 0 {
+				t.Fatalf("%+v costs %s, and %s at the highest prices", usage, cost, highest)
+			}
+		}
+	})
+}

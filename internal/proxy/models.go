@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/modelroute/modelroute/internal/openai"
+	"github.com/modelroute/modelroute/internal/pricing"
 )
 
 // ownedBy is what clients are told of who owns the models: for them it is this endpoint.
@@ -43,7 +44,7 @@ func (s *server) showModel(name string) handler {
 }
 
 func modelInfo(granted *grant) openai.ModelInfo {
-	model, prices := granted.route.Model, pricesOf(firstOrdinary(granted.route))
+	model := granted.route.Model
 	return openai.ModelInfo{
 		ID:                  model.Name,
 		Name:                model.DisplayName,
@@ -55,9 +56,20 @@ func modelInfo(granted *grant) openai.ModelInfo {
 		InputModalities:     model.InputModalities,
 		OutputModalities:    model.OutputModalities,
 		SupportedParameters: model.SupportedParameters,
-		Prices:              prices,
+		Prices:              granted.highestPrices(),
 		Endpoints:           granted.paths(),
 	}
+}
+
+// highestPrices are what a client can plan with, since it does not choose the upstream: no request costs more, whichever serves it.
+func (g *grant) highestPrices() pricing.Prices {
+	var highest pricing.Prices
+	for i := range g.route.Upstreams {
+		if upstream := &g.route.Upstreams[i]; g.mayServe(upstream) {
+			highest = highest.Highest(pricesOf(upstream))
+		}
+	}
+	return highest
 }
 
 func writeJSON(w http.ResponseWriter, content []byte) {

@@ -45,3 +45,36 @@ func TestTheModelsOfAKeyAreListed(t *testing.T) {
 		}
 	}
 }
+
+// A client plans its money with them, and does not know which upstream will serve it.
+func TestThePricesOfAModelAreTheHighestOfTheUpstreamsThatMayServeIt(t *testing.T) {
+	priced := func(pricing routeconfig.Pricing) func(name string, reserve bool) routeconfig.Upstream {
+		return func(name string, reserve bool) routeconfig.Upstream {
+			return routeconfig.Upstream{
+				Name: name, Provider: routeconfig.OpenAICompatible, BaseURL: "http://127.0.0.1:1/v1", Model: "m", TimeoutSeconds: 1,
+				Pricing: pricing, Reserve: reserve,
+			}
+		}
+	}
+	w := begin(t, setup{edit: func(config *routeconfig.Config) {
+		route := &config.Routes[0]
+		dearCompletion := priced(routeconfig.Pricing{PromptPicoUSD: 1_000_000, CompletionPicoUSD: 9_000_000, CachedPromptPicoUSD: new(int64(100_000))})
+		dearWrite := priced(routeconfig.Pricing{PromptPicoUSD: 500_000, CacheWritePicoUSD: new(int64(3_000_000)), RequestNanoUSD: 5_000_000})
+		dearest := priced(routeconfig.Pricing{PromptPicoUSD: 50_000_000, CompletionPicoUSD: 50_000_000})
+		route.Upstreams = append(route.Upstreams, dearCompletion("second", false), dearWrite("beyond", true), dearest("others", true))
+		route.Reserves = []routeconfig.Reserve{{Budget: "monthly", Upstream: "beyond"}}
+		route.Consumers = append(route.Consumers, routeconfig.Consumer{
+			Name: "other", Keys: []routeconfig.Key{keyOf("k_2", "mr-other")},
+			Reserves: []routeconfig.Reserve{{Budget: "monthly", Upstream: "others"}},
+		})
+	}})
+	var got struct{ Pricing map[string]string }
+	header := http.Header{"Authorization": {"Bearer " + consumerKey}}
+	w.must(json.Unmarshal([]byte(w.get(w.url+"/v1/models/mixtral-8x22b-instruct", header).expectOK(t).body), &got))
+	want := map[string]string{
+		"prompt": "0.000002", "completion": "0.000009", "request": "0.005", "input_cache_read": "0.000002", "input_cache_write": "0.000003",
+	}
+	if diff := cmp.Diff(want, got.Pricing); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

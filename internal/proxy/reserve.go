@@ -21,14 +21,10 @@ func ordinary(route *routeconfig.Route, endpoint routeconfig.Endpoint) (count in
 	return count
 }
 
-// firstOrdinary is the upstream that is tried first. Every route has one.
-func firstOrdinary(route *routeconfig.Route) *routeconfig.Upstream {
-	for i := range route.Upstreams {
-		if isOrdinary(&route.Upstreams[i]) {
-			return &route.Upstreams[i]
-		}
-	}
-	return &route.Upstreams[0]
+// mayServe reports whether an upstream may serve the consumer: in its turn, or as the reserve of one of its budgets or of the route's.
+func (g *grant) mayServe(upstream *routeconfig.Upstream) bool {
+	return isOrdinary(upstream) || slices.ContainsFunc(slices.Concat(g.route.Reserves, g.consumer.Reserves),
+		func(one routeconfig.Reserve) bool { return one.Upstream == upstream.Name })
 }
 
 // reserveOf is the upstream that serves what a budget refuses; nil if there is none, or if it is no budget of the route or the consumer.

@@ -85,8 +85,23 @@ func TestAReserveIsNoUpstreamToFailOverTo(t *testing.T) {
 	if len(got) != 2 || got[0] != "main" || got[1] != "other" {
 		t.Errorf("the upstreams are tried in the order %v", got)
 	}
-	if first := firstOrdinary(granted.route).Name; first != "main" {
-		t.Errorf("the price of %s is shown", first)
+}
+
+func TestAReserveMayServeOnlyThoseWhoseBudgetsHaveIt(t *testing.T) {
+	granted := reserved()
+	foreign := &grant{route: granted.route, consumer: &routeconfig.Consumer{Name: "another"}}
+	got, others := map[string]bool{}, map[string]bool{}
+	for i := range granted.route.Upstreams {
+		upstream := &granted.route.Upstreams[i]
+		got[upstream.Name], others[upstream.Name] = granted.mayServe(upstream), foreign.mayServe(upstream)
+	}
+	for name, serves := range got {
+		if !serves {
+			t.Errorf("%s may not serve", name)
+		}
+		if others[name] != (name != "own") {
+			t.Errorf("%s may serve another consumer: %t", name, others[name])
+		}
 	}
 }
 
