@@ -110,8 +110,8 @@ type Upstream struct {
 
 	// onDisconnect is what becomes of a stream whose client has gone. Drain reads it to its end and books exactly what it cost: right where
 	// the upstream bills the whole answer anyway. Cancel hangs up, so that the upstream stops and bills no more, and books what had been
-	// produced, as uncertain until the upstream tells; of a model that may reason, whose hidden tokens nobody could count, it books all that
-	// was held. Answers that are not streamed are always read to their end. Absent: Drain for models that reason by
+	// produced, as uncertain until the upstream tells; of a model that may reason, whose hidden tokens nobody could count, it books all
+	// that was held. Answers that are not streamed are always read to their end. Absent: Drain for models that reason by
 	// model.supportedParameters; else by the provider that serves the request at OpenRouter; Cancel at OpenAI if
 	// model.supportedParameters is there; else Drain.
 	// +optional

@@ -212,7 +212,8 @@ func (e *entryShown) cells() []string {
 
 var historyHeader = []string{
 	"start", "namespace", "route", "consumer", "team", "model", "upstream", "requests", "prompt_tokens", "cached_tokens",
-	"cache_write_tokens", "completion_tokens", "reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd", "uncertain_usd",
+	"cache_write_tokens", "completion_tokens", "reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd",
+	"uncertain_usd",
 }
 
 // historyWriter prints entries.

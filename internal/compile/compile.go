@@ -171,8 +171,8 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 }
 
 // onDisconnect is what becomes of a stream whose client has gone. Hanging up is of use only where it stops the bill; and what was produced
-// until then can be counted only where nothing of it is hidden, as reasoning may be. OpenRouter tells the cost afterwards, so that there it is
-// enough if the route does not say that the model reasons; elsewhere it has to say that it does not.
+// until then can be counted only where nothing of it is hidden, as reasoning may be. OpenRouter tells the cost afterwards, so that there it
+// is enough if the route does not say that the model reasons; elsewhere it has to say that it does not.
 func onDisconnect(upstream v1alpha1.Upstream, supported []string) routeconfig.OnDisconnect {
 	mayReason := openai.MayReason(supported)
 	switch {

@@ -279,8 +279,8 @@ func TestStructuredOutputsAreAMatterOfModelsInEveryOperation(t *testing.T) {
 		if diff := cmp.Diff(string(want.Body()), string(dropped.Body())); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.members, diff)
 		}
-		if PromptTokensBound(dropped, 0) != PromptTokensBound(want, 0) {
-			t.Errorf("%s: the bound is %d with what was dropped, want %d", test.members, PromptTokensBound(dropped, 0), PromptTokensBound(want, 0))
+		if got, bound := PromptTokensBound(dropped, 0), PromptTokensBound(want, 0); got != bound {
+			t.Errorf("%s: the bound is %d with what was dropped, want %d", test.members, got, bound)
 		}
 	}
 }

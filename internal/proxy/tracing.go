@@ -161,7 +161,8 @@ func (x *exchange) heard(data []byte) {
 	}
 }
 
-// observed runs the attempt and observes it. One that panics has failed; it is not recovered here, so that the stack that is logged is whole.
+// observed runs the attempt and observes it. One that panics has failed; it is not recovered here, so that the stack that is logged is
+// whole.
 func (x *exchange) observed(ctx context.Context) {
 	ended := false
 	defer func() {

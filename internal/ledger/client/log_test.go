@@ -13,8 +13,8 @@ import (
 // A journal outlives the program that wrote it, so the bytes of records are here as they once were.
 func TestARecordThatDoesNotCountCacheWritesIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
-	encoded, err := hex.DecodeString("07000000000000000a3a0a0a0a0261691204636861741205616c69636520e8072801400148ac0252076d69787472616c5a04766c6c6d6002" +
-		"6a0a08c8011096011864203c")
+	encoded, err := hex.DecodeString("07000000000000000a3a0a0a0a0261691204636861741205616c69636520e8072801400148ac02" +
+		"52076d69787472616c5a04766c6c6d60026a0a08c8011096011864203c")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,8 +87,10 @@ func BenchmarkColdStart(b *testing.B) {
 		b.Fatal(err)
 	}
 	if _, err := db.ExecContext(b.Context(), `INSERT INTO history
-		(scope_id, bucket, model, upstream, team, requests, prompt, cached, cache_write, completion, reasoning, settled, priced, estimated, uncertain)
-		SELECT scopes.id, 900000 * n.value, 'mixtral-8x22b-instruct', 'openrouter', 'research', 1, 1000, 0, 0, 1000, 0, 1, 0, 0, 0 FROM scopes,
+		(scope_id, bucket, model, upstream, team, requests, prompt, cached, cache_write, completion, reasoning,
+			settled, priced, estimated, uncertain)
+		SELECT scopes.id, 900000 * n.value, 'mixtral-8x22b-instruct', 'openrouter', 'research', 1, 1000, 0, 0, 1000, 0, 1, 0, 0, 0
+		FROM scopes,
 		(WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 10) SELECT value FROM n) AS n`); err != nil {
 		b.Fatal(err)
 	}
