@@ -167,6 +167,12 @@ func (c *checker) settlement(prefix string, one *ledgerpb.Settlement) {
 	c.must(known, "%scertainty: must be exact or uncertain", prefix)
 }
 
+func checkListUpstreamSpend(request *ledgerpb.ListUpstreamSpendRequest) error {
+	var c checker
+	c.route("route", request.GetRoute())
+	return c.err
+}
+
 func checkReleaseProxy(request *ledgerpb.ReleaseProxyRequest) error {
 	var c checker
 	c.name("proxy_id", request.GetProxyId(), maxProxyID)

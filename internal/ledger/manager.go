@@ -50,6 +50,26 @@ func (l *Ledger) Usage(ctx context.Context) ([]*ledgerpb.RouteUsage, error) {
 	return messages, nil
 }
 
+// ListUpstreamSpend implements the RPC.
+func (s *managerService) ListUpstreamSpend(
+	ctx context.Context, request *ledgerpb.ListUpstreamSpendRequest,
+) (*ledgerpb.ListUpstreamSpendResponse, error) {
+	if err := checkListUpstreamSpend(request); err != nil {
+		return nil, err
+	}
+	spends, err := s.Store.UpstreamSpend(ctx, routeKey(request.GetRoute()))
+	if err != nil {
+		return nil, callError(err)
+	}
+	response := &ledgerpb.ListUpstreamSpendResponse{}
+	for _, one := range spends {
+		response.Upstreams = append(response.Upstreams, &ledgerpb.UpstreamSpend{
+			Name: one.Name, SettledNanoUsd: one.Settled.Nano(), UncertainNanoUsd: one.Uncertain.Nano(),
+		})
+	}
+	return response, nil
+}
+
 // ReleaseProxy implements the RPC.
 func (s *managerService) ReleaseProxy(
 	ctx context.Context, request *ledgerpb.ReleaseProxyRequest,

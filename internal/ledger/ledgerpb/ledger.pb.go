@@ -397,7 +397,7 @@ func (x ListHistoryRequest_By) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ListHistoryRequest_By.Descriptor instead.
 func (ListHistoryRequest_By) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{39, 0}
+	return file_ledger_proto_rawDescGZIP(), []int{42, 0}
 }
 
 type RouteRef struct {
@@ -2675,6 +2675,158 @@ func (x *ProxyStatus) GetLastHeartbeat() *timestamppb.Timestamp {
 	return nil
 }
 
+type ListUpstreamSpendRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUpstreamSpendRequest) Reset() {
+	*x = ListUpstreamSpendRequest{}
+	mi := &file_ledger_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUpstreamSpendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUpstreamSpendRequest) ProtoMessage() {}
+
+func (x *ListUpstreamSpendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUpstreamSpendRequest.ProtoReflect.Descriptor instead.
+func (*ListUpstreamSpendRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListUpstreamSpendRequest) GetRoute() *RouteRef {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+type ListUpstreamSpendResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// upstreams are those at which anything was ever spent, sorted by name.
+	Upstreams     []*UpstreamSpend `protobuf:"bytes,1,rep,name=upstreams,proto3" json:"upstreams,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUpstreamSpendResponse) Reset() {
+	*x = ListUpstreamSpendResponse{}
+	mi := &file_ledger_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUpstreamSpendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUpstreamSpendResponse) ProtoMessage() {}
+
+func (x *ListUpstreamSpendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUpstreamSpendResponse.ProtoReflect.Descriptor instead.
+func (*ListUpstreamSpendResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListUpstreamSpendResponse) GetUpstreams() []*UpstreamSpend {
+	if x != nil {
+		return x.Upstreams
+	}
+	return nil
+}
+
+// UpstreamSpend is what a route spent at an upstream since the ledger began. What is held or leased is not told by upstream.
+type UpstreamSpend struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// settled is what is known to have been spent.
+	SettledNanoUsd int64 `protobuf:"varint,2,opt,name=settled_nano_usd,json=settledNanoUsd,proto3" json:"settled_nano_usd,omitempty"`
+	// uncertain counts as spent until it is known better.
+	UncertainNanoUsd int64 `protobuf:"varint,3,opt,name=uncertain_nano_usd,json=uncertainNanoUsd,proto3" json:"uncertain_nano_usd,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *UpstreamSpend) Reset() {
+	*x = UpstreamSpend{}
+	mi := &file_ledger_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpstreamSpend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpstreamSpend) ProtoMessage() {}
+
+func (x *UpstreamSpend) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpstreamSpend.ProtoReflect.Descriptor instead.
+func (*UpstreamSpend) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *UpstreamSpend) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpstreamSpend) GetSettledNanoUsd() int64 {
+	if x != nil {
+		return x.SettledNanoUsd
+	}
+	return 0
+}
+
+func (x *UpstreamSpend) GetUncertainNanoUsd() int64 {
+	if x != nil {
+		return x.UncertainNanoUsd
+	}
+	return 0
+}
+
 type ReleaseProxyRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	ProxyId string                 `protobuf:"bytes,1,opt,name=proxy_id,json=proxyId,proto3" json:"proxy_id,omitempty"`
@@ -2686,7 +2838,7 @@ type ReleaseProxyRequest struct {
 
 func (x *ReleaseProxyRequest) Reset() {
 	*x = ReleaseProxyRequest{}
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2850,7 @@ func (x *ReleaseProxyRequest) String() string {
 func (*ReleaseProxyRequest) ProtoMessage() {}
 
 func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2863,7 @@ func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{32}
+	return file_ledger_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReleaseProxyRequest) GetProxyId() string {
@@ -2738,7 +2890,7 @@ type ReleaseProxyResponse struct {
 
 func (x *ReleaseProxyResponse) Reset() {
 	*x = ReleaseProxyResponse{}
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2902,7 @@ func (x *ReleaseProxyResponse) String() string {
 func (*ReleaseProxyResponse) ProtoMessage() {}
 
 func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2915,7 @@ func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{33}
+	return file_ledger_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReleaseProxyResponse) GetFreedNanoUsd() int64 {
@@ -2781,7 +2933,7 @@ type ListProxiesRequest struct {
 
 func (x *ListProxiesRequest) Reset() {
 	*x = ListProxiesRequest{}
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +2945,7 @@ func (x *ListProxiesRequest) String() string {
 func (*ListProxiesRequest) ProtoMessage() {}
 
 func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +2958,7 @@ func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesRequest.ProtoReflect.Descriptor instead.
 func (*ListProxiesRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{34}
+	return file_ledger_proto_rawDescGZIP(), []int{37}
 }
 
 type ListProxiesResponse struct {
@@ -2819,7 +2971,7 @@ type ListProxiesResponse struct {
 
 func (x *ListProxiesResponse) Reset() {
 	*x = ListProxiesResponse{}
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2983,7 @@ func (x *ListProxiesResponse) String() string {
 func (*ListProxiesResponse) ProtoMessage() {}
 
 func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2996,7 @@ func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesResponse.ProtoReflect.Descriptor instead.
 func (*ListProxiesResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{35}
+	return file_ledger_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListProxiesResponse) GetProxies() []*ProxyAccount {
@@ -2877,7 +3029,7 @@ type ProxyAccount struct {
 
 func (x *ProxyAccount) Reset() {
 	*x = ProxyAccount{}
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3041,7 @@ func (x *ProxyAccount) String() string {
 func (*ProxyAccount) ProtoMessage() {}
 
 func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3054,7 @@ func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyAccount.ProtoReflect.Descriptor instead.
 func (*ProxyAccount) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{36}
+	return file_ledger_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ProxyAccount) GetProxyId() string {
@@ -2973,7 +3125,7 @@ type Outstanding struct {
 
 func (x *Outstanding) Reset() {
 	*x = Outstanding{}
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3137,7 @@ func (x *Outstanding) String() string {
 func (*Outstanding) ProtoMessage() {}
 
 func (x *Outstanding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3150,7 @@ func (x *Outstanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outstanding.ProtoReflect.Descriptor instead.
 func (*Outstanding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{37}
+	return file_ledger_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Outstanding) GetRoute() *RouteRef {
@@ -3035,7 +3187,7 @@ type ProxyRelease struct {
 
 func (x *ProxyRelease) Reset() {
 	*x = ProxyRelease{}
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3047,7 +3199,7 @@ func (x *ProxyRelease) String() string {
 func (*ProxyRelease) ProtoMessage() {}
 
 func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3060,7 +3212,7 @@ func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyRelease.ProtoReflect.Descriptor instead.
 func (*ProxyRelease) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{38}
+	return file_ledger_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ProxyRelease) GetBy() string {
@@ -3109,7 +3261,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3273,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3286,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{39}
+	return file_ledger_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListHistoryRequest) GetRoute() *RouteRef {
@@ -3191,7 +3343,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3355,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3368,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{40}
+	return file_ledger_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -3257,7 +3409,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3269,7 +3421,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3282,7 +3434,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{41}
+	return file_ledger_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HistoryEntry) GetStart() *timestamppb.Timestamp {
@@ -3372,7 +3524,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3536,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3549,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{42}
+	return file_ledger_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BackupRequest) GetPath() string {
@@ -3417,7 +3569,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_ledger_proto_msgTypes[43]
+	mi := &file_ledger_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3581,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[43]
+	mi := &file_ledger_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3594,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{43}
+	return file_ledger_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BackupResponse) GetBytes() int64 {
@@ -3460,7 +3612,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_ledger_proto_msgTypes[44]
+	mi := &file_ledger_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3624,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[44]
+	mi := &file_ledger_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3637,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{44}
+	return file_ledger_proto_rawDescGZIP(), []int{47}
 }
 
 type VerifyResponse struct {
@@ -3507,7 +3659,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_ledger_proto_msgTypes[45]
+	mi := &file_ledger_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3519,7 +3671,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[45]
+	mi := &file_ledger_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3532,7 +3684,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{45}
+	return file_ledger_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *VerifyResponse) GetScopes() int64 {
@@ -3595,7 +3747,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_ledger_proto_msgTypes[46]
+	mi := &file_ledger_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3759,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[46]
+	mi := &file_ledger_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +3772,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{46}
+	return file_ledger_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Finding) GetAbout() string {
@@ -3648,7 +3800,7 @@ type Restoration struct {
 
 func (x *Restoration) Reset() {
 	*x = Restoration{}
-	mi := &file_ledger_proto_msgTypes[47]
+	mi := &file_ledger_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +3812,7 @@ func (x *Restoration) String() string {
 func (*Restoration) ProtoMessage() {}
 
 func (x *Restoration) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[47]
+	mi := &file_ledger_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +3825,7 @@ func (x *Restoration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restoration.ProtoReflect.Descriptor instead.
 func (*Restoration) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{47}
+	return file_ledger_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Restoration) GetTakenAt() *timestamppb.Timestamp {
@@ -3882,7 +4034,15 @@ const file_ledger_proto_rawDesc = "" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1f\n" +
 	"\vconfig_hash\x18\x03 \x01(\tR\n" +
 	"configHash\x12A\n" +
-	"\x0elast_heartbeat\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rlastHeartbeat\"H\n" +
+	"\x0elast_heartbeat\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rlastHeartbeat\"P\n" +
+	"\x18ListUpstreamSpendRequest\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\"^\n" +
+	"\x19ListUpstreamSpendResponse\x12A\n" +
+	"\tupstreams\x18\x01 \x03(\v2#.modelroute.ledger.v1.UpstreamSpendR\tupstreams\"{\n" +
+	"\rUpstreamSpend\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
+	"\x10settled_nano_usd\x18\x02 \x01(\x03R\x0esettledNanoUsd\x12,\n" +
+	"\x12uncertain_nano_usd\x18\x03 \x01(\x03R\x10uncertainNanoUsd\"H\n" +
 	"\x13ReleaseProxyRequest\x12\x19\n" +
 	"\bproxy_id\x18\x01 \x01(\tR\aproxyId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"<\n" +
@@ -3979,13 +4139,14 @@ const file_ledger_proto_rawDesc = "" +
 	"\vOpenSession\x12(.modelroute.ledger.v1.OpenSessionRequest\x1a).modelroute.ledger.v1.OpenSessionResponse\x12\\\n" +
 	"\tHeartbeat\x12&.modelroute.ledger.v1.HeartbeatRequest\x1a'.modelroute.ledger.v1.HeartbeatResponse\x12M\n" +
 	"\x04Draw\x12!.modelroute.ledger.v1.DrawRequest\x1a\".modelroute.ledger.v1.DrawResponse\x12S\n" +
-	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\xf8\x03\n" +
+	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\xee\x04\n" +
 	"\x0eManagerService\x12Y\n" +
 	"\bPutRoute\x12%.modelroute.ledger.v1.PutRouteRequest\x1a&.modelroute.ledger.v1.PutRouteResponse\x12\\\n" +
 	"\tListUsage\x12&.modelroute.ledger.v1.ListUsageRequest\x1a'.modelroute.ledger.v1.ListUsageResponse\x12e\n" +
 	"\fReleaseProxy\x12).modelroute.ledger.v1.ReleaseProxyRequest\x1a*.modelroute.ledger.v1.ReleaseProxyResponse\x12b\n" +
 	"\vListProxies\x12(.modelroute.ledger.v1.ListProxiesRequest\x1a).modelroute.ledger.v1.ListProxiesResponse\x12b\n" +
-	"\vListHistory\x12(.modelroute.ledger.v1.ListHistoryRequest\x1a).modelroute.ledger.v1.ListHistoryResponse2\xb8\x01\n" +
+	"\vListHistory\x12(.modelroute.ledger.v1.ListHistoryRequest\x1a).modelroute.ledger.v1.ListHistoryResponse\x12t\n" +
+	"\x11ListUpstreamSpend\x12..modelroute.ledger.v1.ListUpstreamSpendRequest\x1a/.modelroute.ledger.v1.ListUpstreamSpendResponse2\xb8\x01\n" +
 	"\fAdminService\x12S\n" +
 	"\x06Backup\x12#.modelroute.ledger.v1.BackupRequest\x1a$.modelroute.ledger.v1.BackupResponse\x12S\n" +
 	"\x06Verify\x12#.modelroute.ledger.v1.VerifyRequest\x1a$.modelroute.ledger.v1.VerifyResponseBDZBgithub.com/modelroute/modelroute/internal/ledger/ledgerpb;ledgerpbb\x06proto3"
@@ -4003,76 +4164,79 @@ func file_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_ledger_proto_goTypes = []any{
-	(Unit)(0),                     // 0: modelroute.ledger.v1.Unit
-	(Period)(0),                   // 1: modelroute.ledger.v1.Period
-	(Enforcement)(0),              // 2: modelroute.ledger.v1.Enforcement
-	(Denial_Reason)(0),            // 3: modelroute.ledger.v1.Denial.Reason
-	(Settlement_Certainty)(0),     // 4: modelroute.ledger.v1.Settlement.Certainty
-	(Settlement_Source)(0),        // 5: modelroute.ledger.v1.Settlement.Source
-	(ListHistoryRequest_By)(0),    // 6: modelroute.ledger.v1.ListHistoryRequest.By
-	(*RouteRef)(nil),              // 7: modelroute.ledger.v1.RouteRef
-	(*Session)(nil),               // 8: modelroute.ledger.v1.Session
-	(*OpenSessionRequest)(nil),    // 9: modelroute.ledger.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),   // 10: modelroute.ledger.v1.OpenSessionResponse
-	(*HeartbeatRequest)(nil),      // 11: modelroute.ledger.v1.HeartbeatRequest
-	(*InFlight)(nil),              // 12: modelroute.ledger.v1.InFlight
-	(*HeartbeatResponse)(nil),     // 13: modelroute.ledger.v1.HeartbeatResponse
-	(*RouteVersion)(nil),          // 14: modelroute.ledger.v1.RouteVersion
-	(*DrawRequest)(nil),           // 15: modelroute.ledger.v1.DrawRequest
-	(*Demand)(nil),                // 16: modelroute.ledger.v1.Demand
-	(*Charge)(nil),                // 17: modelroute.ledger.v1.Charge
-	(*DrawResponse)(nil),          // 18: modelroute.ledger.v1.DrawResponse
-	(*Answer)(nil),                // 19: modelroute.ledger.v1.Answer
-	(*Lease)(nil),                 // 20: modelroute.ledger.v1.Lease
-	(*Denial)(nil),                // 21: modelroute.ledger.v1.Denial
-	(*BudgetRef)(nil),             // 22: modelroute.ledger.v1.BudgetRef
-	(*Record)(nil),                // 23: modelroute.ledger.v1.Record
-	(*Settlement)(nil),            // 24: modelroute.ledger.v1.Settlement
-	(*TokenUsage)(nil),            // 25: modelroute.ledger.v1.TokenUsage
-	(*AppendRequest)(nil),         // 26: modelroute.ledger.v1.AppendRequest
-	(*AppendResponse)(nil),        // 27: modelroute.ledger.v1.AppendResponse
-	(*Budget)(nil),                // 28: modelroute.ledger.v1.Budget
-	(*PutRouteRequest)(nil),       // 29: modelroute.ledger.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),      // 30: modelroute.ledger.v1.PutRouteResponse
-	(*ListUsageRequest)(nil),      // 31: modelroute.ledger.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),     // 32: modelroute.ledger.v1.ListUsageResponse
-	(*Spend)(nil),                 // 33: modelroute.ledger.v1.Spend
-	(*BudgetUsage)(nil),           // 34: modelroute.ledger.v1.BudgetUsage
-	(*ConsumerUsage)(nil),         // 35: modelroute.ledger.v1.ConsumerUsage
-	(*RouteUsage)(nil),            // 36: modelroute.ledger.v1.RouteUsage
-	(*UpstreamUsage)(nil),         // 37: modelroute.ledger.v1.UpstreamUsage
-	(*ProxyStatus)(nil),           // 38: modelroute.ledger.v1.ProxyStatus
-	(*ReleaseProxyRequest)(nil),   // 39: modelroute.ledger.v1.ReleaseProxyRequest
-	(*ReleaseProxyResponse)(nil),  // 40: modelroute.ledger.v1.ReleaseProxyResponse
-	(*ListProxiesRequest)(nil),    // 41: modelroute.ledger.v1.ListProxiesRequest
-	(*ListProxiesResponse)(nil),   // 42: modelroute.ledger.v1.ListProxiesResponse
-	(*ProxyAccount)(nil),          // 43: modelroute.ledger.v1.ProxyAccount
-	(*Outstanding)(nil),           // 44: modelroute.ledger.v1.Outstanding
-	(*ProxyRelease)(nil),          // 45: modelroute.ledger.v1.ProxyRelease
-	(*ListHistoryRequest)(nil),    // 46: modelroute.ledger.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),   // 47: modelroute.ledger.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),          // 48: modelroute.ledger.v1.HistoryEntry
-	(*BackupRequest)(nil),         // 49: modelroute.ledger.v1.BackupRequest
-	(*BackupResponse)(nil),        // 50: modelroute.ledger.v1.BackupResponse
-	(*VerifyRequest)(nil),         // 51: modelroute.ledger.v1.VerifyRequest
-	(*VerifyResponse)(nil),        // 52: modelroute.ledger.v1.VerifyResponse
-	(*Finding)(nil),               // 53: modelroute.ledger.v1.Finding
-	(*Restoration)(nil),           // 54: modelroute.ledger.v1.Restoration
-	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 56: google.protobuf.Timestamp
+	(Unit)(0),                         // 0: modelroute.ledger.v1.Unit
+	(Period)(0),                       // 1: modelroute.ledger.v1.Period
+	(Enforcement)(0),                  // 2: modelroute.ledger.v1.Enforcement
+	(Denial_Reason)(0),                // 3: modelroute.ledger.v1.Denial.Reason
+	(Settlement_Certainty)(0),         // 4: modelroute.ledger.v1.Settlement.Certainty
+	(Settlement_Source)(0),            // 5: modelroute.ledger.v1.Settlement.Source
+	(ListHistoryRequest_By)(0),        // 6: modelroute.ledger.v1.ListHistoryRequest.By
+	(*RouteRef)(nil),                  // 7: modelroute.ledger.v1.RouteRef
+	(*Session)(nil),                   // 8: modelroute.ledger.v1.Session
+	(*OpenSessionRequest)(nil),        // 9: modelroute.ledger.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),       // 10: modelroute.ledger.v1.OpenSessionResponse
+	(*HeartbeatRequest)(nil),          // 11: modelroute.ledger.v1.HeartbeatRequest
+	(*InFlight)(nil),                  // 12: modelroute.ledger.v1.InFlight
+	(*HeartbeatResponse)(nil),         // 13: modelroute.ledger.v1.HeartbeatResponse
+	(*RouteVersion)(nil),              // 14: modelroute.ledger.v1.RouteVersion
+	(*DrawRequest)(nil),               // 15: modelroute.ledger.v1.DrawRequest
+	(*Demand)(nil),                    // 16: modelroute.ledger.v1.Demand
+	(*Charge)(nil),                    // 17: modelroute.ledger.v1.Charge
+	(*DrawResponse)(nil),              // 18: modelroute.ledger.v1.DrawResponse
+	(*Answer)(nil),                    // 19: modelroute.ledger.v1.Answer
+	(*Lease)(nil),                     // 20: modelroute.ledger.v1.Lease
+	(*Denial)(nil),                    // 21: modelroute.ledger.v1.Denial
+	(*BudgetRef)(nil),                 // 22: modelroute.ledger.v1.BudgetRef
+	(*Record)(nil),                    // 23: modelroute.ledger.v1.Record
+	(*Settlement)(nil),                // 24: modelroute.ledger.v1.Settlement
+	(*TokenUsage)(nil),                // 25: modelroute.ledger.v1.TokenUsage
+	(*AppendRequest)(nil),             // 26: modelroute.ledger.v1.AppendRequest
+	(*AppendResponse)(nil),            // 27: modelroute.ledger.v1.AppendResponse
+	(*Budget)(nil),                    // 28: modelroute.ledger.v1.Budget
+	(*PutRouteRequest)(nil),           // 29: modelroute.ledger.v1.PutRouteRequest
+	(*PutRouteResponse)(nil),          // 30: modelroute.ledger.v1.PutRouteResponse
+	(*ListUsageRequest)(nil),          // 31: modelroute.ledger.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),         // 32: modelroute.ledger.v1.ListUsageResponse
+	(*Spend)(nil),                     // 33: modelroute.ledger.v1.Spend
+	(*BudgetUsage)(nil),               // 34: modelroute.ledger.v1.BudgetUsage
+	(*ConsumerUsage)(nil),             // 35: modelroute.ledger.v1.ConsumerUsage
+	(*RouteUsage)(nil),                // 36: modelroute.ledger.v1.RouteUsage
+	(*UpstreamUsage)(nil),             // 37: modelroute.ledger.v1.UpstreamUsage
+	(*ProxyStatus)(nil),               // 38: modelroute.ledger.v1.ProxyStatus
+	(*ListUpstreamSpendRequest)(nil),  // 39: modelroute.ledger.v1.ListUpstreamSpendRequest
+	(*ListUpstreamSpendResponse)(nil), // 40: modelroute.ledger.v1.ListUpstreamSpendResponse
+	(*UpstreamSpend)(nil),             // 41: modelroute.ledger.v1.UpstreamSpend
+	(*ReleaseProxyRequest)(nil),       // 42: modelroute.ledger.v1.ReleaseProxyRequest
+	(*ReleaseProxyResponse)(nil),      // 43: modelroute.ledger.v1.ReleaseProxyResponse
+	(*ListProxiesRequest)(nil),        // 44: modelroute.ledger.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),       // 45: modelroute.ledger.v1.ListProxiesResponse
+	(*ProxyAccount)(nil),              // 46: modelroute.ledger.v1.ProxyAccount
+	(*Outstanding)(nil),               // 47: modelroute.ledger.v1.Outstanding
+	(*ProxyRelease)(nil),              // 48: modelroute.ledger.v1.ProxyRelease
+	(*ListHistoryRequest)(nil),        // 49: modelroute.ledger.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 50: modelroute.ledger.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 51: modelroute.ledger.v1.HistoryEntry
+	(*BackupRequest)(nil),             // 52: modelroute.ledger.v1.BackupRequest
+	(*BackupResponse)(nil),            // 53: modelroute.ledger.v1.BackupResponse
+	(*VerifyRequest)(nil),             // 54: modelroute.ledger.v1.VerifyRequest
+	(*VerifyResponse)(nil),            // 55: modelroute.ledger.v1.VerifyResponse
+	(*Finding)(nil),                   // 56: modelroute.ledger.v1.Finding
+	(*Restoration)(nil),               // 57: modelroute.ledger.v1.Restoration
+	(*durationpb.Duration)(nil),       // 58: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 59: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
 	7,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
 	8,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	55, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	56, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	58, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	59, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
 	8,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
 	12, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
 	7,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
 	14, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	56, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	59, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
 	7,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
 	8,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
 	16, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
@@ -4081,16 +4245,16 @@ var file_ledger_proto_depIdxs = []int32{
 	19, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
 	21, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
 	20, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	55, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	58, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
 	22, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
 	3,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
 	22, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	55, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	58, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
 	0,  // 22: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
 	24, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
 	17, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
 	7,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	56, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	59, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
 	4,  // 27: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
 	17, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
 	5,  // 29: modelroute.ledger.v1.Settlement.source:type_name -> modelroute.ledger.v1.Settlement.Source
@@ -4105,8 +4269,8 @@ var file_ledger_proto_depIdxs = []int32{
 	36, // 38: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
 	28, // 39: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
 	33, // 40: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	56, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	56, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	59, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	59, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
 	33, // 43: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
 	34, // 44: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
 	7,  // 45: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
@@ -4116,55 +4280,59 @@ var file_ledger_proto_depIdxs = []int32{
 	38, // 49: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
 	37, // 50: modelroute.ledger.v1.RouteUsage.upstreams:type_name -> modelroute.ledger.v1.UpstreamUsage
 	34, // 51: modelroute.ledger.v1.UpstreamUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	56, // 52: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	43, // 53: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
-	56, // 54: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
-	44, // 55: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
-	45, // 56: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
-	7,  // 57: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
-	22, // 58: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	56, // 59: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
-	7,  // 60: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	56, // 61: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	56, // 62: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	1,  // 63: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
-	6,  // 64: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
-	48, // 65: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
-	56, // 66: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
-	56, // 67: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
-	25, // 68: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
-	53, // 69: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
-	53, // 70: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
-	54, // 71: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
-	56, // 72: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
-	56, // 73: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
-	9,  // 74: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	11, // 75: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	15, // 76: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	26, // 77: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	29, // 78: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	31, // 79: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	39, // 80: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	41, // 81: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
-	46, // 82: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
-	49, // 83: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
-	51, // 84: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
-	10, // 85: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	13, // 86: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	18, // 87: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	27, // 88: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	30, // 89: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	32, // 90: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	40, // 91: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	42, // 92: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
-	47, // 93: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
-	50, // 94: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
-	52, // 95: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
-	85, // [85:96] is the sub-list for method output_type
-	74, // [74:85] is the sub-list for method input_type
-	74, // [74:74] is the sub-list for extension type_name
-	74, // [74:74] is the sub-list for extension extendee
-	0,  // [0:74] is the sub-list for field type_name
+	59, // 52: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	7,  // 53: modelroute.ledger.v1.ListUpstreamSpendRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	41, // 54: modelroute.ledger.v1.ListUpstreamSpendResponse.upstreams:type_name -> modelroute.ledger.v1.UpstreamSpend
+	46, // 55: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	59, // 56: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	47, // 57: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	48, // 58: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	7,  // 59: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	22, // 60: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	59, // 61: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	7,  // 62: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	59, // 63: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	59, // 64: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	1,  // 65: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
+	6,  // 66: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
+	51, // 67: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
+	59, // 68: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
+	59, // 69: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
+	25, // 70: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
+	56, // 71: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	56, // 72: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	57, // 73: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	59, // 74: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	59, // 75: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	9,  // 76: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	11, // 77: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	15, // 78: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	26, // 79: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	29, // 80: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	31, // 81: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	42, // 82: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	44, // 83: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	49, // 84: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
+	39, // 85: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:input_type -> modelroute.ledger.v1.ListUpstreamSpendRequest
+	52, // 86: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	54, // 87: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	10, // 88: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	13, // 89: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	18, // 90: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	27, // 91: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	30, // 92: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	32, // 93: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	43, // 94: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	45, // 95: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	50, // 96: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
+	40, // 97: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:output_type -> modelroute.ledger.v1.ListUpstreamSpendResponse
+	53, // 98: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	55, // 99: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	88, // [88:100] is the sub-list for method output_type
+	76, // [76:88] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -4183,7 +4351,7 @@ func file_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   48,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

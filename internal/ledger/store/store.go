@@ -48,6 +48,9 @@ type Store interface {
 	// History calls each for the rows of a query, sorted by bucket, consumer, team, model and upstream, and returns the time up to which
 	// these are all. ErrUnknownRoute; an error of each ends it.
 	History(ctx context.Context, query HistoryQuery, each func(HistoryRow) error) (end time.Time, err error)
+	// UpstreamSpend returns what a route ever spent, by upstream, sorted by name: the sums of its history, as of one moment. It locks
+	// nothing that a settlement would wait for. ErrUnknownRoute.
+	UpstreamSpend(ctx context.Context, route RouteKey) ([]UpstreamSpend, error)
 	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
 	// from after the given instant.
 	Usage(ctx context.Context, now, heardAfter time.Time) ([]RouteUsage, error)

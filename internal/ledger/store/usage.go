@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/money"
 )
 
 // RouteUsage is what became of a route.
@@ -31,6 +32,14 @@ type ConsumerUsage struct {
 type UpstreamUsage struct {
 	Name    string
 	Budgets []BudgetUsage
+}
+
+// UpstreamSpend is what a route ever spent at an upstream.
+type UpstreamSpend struct {
+	// Name is that of the upstream, which the route may have no longer.
+	Name string
+	// Settled is what is known to be spent; Uncertain counts as spent until it is known better.
+	Settled, Uncertain money.Amount
 }
 
 // SetBudgets takes up the budgets of the route and of its upstreams, which are sorted by CompareBudgets.

@@ -48,6 +48,9 @@ const (
 	ManagerServiceListProxiesProcedure = "/modelroute.ledger.v1.ManagerService/ListProxies"
 	// ManagerServiceListHistoryProcedure is the procedure name of the ManagerService's ListHistory RPC.
 	ManagerServiceListHistoryProcedure = "/modelroute.ledger.v1.ManagerService/ListHistory"
+	// ManagerServiceListUpstreamSpendProcedure is the procedure name of the ManagerService's
+	// ListUpstreamSpend RPC.
+	ManagerServiceListUpstreamSpendProcedure = "/modelroute.ledger.v1.ManagerService/ListUpstreamSpend"
 	// AdminServiceBackupProcedure is the procedure name of the AdminService's Backup RPC.
 	AdminServiceBackupProcedure = "/modelroute.ledger.v1.AdminService/Backup"
 	// AdminServiceVerifyProcedure is the procedure name of the AdminService's Verify RPC.
@@ -272,6 +275,13 @@ var (
 			Procedure:  ManagerServiceListHistoryProcedure,
 		}
 	})
+	managerServiceListUpstreamSpendSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ManagerService").Methods().ByName("ListUpstreamSpend"),
+			Procedure:  ManagerServiceListUpstreamSpendProcedure,
+		}
+	})
 )
 
 // ManagerServiceClient is a client for the modelroute.ledger.v1.ManagerService service.
@@ -290,6 +300,9 @@ type ManagerServiceClient interface {
 	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer.
 	// FAILED_PRECONDITION if the route was never put.
 	ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error)
+	// ListUpstreamSpend returns what a route ever spent, by upstream, those included that it has no longer. All of it is as of one moment.
+	// FAILED_PRECONDITION if the route was never put.
+	ListUpstreamSpend(context.Context, *ledgerpb.ListUpstreamSpendRequest) (*ledgerpb.ListUpstreamSpendResponse, error)
 }
 
 // NewManagerServiceClient constructs a client for the modelroute.ledger.v1.ManagerService service.
@@ -314,6 +327,9 @@ type ManagerServiceHandler interface {
 	// ListHistory returns what a route spent over time. It answers for as many steps at a time as are not too much for one answer.
 	// FAILED_PRECONDITION if the route was never put.
 	ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error)
+	// ListUpstreamSpend returns what a route ever spent, by upstream, those included that it has no longer. All of it is as of one moment.
+	// FAILED_PRECONDITION if the route was never put.
+	ListUpstreamSpend(context.Context, *ledgerpb.ListUpstreamSpendRequest) (*ledgerpb.ListUpstreamSpendResponse, error)
 }
 
 // RegisterManagerServiceHandler registers svc as the modelroute.ledger.v1.ManagerService
@@ -326,6 +342,7 @@ func RegisterManagerServiceHandler(server *connect.Server, svc ManagerServiceHan
 		connect.Method{Spec: managerServiceReleaseProxySpec(), Handler: adapter.releaseProxy},
 		connect.Method{Spec: managerServiceListProxiesSpec(), Handler: adapter.listProxies},
 		connect.Method{Spec: managerServiceListHistorySpec(), Handler: adapter.listHistory},
+		connect.Method{Spec: managerServiceListUpstreamSpendSpec(), Handler: adapter.listUpstreamSpend},
 	)
 }
 
@@ -350,6 +367,10 @@ func (UnimplementedManagerServiceHandler) ListProxies(context.Context, *ledgerpb
 
 func (UnimplementedManagerServiceHandler) ListHistory(context.Context, *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ListHistory is not implemented")
+}
+
+func (UnimplementedManagerServiceHandler) ListUpstreamSpend(context.Context, *ledgerpb.ListUpstreamSpendRequest) (*ledgerpb.ListUpstreamSpendResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.ListUpstreamSpend is not implemented")
 }
 
 type managerServiceClient struct {
@@ -391,6 +412,14 @@ func (c *managerServiceClient) ListProxies(ctx context.Context, req *ledgerpb.Li
 func (c *managerServiceClient) ListHistory(ctx context.Context, req *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error) {
 	var res ledgerpb.ListHistoryResponse
 	if err := c.client.CallUnary(ctx, managerServiceListHistorySpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *managerServiceClient) ListUpstreamSpend(ctx context.Context, req *ledgerpb.ListUpstreamSpendRequest) (*ledgerpb.ListUpstreamSpendResponse, error) {
+	var res ledgerpb.ListUpstreamSpendResponse
+	if err := c.client.CallUnary(ctx, managerServiceListUpstreamSpendSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -452,6 +481,18 @@ func (h managerServiceHandler) listHistory(ctx context.Context, _ connect.Spec, 
 		return err
 	}
 	res, err := h.svc.ListHistory(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h managerServiceHandler) listUpstreamSpend(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.ListUpstreamSpendRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListUpstreamSpend(ctx, &req)
 	if err != nil {
 		return err
 	}

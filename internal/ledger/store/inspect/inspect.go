@@ -1,4 +1,5 @@
-// Package inspect reads the ledger's books for those who operate it: what is out with whom, and whether the books agree with themselves.
+// Package inspect reads the ledger's books for those who look at them from outside: what is out with whom, what was spent where, and
+// whether the books agree with themselves.
 // The books have the same tables in every store, so that they are read in one way: a store lends a Reading. Only what SQLite, PostgreSQL
 // and those who speak its protocol have in common is used.
 package inspect

@@ -346,6 +346,7 @@ func (m *model) compare(rt *rapid.T) {
 	if diff := cmp.Diff(want, got, amounts); diff != "" {
 		rt.Fatalf("spend (-want +got):\n%s", diff)
 	}
+	m.compareUpstreams(rt)
 	var wantBudgets []store.BudgetUsage
 	for _, b := range m.route.Budgets {
 		window, sum := m.sums(rt, b)
@@ -357,6 +358,31 @@ func (m *model) compare(rt *rapid.T) {
 	// Refusing is a memory of the last demand, which is lost where a window is summed anew; runRefusing has its cases.
 	if diff := cmp.Diff(wantBudgets, budgets, amounts, cmpopts.IgnoreFields(store.BudgetUsage{}, "Refusing")); diff != "" {
 		rt.Fatalf("budgets at %s (-want +got):\n%s", m.clock.now(), diff)
+	}
+}
+
+// compareUpstreams compares what was spent at each upstream.
+func (m *model) compareUpstreams(rt *rapid.T) {
+	spends, err := m.store.UpstreamSpend(m.t.Context(), chat)
+	if err != nil {
+		rt.Fatalf("UpstreamSpend: %v", err)
+	}
+	got, want := map[string][2]int64{}, map[string][2]int64{}
+	for _, one := range spends {
+		if sum := [2]int64{one.Settled.Nano(), one.Uncertain.Nano()}; sum != [2]int64{} {
+			got[one.Name] = sum
+		}
+	}
+	for _, one := range m.costs {
+		sum := want[one.upstream]
+		if sum[0], sum[1] = sum[0]+one.settled, sum[1]+one.uncertain; sum != [2]int64{} {
+			want[one.upstream] = sum
+		} else {
+			delete(want, one.upstream)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		rt.Fatalf("settled and uncertain by upstream (-want +got):\n%s", diff)
 	}
 }
 

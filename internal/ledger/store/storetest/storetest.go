@@ -49,6 +49,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("Rates", func(t *testing.T) { runRates(t, open) })
 	t.Run("Coverage", func(t *testing.T) { runCoverage(t, open) })
 	t.Run("History", func(t *testing.T) { runHistory(t, open) })
+	t.Run("Upstreams", func(t *testing.T) { runUpstreams(t, open) })
 	t.Run("Gone", func(t *testing.T) { runGone(t, open) })
 	t.Run("Model", func(t *testing.T) { runModel(t, open) })
 }
