@@ -15,38 +15,48 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// projectBooks is what a route's status shows of its upstream's books. What was not looked at yet stays as it is; what is of another key,
-// or of other routes, goes.
+// projectBooks is what a route's status shows of its upstreams' books, in the order of the spec. What was not looked at yet stays as it is;
+// what is of another key, or of other users of it, goes.
 func projectBooks(route *v1alpha1.ModelRoute, known booksSnapshot, now time.Time) []v1alpha1.UpstreamStatus {
-	if known.off || len(route.Spec.Upstreams) == 0 {
+	if known.off {
 		return nil
 	}
-	name := route.Spec.Upstreams[0].Name
 	shown := booksShown(route.Status.Upstreams)
-	at := slices.IndexFunc(shown, func(one v1alpha1.UpstreamStatus) bool { return one.Name == name })
-	if at >= 0 {
-		shown = shown[at : at+1]
-	} else {
-		shown = nil
+	var projected []v1alpha1.UpstreamStatus
+	for i := range route.Spec.Upstreams {
+		name := route.Spec.Upstreams[i].Name
+		var before *v1alpha1.UpstreamStatus
+		if at := slices.IndexFunc(shown, func(one v1alpha1.UpstreamStatus) bool { return one.Name == name }); at >= 0 {
+			before = &shown[at]
+		}
+		after := before
+		if known.looked {
+			after = projectUpstream(name, before, known.upstreams[name], now)
+		}
+		if after != nil {
+			projected = append(projected, *after)
+		}
 	}
-	switch {
-	case !known.looked:
-		return shown
-	case known.finding == nil:
-		if at >= 0 && known.id != "" && shown[0].Baseline != nil && shown[0].Baseline.ID == known.id {
-			return shown
+	return projected
+}
+
+// projectUpstream is what is shown of an upstream that was looked at; nil if nothing is.
+func projectUpstream(name string, before *v1alpha1.UpstreamStatus, known upstreamBooks, now time.Time) *v1alpha1.UpstreamStatus {
+	if known.finding == nil {
+		if before != nil && known.id != "" && before.Baseline != nil && before.Baseline.ID == known.id {
+			return before
 		}
 		return nil
 	}
 	next := booksStatus(name, known.id, *known.finding)
-	if at >= 0 {
-		next.UpdateTime = shown[0].UpdateTime
-		if equality.Semantic.DeepEqual(shown[0], next) {
-			return shown
+	if before != nil {
+		next.UpdateTime = before.UpdateTime
+		if equality.Semantic.DeepEqual(*before, next) {
+			return before
 		}
 	}
 	next.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
-	return []v1alpha1.UpstreamStatus{next}
+	return &next
 }
 
 // booksShown are the comparisons that a status shows.
@@ -85,12 +95,13 @@ func booksStatus(name, id string, of finding) v1alpha1.UpstreamStatus {
 	}
 }
 
-// earliestBaseline is the oldest baseline of that id in the status of the routes; nil if there is none that can be read.
-func earliestBaseline(id string, routes []*v1alpha1.ModelRoute) *baseline {
+// earliestBaseline is the oldest baseline of that id in the status of the users' routes; nil if there is none that can be read.
+func earliestBaseline(id string, users []user) *baseline {
 	var earliest *baseline
-	for _, route := range routes {
-		for i := range route.Status.Upstreams {
-			found := readBaseline(id, &route.Status.Upstreams[i])
+	for _, user := range users {
+		shown := user.of.Status.Upstreams
+		for i := range shown {
+			found := readBaseline(id, &shown[i])
 			if found != nil && (earliest == nil || found.since.Before(earliest.since)) {
 				earliest = found
 			}
@@ -174,7 +185,7 @@ func (c *booksCollector) Collect(found chan<- prometheus.Metric) {
 	defer books.mu.Unlock()
 	for id, kept := range books.accounts {
 		said, isThere := kept.finding()
-		for _, one := range kept.routes {
+		for _, one := range kept.users {
 			labels := []string{one.route.Namespace, one.route.Name, one.upstream, id[:8]}
 			if isThere {
 				// This is for graphs; the exact figure is in the status.

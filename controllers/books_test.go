@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,18 +141,25 @@ func (b *billing) lookAgain() {
 	})
 }
 
-// untilCompared looks at the books until the status of a route shows what check wants.
+// untilCompared looks at the books until the status of a route shows of its upstream openrouter what check wants.
 func (b *billing) untilCompared(name, what string, check func(v1alpha1.UpstreamStatus) bool) v1alpha1.UpstreamStatus {
+	b.t.Helper()
+	return b.untilComparedAt(name, "openrouter", what, check)
+}
+
+// untilComparedAt is untilCompared of another upstream.
+func (b *billing) untilComparedAt(name, upstream, what string, check func(v1alpha1.UpstreamStatus) bool) v1alpha1.UpstreamStatus {
 	b.t.Helper()
 	var shown v1alpha1.UpstreamStatus
 	b.eventually(what, func() error {
 		b.lookAgain()
 		route := &v1alpha1.ModelRoute{}
 		b.get(name, route)
-		if len(route.Status.Upstreams) != 1 {
+		at := slices.IndexFunc(route.Status.Upstreams, func(one v1alpha1.UpstreamStatus) bool { return one.Name == upstream })
+		if at < 0 {
 			return fmt.Errorf("the upstreams are %v", route.Status.Upstreams)
 		}
-		if shown = route.Status.Upstreams[0]; !check(shown) {
+		if shown = route.Status.Upstreams[at]; !check(shown) {
 			return fmt.Errorf("the upstream is %+v", shown)
 		}
 		return nil
@@ -249,7 +257,7 @@ func (b *billing) showsDrift(nano int64) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	account := b.reconciler.Books.of(keyOfRoute(b.world, "chat")).id[:8]
+	account := b.reconciler.Books.of(keyOfRoute(b.world, "chat")).upstreams["openrouter"].id[:8]
 	got := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
@@ -271,6 +279,75 @@ func (b *billing) showsDrift(nano int64) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		b.t.Errorf("the drifts shown (-want +got):\n%s", diff)
 	}
+}
+
+// withSpare gives a route a second upstream, spare, with the key that a Secret has.
+func withSpare(route *v1alpha1.ModelRoute, secret string) *v1alpha1.ModelRoute {
+	spare := route.Spec.Upstreams[0]
+	spare.Name, spare.APIKeySecretRef.Name = "spare", secret
+	route.Spec.Upstreams = append(route.Spec.Upstreams, spare)
+	return route
+}
+
+func TestTheBooksOfEveryUpstreamOfARouteAreComparedByTheKeyThatItUses(t *testing.T) {
+	b := newBilling(t)
+	other := b.upstreamSecret(otherKey)
+	other.Name = "other"
+	b.create(other)
+	b.create(withSpare(b.routeCalled("chat"), "other"))
+	b.create(withSpare(b.routeCalled("code"), upstreamSecret)) // Both of its upstreams use one key.
+	b.runPod("chat", "one")
+	b.runPod("code", "two")
+	chat, code := b.runProxy("chat", "one"), b.runProxy("code", "two")
+	b.served("chat")
+	b.served("code")
+	begun := b.untilComparedAt("chat", "spare", "the books agree that nothing was spent", agrees(0))
+
+	shared := b.buy(sharedKey) + b.buy(sharedKey)
+	chat.spendAt("openrouter", shared/2)
+	code.spendAt("openrouter", shared/4)
+	code.spendAt("spare", shared-shared/2-shared/4)
+	apart := b.buy(otherKey)
+	chat.spendAt("spare", apart)
+	b.untilCompared("chat", "the books agree on what was spent with the key that both routes use", agrees(shared))
+	b.untilComparedAt("chat", "spare", "and on what was spent with the other one", agrees(apart))
+	b.untilCompared("code", "so they do for the other route", agrees(shared))
+	b.untilComparedAt("code", "spare", "and for its other upstream", agrees(shared))
+	if events := b.driftEvents(); len(events) > 0 {
+		t.Errorf("a drift was told of: %q", events)
+	}
+
+	// Somebody else uses one of the keys.
+	stolen := b.buy(otherKey)
+	drifts := func(shown v1alpha1.UpstreamStatus) bool {
+		return shown.Drift == money.FromNano(stolen).String() && shown.State == v1alpha1.BooksDrifting && shown.Since.Equal(begun.Since)
+	}
+	b.untilComparedAt("chat", "spare", "the upstream has billed more to it", drifts)
+	b.untilCompared("chat", "the books agree for the other key", agrees(shared))
+	if events := b.driftEvents(); len(events) != 1 || !strings.Contains(events[0], "spare has billed more") {
+		t.Errorf("the drift was told of by %q, want one event", events)
+	}
+
+	// Another manager goes on with the comparison.
+	b.stopManager()
+	b.manage()
+	again := b.buy(otherKey)
+	chat.spendAt("spare", again)
+	sum := money.FromNano(apart + again).String()
+	b.untilComparedAt("chat", "spare", "the next manager compares the same", func(shown v1alpha1.UpstreamStatus) bool {
+		return drifts(shown) && shown.Settled == sum
+	})
+
+	// A route that ceases to use a key is no matter to another one.
+	change(b.world, "code", &v1alpha1.ModelRoute{}, func(route *v1alpha1.ModelRoute) {
+		route.Spec.Upstreams = route.Spec.Upstreams[:1]
+	})
+	b.untilCompared("chat", "the comparison begins anew", func(shown v1alpha1.UpstreamStatus) bool {
+		return agrees(0)(shown) && shown.Since.After(begun.Since.Time)
+	})
+	b.untilComparedAt("chat", "spare", "that of the other key goes on", drifts)
+	b.untilCompared("code", "a route that has one upstream left is compared with all that it spends", agrees(0))
+	checkStatus(t, b.served("chat"))
 }
 
 func TestAnUpstreamThatDoesNotSayWhatItBilledHoldsNothingUp(t *testing.T) {

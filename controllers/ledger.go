@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
+	"k8s.io/apimachinery/pkg/types"
 
 	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
@@ -31,7 +32,12 @@ type Ledger interface {
 	PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error
 	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
 	ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, error)
+	// ListUpstreamSpend returns what a route that was put ever spent, by upstream. The ledger sums it up from the route's history.
+	ListUpstreamSpend(ctx context.Context, route types.NamespacedName) (spendByUpstream, error)
 }
+
+// spendByUpstream is what a route ever spent at the upstreams of these names.
+type spendByUpstream map[string]*ledgerpb.UpstreamSpend
 
 // InvalidBudgetsError says that the ledger refuses a route's budgets and rate limits; trying again does not help.
 type InvalidBudgetsError struct {
@@ -105,6 +111,25 @@ func (l *rpcLedger) ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, erro
 		return nil, fmt.Errorf("asking the ledger for the spend: %w", err)
 	}
 	return response.GetRoutes(), nil
+}
+
+func (l *rpcLedger) ListUpstreamSpend(ctx context.Context, route types.NamespacedName) (spendByUpstream, error) {
+	ctx, cancel, err := l.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	response, err := l.manager.ListUpstreamSpend(ctx, &ledgerpb.ListUpstreamSpendRequest{
+		Route: &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("asking the ledger for the spend of route %s by upstream: %w", route, err)
+	}
+	spends := make(spendByUpstream, len(response.GetUpstreams()))
+	for _, one := range response.GetUpstreams() {
+		spends[one.GetName()] = one
+	}
+	return spends, nil
 }
 
 // prepare bounds a call in time and authenticates it.

@@ -27,11 +27,20 @@ import (
 type saying struct {
 	usage []*ledgerpb.RouteUsage
 	err   error
+	// upstreams is what every route spent by upstream; if it is nil, a ledger that cannot tell.
+	upstreams spendByUpstream
 }
 
 func (s *saying) PutRoute(context.Context, *ledgerpb.PutRouteRequest) error { return s.err }
 
 func (s *saying) ListUsage(context.Context) ([]*ledgerpb.RouteUsage, error) { return s.usage, s.err }
+
+func (s *saying) ListUpstreamSpend(context.Context, types.NamespacedName) (spendByUpstream, error) {
+	if s.upstreams == nil {
+		return nil, errors.New("it is not implemented")
+	}
+	return s.upstreams, s.err
+}
 
 // routesReader reads the given routes.
 func routesReader(t *testing.T, routes ...client.Object) client.Reader {
