@@ -162,7 +162,8 @@ func newBooksCollector() *booksCollector {
 			"How much more an upstream has billed to an API key than the routes that use it have spent, in USD; the same for all of these.",
 			labels, nil),
 		age: prometheus.NewDesc("modelroute_upstream_books_age_seconds",
-			"Time since an upstream last said what it has billed to the API key of a route, or since it was first asked.", labels, nil),
+			"Time since the books of an upstream were last read for the API key of a route, and ours beside them, or since they were first "+
+				"asked for.", labels, nil),
 	}
 }
 

@@ -53,8 +53,8 @@ type ModelRouteStatus struct {
 	// +optional
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
 
-	// upstreams compare the books of those upstreams that tell what they billed with what was spent here. At present only a route with one
-	// upstream has this.
+	// upstreams show the budgets of those upstreams that have some, and compare the books of those that tell what they billed with what was
+	// spent here.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -201,9 +201,10 @@ type ConsumerStatus struct {
 	Budgets []BudgetStatus `json:"budgets,omitempty"`
 }
 
-// UpstreamStatus shows the budgets of an upstream, and compares what it has billed to the route's API key with what was spent here by all
-// routes that use the same key.
-// All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which routes use it.
+// UpstreamStatus shows the budgets of an upstream, and compares what it has billed to its API key with what was spent here by all routes
+// that use the same key, at those of their upstreams that do.
+// All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which upstreams of which routes use
+// it.
 type UpstreamStatus struct {
 	// name is the upstream's name.
 	// +required
@@ -266,7 +267,7 @@ const (
 // BooksBaseline is how both books stood when the comparison began, and when both were sure to have all that was spent until then. It lets
 // another manager go on with the comparison.
 type BooksBaseline struct {
-	// id stands for the key and for the routes that use it.
+	// id stands for the key and for the upstreams of routes that use it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	ID string `json:"id,omitempty"`

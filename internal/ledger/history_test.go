@@ -122,3 +122,45 @@ func TestAQuestionAboutTheHistoryThatMakesNoSenseIsRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatARouteEverSpentIsToldByUpstream(t *testing.T) {
+	w := newWorld(t, ledgertest.Options{})
+	w.putChat()
+	settlement := func(upstream string, nano int64, certainty ledgerpb.Settlement_Certainty) *ledgerpb.Record {
+		return &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: &ledgerpb.Settlement{
+			Route: chat, Consumer: "alice", OpenedAt: timestamppb.New(noon), AmountNanoUsd: nano, Upstream: upstream, Certainty: certainty,
+		}}}
+	}
+	request := &ledgerpb.AppendRequest{Session: w.open(), First: 1, Records: []*ledgerpb.Record{
+		settlement("vllm", 5, ledgerpb.Settlement_CERTAINTY_EXACT),
+		settlement("openrouter", 3, ledgerpb.Settlement_CERTAINTY_EXACT),
+		settlement("openrouter", 2, ledgerpb.Settlement_CERTAINTY_UNCERTAIN),
+	}}
+	if _, err := w.proxy.Append(t.Context(), request); err != nil {
+		t.Fatalf("Append: %v", err)
+	}
+	got, err := w.manager.ListUpstreamSpend(w.as(ledgertest.Key), &ledgerpb.ListUpstreamSpendRequest{Route: chat})
+	if err != nil {
+		t.Fatalf("ListUpstreamSpend: %v", err)
+	}
+	want := &ledgerpb.ListUpstreamSpendResponse{Upstreams: []*ledgerpb.UpstreamSpend{
+		{Name: "openrouter", SettledNanoUsd: 3, UncertainNanoUsd: 2}, {Name: "vllm", SettledNanoUsd: 5},
+	}}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("the spend by upstream (-want +got):\n%s", diff)
+	}
+	for reason, refused := range map[string]struct {
+		token string
+		route *ledgerpb.RouteRef
+		code  connect.Code
+	}{
+		"no route":      {ledgertest.Key, nil, connect.CodeInvalidArgument},
+		"another route": {ledgertest.Key, &ledgerpb.RouteRef{Namespace: "ai", Name: "other"}, connect.CodeFailedPrecondition},
+		"no token":      {"", chat, connect.CodeUnauthenticated},
+	} {
+		_, err := w.manager.ListUpstreamSpend(w.as(refused.token), &ledgerpb.ListUpstreamSpendRequest{Route: refused.route})
+		if connect.CodeOf(err) != refused.code {
+			t.Errorf("%s: error %v, want %s", reason, err, refused.code)
+		}
+	}
+}

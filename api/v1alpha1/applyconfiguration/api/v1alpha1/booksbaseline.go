@@ -10,7 +10,7 @@ package v1alpha1
 // BooksBaseline is how both books stood when the comparison began, and when both were sure to have all that was spent until then. It lets
 // another manager go on with the comparison.
 type BooksBaselineApplyConfiguration struct {
-	// id stands for the key and for the routes that use it.
+	// id stands for the key and for the upstreams of routes that use it.
 	ID *string `json:"id,omitempty"`
 	// billedFrom is what the upstream had ever billed to the key when the comparison began, and billedTo a few minutes later, in USD.
 	BilledFrom *string `json:"billedFrom,omitempty"`

@@ -33,8 +33,8 @@ type ModelRouteStatusApplyConfiguration struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 	// readyReplicas is how many proxies are ready.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
-	// upstreams compare the books of those upstreams that tell what they billed with what was spent here. At present only a route with one
-	// upstream has this.
+	// upstreams show the budgets of those upstreams that have some, and compare the books of those that tell what they billed with what was
+	// spent here.
 	Upstreams []UpstreamStatusApplyConfiguration `json:"upstreams,omitempty"`
 }
 
