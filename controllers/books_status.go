@@ -162,8 +162,8 @@ func newBooksCollector() *booksCollector {
 			"How much more an upstream has billed to an API key than the routes that use it have spent, in USD; the same for all of these.",
 			labels, nil),
 		age: prometheus.NewDesc("modelroute_upstream_books_age_seconds",
-			"Time since the books of an upstream were last read for the API key of a route, and ours beside them, or since they were first "+
-				"asked for.", labels, nil),
+			"Time since what an upstream has billed to the API key of a route was last compared, or first to be compared, with what was spent.",
+			labels, nil),
 	}
 }
 
