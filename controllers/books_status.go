@@ -162,7 +162,7 @@ func newBooksCollector() *booksCollector {
 			"How much more an upstream has billed to an API key than the routes that use it have spent, in USD; the same for all of these.",
 			labels, nil),
 		age: prometheus.NewDesc("modelroute_upstream_books_age_seconds",
-			"Time since what an upstream has billed to the API key of a route was last compared, or first to be compared, with what was spent.",
+			"Time since what an upstream has billed to the API key of a route was last, or was first to be, held against what was spent.",
 			labels, nil),
 	}
 }
