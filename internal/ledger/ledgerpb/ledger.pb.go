@@ -397,7 +397,7 @@ func (x ListHistoryRequest_By) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ListHistoryRequest_By.Descriptor instead.
 func (ListHistoryRequest_By) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{42, 0}
+	return file_ledger_proto_rawDescGZIP(), []int{47, 0}
 }
 
 type RouteRef struct {
@@ -970,7 +970,8 @@ type Demand struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Route    *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
 	Consumer string                 `protobuf:"bytes,2,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	// amount is the worst case of the request. It is needed in every account of the route, of the consumer and of the upstream that denies and covers the upstream.
+	// amount is the worst case of the request. It is needed in every account that denies and covers the upstream: of the route, of the consumer, of the upstream, and
+	// of the shared owners that the consumer draws on.
 	AmountNanoUsd int64 `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	// have is what the proxy has put aside for the request from its leases.
 	Have []*Charge `protobuf:"bytes,4,rep,name=have,proto3" json:"have,omitempty"`
@@ -1193,9 +1194,13 @@ type Answer struct {
 	Denial *Denial `protobuf:"bytes,2,opt,name=denial,proto3" json:"denial,omitempty"`
 	// version is that of the route whose accounts these are.
 	Version int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	// leases are those of the proxy in every account of the route, of the consumer and of any upstream that denies, also in those that do not cover the demand's upstream:
-	// the proxy knows then what a request at another upstream needs.
-	Leases        []*Lease `protobuf:"bytes,4,rep,name=leases,proto3" json:"leases,omitempty"`
+	// leases are those of the proxy in every account of the route, of the consumer, of its shared owners and of any upstream that denies, also in those that do not cover
+	// the demand's upstream: the proxy knows then what a request at another upstream needs. A shared account's lease is the same one whatever route it is drawn for.
+	Leases []*Lease `protobuf:"bytes,4,rep,name=leases,proto3" json:"leases,omitempty"`
+	// team is the team on whose accounts the consumer draws, empty if on none. Then the request is spent in its name, whatever the proxy's configuration says.
+	Team string `protobuf:"bytes,5,opt,name=team,proto3" json:"team,omitempty"`
+	// former_teams are those on whose accounts the consumer drew once, and does not any more: the request must not be spent in their names.
+	FormerTeams   []string `protobuf:"bytes,6,rep,name=former_teams,json=formerTeams,proto3" json:"former_teams,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1258,6 +1263,20 @@ func (x *Answer) GetLeases() []*Lease {
 	return nil
 }
 
+func (x *Answer) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *Answer) GetFormerTeams() []string {
+	if x != nil {
+		return x.FormerTeams
+	}
+	return nil
+}
+
 // Lease is what of one account, in one window, is out with one proxy. Amounts are in the unit of the account.
 type Lease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1271,7 +1290,7 @@ type Lease struct {
 	// remaining is the limit less what is spent, free what could still be leased. Either may be negative.
 	Remaining int64 `protobuf:"varint,6,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	Free      int64 `protobuf:"varint,7,opt,name=free,proto3" json:"free,omitempty"`
-	// sharers is how many proxies serve the route now.
+	// sharers is how many proxies serve the route now, or any of the routes that share the account.
 	Sharers int32 `protobuf:"varint,8,opt,name=sharers,proto3" json:"sharers,omitempty"`
 	// recalled is true while others are refused: the proxy gives back what it does not need, as with a heartbeat that says so.
 	Recalled bool `protobuf:"varint,9,opt,name=recalled,proto3" json:"recalled,omitempty"`
@@ -1460,13 +1479,16 @@ func (x *Denial) GetResetsIn() *durationpb.Duration {
 	return nil
 }
 
-// BudgetRef names one budget or rate limit of a route (consumer and upstream empty), of a consumer or of an upstream. Those in different units may have the same name.
+// BudgetRef names one budget or rate limit of a route (consumer, upstream and owner empty), of a consumer, of an upstream or of a shared owner. Those in different units
+// may have the same name.
 type BudgetRef struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Consumer      string                 `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Unit          Unit                   `protobuf:"varint,3,opt,name=unit,proto3,enum=modelroute.ledger.v1.Unit" json:"unit,omitempty"`
-	Upstream      string                 `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Consumer string                 `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	Name     string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Unit     Unit                   `protobuf:"varint,3,opt,name=unit,proto3,enum=modelroute.ledger.v1.Unit" json:"unit,omitempty"`
+	Upstream string                 `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// owner is team/TEAM or key/NAMESPACE/NAME.
+	Owner         string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1525,6 +1547,13 @@ func (x *BudgetRef) GetUnit() Unit {
 func (x *BudgetRef) GetUpstream() string {
 	if x != nil {
 		return x.Upstream
+	}
+	return ""
+}
+
+func (x *BudgetRef) GetOwner() string {
+	if x != nil {
+		return x.Owner
 	}
 	return ""
 }
@@ -1647,7 +1676,8 @@ type Settlement struct {
 	// requests and tokens are what counts against rate limits.
 	Requests int64 `protobuf:"varint,8,opt,name=requests,proto3" json:"requests,omitempty"`
 	Tokens   int64 `protobuf:"varint,9,opt,name=tokens,proto3" json:"tokens,omitempty"`
-	// model, upstream and team are what the history tells the attempt by; team is empty for a consumer without one.
+	// model, upstream and team are what the history tells the attempt by; team is empty for a consumer without one. What is spent in a team's name counts for the team, if
+	// the consumer ever drew on it.
 	Model    string `protobuf:"bytes,10,opt,name=model,proto3" json:"model,omitempty"`
 	Upstream string `protobuf:"bytes,11,opt,name=upstream,proto3" json:"upstream,omitempty"`
 	// source says where an exact amount is from.
@@ -2077,8 +2107,10 @@ type PutRouteRequest struct {
 	// still hold is settled all the same.
 	Server string `protobuf:"bytes,2,opt,name=server,proto3" json:"server,omitempty"`
 	// consumers are the names of all consumers, also of those without a budget.
-	Consumers     []string  `protobuf:"bytes,3,rep,name=consumers,proto3" json:"consumers,omitempty"`
-	Budgets       []*Budget `protobuf:"bytes,4,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Consumers []string  `protobuf:"bytes,3,rep,name=consumers,proto3" json:"consumers,omitempty"`
+	Budgets   []*Budget `protobuf:"bytes,4,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	// members say which consumers draw on which shared owners.
+	Members       []*Member `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2141,6 +2173,67 @@ func (x *PutRouteRequest) GetBudgets() []*Budget {
 	return nil
 }
 
+func (x *PutRouteRequest) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// Member is a consumer that draws on a shared owner.
+type Member struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Consumer string                 `protobuf:"bytes,1,opt,name=consumer,proto3" json:"consumer,omitempty"`
+	// owner is team/TEAM or key/NAMESPACE/NAME. It has been put.
+	Owner         string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Member) Reset() {
+	*x = Member{}
+	mi := &file_ledger_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Member) ProtoMessage() {}
+
+func (x *Member) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Member.ProtoReflect.Descriptor instead.
+func (*Member) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Member) GetConsumer() string {
+	if x != nil {
+		return x.Consumer
+	}
+	return ""
+}
+
+func (x *Member) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
 type PutRouteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2149,7 +2242,7 @@ type PutRouteResponse struct {
 
 func (x *PutRouteResponse) Reset() {
 	*x = PutRouteResponse{}
-	mi := &file_ledger_proto_msgTypes[23]
+	mi := &file_ledger_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2254,7 @@ func (x *PutRouteResponse) String() string {
 func (*PutRouteResponse) ProtoMessage() {}
 
 func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[23]
+	mi := &file_ledger_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2267,97 @@ func (x *PutRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRouteResponse.ProtoReflect.Descriptor instead.
 func (*PutRouteResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{23}
+	return file_ledger_proto_rawDescGZIP(), []int{24}
+}
+
+type PutSharedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// owner is team/TEAM or key/NAMESPACE/NAME.
+	Owner string `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	// budgets are all that the owner has; their refs may leave out that they are the owner's. None of them has an upstream: every route has others.
+	Budgets       []*Budget `protobuf:"bytes,2,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSharedRequest) Reset() {
+	*x = PutSharedRequest{}
+	mi := &file_ledger_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSharedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSharedRequest) ProtoMessage() {}
+
+func (x *PutSharedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSharedRequest.ProtoReflect.Descriptor instead.
+func (*PutSharedRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PutSharedRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *PutSharedRequest) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+type PutSharedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSharedResponse) Reset() {
+	*x = PutSharedResponse{}
+	mi := &file_ledger_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSharedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSharedResponse) ProtoMessage() {}
+
+func (x *PutSharedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSharedResponse.ProtoReflect.Descriptor instead.
+func (*PutSharedResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{26}
 }
 
 type ListUsageRequest struct {
@@ -2185,7 +2368,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_ledger_proto_msgTypes[24]
+	mi := &file_ledger_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2380,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[24]
+	mi := &file_ledger_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,19 +2393,21 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{24}
+	return file_ledger_proto_rawDescGZIP(), []int{27}
 }
 
 type ListUsageResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Routes        []*RouteUsage          `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Routes []*RouteUsage          `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
+	// shared are the owners that routes share, sorted by name.
+	Shared        []*SharedUsage `protobuf:"bytes,2,rep,name=shared,proto3" json:"shared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_ledger_proto_msgTypes[25]
+	mi := &file_ledger_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2234,7 +2419,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[25]
+	mi := &file_ledger_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2247,7 +2432,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{25}
+	return file_ledger_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListUsageResponse) GetRoutes() []*RouteUsage {
@@ -2257,7 +2442,14 @@ func (x *ListUsageResponse) GetRoutes() []*RouteUsage {
 	return nil
 }
 
-// Spend of a route or consumer since the ledger began, and what is held now.
+func (x *ListUsageResponse) GetShared() []*SharedUsage {
+	if x != nil {
+		return x.Shared
+	}
+	return nil
+}
+
+// Spend of a route, a consumer or a shared owner since the ledger began, and what is held now.
 type Spend struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// settled is what is known to have been spent.
@@ -2274,7 +2466,7 @@ type Spend struct {
 
 func (x *Spend) Reset() {
 	*x = Spend{}
-	mi := &file_ledger_proto_msgTypes[26]
+	mi := &file_ledger_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2286,7 +2478,7 @@ func (x *Spend) String() string {
 func (*Spend) ProtoMessage() {}
 
 func (x *Spend) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[26]
+	mi := &file_ledger_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2299,7 +2491,7 @@ func (x *Spend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spend.ProtoReflect.Descriptor instead.
 func (*Spend) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{26}
+	return file_ledger_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Spend) GetSettledNanoUsd() int64 {
@@ -2346,7 +2538,7 @@ type BudgetUsage struct {
 
 func (x *BudgetUsage) Reset() {
 	*x = BudgetUsage{}
-	mi := &file_ledger_proto_msgTypes[27]
+	mi := &file_ledger_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2550,7 @@ func (x *BudgetUsage) String() string {
 func (*BudgetUsage) ProtoMessage() {}
 
 func (x *BudgetUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[27]
+	mi := &file_ledger_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2563,7 @@ func (x *BudgetUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetUsage.ProtoReflect.Descriptor instead.
 func (*BudgetUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{27}
+	return file_ledger_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BudgetUsage) GetBudget() *Budget {
@@ -2420,7 +2612,7 @@ type ConsumerUsage struct {
 
 func (x *ConsumerUsage) Reset() {
 	*x = ConsumerUsage{}
-	mi := &file_ledger_proto_msgTypes[28]
+	mi := &file_ledger_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2624,7 @@ func (x *ConsumerUsage) String() string {
 func (*ConsumerUsage) ProtoMessage() {}
 
 func (x *ConsumerUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[28]
+	mi := &file_ledger_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2637,7 @@ func (x *ConsumerUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsumerUsage.ProtoReflect.Descriptor instead.
 func (*ConsumerUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{28}
+	return file_ledger_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ConsumerUsage) GetName() string {
@@ -2483,7 +2675,7 @@ type RouteUsage struct {
 
 func (x *RouteUsage) Reset() {
 	*x = RouteUsage{}
-	mi := &file_ledger_proto_msgTypes[29]
+	mi := &file_ledger_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2687,7 @@ func (x *RouteUsage) String() string {
 func (*RouteUsage) ProtoMessage() {}
 
 func (x *RouteUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[29]
+	mi := &file_ledger_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2700,7 @@ func (x *RouteUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteUsage.ProtoReflect.Descriptor instead.
 func (*RouteUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{29}
+	return file_ledger_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RouteUsage) GetRoute() *RouteRef {
@@ -2553,6 +2745,131 @@ func (x *RouteUsage) GetUpstreams() []*UpstreamUsage {
 	return nil
 }
 
+// SharedUsage is an owner that routes share.
+type SharedUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// owner is team/TEAM or key/NAMESPACE/NAME.
+	Owner string `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	// spend is that of all consumers in the owner's name, since the ledger began; what is leased is not in it.
+	Spend   *Spend         `protobuf:"bytes,2,opt,name=spend,proto3" json:"spend,omitempty"`
+	Budgets []*BudgetUsage `protobuf:"bytes,3,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	// routes are those of which a consumer draws on the owner, or ever did, with its spend in the owner's name; sorted by namespace and name.
+	Routes        []*RouteSpend `protobuf:"bytes,4,rep,name=routes,proto3" json:"routes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedUsage) Reset() {
+	*x = SharedUsage{}
+	mi := &file_ledger_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedUsage) ProtoMessage() {}
+
+func (x *SharedUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedUsage.ProtoReflect.Descriptor instead.
+func (*SharedUsage) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SharedUsage) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *SharedUsage) GetSpend() *Spend {
+	if x != nil {
+		return x.Spend
+	}
+	return nil
+}
+
+func (x *SharedUsage) GetBudgets() []*BudgetUsage {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *SharedUsage) GetRoutes() []*RouteSpend {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+// RouteSpend is the part of a shared owner's spend that was spent on one route.
+type RouteSpend struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Spend         *Spend                 `protobuf:"bytes,2,opt,name=spend,proto3" json:"spend,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteSpend) Reset() {
+	*x = RouteSpend{}
+	mi := &file_ledger_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteSpend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteSpend) ProtoMessage() {}
+
+func (x *RouteSpend) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteSpend.ProtoReflect.Descriptor instead.
+func (*RouteSpend) Descriptor() ([]byte, []int) {
+	return file_ledger_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RouteSpend) GetRoute() *RouteRef {
+	if x != nil {
+		return x.Route
+	}
+	return nil
+}
+
+func (x *RouteSpend) GetSpend() *Spend {
+	if x != nil {
+		return x.Spend
+	}
+	return nil
+}
+
 // UpstreamUsage is an upstream with budgets of its own.
 type UpstreamUsage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2564,7 +2881,7 @@ type UpstreamUsage struct {
 
 func (x *UpstreamUsage) Reset() {
 	*x = UpstreamUsage{}
-	mi := &file_ledger_proto_msgTypes[30]
+	mi := &file_ledger_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2893,7 @@ func (x *UpstreamUsage) String() string {
 func (*UpstreamUsage) ProtoMessage() {}
 
 func (x *UpstreamUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[30]
+	mi := &file_ledger_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2906,7 @@ func (x *UpstreamUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamUsage.ProtoReflect.Descriptor instead.
 func (*UpstreamUsage) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{30}
+	return file_ledger_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UpstreamUsage) GetName() string {
@@ -2619,7 +2936,7 @@ type ProxyStatus struct {
 
 func (x *ProxyStatus) Reset() {
 	*x = ProxyStatus{}
-	mi := &file_ledger_proto_msgTypes[31]
+	mi := &file_ledger_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2948,7 @@ func (x *ProxyStatus) String() string {
 func (*ProxyStatus) ProtoMessage() {}
 
 func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[31]
+	mi := &file_ledger_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2961,7 @@ func (x *ProxyStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyStatus.ProtoReflect.Descriptor instead.
 func (*ProxyStatus) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{31}
+	return file_ledger_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ProxyStatus) GetProxyId() string {
@@ -2684,7 +3001,7 @@ type ListUpstreamSpendRequest struct {
 
 func (x *ListUpstreamSpendRequest) Reset() {
 	*x = ListUpstreamSpendRequest{}
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +3013,7 @@ func (x *ListUpstreamSpendRequest) String() string {
 func (*ListUpstreamSpendRequest) ProtoMessage() {}
 
 func (x *ListUpstreamSpendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[32]
+	mi := &file_ledger_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +3026,7 @@ func (x *ListUpstreamSpendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpstreamSpendRequest.ProtoReflect.Descriptor instead.
 func (*ListUpstreamSpendRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{32}
+	return file_ledger_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListUpstreamSpendRequest) GetRoute() *RouteRef {
@@ -2729,7 +3046,7 @@ type ListUpstreamSpendResponse struct {
 
 func (x *ListUpstreamSpendResponse) Reset() {
 	*x = ListUpstreamSpendResponse{}
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +3058,7 @@ func (x *ListUpstreamSpendResponse) String() string {
 func (*ListUpstreamSpendResponse) ProtoMessage() {}
 
 func (x *ListUpstreamSpendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[33]
+	mi := &file_ledger_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +3071,7 @@ func (x *ListUpstreamSpendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpstreamSpendResponse.ProtoReflect.Descriptor instead.
 func (*ListUpstreamSpendResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{33}
+	return file_ledger_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListUpstreamSpendResponse) GetUpstreams() []*UpstreamSpend {
@@ -2778,7 +3095,7 @@ type UpstreamSpend struct {
 
 func (x *UpstreamSpend) Reset() {
 	*x = UpstreamSpend{}
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +3107,7 @@ func (x *UpstreamSpend) String() string {
 func (*UpstreamSpend) ProtoMessage() {}
 
 func (x *UpstreamSpend) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[34]
+	mi := &file_ledger_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +3120,7 @@ func (x *UpstreamSpend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamSpend.ProtoReflect.Descriptor instead.
 func (*UpstreamSpend) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{34}
+	return file_ledger_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UpstreamSpend) GetName() string {
@@ -2838,7 +3155,7 @@ type ReleaseProxyRequest struct {
 
 func (x *ReleaseProxyRequest) Reset() {
 	*x = ReleaseProxyRequest{}
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +3167,7 @@ func (x *ReleaseProxyRequest) String() string {
 func (*ReleaseProxyRequest) ProtoMessage() {}
 
 func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[35]
+	mi := &file_ledger_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +3180,7 @@ func (x *ReleaseProxyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{35}
+	return file_ledger_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReleaseProxyRequest) GetProxyId() string {
@@ -2890,7 +3207,7 @@ type ReleaseProxyResponse struct {
 
 func (x *ReleaseProxyResponse) Reset() {
 	*x = ReleaseProxyResponse{}
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2902,7 +3219,7 @@ func (x *ReleaseProxyResponse) String() string {
 func (*ReleaseProxyResponse) ProtoMessage() {}
 
 func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[36]
+	mi := &file_ledger_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2915,7 +3232,7 @@ func (x *ReleaseProxyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseProxyResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseProxyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{36}
+	return file_ledger_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReleaseProxyResponse) GetFreedNanoUsd() int64 {
@@ -2933,7 +3250,7 @@ type ListProxiesRequest struct {
 
 func (x *ListProxiesRequest) Reset() {
 	*x = ListProxiesRequest{}
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3262,7 @@ func (x *ListProxiesRequest) String() string {
 func (*ListProxiesRequest) ProtoMessage() {}
 
 func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[37]
+	mi := &file_ledger_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3275,7 @@ func (x *ListProxiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesRequest.ProtoReflect.Descriptor instead.
 func (*ListProxiesRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{37}
+	return file_ledger_proto_rawDescGZIP(), []int{42}
 }
 
 type ListProxiesResponse struct {
@@ -2971,7 +3288,7 @@ type ListProxiesResponse struct {
 
 func (x *ListProxiesResponse) Reset() {
 	*x = ListProxiesResponse{}
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3300,7 @@ func (x *ListProxiesResponse) String() string {
 func (*ListProxiesResponse) ProtoMessage() {}
 
 func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[38]
+	mi := &file_ledger_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3313,7 @@ func (x *ListProxiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProxiesResponse.ProtoReflect.Descriptor instead.
 func (*ListProxiesResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{38}
+	return file_ledger_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListProxiesResponse) GetProxies() []*ProxyAccount {
@@ -3029,7 +3346,7 @@ type ProxyAccount struct {
 
 func (x *ProxyAccount) Reset() {
 	*x = ProxyAccount{}
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +3358,7 @@ func (x *ProxyAccount) String() string {
 func (*ProxyAccount) ProtoMessage() {}
 
 func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[39]
+	mi := &file_ledger_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +3371,7 @@ func (x *ProxyAccount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyAccount.ProtoReflect.Descriptor instead.
 func (*ProxyAccount) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{39}
+	return file_ledger_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ProxyAccount) GetProxyId() string {
@@ -3115,17 +3432,18 @@ func (x *ProxyAccount) GetRelease() *ProxyRelease {
 
 // Outstanding is money of one budget that is out with a proxy.
 type Outstanding struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Route         *RouteRef              `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
-	Budget        *BudgetRef             `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
-	AmountNanoUsd int64                  `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// route is absent if the budget is a shared owner's.
+	Route         *RouteRef  `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"`
+	Budget        *BudgetRef `protobuf:"bytes,2,opt,name=budget,proto3" json:"budget,omitempty"`
+	AmountNanoUsd int64      `protobuf:"varint,3,opt,name=amount_nano_usd,json=amountNanoUsd,proto3" json:"amount_nano_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outstanding) Reset() {
 	*x = Outstanding{}
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3137,7 +3455,7 @@ func (x *Outstanding) String() string {
 func (*Outstanding) ProtoMessage() {}
 
 func (x *Outstanding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[40]
+	mi := &file_ledger_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3150,7 +3468,7 @@ func (x *Outstanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outstanding.ProtoReflect.Descriptor instead.
 func (*Outstanding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{40}
+	return file_ledger_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Outstanding) GetRoute() *RouteRef {
@@ -3187,7 +3505,7 @@ type ProxyRelease struct {
 
 func (x *ProxyRelease) Reset() {
 	*x = ProxyRelease{}
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3199,7 +3517,7 @@ func (x *ProxyRelease) String() string {
 func (*ProxyRelease) ProtoMessage() {}
 
 func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[41]
+	mi := &file_ledger_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3212,7 +3530,7 @@ func (x *ProxyRelease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProxyRelease.ProtoReflect.Descriptor instead.
 func (*ProxyRelease) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{41}
+	return file_ledger_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ProxyRelease) GetBy() string {
@@ -3261,7 +3579,7 @@ type ListHistoryRequest struct {
 
 func (x *ListHistoryRequest) Reset() {
 	*x = ListHistoryRequest{}
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3591,7 @@ func (x *ListHistoryRequest) String() string {
 func (*ListHistoryRequest) ProtoMessage() {}
 
 func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[42]
+	mi := &file_ledger_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3604,7 @@ func (x *ListHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryRequest.ProtoReflect.Descriptor instead.
 func (*ListHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{42}
+	return file_ledger_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListHistoryRequest) GetRoute() *RouteRef {
@@ -3343,7 +3661,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_ledger_proto_msgTypes[43]
+	mi := &file_ledger_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +3673,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[43]
+	mi := &file_ledger_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +3686,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{43}
+	return file_ledger_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListHistoryResponse) GetEntries() []*HistoryEntry {
@@ -3409,7 +3727,7 @@ type HistoryEntry struct {
 
 func (x *HistoryEntry) Reset() {
 	*x = HistoryEntry{}
-	mi := &file_ledger_proto_msgTypes[44]
+	mi := &file_ledger_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3421,7 +3739,7 @@ func (x *HistoryEntry) String() string {
 func (*HistoryEntry) ProtoMessage() {}
 
 func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[44]
+	mi := &file_ledger_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3434,7 +3752,7 @@ func (x *HistoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEntry.ProtoReflect.Descriptor instead.
 func (*HistoryEntry) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{44}
+	return file_ledger_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HistoryEntry) GetStart() *timestamppb.Timestamp {
@@ -3524,7 +3842,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_ledger_proto_msgTypes[45]
+	mi := &file_ledger_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3536,7 +3854,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[45]
+	mi := &file_ledger_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3549,7 +3867,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{45}
+	return file_ledger_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *BackupRequest) GetPath() string {
@@ -3569,7 +3887,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_ledger_proto_msgTypes[46]
+	mi := &file_ledger_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3899,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[46]
+	mi := &file_ledger_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3912,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{46}
+	return file_ledger_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *BackupResponse) GetBytes() int64 {
@@ -3612,7 +3930,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_ledger_proto_msgTypes[47]
+	mi := &file_ledger_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3942,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[47]
+	mi := &file_ledger_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,12 +3955,12 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{47}
+	return file_ledger_proto_rawDescGZIP(), []int{52}
 }
 
 type VerifyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// scopes (routes and consumers), windows, leases and proxies are how many were looked at.
+	// scopes (routes, consumers and shared owners), windows, leases and proxies are how many were looked at.
 	Scopes  int64 `protobuf:"varint,1,opt,name=scopes,proto3" json:"scopes,omitempty"`
 	Windows int64 `protobuf:"varint,2,opt,name=windows,proto3" json:"windows,omitempty"`
 	Leases  int64 `protobuf:"varint,3,opt,name=leases,proto3" json:"leases,omitempty"`
@@ -3659,7 +3977,7 @@ type VerifyResponse struct {
 
 func (x *VerifyResponse) Reset() {
 	*x = VerifyResponse{}
-	mi := &file_ledger_proto_msgTypes[48]
+	mi := &file_ledger_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3671,7 +3989,7 @@ func (x *VerifyResponse) String() string {
 func (*VerifyResponse) ProtoMessage() {}
 
 func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[48]
+	mi := &file_ledger_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3684,7 +4002,7 @@ func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
 func (*VerifyResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{48}
+	return file_ledger_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *VerifyResponse) GetScopes() int64 {
@@ -3747,7 +4065,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_ledger_proto_msgTypes[49]
+	mi := &file_ledger_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3759,7 +4077,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[49]
+	mi := &file_ledger_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3772,7 +4090,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{49}
+	return file_ledger_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Finding) GetAbout() string {
@@ -3800,7 +4118,7 @@ type Restoration struct {
 
 func (x *Restoration) Reset() {
 	*x = Restoration{}
-	mi := &file_ledger_proto_msgTypes[50]
+	mi := &file_ledger_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3812,7 +4130,7 @@ func (x *Restoration) String() string {
 func (*Restoration) ProtoMessage() {}
 
 func (x *Restoration) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_proto_msgTypes[50]
+	mi := &file_ledger_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3825,7 +4143,7 @@ func (x *Restoration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restoration.ProtoReflect.Descriptor instead.
 func (*Restoration) Descriptor() ([]byte, []int) {
-	return file_ledger_proto_rawDescGZIP(), []int{50}
+	return file_ledger_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Restoration) GetTakenAt() *timestamppb.Timestamp {
@@ -3902,12 +4220,14 @@ const file_ledger_proto_rawDesc = "" +
 	"\x05lease\x18\x01 \x01(\x03R\x05lease\x12\x16\n" +
 	"\x06amount\x18\x02 \x01(\x03R\x06amount\"F\n" +
 	"\fDrawResponse\x126\n" +
-	"\aanswers\x18\x01 \x03(\v2\x1c.modelroute.ledger.v1.AnswerR\aanswers\"\xa7\x01\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1c.modelroute.ledger.v1.AnswerR\aanswers\"\xde\x01\n" +
 	"\x06Answer\x12\x18\n" +
 	"\aproblem\x18\x01 \x01(\tR\aproblem\x124\n" +
 	"\x06denial\x18\x02 \x01(\v2\x1c.modelroute.ledger.v1.DenialR\x06denial\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x03R\aversion\x123\n" +
-	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\"\xc9\x02\n" +
+	"\x06leases\x18\x04 \x03(\v2\x1b.modelroute.ledger.v1.LeaseR\x06leases\x12\x12\n" +
+	"\x04team\x18\x05 \x01(\tR\x04team\x12!\n" +
+	"\fformer_teams\x18\x06 \x03(\tR\vformerTeams\"\xc9\x02\n" +
 	"\x05Lease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\x03R\agranted\x126\n" +
@@ -3929,12 +4249,13 @@ const file_ledger_proto_rawDesc = "" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10REASON_EXHAUSTED\x10\x01\x12\x0f\n" +
-	"\vREASON_HELD\x10\x02\"\x87\x01\n" +
+	"\vREASON_HELD\x10\x02\"\x9d\x01\n" +
 	"\tBudgetRef\x12\x1a\n" +
 	"\bconsumer\x18\x01 \x01(\tR\bconsumer\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
 	"\x04unit\x18\x03 \x01(\x0e2\x1a.modelroute.ledger.v1.UnitR\x04unit\x12\x1a\n" +
-	"\bupstream\x18\x04 \x01(\tR\bupstream\"\xb3\x01\n" +
+	"\bupstream\x18\x04 \x01(\tR\bupstream\x12\x14\n" +
+	"\x05owner\x18\x05 \x01(\tR\x05owner\"\xb3\x01\n" +
 	"\x06Record\x12B\n" +
 	"\n" +
 	"settlement\x18\x01 \x01(\v2 .modelroute.ledger.v1.SettlementH\x00R\n" +
@@ -3992,16 +4313,25 @@ const file_ledger_proto_rawDesc = "" +
 	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x12C\n" +
 	"\venforcement\x18\x05 \x01(\x0e2!.modelroute.ledger.v1.EnforcementR\venforcement\x12%\n" +
 	"\x0eperiod_seconds\x18\x06 \x01(\x03R\rperiodSeconds\x12'\n" +
-	"\x0fexcept_upstream\x18\a \x01(\tR\x0eexceptUpstream\"\xb5\x01\n" +
+	"\x0fexcept_upstream\x18\a \x01(\tR\x0eexceptUpstream\"\xed\x01\n" +
 	"\x0fPutRouteRequest\x124\n" +
 	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x12\x16\n" +
 	"\x06server\x18\x02 \x01(\tR\x06server\x12\x1c\n" +
 	"\tconsumers\x18\x03 \x03(\tR\tconsumers\x126\n" +
-	"\abudgets\x18\x04 \x03(\v2\x1c.modelroute.ledger.v1.BudgetR\abudgets\"\x12\n" +
-	"\x10PutRouteResponse\"\x12\n" +
-	"\x10ListUsageRequest\"M\n" +
+	"\abudgets\x18\x04 \x03(\v2\x1c.modelroute.ledger.v1.BudgetR\abudgets\x126\n" +
+	"\amembers\x18\x05 \x03(\v2\x1c.modelroute.ledger.v1.MemberR\amembers\":\n" +
+	"\x06Member\x12\x1a\n" +
+	"\bconsumer\x18\x01 \x01(\tR\bconsumer\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\"\x12\n" +
+	"\x10PutRouteResponse\"`\n" +
+	"\x10PutSharedRequest\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x126\n" +
+	"\abudgets\x18\x02 \x03(\v2\x1c.modelroute.ledger.v1.BudgetR\abudgets\"\x13\n" +
+	"\x11PutSharedResponse\"\x12\n" +
+	"\x10ListUsageRequest\"\x88\x01\n" +
 	"\x11ListUsageResponse\x128\n" +
-	"\x06routes\x18\x01 \x03(\v2 .modelroute.ledger.v1.RouteUsageR\x06routes\"\xab\x01\n" +
+	"\x06routes\x18\x01 \x03(\v2 .modelroute.ledger.v1.RouteUsageR\x06routes\x129\n" +
+	"\x06shared\x18\x02 \x03(\v2!.modelroute.ledger.v1.SharedUsageR\x06shared\"\xab\x01\n" +
 	"\x05Spend\x12(\n" +
 	"\x10settled_nano_usd\x18\x01 \x01(\x03R\x0esettledNanoUsd\x12,\n" +
 	"\x12uncertain_nano_usd\x18\x02 \x01(\x03R\x10uncertainNanoUsd\x12\"\n" +
@@ -4025,7 +4355,16 @@ const file_ledger_proto_rawDesc = "" +
 	"\abudgets\x18\x03 \x03(\v2!.modelroute.ledger.v1.BudgetUsageR\abudgets\x12A\n" +
 	"\tconsumers\x18\x04 \x03(\v2#.modelroute.ledger.v1.ConsumerUsageR\tconsumers\x12;\n" +
 	"\aproxies\x18\x05 \x03(\v2!.modelroute.ledger.v1.ProxyStatusR\aproxies\x12A\n" +
-	"\tupstreams\x18\x06 \x03(\v2#.modelroute.ledger.v1.UpstreamUsageR\tupstreams\"`\n" +
+	"\tupstreams\x18\x06 \x03(\v2#.modelroute.ledger.v1.UpstreamUsageR\tupstreams\"\xcd\x01\n" +
+	"\vSharedUsage\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x121\n" +
+	"\x05spend\x18\x02 \x01(\v2\x1b.modelroute.ledger.v1.SpendR\x05spend\x12;\n" +
+	"\abudgets\x18\x03 \x03(\v2!.modelroute.ledger.v1.BudgetUsageR\abudgets\x128\n" +
+	"\x06routes\x18\x04 \x03(\v2 .modelroute.ledger.v1.RouteSpendR\x06routes\"u\n" +
+	"\n" +
+	"RouteSpend\x124\n" +
+	"\x05route\x18\x01 \x01(\v2\x1e.modelroute.ledger.v1.RouteRefR\x05route\x121\n" +
+	"\x05spend\x18\x02 \x01(\v2\x1b.modelroute.ledger.v1.SpendR\x05spend\"`\n" +
 	"\rUpstreamUsage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\abudgets\x18\x02 \x03(\v2!.modelroute.ledger.v1.BudgetUsageR\abudgets\"\xa8\x01\n" +
@@ -4139,9 +4478,10 @@ const file_ledger_proto_rawDesc = "" +
 	"\vOpenSession\x12(.modelroute.ledger.v1.OpenSessionRequest\x1a).modelroute.ledger.v1.OpenSessionResponse\x12\\\n" +
 	"\tHeartbeat\x12&.modelroute.ledger.v1.HeartbeatRequest\x1a'.modelroute.ledger.v1.HeartbeatResponse\x12M\n" +
 	"\x04Draw\x12!.modelroute.ledger.v1.DrawRequest\x1a\".modelroute.ledger.v1.DrawResponse\x12S\n" +
-	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\xee\x04\n" +
+	"\x06Append\x12#.modelroute.ledger.v1.AppendRequest\x1a$.modelroute.ledger.v1.AppendResponse2\xcc\x05\n" +
 	"\x0eManagerService\x12Y\n" +
 	"\bPutRoute\x12%.modelroute.ledger.v1.PutRouteRequest\x1a&.modelroute.ledger.v1.PutRouteResponse\x12\\\n" +
+	"\tPutShared\x12&.modelroute.ledger.v1.PutSharedRequest\x1a'.modelroute.ledger.v1.PutSharedResponse\x12\\\n" +
 	"\tListUsage\x12&.modelroute.ledger.v1.ListUsageRequest\x1a'.modelroute.ledger.v1.ListUsageResponse\x12e\n" +
 	"\fReleaseProxy\x12).modelroute.ledger.v1.ReleaseProxyRequest\x1a*.modelroute.ledger.v1.ReleaseProxyResponse\x12b\n" +
 	"\vListProxies\x12(.modelroute.ledger.v1.ListProxiesRequest\x1a).modelroute.ledger.v1.ListProxiesResponse\x12b\n" +
@@ -4164,7 +4504,7 @@ func file_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_ledger_proto_goTypes = []any{
 	(Unit)(0),                         // 0: modelroute.ledger.v1.Unit
 	(Period)(0),                       // 1: modelroute.ledger.v1.Period
@@ -4196,47 +4536,52 @@ var file_ledger_proto_goTypes = []any{
 	(*AppendResponse)(nil),            // 27: modelroute.ledger.v1.AppendResponse
 	(*Budget)(nil),                    // 28: modelroute.ledger.v1.Budget
 	(*PutRouteRequest)(nil),           // 29: modelroute.ledger.v1.PutRouteRequest
-	(*PutRouteResponse)(nil),          // 30: modelroute.ledger.v1.PutRouteResponse
-	(*ListUsageRequest)(nil),          // 31: modelroute.ledger.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),         // 32: modelroute.ledger.v1.ListUsageResponse
-	(*Spend)(nil),                     // 33: modelroute.ledger.v1.Spend
-	(*BudgetUsage)(nil),               // 34: modelroute.ledger.v1.BudgetUsage
-	(*ConsumerUsage)(nil),             // 35: modelroute.ledger.v1.ConsumerUsage
-	(*RouteUsage)(nil),                // 36: modelroute.ledger.v1.RouteUsage
-	(*UpstreamUsage)(nil),             // 37: modelroute.ledger.v1.UpstreamUsage
-	(*ProxyStatus)(nil),               // 38: modelroute.ledger.v1.ProxyStatus
-	(*ListUpstreamSpendRequest)(nil),  // 39: modelroute.ledger.v1.ListUpstreamSpendRequest
-	(*ListUpstreamSpendResponse)(nil), // 40: modelroute.ledger.v1.ListUpstreamSpendResponse
-	(*UpstreamSpend)(nil),             // 41: modelroute.ledger.v1.UpstreamSpend
-	(*ReleaseProxyRequest)(nil),       // 42: modelroute.ledger.v1.ReleaseProxyRequest
-	(*ReleaseProxyResponse)(nil),      // 43: modelroute.ledger.v1.ReleaseProxyResponse
-	(*ListProxiesRequest)(nil),        // 44: modelroute.ledger.v1.ListProxiesRequest
-	(*ListProxiesResponse)(nil),       // 45: modelroute.ledger.v1.ListProxiesResponse
-	(*ProxyAccount)(nil),              // 46: modelroute.ledger.v1.ProxyAccount
-	(*Outstanding)(nil),               // 47: modelroute.ledger.v1.Outstanding
-	(*ProxyRelease)(nil),              // 48: modelroute.ledger.v1.ProxyRelease
-	(*ListHistoryRequest)(nil),        // 49: modelroute.ledger.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),       // 50: modelroute.ledger.v1.ListHistoryResponse
-	(*HistoryEntry)(nil),              // 51: modelroute.ledger.v1.HistoryEntry
-	(*BackupRequest)(nil),             // 52: modelroute.ledger.v1.BackupRequest
-	(*BackupResponse)(nil),            // 53: modelroute.ledger.v1.BackupResponse
-	(*VerifyRequest)(nil),             // 54: modelroute.ledger.v1.VerifyRequest
-	(*VerifyResponse)(nil),            // 55: modelroute.ledger.v1.VerifyResponse
-	(*Finding)(nil),                   // 56: modelroute.ledger.v1.Finding
-	(*Restoration)(nil),               // 57: modelroute.ledger.v1.Restoration
-	(*durationpb.Duration)(nil),       // 58: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 59: google.protobuf.Timestamp
+	(*Member)(nil),                    // 30: modelroute.ledger.v1.Member
+	(*PutRouteResponse)(nil),          // 31: modelroute.ledger.v1.PutRouteResponse
+	(*PutSharedRequest)(nil),          // 32: modelroute.ledger.v1.PutSharedRequest
+	(*PutSharedResponse)(nil),         // 33: modelroute.ledger.v1.PutSharedResponse
+	(*ListUsageRequest)(nil),          // 34: modelroute.ledger.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),         // 35: modelroute.ledger.v1.ListUsageResponse
+	(*Spend)(nil),                     // 36: modelroute.ledger.v1.Spend
+	(*BudgetUsage)(nil),               // 37: modelroute.ledger.v1.BudgetUsage
+	(*ConsumerUsage)(nil),             // 38: modelroute.ledger.v1.ConsumerUsage
+	(*RouteUsage)(nil),                // 39: modelroute.ledger.v1.RouteUsage
+	(*SharedUsage)(nil),               // 40: modelroute.ledger.v1.SharedUsage
+	(*RouteSpend)(nil),                // 41: modelroute.ledger.v1.RouteSpend
+	(*UpstreamUsage)(nil),             // 42: modelroute.ledger.v1.UpstreamUsage
+	(*ProxyStatus)(nil),               // 43: modelroute.ledger.v1.ProxyStatus
+	(*ListUpstreamSpendRequest)(nil),  // 44: modelroute.ledger.v1.ListUpstreamSpendRequest
+	(*ListUpstreamSpendResponse)(nil), // 45: modelroute.ledger.v1.ListUpstreamSpendResponse
+	(*UpstreamSpend)(nil),             // 46: modelroute.ledger.v1.UpstreamSpend
+	(*ReleaseProxyRequest)(nil),       // 47: modelroute.ledger.v1.ReleaseProxyRequest
+	(*ReleaseProxyResponse)(nil),      // 48: modelroute.ledger.v1.ReleaseProxyResponse
+	(*ListProxiesRequest)(nil),        // 49: modelroute.ledger.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),       // 50: modelroute.ledger.v1.ListProxiesResponse
+	(*ProxyAccount)(nil),              // 51: modelroute.ledger.v1.ProxyAccount
+	(*Outstanding)(nil),               // 52: modelroute.ledger.v1.Outstanding
+	(*ProxyRelease)(nil),              // 53: modelroute.ledger.v1.ProxyRelease
+	(*ListHistoryRequest)(nil),        // 54: modelroute.ledger.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 55: modelroute.ledger.v1.ListHistoryResponse
+	(*HistoryEntry)(nil),              // 56: modelroute.ledger.v1.HistoryEntry
+	(*BackupRequest)(nil),             // 57: modelroute.ledger.v1.BackupRequest
+	(*BackupResponse)(nil),            // 58: modelroute.ledger.v1.BackupResponse
+	(*VerifyRequest)(nil),             // 59: modelroute.ledger.v1.VerifyRequest
+	(*VerifyResponse)(nil),            // 60: modelroute.ledger.v1.VerifyResponse
+	(*Finding)(nil),                   // 61: modelroute.ledger.v1.Finding
+	(*Restoration)(nil),               // 62: modelroute.ledger.v1.Restoration
+	(*durationpb.Duration)(nil),       // 63: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 64: google.protobuf.Timestamp
 }
 var file_ledger_proto_depIdxs = []int32{
 	7,  // 0: modelroute.ledger.v1.OpenSessionRequest.routes:type_name -> modelroute.ledger.v1.RouteRef
 	8,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
-	58, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
-	59, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
+	63, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
+	64, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
 	8,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
 	12, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
 	7,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
 	14, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	59, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	64, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
 	7,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
 	8,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
 	16, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
@@ -4245,16 +4590,16 @@ var file_ledger_proto_depIdxs = []int32{
 	19, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
 	21, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
 	20, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	58, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	63, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
 	22, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
 	3,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
 	22, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	58, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	63, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
 	0,  // 22: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
 	24, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
 	17, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
 	7,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	59, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	64, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
 	4,  // 27: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
 	17, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
 	5,  // 29: modelroute.ledger.v1.Settlement.source:type_name -> modelroute.ledger.v1.Settlement.Source
@@ -4266,73 +4611,83 @@ var file_ledger_proto_depIdxs = []int32{
 	2,  // 35: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
 	7,  // 36: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
 	28, // 37: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
-	36, // 38: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
-	28, // 39: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
-	33, // 40: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	59, // 41: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	59, // 42: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
-	33, // 43: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	34, // 44: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	7,  // 45: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
-	33, // 46: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	34, // 47: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	35, // 48: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
-	38, // 49: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	37, // 50: modelroute.ledger.v1.RouteUsage.upstreams:type_name -> modelroute.ledger.v1.UpstreamUsage
-	34, // 51: modelroute.ledger.v1.UpstreamUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	59, // 52: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	7,  // 53: modelroute.ledger.v1.ListUpstreamSpendRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	41, // 54: modelroute.ledger.v1.ListUpstreamSpendResponse.upstreams:type_name -> modelroute.ledger.v1.UpstreamSpend
-	46, // 55: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
-	59, // 56: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
-	47, // 57: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
-	48, // 58: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
-	7,  // 59: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
-	22, // 60: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	59, // 61: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
-	7,  // 62: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	59, // 63: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	59, // 64: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	1,  // 65: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
-	6,  // 66: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
-	51, // 67: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
-	59, // 68: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
-	59, // 69: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
-	25, // 70: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
-	56, // 71: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
-	56, // 72: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
-	57, // 73: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
-	59, // 74: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
-	59, // 75: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
-	9,  // 76: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	11, // 77: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	15, // 78: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	26, // 79: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	29, // 80: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	31, // 81: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	42, // 82: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	44, // 83: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
-	49, // 84: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
-	39, // 85: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:input_type -> modelroute.ledger.v1.ListUpstreamSpendRequest
-	52, // 86: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
-	54, // 87: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
-	10, // 88: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	13, // 89: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	18, // 90: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	27, // 91: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	30, // 92: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	32, // 93: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	43, // 94: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	45, // 95: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
-	50, // 96: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
-	40, // 97: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:output_type -> modelroute.ledger.v1.ListUpstreamSpendResponse
-	53, // 98: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
-	55, // 99: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
-	88, // [88:100] is the sub-list for method output_type
-	76, // [76:88] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	30, // 38: modelroute.ledger.v1.PutRouteRequest.members:type_name -> modelroute.ledger.v1.Member
+	28, // 39: modelroute.ledger.v1.PutSharedRequest.budgets:type_name -> modelroute.ledger.v1.Budget
+	39, // 40: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
+	40, // 41: modelroute.ledger.v1.ListUsageResponse.shared:type_name -> modelroute.ledger.v1.SharedUsage
+	28, // 42: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
+	36, // 43: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	64, // 44: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	64, // 45: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	36, // 46: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 47: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	7,  // 48: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
+	36, // 49: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 50: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	38, // 51: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
+	43, // 52: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
+	42, // 53: modelroute.ledger.v1.RouteUsage.upstreams:type_name -> modelroute.ledger.v1.UpstreamUsage
+	36, // 54: modelroute.ledger.v1.SharedUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 55: modelroute.ledger.v1.SharedUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	41, // 56: modelroute.ledger.v1.SharedUsage.routes:type_name -> modelroute.ledger.v1.RouteSpend
+	7,  // 57: modelroute.ledger.v1.RouteSpend.route:type_name -> modelroute.ledger.v1.RouteRef
+	36, // 58: modelroute.ledger.v1.RouteSpend.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 59: modelroute.ledger.v1.UpstreamUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	64, // 60: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	7,  // 61: modelroute.ledger.v1.ListUpstreamSpendRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	46, // 62: modelroute.ledger.v1.ListUpstreamSpendResponse.upstreams:type_name -> modelroute.ledger.v1.UpstreamSpend
+	51, // 63: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	64, // 64: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	52, // 65: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	53, // 66: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	7,  // 67: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	22, // 68: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	64, // 69: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	7,  // 70: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	64, // 71: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	64, // 72: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	1,  // 73: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
+	6,  // 74: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
+	56, // 75: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
+	64, // 76: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
+	64, // 77: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
+	25, // 78: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
+	61, // 79: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	61, // 80: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	62, // 81: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	64, // 82: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	64, // 83: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	9,  // 84: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	11, // 85: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	15, // 86: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	26, // 87: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	29, // 88: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	32, // 89: modelroute.ledger.v1.ManagerService.PutShared:input_type -> modelroute.ledger.v1.PutSharedRequest
+	34, // 90: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	47, // 91: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	49, // 92: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	54, // 93: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
+	44, // 94: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:input_type -> modelroute.ledger.v1.ListUpstreamSpendRequest
+	57, // 95: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	59, // 96: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	10, // 97: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	13, // 98: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	18, // 99: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	27, // 100: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	31, // 101: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	33, // 102: modelroute.ledger.v1.ManagerService.PutShared:output_type -> modelroute.ledger.v1.PutSharedResponse
+	35, // 103: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	48, // 104: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	50, // 105: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	55, // 106: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
+	45, // 107: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:output_type -> modelroute.ledger.v1.ListUpstreamSpendResponse
+	58, // 108: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	60, // 109: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	97, // [97:110] is the sub-list for method output_type
+	84, // [84:97] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }
@@ -4351,7 +4706,7 @@ func file_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_proto_rawDesc), len(file_ledger_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   51,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

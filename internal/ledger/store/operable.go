@@ -55,8 +55,9 @@ func (p *ProxyAccount) Total() money.Amount {
 
 // Outstanding is money of one budget that is out with a proxy.
 type Outstanding struct {
+	// Route is that of a shared owner's if it is a budget of one.
 	Route RouteKey
-	// Consumer and Upstream are empty if it is a budget of the route.
+	// Consumer and Upstream are empty if it is a budget of the route, or of a shared owner.
 	Consumer, Upstream, Budget string
 	Amount                     money.Amount
 }
@@ -70,7 +71,7 @@ type Released struct {
 
 // Verdict is what became of proving the books.
 type Verdict struct {
-	// Scopes (routes and consumers), Windows, Leases and Proxies are how many were looked at.
+	// Scopes (routes, consumers and shared owners), Windows, Leases and Proxies are how many were looked at.
 	Scopes, Windows, Leases, Proxies int64
 	// Discrepancies are where the books do not agree with themselves.
 	Discrepancies []Finding

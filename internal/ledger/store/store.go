@@ -20,11 +20,17 @@ import (
 //
 // Money leaves the books in leases: a proxy draws from an account, spends what it drew without asking, and reports what became of it in
 // a log of numbered records. The books obey one invariant: whenever money is leased, settled + uncertain + leased + amount ≤ limit in
-// the current window of the account. What was spent belongs to names (namespace, route, consumer) and is never forgotten: not when a
-// budget is edited, and not when a route is emptied and put again.
+// the current window of the account. What was spent belongs to names (namespace, route, consumer, shared owner) and is never forgotten: not
+// when a budget is edited, and not when a route is emptied and put again.
+//
+// A shared owner (a team, a key) has accounts that the consumers of several routes draw on. What a consumer spends in the owner's name counts
+// for it also where it was spent before the owner was put, and stays with it when the consumer no longer draws on it.
 type Store interface {
-	// PutRoute replaces the budgets of a route and its consumers and who may serve it.
+	// PutRoute replaces the budgets of a route and its consumers, who may serve it, and on which shared owners its consumers draw.
+	// ErrUnknownOwner.
 	PutRoute(ctx context.Context, route Route) error
+	// PutShared replaces the budgets of a shared owner.
+	PutShared(ctx context.Context, shared Shared) error
 	// OpenSession ends the proxy's earlier session and gives it a new one. ErrUnknownRoute, ErrNotServer.
 	OpenSession(ctx context.Context, now time.Time, session NewSession) (Opened, error)
 	// Heartbeat notes that the proxy lives, and says what it should know. ErrUnknownSession.
@@ -51,9 +57,9 @@ type Store interface {
 	// UpstreamSpend returns what a route ever spent, by upstream, sorted by name: the sums of its history, as of one moment. It locks
 	// nothing that a settlement would wait for. ErrUnknownRoute.
 	UpstreamSpend(ctx context.Context, route RouteKey) ([]UpstreamSpend, error)
-	// Usage returns the spend and budgets of every route ever put, sorted by namespace and name, and the proxies that were heard
-	// from after the given instant.
-	Usage(ctx context.Context, now, heardAfter time.Time) ([]RouteUsage, error)
+	// Usage returns the spend and budgets of every route and every shared owner ever put, and the proxies that were heard from after the
+	// given instant.
+	Usage(ctx context.Context, now, heardAfter time.Time) (Usage, error)
 	Close() error
 }
 
@@ -62,6 +68,8 @@ var (
 	ErrUnknownSession = errors.New("the session is not known or has ended")
 	// ErrUnknownRoute means that the route was never put.
 	ErrUnknownRoute = errors.New("the route is not known")
+	// ErrUnknownOwner means that a shared owner was never put.
+	ErrUnknownOwner = errors.New("the shared owner is not known")
 	// ErrUnknownConsumer means that the route has no such consumer now.
 	ErrUnknownConsumer = errors.New("the consumer is not known")
 	// ErrNotServer means that the caller is not the one that may serve the route.
@@ -105,12 +113,15 @@ type Route struct {
 	// Consumers are the names of all consumers.
 	Consumers []string
 	Budgets   []Budget
+	// Members say which consumers draw on which shared owners.
+	Members []Member
 }
 
-// Budget is one budget of a route, or of a consumer or an upstream if that is set. A rate limit is one, too, in another unit; it denies,
-// and covers all upstreams.
+// Budget is one budget of a route, or of a consumer, an upstream or a shared owner if that is set. A rate limit is one, too, in another
+// unit; it denies, and covers all upstreams.
 type Budget struct {
 	Consumer string
+	Owner    budget.Owner
 	budget.Coverage
 	// Name is unique among the budgets of one owner in one unit.
 	Name string
@@ -126,9 +137,6 @@ type Budget struct {
 func CompareBudgets(a, b Budget) int {
 	return cmp.Or(cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Name, b.Name))
 }
-
-// RouteKey names a route.
-type RouteKey struct{ Namespace, Name string }
 
 // TokenHash is the SHA-256 of a session's token; the token itself is not stored.
 type TokenHash = [sha256.Size]byte
@@ -199,8 +207,9 @@ type Demand struct {
 	Consumer string
 	// Upstream is where the request is to go.
 	Upstream string
-	// Amount is the worst case of the request, between 0 and MaxAmount. It is needed in every account of the route, of the consumer and of
-	// the upstream that counts money and covers the upstream; in those that count requests or tokens, Requests and Tokens are.
+	// Amount is the worst case of the request, between 0 and MaxAmount. It is needed in every account of the route, of the consumer, of its
+	// shared owners and of the upstream that counts money and covers the upstream; in those that count requests or tokens, Requests and
+	// Tokens are.
 	Amount           money.Amount
 	Requests, Tokens int64
 	// Have is what the proxy has put aside for the request from what it drew earlier, by lease.
@@ -241,9 +250,13 @@ type Answer struct {
 	Denial *Denial
 	// Version is that of the route whose accounts these are.
 	Version int64
-	// Leases are those of the proxy in every account of the route, of the consumer and of the upstreams that denies, in their current
-	// windows.
+	// Leases are those of the proxy in every account of the route, of the consumer, of its shared owners and of the upstreams that denies,
+	// in their current windows.
 	Leases []Lease
+	// Team is the team on whose accounts the consumer draws, empty if on none; Former are those on whose accounts it drew once. The attempt is
+	// spent in the name of that team, and not in the name of one of these.
+	Team   string
+	Former []string
 }
 
 // Lease is money of one account, in one window, that is out with one proxy.
@@ -254,14 +267,15 @@ type Lease struct {
 	Granted money.Amount
 	// WindowEnd is when the lease must no longer be spent from; zero if never.
 	WindowEnd time.Time
-	// Consumer is empty if it is a budget of the route or of an upstream.
+	// Consumer and Owner are empty if it is a budget of the route or of an upstream.
 	Consumer, Budget string
+	Owner            budget.Owner
 	budget.Coverage
 	Unit  budget.Unit
 	Limit money.Amount
 	// Remaining is the limit less what is settled and uncertain; Free is what could still be leased. Either may be negative.
 	Remaining, Free money.Amount
-	// Sharers is how many proxies serve the route now, this one included.
+	// Sharers is how many proxies serve the route now, or any of those that share the account, this one included.
 	Sharers int
 	// Recalled is true while somebody is refused, so that the proxy should give back what it does not need; see Pulse.
 	Recalled bool
@@ -271,8 +285,9 @@ type Lease struct {
 type Denial struct {
 	// Exhausted is true if what is spent leaves too little, false if the money is only out with proxies.
 	Exhausted bool
-	// Consumer and Upstream are empty if it is a budget of the route.
+	// Consumer, Upstream and Owner are empty if it is a budget of the route.
 	Consumer, Upstream, Budget string
+	Owner                      budget.Owner
 	Unit                       budget.Unit
 	Limit                      money.Amount
 	// Remaining is the limit less what is settled and uncertain; it may be negative.
@@ -311,7 +326,7 @@ type Settlement struct {
 	// Requests and Tokens are what counts against rate limits; between 0 and MaxAmount.
 	Requests, Tokens int64
 	// Model, Upstream and Team are what the history tells the attempt by, Source is where an exact amount is from, Used what the upstream
-	// reported.
+	// reported. Team also says whose shared accounts pay.
 	Model, Upstream, Team string
 	Source                Source
 	Used                  Tokens

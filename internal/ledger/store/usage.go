@@ -1,11 +1,26 @@
 package store
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/money"
 )
+
+// Usage is what became of everything.
+type Usage struct {
+	// Routes are sorted by namespace and name, Shared by owner.
+	Routes []RouteUsage
+	Shared []SharedUsage
+}
+
+// Sort puts routes and shared owners in their order.
+func (u *Usage) Sort() {
+	slices.SortFunc(u.Routes, func(a, b RouteUsage) int { return a.Route.Compare(b.Route) })
+	slices.SortFunc(u.Shared, func(a, b SharedUsage) int { return cmp.Compare(a.Owner, b.Owner) })
+}
 
 // RouteUsage is what became of a route.
 type RouteUsage struct {

@@ -39,6 +39,8 @@ const (
 	ProxyServiceAppendProcedure = "/modelroute.ledger.v1.ProxyService/Append"
 	// ManagerServicePutRouteProcedure is the procedure name of the ManagerService's PutRoute RPC.
 	ManagerServicePutRouteProcedure = "/modelroute.ledger.v1.ManagerService/PutRoute"
+	// ManagerServicePutSharedProcedure is the procedure name of the ManagerService's PutShared RPC.
+	ManagerServicePutSharedProcedure = "/modelroute.ledger.v1.ManagerService/PutShared"
 	// ManagerServiceListUsageProcedure is the procedure name of the ManagerService's ListUsage RPC.
 	ManagerServiceListUsageProcedure = "/modelroute.ledger.v1.ManagerService/ListUsage"
 	// ManagerServiceReleaseProxyProcedure is the procedure name of the ManagerService's ReleaseProxy
@@ -247,6 +249,13 @@ var (
 			Procedure:  ManagerServicePutRouteProcedure,
 		}
 	})
+	managerServicePutSharedSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     ledgerpb.File_ledger_proto.Services().ByName("ManagerService").Methods().ByName("PutShared"),
+			Procedure:  ManagerServicePutSharedProcedure,
+		}
+	})
 	managerServiceListUsageSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType: connect.StreamTypeUnary,
@@ -287,9 +296,14 @@ var (
 // ManagerServiceClient is a client for the modelroute.ledger.v1.ManagerService service.
 type ManagerServiceClient interface {
 	// PutRoute replaces the budgets of a route and of its consumers, and who may serve it. What was spent is never touched: a route that is emptied (no server, consumer
-	// or budget) because it was deleted, and put again later, goes on where it was. INVALID_ARGUMENT names the field.
+	// or budget) because it was deleted, and put again later, goes on where it was. INVALID_ARGUMENT names the field, FAILED_PRECONDITION a shared owner that was never
+	// put: whoever names one wants its budgets to hold, so that they have to be there first.
 	PutRoute(context.Context, *ledgerpb.PutRouteRequest) (*ledgerpb.PutRouteResponse, error)
-	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
+	// PutShared replaces the budgets and rate limits of an owner that several routes share: a team, or a key. Requests of the consumers that draw on it, over all routes
+	// and proxies, have to fit them together. What was spent is never touched: an owner that is emptied, and put again later, goes on where it was. INVALID_ARGUMENT
+	// names the field.
+	PutShared(context.Context, *ledgerpb.PutSharedRequest) (*ledgerpb.PutSharedResponse, error)
+	// ListUsage returns the spend and the budgets of every route and every shared owner that was ever put, and the proxies of the routes.
 	ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error)
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
@@ -314,9 +328,14 @@ func NewManagerServiceClient(client *connect.Client) ManagerServiceClient {
 // ManagerServiceHandler is an implementation of the modelroute.ledger.v1.ManagerService service.
 type ManagerServiceHandler interface {
 	// PutRoute replaces the budgets of a route and of its consumers, and who may serve it. What was spent is never touched: a route that is emptied (no server, consumer
-	// or budget) because it was deleted, and put again later, goes on where it was. INVALID_ARGUMENT names the field.
+	// or budget) because it was deleted, and put again later, goes on where it was. INVALID_ARGUMENT names the field, FAILED_PRECONDITION a shared owner that was never
+	// put: whoever names one wants its budgets to hold, so that they have to be there first.
 	PutRoute(context.Context, *ledgerpb.PutRouteRequest) (*ledgerpb.PutRouteResponse, error)
-	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
+	// PutShared replaces the budgets and rate limits of an owner that several routes share: a team, or a key. Requests of the consumers that draw on it, over all routes
+	// and proxies, have to fit them together. What was spent is never touched: an owner that is emptied, and put again later, goes on where it was. INVALID_ARGUMENT
+	// names the field.
+	PutShared(context.Context, *ledgerpb.PutSharedRequest) (*ledgerpb.PutSharedResponse, error)
+	// ListUsage returns the spend and the budgets of every route and every shared owner that was ever put, and the proxies of the routes.
 	ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error)
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
@@ -338,6 +357,7 @@ func RegisterManagerServiceHandler(server *connect.Server, svc ManagerServiceHan
 	adapter := managerServiceHandler{svc: svc}
 	server.Register(
 		connect.Method{Spec: managerServicePutRouteSpec(), Handler: adapter.putRoute},
+		connect.Method{Spec: managerServicePutSharedSpec(), Handler: adapter.putShared},
 		connect.Method{Spec: managerServiceListUsageSpec(), Handler: adapter.listUsage},
 		connect.Method{Spec: managerServiceReleaseProxySpec(), Handler: adapter.releaseProxy},
 		connect.Method{Spec: managerServiceListProxiesSpec(), Handler: adapter.listProxies},
@@ -351,6 +371,10 @@ type UnimplementedManagerServiceHandler struct{}
 
 func (UnimplementedManagerServiceHandler) PutRoute(context.Context, *ledgerpb.PutRouteRequest) (*ledgerpb.PutRouteResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.PutRoute is not implemented")
+}
+
+func (UnimplementedManagerServiceHandler) PutShared(context.Context, *ledgerpb.PutSharedRequest) (*ledgerpb.PutSharedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "modelroute.ledger.v1.ManagerService.PutShared is not implemented")
 }
 
 func (UnimplementedManagerServiceHandler) ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
@@ -380,6 +404,14 @@ type managerServiceClient struct {
 func (c *managerServiceClient) PutRoute(ctx context.Context, req *ledgerpb.PutRouteRequest) (*ledgerpb.PutRouteResponse, error) {
 	var res ledgerpb.PutRouteResponse
 	if err := c.client.CallUnary(ctx, managerServicePutRouteSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *managerServiceClient) PutShared(ctx context.Context, req *ledgerpb.PutSharedRequest) (*ledgerpb.PutSharedResponse, error) {
+	var res ledgerpb.PutSharedResponse
+	if err := c.client.CallUnary(ctx, managerServicePutSharedSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -433,6 +465,18 @@ func (h managerServiceHandler) putRoute(ctx context.Context, _ connect.Spec, str
 		return err
 	}
 	res, err := h.svc.PutRoute(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h managerServiceHandler) putShared(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req ledgerpb.PutSharedRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.PutShared(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -95,12 +95,7 @@ func (t *tx) settle(now time.Time, from *state, one *store.Settlement) error {
 		}
 		openedAt = t.withinWindow(held, openedAt)
 	}
-	owner := t.routes[one.Route]
-	spender := owner.scopes[one.Consumer]
-	if spender == nil {
-		spender = owner.scopes[""] // The route pays alone for a consumer that it never had.
-	}
-	return t.book(now, owner, spender, openedAt, one)
+	return t.book(now, t.payersOf(t.routes[one.Route], one), openedAt, one)
 }
 
 // withinWindow moves a time into the window that a lease counts in: a hold settles in the window in which it was opened, and the

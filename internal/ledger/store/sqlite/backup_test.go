@@ -134,7 +134,7 @@ func checkBackup(t *testing.T, path string, before, after [4]int64) {
 		}
 	}
 	usage, err := s.Usage(t.Context(), time.Now(), time.Time{})
-	if err != nil || usage[0].Spend.Settled.Nano() != settled {
+	if err != nil || usage.Routes[0].Spend.Settled.Nano() != settled {
 		t.Errorf("the backup has %+v settled, error %v, want %d", usage, err, settled)
 	}
 	verdict, err = s.Verify(t.Context(), time.Now())

@@ -12,6 +12,7 @@ import (
 // deltas collects what the calls of a group change, so that a row that many of them change is written once.
 type deltas struct {
 	scopes  map[int64]change
+	members map[memberKey]change
 	history map[historyKey]*store.Sums
 	windows map[windowKey]change
 	// leases and logs are those whose rows no longer say what the writer remembers.
@@ -30,7 +31,7 @@ func (c change) plus(d change) change {
 
 func newDeltas() deltas {
 	return deltas{
-		scopes: map[int64]change{}, history: map[historyKey]*store.Sums{}, windows: map[windowKey]change{},
+		scopes: map[int64]change{}, members: map[memberKey]change{}, history: map[historyKey]*store.Sums{}, windows: map[windowKey]change{},
 		leases: map[int64]*lease{}, logs: map[int64]*state{},
 	}
 }
@@ -41,15 +42,11 @@ func (d *deltas) lease(l *lease) { d.leases[l.id] = l }
 
 func (d *deltas) logOf(p *state) { d.logs[p.id] = p }
 
-// book adds what an attempt cost to everything that its two scopes count in, at the time at which it was held. Every account that is spent
-// from gets a row for its window at now, also where nothing is leased from it: to sum it anew whenever the usage is read takes too long.
-func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Time, one *store.Settlement) error {
+// book adds what an attempt cost to everything that its payers (see payersOf) count in, at the time at which it was held. Every account that is
+// spent from gets a row for its window at now, also where nothing is leased from it: to sum it anew whenever the usage is read takes too long.
+func (t *tx) book(now time.Time, payers []*scope, openedAt time.Time, one *store.Settlement) error {
 	d := &t.deltas
 	bucket, sums := bucketOf(openedAt.UnixMilli()), one.Sums()
-	payers := []*scope{owner.scopes[""], spender}
-	if payers[0] == spender {
-		payers = payers[:1]
-	}
 	for _, s := range payers {
 		for _, a := range s.accounts {
 			if !a.budget.Covers(one.Upstream) {
@@ -61,7 +58,11 @@ func (t *tx) book(now time.Time, owner *route, spender *scope, openedAt time.Tim
 		}
 	}
 	cost := costOf(one, budget.USD)
-	for _, s := range payers {
+	for i, s := range payers {
+		if i > 1 { // The first two are the route and its consumer.
+			key := memberKey{owner: s.id, scope: payers[1].id}
+			d.members[key] = d.members[key].plus(cost)
+		}
 		d.scopes[s.id] = d.scopes[s.id].plus(cost)
 		key := historyKey{scope: s.id, bucket: bucket, model: one.Model, upstream: one.Upstream, team: one.Team}
 		store.AddTo(d.history, key, &sums)
@@ -87,6 +88,7 @@ const (
 	plusLeased    = `leased = max(0, min(leased + ?, 2000000000000000000))`
 
 	updateScope  = `UPDATE scopes SET ` + plusSettled + `, ` + plusUncertain + ` WHERE id = ?`
+	updateMember = `UPDATE members SET ` + plusSettled + `, ` + plusUncertain + ` WHERE owner_id = ? AND scope_id = ?`
 	updateWindow = `UPDATE windows SET ` + plusSettled + `, ` + plusUncertain + `, ` + plusLeased + ` WHERE account_id = ? AND start = ?`
 )
 
@@ -98,6 +100,14 @@ func (t *tx) flush() error {
 		}
 		if _, err := t.exec(updateScope, bounded(c.settled), bounded(c.uncertain), id); err != nil {
 			return fmt.Errorf("booking on scope %d: %w", id, err)
+		}
+	}
+	for key, c := range t.deltas.members {
+		if c == (change{}) {
+			continue
+		}
+		if _, err := t.exec(updateMember, bounded(c.settled), bounded(c.uncertain), key.owner, key.scope); err != nil {
+			return fmt.Errorf("booking on a member of scope %d: %w", key.owner, err)
 		}
 	}
 	for key, sums := range t.deltas.history {
@@ -138,6 +148,7 @@ func (t *tx) flushProxies() error {
 
 func (d *deltas) clear() {
 	clear(d.scopes)
+	clear(d.members)
 	clear(d.history)
 	clear(d.windows)
 	clear(d.leases)

@@ -70,6 +70,8 @@ type claim struct {
 	lease *lease
 	// row is what the window's row says.
 	row windowRow
+	// sharers is how many proxies draw on the account.
+	sharers int
 }
 
 // meet leases what a demand lacks in all of its accounts, and what it would like on top, or says why not.
@@ -80,17 +82,17 @@ func (t *tx) meet(
 	if refused != nil {
 		return store.Answer{Err: refused}, false, nil //nolint:nilerr // It is the answer to this demand; others are met all the same.
 	}
-	claims, err := t.claims(now, from, owner, spender)
+	claims, err := t.claims(now, from, demand, owner, spender)
 	if err != nil {
 		return store.Answer{}, false, err
 	}
 	answer.Version = owner.version
+	answer.Team, answer.Former = spender.team()
 	if repeated {
 		demand = new(demand.Nothing()) // It is met with what was leased.
 	}
-	sharers := t.sharers(demand.Route)
 	for i := range claims {
-		claims[i].weigh(demand, sharers, t.isContended(claims[i].key.account, now))
+		claims[i].weigh(demand, t.isContended(claims[i].key.account, now))
 	}
 	if answer.Denial = denialOf(claims, demand); answer.Denial != nil {
 		err = t.noteDenial(claims, demand, now)
@@ -101,7 +103,7 @@ func (t *tx) meet(
 		return store.Answer{}, false, err
 	}
 	// With a denial too: the proxy may not know of what it has already, since an answer was lost.
-	answer.Leases = leasesOf(claims, sharers)
+	answer.Leases = leasesOf(claims)
 	return answer, granted, nil
 }
 
@@ -143,28 +145,33 @@ func (t *tx) spender(demand *store.Demand, identity string) (*route, *scope, err
 	return owner, spender, nil
 }
 
-// claims returns the accounts of the route, of its upstreams and of the consumer that deny, each with its window and the proxy's lease in
-// it.
-func (t *tx) claims(now time.Time, from *state, owner *route, spender *scope) ([]claim, error) {
-	var claims []claim
-	for _, s := range [2]*scope{owner.scopes[""], spender} {
-		for _, a := range s.accounts {
-			if a.budget.Enforcement != budget.Deny {
-				continue
-			}
-			key, err := t.ensureWindow(s, a, now)
-			if err != nil {
-				return nil, err
-			}
-			c := claim{Claim: lend.Claim{Budget: a.budget, Window: a.windowAt(now)}, account: a, key: key}
-			if c.lease, err = t.leaseFor(leaseKey{proxy: from.id, account: a.id, start: key.start}); err != nil {
-				return nil, err
-			}
-			if err := t.join(&c, from.silent, now); err != nil {
-				return nil, err
-			}
-			claims = append(claims, c)
+// claims returns the accounts of the route, of its upstreams, of the consumer and of the owners on which it draws that deny, each with its
+// window and the proxy's lease in it.
+func (t *tx) claims(now time.Time, from *state, demand *store.Demand, owner *route, spender *scope) ([]claim, error) {
+	claims, err := t.claimsOf(now, from, owner.scopes[""], nil)
+	if err == nil {
+		claims, err = t.claimsOf(now, from, spender, claims)
+	}
+	sharers := t.sharers(demand.Route)
+	for i := range claims {
+		claims[i].sharers = sharers
+	}
+	for _, m := range spender.members {
+		if err != nil {
+			break
 		}
+		if !m.active {
+			continue
+		}
+		own := len(claims)
+		claims, err = t.claimsOf(now, from, t.routes[m.owner].scopes[""], claims)
+		sharers := t.sharers(m.owner)
+		for i := own; i < len(claims); i++ {
+			claims[i].sharers = sharers
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := t.flush(); err != nil {
 		return nil, err
@@ -179,6 +186,28 @@ func (t *tx) claims(now time.Time, from *state, owner *route, spender *scope) ([
 	return claims, nil
 }
 
+// claimsOf adds the accounts of a scope that deny.
+func (t *tx) claimsOf(now time.Time, from *state, s *scope, claims []claim) ([]claim, error) {
+	for _, a := range s.accounts {
+		if a.budget.Enforcement != budget.Deny {
+			continue
+		}
+		key, err := t.ensureWindow(s, a, now)
+		if err != nil {
+			return nil, err
+		}
+		c := claim{Claim: lend.Claim{Budget: a.budget, Window: a.windowAt(now)}, account: a, key: key}
+		if c.lease, err = t.leaseFor(leaseKey{proxy: from.id, account: a.id, start: key.start}); err != nil {
+			return nil, err
+		}
+		if err := t.join(&c, from.silent, now); err != nil {
+			return nil, err
+		}
+		claims = append(claims, c)
+	}
+	return claims, nil
+}
+
 // join makes a lease count in the window that is drawn from. It does already, unless the clock was turned back.
 func (t *tx) join(c *claim, silent bool, now time.Time) error {
 	if c.lease == nil || c.account.windowAt(c.lease.grantedAt).Start.UnixMilli() == c.key.start {
@@ -188,12 +217,12 @@ func (t *tx) join(c *claim, silent bool, now time.Time) error {
 }
 
 // weigh works out what a demand needs of an account, and what may be leased on top.
-func (c *claim) weigh(demand *store.Demand, sharers int, contended bool) {
+func (c *claim) weigh(demand *store.Demand, contended bool) {
 	var have, out money.Amount
 	if c.lease != nil {
 		have, out = demand.Have[c.lease.id], c.lease.out()
 	}
-	c.Weigh(demand, have, out, sharers, contended)
+	c.Weigh(demand, have, out, c.sharers, contended)
 }
 
 // keepInvariant leases from a window, if the budget's limit allows it: the invariant of the books, in one statement.
@@ -223,11 +252,11 @@ func (t *tx) grant(c *claim, from *state, now time.Time) (bool, error) {
 	return true, t.add(c.lease, from.silent, amount, now)
 }
 
-func leasesOf(claims []claim, sharers int) []store.Lease {
+func leasesOf(claims []claim) []store.Lease {
 	leases := make([]store.Lease, 0, len(claims))
 	for i := range claims {
 		if c := &claims[i]; c.lease != nil {
-			leases = append(leases, c.Lease(c.lease.id, c.lease.granted, sharers))
+			leases = append(leases, c.Lease(c.lease.id, c.lease.granted, c.sharers))
 		}
 	}
 	return leases

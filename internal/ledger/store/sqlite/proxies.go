@@ -247,13 +247,17 @@ func (s *Store) noteConfig(credential store.Credential, hash string) {
 	}
 }
 
-// sharers counts the proxies that serve a route and are not silent.
+// sharers counts the proxies that serve a route, or any of those that share an owner, and are not silent.
 func (s *Store) sharers(key store.RouteKey) int {
+	serves := func(route store.RouteKey) bool { return route == key }
+	if key.Owner() != "" {
+		serves = func(route store.RouteKey) bool { return s.sharing[key][route] }
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	count := 0
 	for _, known := range s.proxies {
-		if !known.expired && slices.Contains(known.routes, key) {
+		if !known.expired && slices.ContainsFunc(known.routes, serves) {
 			count++
 		}
 	}

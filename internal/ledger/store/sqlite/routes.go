@@ -11,7 +11,7 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// route is what the writer remembers of a route, so that a reservation need not read it.
+// route is what the writer remembers of a route or a shared owner, so that a reservation need not read it.
 type route struct {
 	id      int64
 	server  string
@@ -20,11 +20,13 @@ type route struct {
 	scopes map[string]*scope
 }
 
-// scope is a route or a consumer, with its accounts sorted by name.
+// scope is a route, a consumer or a shared owner, with its accounts sorted by name.
 type scope struct {
 	id       int64
 	active   bool
 	accounts []*account
+	// members are a consumer's, sorted by owner.
+	members []member
 }
 
 // account is a scope under one budget; those of upstreams are the route's.
@@ -74,8 +76,11 @@ func (s *Store) PutRoute(ctx context.Context, put store.Route) error {
 			if known := t.routes[routeKey(put)]; known != nil && known.matches(put) {
 				return nil, nil
 			}
+			if refused := t.knowsOwners(put.Members); refused != nil {
+				return refused, nil
+			}
 			if err := t.putRoute(put); err != nil {
-				return nil, fmt.Errorf("putting route %s/%s: %w", put.Namespace, put.Name, err)
+				return nil, fmt.Errorf("putting %s: %w", routeKey(put).Words(), err)
 			}
 			loaded, err := t.loadRoute(routeKey(put))
 			changed = loaded
@@ -92,6 +97,7 @@ func (s *Store) PutRoute(ctx context.Context, put store.Route) error {
 // replaceRoute takes up a route as it is now.
 func (s *Store) replaceRoute(key store.RouteKey, changed *route) {
 	if old := s.routes[key]; old != nil {
+		s.unlinkOwners(key, old)
 		for _, known := range old.scopes {
 			for _, a := range known.accounts {
 				delete(s.accounts, a.id)
@@ -101,6 +107,7 @@ func (s *Store) replaceRoute(key store.RouteKey, changed *route) {
 	}
 	s.routes[key] = changed
 	s.placeAccounts(changed)
+	s.linkOwners(key, changed)
 }
 
 // placeAccounts remembers the accounts of a route by their ids.
@@ -126,9 +133,13 @@ func (r *route) matches(put store.Route) bool {
 	for _, b := range put.Budgets {
 		budgets[b] = true
 	}
+	members := map[store.Member]bool{}
+	for _, m := range put.Members {
+		members[m] = true
+	}
 	accounts := 0
 	for consumer, known := range r.scopes {
-		if known.active != active[consumer] {
+		if known.active != active[consumer] || !known.hasMembers(consumer, members) {
 			return false
 		}
 		delete(active, consumer)
@@ -139,7 +150,7 @@ func (r *route) matches(put store.Route) bool {
 			accounts++
 		}
 	}
-	return len(active) == 0 && accounts == len(budgets) && r.server == put.Server
+	return len(active) == 0 && len(members) == 0 && accounts == len(budgets) && r.server == put.Server
 }
 
 func (t *tx) putRoute(put store.Route) error {
@@ -160,6 +171,9 @@ func (t *tx) putRoute(put store.Route) error {
 			ON CONFLICT (route_id, consumer) DO UPDATE SET active = 1`, routeID, consumer); err != nil {
 			return err
 		}
+	}
+	if err := t.putMembers(routeID, put.Members); err != nil {
+		return err
 	}
 	return t.putBudgets(routeID, put.Budgets)
 }
@@ -213,8 +227,15 @@ func (s *Store) loadRoutes(ctx context.Context) error {
 		return err
 	}
 	sortAccounts(s.routes)
-	for _, known := range s.routes {
+	if rows, err = s.read.QueryContext(ctx, selectMembers+orderMembers); err != nil {
+		return err
+	}
+	if err := scanAll(rows, scanMembers(s.routes)); err != nil {
+		return err
+	}
+	for key, known := range s.routes {
 		s.placeAccounts(known)
+		s.linkOwners(key, known)
 	}
 	return nil
 }
@@ -223,6 +244,10 @@ func (t *tx) loadRoute(key store.RouteKey) (*route, error) {
 	found := map[store.RouteKey]*route{}
 	err := t.rows(selectAccounts+`WHERE namespace = ? AND routes.name = ?`, []any{key.Namespace, key.Name}, t.scanInto(found))
 	sortAccounts(found)
+	if err == nil {
+		err = t.rows(selectMembers+`WHERE routes.namespace = ? AND routes.name = ? `+orderMembers, []any{key.Namespace, key.Name},
+			scanMembers(found))
+	}
 	return found[key], err
 }
 
@@ -252,10 +277,10 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(*sql.Rows) error
 		if a.id == 0 {
 			return nil
 		}
-		a.budget.Limit = money.FromNano(limit)
+		a.budget.Limit, a.budget.Owner = money.FromNano(limit), key.Owner()
 		var err error
 		if a.calendar, err = s.calendar(a.budget.Period, a.budget.TimeZone); err != nil {
-			return fmt.Errorf("budget %s of %s/%s: %w", a.budget.Name, key.Namespace, key.Name, err)
+			return fmt.Errorf("budget %s of %s: %w", a.budget.Name, key.Words(), err)
 		}
 		owner.accounts = append(owner.accounts, &a)
 		return nil

@@ -72,6 +72,8 @@ type Store struct {
 	states   map[string]*state
 	leases   map[int64]*lease
 	leaseIDs map[leaseKey]int64
+	// sharing has for a shared owner the routes of which a consumer draws on it.
+	sharing map[store.RouteKey]map[store.RouteKey]bool
 	// contended has for an account until when others are asked to give back what they do not need.
 	contended map[int64]time.Time
 }
@@ -95,6 +97,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		routes:    map[store.RouteKey]*route{},
 		calendars: map[calendarKey]budget.Calendar{},
 		accounts:  map[int64]place{},
+		sharing:   map[store.RouteKey]map[store.RouteKey]bool{},
 		present:   map[int64]int64{},
 		states:    map[string]*state{},
 		leases:    map[int64]*lease{},

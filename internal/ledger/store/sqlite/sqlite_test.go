@@ -134,8 +134,8 @@ func wantTotal(t *testing.T, s *Store, settled, uncertain, leased int64) {
 		t.Fatal(err)
 	}
 	want := store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain), Leased: money.FromNano(leased)}
-	if got := usage[0].Budgets[0].Spend; got != want || usage[0].Spend.Settled != want.Settled {
-		t.Errorf("the budget has %+v, the route %+v, want %+v", got, usage[0].Spend, want)
+	if got := usage.Routes[0].Budgets[0].Spend; got != want || usage.Routes[0].Spend.Settled != want.Settled {
+		t.Errorf("the budget has %+v, the route %+v, want %+v", got, usage.Routes[0].Spend, want)
 	}
 }
 

@@ -22,6 +22,8 @@ type snapshot struct {
 	routes  map[store.RouteKey]*route
 	scopes  map[int64]store.Spend
 	windows map[windowKey]windowRow
+	// members are by their owner.
+	members map[store.RouteKey][]store.MemberSpend
 	// sums are those of windows that have no rows for some of their accounts.
 	sums map[[2]int64]windowSums
 	// held is what requests under way can cost.
@@ -52,44 +54,48 @@ func (r *snapshot) Rows(query string, take func(scan inspect.Scan) error, argume
 }
 
 // Usage implements store.Store.
-func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) ([]store.RouteUsage, error) {
+func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) (store.Usage, error) {
 	usage, err := s.usage(ctx, now, heardAfter)
 	if err != nil {
-		return nil, fmt.Errorf("reading the usage: %w", failure(err))
+		return store.Usage{}, fmt.Errorf("reading the usage: %w", failure(err))
 	}
 	proxies := s.heardFrom(heardAfter)
-	for i := range usage {
-		usage[i].Proxies = proxies[usage[i].Route]
+	for i := range usage.Routes {
+		usage.Routes[i].Proxies = proxies[usage.Routes[i].Route]
 	}
 	return usage, nil
 }
 
-func (s *Store) usage(ctx context.Context, now, heardAfter time.Time) ([]store.RouteUsage, error) {
+func (s *Store) usage(ctx context.Context, now, heardAfter time.Time) (store.Usage, error) {
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, err
+		return store.Usage{}, err
 	}
 	defer func() { _ = tx.Rollback() }() // It only reads.
 	r := &snapshot{
 		ctx: ctx, tx: tx,
 		routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]windowRow{},
-		sums: map[[2]int64]windowSums{},
+		members: map[store.RouteKey][]store.MemberSpend{}, sums: map[[2]int64]windowSums{},
 		held: s.heldNow(heardAfter),
 	}
 	if err := r.load(s); err != nil {
-		return nil, err
+		return store.Usage{}, err
 	}
-	usage := make([]store.RouteUsage, 0, len(r.routes))
+	var usage store.Usage
 	for key, owner := range r.routes {
 		one, err := r.routeUsage(now, key, owner)
 		if err != nil {
-			return nil, err
+			return store.Usage{}, err
 		}
-		usage = append(usage, one)
+		if key.Owner() == "" {
+			usage.Routes = append(usage.Routes, one)
+			continue
+		}
+		shared := store.SharedUsage{Owner: key.Owner(), Spend: one.Spend, Budgets: one.Budgets}
+		shared.SetMembers(r.members[key], r.held)
+		usage.Shared = append(usage.Shared, shared)
 	}
-	slices.SortFunc(usage, func(a, b store.RouteUsage) int {
-		return strings.Compare(a.Route.Namespace+"/"+a.Route.Name, b.Route.Namespace+"/"+b.Route.Name)
-	})
+	usage.Sort()
 	return usage, nil
 }
 
@@ -103,6 +109,14 @@ func (r *snapshot) load(s *Store) error {
 		var id, settled, uncertain int64
 		err := rows.Scan(&id, &settled, &uncertain)
 		r.scopes[id] = store.Spend{Settled: money.FromNano(settled), Uncertain: money.FromNano(uncertain)}
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := r.rows(selectMembers, func(rows *sql.Rows) error {
+		var row memberRow
+		err := row.scan(rows)
+		r.members[row.owner] = append(r.members[row.owner], row.MemberSpend)
 		return err
 	}); err != nil {
 		return err
@@ -125,7 +139,7 @@ func (r *snapshot) routeUsage(now time.Time, key store.RouteKey, owner *route) (
 	for consumer, spender := range owner.scopes {
 		budgets, err := r.budgetUsage(now, spender, func(of budget.Coverage) money.Amount { return r.held.Of(key, consumer, of) })
 		if err != nil {
-			return store.RouteUsage{}, fmt.Errorf("route %s/%s: %w", key.Namespace, key.Name, err)
+			return store.RouteUsage{}, fmt.Errorf("%s: %w", key.Words(), err)
 		}
 		spend := r.scopes[spender.id]
 		spend.Held = r.held.Of(key, consumer, budget.Coverage{})

@@ -194,7 +194,7 @@ func runForeign(t *testing.T, open Open) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, one := range usage {
+		for _, one := range usage.Routes {
 			if one.Route.Name == name && one.Spend.Settled != dollars(t, settled) {
 				t.Errorf("%s USD are settled on %s, want %s", one.Spend.Settled, name, settled)
 			}

@@ -33,6 +33,7 @@ func runModel(t *testing.T, open Open) {
 			"append2": m.append,
 			"gap":     m.gap,
 			"edit":    m.edit,
+			"share":   m.share,
 			"time":    m.moveTime,
 			"beat":    m.beat,
 			"expire":  m.expire,
@@ -82,13 +83,18 @@ type modelProxy struct {
 
 // modelCost is a settlement as it counts.
 type modelCost struct {
-	consumer, upstream string
-	at                 time.Time
-	settled, uncertain int64
+	consumer, upstream, team string
+	at                       time.Time
+	settled, uncertain       int64
 }
 
 // accountKey names an account.
-type accountKey struct{ consumer, upstream, budget string }
+type accountKey struct {
+	consumer string
+	owner    budget.Owner
+	upstream string
+	budget   string
+}
 
 // modelLease is a lease as the model remembers it.
 type modelLease struct {
@@ -104,13 +110,16 @@ type modelLease struct {
 }
 
 type model struct {
-	t         *testing.T
-	made      Books
-	store     store.Store
-	clock     *clock
-	proxies   []*modelProxy
-	route     store.Route
-	version   int64
+	t       *testing.T
+	made    Books
+	store   store.Store
+	clock   *clock
+	proxies []*modelProxy
+	route   store.Route
+	version int64
+	// shared are the budgets of shared owners, ever is who was ever a member of one.
+	shared    map[budget.Owner][]store.Budget
+	ever      map[store.Member]bool
 	leases    []*modelLease
 	costs     []modelCost
 	contended map[accountKey]*contention
@@ -118,9 +127,13 @@ type model struct {
 
 func newModel(t *testing.T, rt *rapid.T, open Open) *model {
 	m := &model{t: t, clock: newClock(rapid.SampledFrom(modelStarts).Draw(rt, "start")), contended: map[accountKey]*contention{}}
+	m.shared, m.ever = map[budget.Owner][]store.Budget{}, map[store.Member]bool{}
 	m.made = open(t, m.clock.now)
 	m.store = m.made.Open()
-	m.put(rt, store.Route{Namespace: "ai", Name: "chat", Server: server, Consumers: modelConsumers, Budgets: someBudgets(rt)})
+	for _, owner := range modelOwners {
+		m.putShared(rt, owner, nil)
+	}
+	m.put(rt, m.someRoute(rt))
 	for range 2 {
 		m.addProxy(rt)
 	}
@@ -208,21 +221,28 @@ func someBudgets(rt *rapid.T) []store.Budget {
 		owners = append(owners, accountKey{upstream: name})
 	}
 	for _, owner := range owners {
-		for n := range rapid.IntRange(0, 2).Draw(rt, "budgets") {
-			covered := budget.Coverage{Upstream: owner.upstream}
-			if owner.upstream == "" {
-				covered.Except = rapid.SampledFrom(append([]string{""}, modelUpstreams...)).Draw(rt, "except")
-			}
-			budgets = append(budgets, store.Budget{
-				Consumer:    owner.consumer,
-				Coverage:    covered,
-				Name:        fmt.Sprintf("budget-%d", n),
-				Limit:       money.FromNano(rapid.Int64Range(0, 500).Draw(rt, "limit")),
-				Period:      rapid.SampledFrom(modelPeriods).Draw(rt, "period"),
-				TimeZone:    rapid.SampledFrom(modelZones).Draw(rt, "zone"),
-				Enforcement: rapid.SampledFrom([]budget.Enforcement{budget.Deny, budget.Deny, budget.Warn}).Draw(rt, "enforcement"),
-			})
+		budgets = append(budgets, someBudgetsOf(rt, owner)...)
+	}
+	return budgets
+}
+
+func someBudgetsOf(rt *rapid.T, owner accountKey) []store.Budget {
+	var budgets []store.Budget
+	for n := range rapid.IntRange(0, 2).Draw(rt, "budgets") {
+		covered := budget.Coverage{Upstream: owner.upstream}
+		if owner.upstream == "" && owner.owner == "" {
+			covered.Except = rapid.SampledFrom(append([]string{""}, modelUpstreams...)).Draw(rt, "except")
 		}
+		budgets = append(budgets, store.Budget{
+			Consumer:    owner.consumer,
+			Owner:       owner.owner,
+			Coverage:    covered,
+			Name:        fmt.Sprintf("budget-%d", n),
+			Limit:       money.FromNano(rapid.Int64Range(0, 500).Draw(rt, "limit")),
+			Period:      rapid.SampledFrom(modelPeriods).Draw(rt, "period"),
+			TimeZone:    rapid.SampledFrom(modelZones).Draw(rt, "zone"),
+			Enforcement: rapid.SampledFrom([]budget.Enforcement{budget.Deny, budget.Deny, budget.Warn}).Draw(rt, "enforcement"),
+		})
 	}
 	return budgets
 }
@@ -235,7 +255,7 @@ func (m *model) edit(rt *rapid.T) {
 		route = store.Route{Namespace: "ai", Name: "chat"}
 	case 1: // Nothing changes.
 	default:
-		route = store.Route{Namespace: "ai", Name: "chat", Server: server, Consumers: modelConsumers, Budgets: someBudgets(rt)}
+		route = m.someRoute(rt)
 	}
 	m.put(rt, route)
 }
@@ -246,9 +266,15 @@ func (m *model) put(rt *rapid.T, route store.Route) {
 	}
 	if m.version == 0 || !cmp.Equal(m.route, route, amounts) {
 		m.version++
-		clear(m.contended) // Who is still refused asks again.
+		m.forgetContention("") // Who is still refused asks again.
 	}
 	m.route = route
+	for _, member := range route.Members {
+		if !m.ever[member] {
+			m.ever[member] = true
+			m.doubt()
+		}
+	}
 }
 
 func (m *model) moveTime(rt *rapid.T) {
@@ -326,15 +352,17 @@ func (m *model) compact(rt *rapid.T) {
 // compare compares everything that the store shows with the model.
 func (m *model) compare(rt *rapid.T) {
 	usage, err := m.store.Usage(m.t.Context(), m.clock.now(), time.Time{})
-	if err != nil || len(usage) != 1 {
+	if err != nil || len(usage.Routes) != 1 {
 		rt.Fatalf("Usage = %+v, %v, want one route", usage, err)
 	}
-	got := map[string]store.Spend{"": usage[0].Spend}
-	budgets := usage[0].Budgets
-	for _, one := range usage[0].Upstreams {
+	m.compareShared(rt, usage.Shared)
+	of := usage.Routes[0]
+	got := map[string]store.Spend{"": of.Spend}
+	budgets := of.Budgets
+	for _, one := range of.Upstreams {
 		budgets = append(budgets, one.Budgets...)
 	}
-	for _, one := range usage[0].Consumers {
+	for _, one := range of.Consumers {
 		got[one.Name] = one.Spend
 		budgets = append(budgets, one.Budgets...)
 	}
@@ -392,7 +420,11 @@ func (m *model) sums(rt *rapid.T, b store.Budget) (budget.Window, store.Spend) {
 	window := calendar.WindowAt(m.clock.now())
 	var settled, uncertain, leased int64
 	for _, one := range m.costs {
-		if (b.Consumer == "" || b.Consumer == one.consumer) && b.Covers(one.upstream) && calendar.WindowAt(one.at) == window {
+		counts := (b.Consumer == "" || b.Consumer == one.consumer) && b.Covers(one.upstream)
+		if b.Owner != "" {
+			counts = b.Owner.Pays(one.team) && m.ever[store.Member{Consumer: one.consumer, Owner: b.Owner}]
+		}
+		if counts && calendar.WindowAt(one.at) == window {
 			settled, uncertain = settled+one.settled, uncertain+one.uncertain
 		}
 	}
@@ -409,7 +441,7 @@ func (m *model) sums(rt *rapid.T, b store.Budget) (budget.Window, store.Spend) {
 }
 
 func keyOf(b store.Budget) accountKey {
-	return accountKey{consumer: b.Consumer, upstream: b.Upstream, budget: b.Name}
+	return accountKey{consumer: b.Consumer, owner: b.Owner, upstream: b.Upstream, budget: b.Name}
 }
 
 func calendarOf(rt *rapid.T, b store.Budget) budget.Calendar {

@@ -92,6 +92,7 @@ func (m *model) meet(rt *rapid.T, p *modelProxy, demand store.Demand, answer sto
 	if answer.Version != m.version {
 		rt.Fatalf("version %d, want %d", answer.Version, m.version)
 	}
+	m.compareTeam(rt, demand.Consumer, answer)
 	if repeated {
 		m.compareLeases(rt, p, claims, answer)
 		return false
@@ -122,11 +123,9 @@ func (m *model) meet(rt *rapid.T, p *modelProxy, demand store.Demand, answer sto
 // claims returns the accounts of a demand that deny.
 func (m *model) claims(rt *rapid.T, p *modelProxy, demand store.Demand) []*modelClaim {
 	var claims []*modelClaim
-	for _, consumer := range []string{"", demand.Consumer} {
-		for _, b := range m.route.Budgets {
-			if b.Consumer != consumer || b.Enforcement != budget.Deny {
-				continue
-			}
+	for _, b := range m.allBudgets() {
+		isIts := b.Owner == "" && (b.Consumer == "" || b.Consumer == demand.Consumer) || m.isMember(demand.Consumer, b.Owner)
+		if isIts && b.Enforcement == budget.Deny {
 			window := calendarOf(rt, b).WindowAt(m.clock.now())
 			c := &modelClaim{budget: b, start: window.Start}
 			for _, l := range m.leases {
@@ -191,7 +190,7 @@ func (m *model) grant(rt *rapid.T, p *modelProxy, c *modelClaim) bool {
 func (m *model) compareLeases(rt *rapid.T, p *modelProxy, claims []*modelClaim, answer store.Answer) {
 	told := map[accountKey]store.Lease{}
 	for _, one := range answer.Leases {
-		told[accountKey{consumer: one.Consumer, upstream: one.Upstream, budget: one.Budget}] = one
+		told[accountKey{consumer: one.Consumer, owner: one.Owner, upstream: one.Upstream, budget: one.Budget}] = one
 	}
 	for _, c := range claims {
 		one, there := told[keyOf(c.budget)]
@@ -270,6 +269,7 @@ func (m *model) someRecord(rt *rapid.T, p *modelProxy) store.Record {
 		Route:     chat,
 		Consumer:  rapid.SampledFrom(modelConsumers).Draw(rt, "consumer"),
 		Upstream:  rapid.SampledFrom(modelUpstreams).Draw(rt, "upstream"),
+		Team:      rapid.SampledFrom(modelTeams).Draw(rt, "team"),
 		OpenedAt:  m.clock.now().Add(-rapid.SampledFrom(modelSteps).Draw(rt, "age")),
 		Amount:    money.FromNano(rapid.Int64Range(0, 150).Draw(rt, "cost")),
 		Uncertain: rapid.Bool().Draw(rt, "uncertain"),
@@ -301,7 +301,7 @@ func (m *model) apply(rt *rapid.T, p *modelProxy, record store.Record) {
 		m.take(p, *record.Return)
 	default:
 		one := record.Settlement
-		cost := modelCost{consumer: one.Consumer, upstream: one.Upstream, at: one.OpenedAt, settled: one.Amount.Nano()}
+		cost := modelCost{consumer: one.Consumer, upstream: one.Upstream, team: one.Team, at: one.OpenedAt, settled: one.Amount.Nano()}
 		if one.Uncertain {
 			cost.settled, cost.uncertain = 0, cost.settled
 		}
@@ -329,7 +329,7 @@ func (m *model) take(p *modelProxy, charge store.Charge) *modelLease {
 
 // within moves a time into the window that a lease counts in.
 func (m *model) within(rt *rapid.T, l *modelLease, at time.Time) time.Time {
-	for _, b := range m.route.Budgets {
+	for _, b := range m.allBudgets() {
 		if keyOf(b) != l.account {
 			continue
 		}

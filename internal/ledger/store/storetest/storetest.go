@@ -47,6 +47,8 @@ func Run(t *testing.T, open Open) {
 	t.Run("Compact", func(t *testing.T) { runCompact(t, open) })
 	t.Run("Race", func(t *testing.T) { runRace(t, open) })
 	t.Run("Rates", func(t *testing.T) { runRates(t, open) })
+	t.Run("Shared", func(t *testing.T) { runShared(t, open) })
+	t.Run("Members", func(t *testing.T) { runMembers(t, open) })
 	t.Run("Coverage", func(t *testing.T) { runCoverage(t, open) })
 	t.Run("History", func(t *testing.T) { runHistory(t, open) })
 	t.Run("Upstreams", func(t *testing.T) { runUpstreams(t, open) })
@@ -149,10 +151,10 @@ func (b *books) usage() store.RouteUsage {
 	if err != nil {
 		b.t.Fatalf("Usage: %v", err)
 	}
-	if len(usage) != 1 {
-		b.t.Fatalf("Usage has %d routes, want 1", len(usage))
+	if len(usage.Routes) != 1 {
+		b.t.Fatalf("Usage has %d routes, want 1", len(usage.Routes))
 	}
-	return usage[0]
+	return usage.Routes[0]
 }
 
 // expire says that proxies are silent that were not heard from for half a minute, and expects as much to become uncertain.

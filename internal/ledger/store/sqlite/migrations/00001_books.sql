@@ -3,6 +3,7 @@
 
 -- +goose Up
 
+-- A route. An owner that routes share is kept like one: it has no namespace, its name is team/TEAM or key/NAMESPACE/NAME, and nobody serves it.
 CREATE TABLE routes (
   id        INTEGER PRIMARY KEY,
   namespace TEXT NOT NULL,
@@ -14,7 +15,7 @@ CREATE TABLE routes (
   UNIQUE (namespace, name)
 ) STRICT;
 
--- A scope is who spends: a route (consumer is empty) or one of its consumers. What it spent is never reset.
+-- A scope is who spends: a route or a shared owner (consumer is empty), or one of a route's consumers. What it spent is never reset.
 CREATE TABLE scopes (
   id        INTEGER PRIMARY KEY,
   route_id  INTEGER NOT NULL REFERENCES routes (id),
@@ -25,6 +26,21 @@ CREATE TABLE scopes (
   uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain >= 0),
   UNIQUE (route_id, consumer)
 ) STRICT;
+
+-- A member is a consumer that draws on the accounts of a shared owner, or did. What it spends in the owner's name is in the owner's history as well as in its own; when it
+-- becomes a member, what it spent in that name before is added there.
+CREATE TABLE members (
+  owner_id  INTEGER NOT NULL REFERENCES scopes (id),
+  scope_id  INTEGER NOT NULL REFERENCES scopes (id),
+  -- 1 while the consumer draws on the owner. The row stays, since something that was spent in the owner's name may be reported later.
+  active    INTEGER NOT NULL CHECK (active IN (0, 1)),
+  -- What the consumer has spent in the owner's name since the ledger began.
+  settled   INTEGER NOT NULL DEFAULT 0 CHECK (settled >= 0),
+  uncertain INTEGER NOT NULL DEFAULT 0 CHECK (uncertain >= 0),
+  PRIMARY KEY (scope_id, owner_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX members_of_owner ON members (owner_id);
 
 -- What a scope spent, by the quarter of an hour in which it was held. From this, a window is opened whatever its period and time zone. What is not kept for longer is
 -- carried forward to bucket 0.
