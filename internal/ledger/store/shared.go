@@ -101,4 +101,3 @@ func (u *SharedUsage) SetMembers(members []MemberSpend, held Held) {
 		}
 	}
 }
-

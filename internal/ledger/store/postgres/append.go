@@ -124,6 +124,9 @@ func (w *work) apply(records []store.Record, ever map[store.RouteKey]bool) (fore
 	if err != nil {
 		return 0, err
 	}
+	if err := w.findOwners(records, routes); err != nil {
+		return 0, err
+	}
 	if err := w.lockPayers(records, routes); err != nil {
 		return 0, err
 	}
@@ -132,7 +135,7 @@ func (w *work) apply(records []store.Record, ever map[store.RouteKey]bool) (fore
 		case record.Settlement != nil && routes[record.Settlement.Route] == nil:
 			foreign++ // It must not keep the records behind it from being booked.
 		case record.Settlement != nil:
-			w.settle(routes[record.Settlement.Route], record.Settlement)
+			w.settle(payersOf(routes, record.Settlement), record.Settlement)
 		case record.Return != nil:
 			w.charge(*record.Return)
 		case record.ReleaseAll:
@@ -151,14 +154,6 @@ func (w *work) apply(records []store.Record, ever map[store.RouteKey]bool) (fore
 	return foreign, w.commit(b)
 }
 
-// payersOf returns the scopes that an attempt is booked on. The route pays alone for a consumer that it never had.
-func payersOf(owner *route, consumer string) []*scope {
-	if spender := owner.scopes[consumer]; spender != nil && consumer != "" {
-		return []*scope{owner.scopes[""], spender}
-	}
-	return []*scope{owner.scopes[""]}
-}
-
 // lockPayers locks everything that the records change, and opens the windows of whoever is spent from: to sum them anew whenever the
 // usage is read would take too long.
 func (w *work) lockPayers(records []store.Record, routes map[store.RouteKey]*route) error {
@@ -168,10 +163,8 @@ func (w *work) lockPayers(records []store.Record, routes map[store.RouteKey]*rou
 		if record.Settlement == nil || routes[record.Settlement.Route] == nil {
 			continue
 		}
-		owner := routes[record.Settlement.Route]
-		checked[owner] = true
-		for _, payer := range payersOf(owner, record.Settlement.Consumer) {
-			payers[payer], scopes[payer.id] = true, true
+		for _, payer := range payersOf(routes, record.Settlement) {
+			payers[payer], scopes[payer.id], checked[payer.route] = true, true, true
 		}
 	}
 	var accounts []*account
@@ -193,7 +186,7 @@ func costOf(one *store.Settlement, unit budget.Unit) (c change) {
 }
 
 // settle books what an attempt cost, and takes it off the leases that it was held in.
-func (w *work) settle(owner *route, one *store.Settlement) {
+func (w *work) settle(payers []*scope, one *store.Settlement) {
 	openedAt := one.OpenedAt
 	// Nothing is older than the window of a budget without end.
 	if openedAt.Before(time.Unix(0, 0)) || openedAt.After(w.now) {
@@ -206,7 +199,11 @@ func (w *work) settle(owner *route, one *store.Settlement) {
 	}
 	c := costOf(one, budget.USD)
 	bucket, sums := bucketOf(openedAt.UnixMilli()), one.Sums()
-	for _, payer := range payersOf(owner, one.Consumer) {
+	for i, payer := range payers {
+		if i > 1 { // The first two are the route and its consumer.
+			key := memberKey{owner: payer.id, scope: payers[1].id}
+			w.deltas.members[key] = w.deltas.members[key].plus(c)
+		}
 		w.deltas.scopes[payer.id] = w.deltas.scopes[payer.id].plus(c)
 		key := historyKey{scope: payer.id, bucket: bucket, model: one.Model, upstream: one.Upstream, team: one.Team}
 		store.AddTo(w.deltas.history, key, &sums)

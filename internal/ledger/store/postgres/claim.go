@@ -17,11 +17,14 @@ type claim struct {
 	// lease is nil while the proxy has none.
 	lease *lease
 	row   *windowRow
+	// sharers is how many proxies draw on the account.
+	sharers int
 }
 
-// claims returns the accounts of the route and of the consumer that deny, each with its window and the proxy's lease in it.
+// claims returns the accounts of the route, of the consumer and of the owners on which it draws that deny, each with its window and the
+// proxy's lease in it.
 func (d *drawing) claims(owner *route, spender *scope) []claim {
-	accounts := denying(owner, spender)
+	accounts := d.denying(owner, spender)
 	claims := make([]claim, 0, len(accounts))
 	for _, a := range accounts {
 		key := a.keyAt(d.now)
@@ -33,26 +36,26 @@ func (d *drawing) claims(owner *route, spender *scope) []claim {
 		row := d.windows[key]
 		claims = append(claims, claim{
 			Claim:   lend.Claim{Budget: a.budget, Window: a.windowAt(d.now), Spend: &row.spend},
-			account: a, key: key, lease: l, row: row,
+			account: a, key: key, lease: l, row: row, sharers: max(d.sharers[a.route.id], 1),
 		})
 	}
 	return claims
 }
 
 // weigh works out what a demand needs of an account, and what may be leased on top.
-func (c *claim) weigh(demand *store.Demand, sharers int, contended bool) {
+func (c *claim) weigh(demand *store.Demand, contended bool) {
 	var have, out money.Amount
 	if c.lease != nil {
 		have, out = demand.Have[c.lease.id], c.lease.out()
 	}
-	c.Weigh(demand, have, out, sharers, contended)
+	c.Weigh(demand, have, out, c.sharers, contended)
 }
 
-func leasesOf(claims []claim, sharers int) []store.Lease {
+func leasesOf(claims []claim) []store.Lease {
 	leases := make([]store.Lease, 0, len(claims))
 	for i := range claims {
 		if c := &claims[i]; c.lease != nil {
-			leases = append(leases, c.Lease(c.lease.id, c.lease.granted, sharers))
+			leases = append(leases, c.Lease(c.lease.id, c.lease.granted, c.sharers))
 		}
 	}
 	return leases

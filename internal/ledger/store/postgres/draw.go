@@ -32,8 +32,9 @@ type drawing struct {
 	*work
 	draw     store.Draw
 	repeated bool
-	routes   map[store.RouteKey]*route
-	// sharers are how many proxies serve a route, by its id.
+	// routes are those of the demands, and the owners on which their consumers draw.
+	routes map[store.RouteKey]*route
+	// sharers are how many proxies serve a route, or one of those that share an owner, by its id.
 	sharers map[int64]int
 	// current are the proxy's leases that are added to.
 	current map[windowKey]*lease
@@ -88,12 +89,7 @@ func (d *drawing) refused() error {
 
 // prepare locks and reads everything that the demands are about.
 func (d *drawing) prepare() error {
-	keys := map[store.RouteKey]bool{}
-	for _, demand := range d.draw.Demands {
-		keys[demand.Route] = true
-	}
-	var err error
-	if d.routes, err = d.routesFor(keys); err != nil {
+	if err := d.findRoutes(); err != nil {
 		return err
 	}
 	var accounts []*account
@@ -102,7 +98,7 @@ func (d *drawing) prepare() error {
 		if refused != nil {
 			continue
 		}
-		for _, a := range denying(owner, spender) {
+		for _, a := range d.denying(owner, spender) {
 			if d.accounts[a.id] == nil {
 				d.accounts[a.id] = a
 				accounts = append(accounts, a)
@@ -110,26 +106,61 @@ func (d *drawing) prepare() error {
 		}
 	}
 	scopes, routes := d.concerned()
-	ids := make([]int64, 0, len(d.routes))
-	for _, known := range d.routes {
+	var ids, owners []int64
+	for key, known := range d.routes {
 		routes[known] = true // Its refusals too are to be those of now.
-		ids = append(ids, known.id)
+		if key.Owner() == "" {
+			ids = append(ids, known.id)
+		} else {
+			owners = append(owners, known.id)
+		}
 	}
 	b := d.batch()
 	d.lock(b, scopes, routes)
 	d.queueWindows(b, accounts)
 	d.queueLeases(b, accounts)
 	d.queueServers(b, ids)
+	d.queueSharers(b, owners)
 	if err := d.send(b); err != nil {
 		return err
 	}
 	return d.ensureWindows(accounts)
 }
 
+// findRoutes finds the routes of the demands, and the owners on which their consumers draw.
+func (d *drawing) findRoutes() (err error) {
+	keys := map[store.RouteKey]bool{}
+	for i := range d.draw.Demands {
+		keys[d.draw.Demands[i].Route] = true
+	}
+	if d.routes, err = d.routesFor(keys); err != nil {
+		return err
+	}
+	owners := map[store.RouteKey]bool{}
+	for i := range d.draw.Demands {
+		_, spender, refused := d.spender(&d.draw.Demands[i])
+		if refused != nil {
+			continue
+		}
+		for _, m := range spender.members {
+			if m.active {
+				owners[m.owner] = true
+			}
+		}
+	}
+	return d.addOwners(d.routes, owners)
+}
+
 // denying returns the accounts that a demand is to be met from.
-func denying(owner *route, spender *scope) []*account {
+func (d *drawing) denying(owner *route, spender *scope) []*account {
+	payers := []*scope{owner.scopes[""], spender}
+	for _, m := range spender.members {
+		if m.active {
+			payers = append(payers, d.routes[m.owner].scopes[""])
+		}
+	}
 	var found []*account
-	for _, payer := range [2]*scope{owner.scopes[""], spender} {
+	for _, payer := range payers {
 		for _, a := range payer.accounts {
 			if a.budget.Enforcement == budget.Deny {
 				found = append(found, a)
@@ -197,14 +228,14 @@ func (d *drawing) meet(demand *store.Demand) store.Answer {
 	if refused != nil {
 		return store.Answer{Err: refused}
 	}
-	sharers := max(d.sharers[owner.id], 1)
 	claims := d.claims(owner, spender)
 	answer := store.Answer{Version: owner.version}
+	answer.Team, answer.Former = spender.team()
 	if d.repeated {
 		demand = new(demand.Nothing()) // It is met with what was leased.
 	}
 	for i := range claims {
-		claims[i].weigh(demand, sharers, claims[i].row.isContended(d.now))
+		claims[i].weigh(demand, claims[i].row.isContended(d.now))
 	}
 	if answer.Denial = denialOf(claims, demand); answer.Denial != nil {
 		d.noteDenial(claims, demand)
@@ -212,7 +243,7 @@ func (d *drawing) meet(demand *store.Demand) store.Answer {
 		d.grantAll(owner, claims, demand)
 	}
 	// With a denial too: the proxy may not know of what it has already, since an answer was lost.
-	answer.Leases = leasesOf(claims, sharers)
+	answer.Leases = leasesOf(claims)
 	return answer
 }
 

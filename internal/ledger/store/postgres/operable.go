@@ -106,6 +106,8 @@ func isDamaged(err error) bool {
 // references are what the database does not look after itself, since that would cost every settlement a lock.
 var references = []struct{ table, column, parent string }{
 	{"history", "scope_id", "scopes"},
+	{"members", "scope_id", "scopes"},
+	{"members", "owner_id", "scopes"},
 	{"windows", "account_id", "accounts"},
 	{"leases", "account_id", "accounts"},
 	{"leases", "proxy_id", "proxies"},

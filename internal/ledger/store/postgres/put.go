@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -13,9 +12,27 @@ import (
 
 // PutRoute implements store.Store. A call that changes nothing writes nothing.
 func (s *Store) PutRoute(ctx context.Context, put store.Route) error {
+	return s.put(ctx, put, func(t *tx, known *route) error {
+		owners, err := t.ownersPut(put.Members)
+		if err != nil {
+			return err
+		}
+		// All at once, in the order in which everybody locks scopes.
+		if err := t.lockForPut(known, owners); err != nil {
+			return err
+		}
+		id, err := t.putRoute(put)
+		if err != nil {
+			return err
+		}
+		return t.putMembers(id, put.Members, owners)
+	})
+}
+
+// put replaces a route or a shared owner by what do writes, unless nothing would change.
+func (s *Store) put(ctx context.Context, put store.Route, do func(t *tx, known *route) error) error {
 	key := store.RouteKey{Namespace: put.Namespace, Name: put.Name}
-	what := fmt.Sprintf("putting route %s/%s", put.Namespace, put.Name)
-	return s.transact(ctx, what, func(t *tx) error {
+	return s.transact(ctx, "putting "+key.Words(), func(t *tx) error {
 		known, err := t.readRoute(key)
 		if err != nil {
 			return err
@@ -23,7 +40,10 @@ func (s *Store) PutRoute(ctx context.Context, put store.Route) error {
 		if known != nil && known.matches(put) {
 			return errUnchanged
 		}
-		if err := t.putRoute(put); err != nil {
+		if err := do(t, known); err != nil {
+			return err
+		}
+		if err := t.commit(t.batch()); err != nil {
 			return err
 		}
 		if known != nil {
@@ -49,9 +69,13 @@ func (r *route) matches(put store.Route) bool {
 	for _, b := range put.Budgets {
 		budgets[b] = true
 	}
+	members := map[store.Member]bool{}
+	for _, m := range put.Members {
+		members[m] = true
+	}
 	accounts := 0
 	for consumer, known := range r.scopes {
-		if known.active != active[consumer] {
+		if known.active != active[consumer] || !known.hasMembers(consumer, members) {
 			return false
 		}
 		delete(active, consumer)
@@ -62,7 +86,7 @@ func (r *route) matches(put store.Route) bool {
 			accounts++
 		}
 	}
-	return len(active) == 0 && accounts == len(budgets) && r.server == put.Server
+	return len(active) == 0 && len(members) == 0 && accounts == len(budgets) && r.server == put.Server
 }
 
 const (
@@ -99,11 +123,10 @@ const (
 		SELECT accounts.id FROM accounts JOIN scopes ON scopes.id = scope_id WHERE route_id = $1 AND NOT accounts.active)`
 )
 
-// putRoute writes a route. Accounts stay, since money of them may be out.
-func (t *tx) putRoute(put store.Route) error {
-	var id int64
+// putRoute writes a route and returns its id. Accounts stay, since money of them may be out.
+func (t *tx) putRoute(put store.Route) (id int64, err error) {
 	if err := t.row(putRoute, []any{put.Namespace, put.Name, put.Server}, &id); err != nil {
-		return err
+		return 0, err
 	}
 	var consumers, names, periods, zones, enforcements, upstreams, excepted []string
 	var units []int16
@@ -126,7 +149,7 @@ func (t *tx) putRoute(put store.Route) error {
 	// An edit ends every refusal: who is still refused asks again.
 	b.Queue(`UPDATE windows SET refusing = FALSE, contended_until = 0 WHERE (refusing OR contended_until > 0) AND account_id IN `+
 		accountsOfRoute, id)
-	return t.commit(b)
+	return id, t.send(b)
 }
 
 const lockScopes = `SELECT id FROM scopes WHERE id = ANY ($1) ORDER BY id FOR UPDATE`

@@ -12,7 +12,7 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// route is what is remembered of a route at one version. It does not change: another version is another route. Whoever uses it checks,
+// route is what is remembered of a route or a shared owner at one version. It does not change: another version is another route. Whoever uses it checks,
 // once the rows that it is about are locked, that its version is still the one in the database.
 type route struct {
 	id      int64
@@ -25,12 +25,15 @@ type route struct {
 	accounts []*account
 }
 
-// scope is a route or a consumer.
+// scope is a route, a consumer or a shared owner.
 type scope struct {
 	id     int64
 	active bool
+	route  *route
 	// accounts are those that are active, sorted by name.
 	accounts []*account
+	// members are a consumer's, sorted by owner.
+	members []member
 }
 
 // account is a scope under one budget; those of upstreams are the route's.
@@ -163,11 +166,15 @@ func (t *tx) load(which string, arguments ...any) (map[store.RouteKey]*route, er
 		return nil, fmt.Errorf("reading routes: %w", err)
 	}
 	sortAccounts(loaded)
+	if err := t.loadMembers(loaded); err != nil {
+		return nil, fmt.Errorf("reading who draws on what: %w", err)
+	}
 	t.remember(loaded)
 	return loaded, nil
 }
 
-// selectRoutes reads routes with all of their scopes and accounts. It is one statement, so that what it reads is one version.
+// selectRoutes reads routes with all of their scopes and accounts. It is one statement, so that what it reads is one version. What is read of
+// the members after it may be of a later one, which shows when the version is checked.
 const selectRoutes = `SELECT namespace, routes.name, server, version, routes.id, scopes.id, consumer, scopes.active,
 	coalesce(accounts.id, 0), coalesce(accounts.active, FALSE), coalesce(accounts.name, ''), coalesce(ceiling, 0),
 	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, ''),
@@ -195,16 +202,17 @@ func (s *Store) scanInto(routes map[store.RouteKey]*route) func(scan func(into .
 		}
 		payer := owner.scopes[a.budget.Consumer]
 		if payer == nil {
+			spender.route = owner
 			payer = &spender
 			owner.scopes[a.budget.Consumer] = payer
 		}
 		if a.id == 0 {
 			return nil
 		}
-		a.budget.Limit, a.route, a.spender = money.FromNano(limit), owner, payer
+		a.budget.Limit, a.budget.Owner, a.route, a.spender = money.FromNano(limit), one.key.Owner(), owner, payer
 		var err error
 		if a.calendar, err = s.calendar(a.budget.Period, a.budget.TimeZone); err != nil {
-			return fmt.Errorf("budget %s of %s/%s: %w", a.budget.Name, one.key.Namespace, one.key.Name, err)
+			return fmt.Errorf("budget %s of %s: %w", a.budget.Name, one.key.Words(), err)
 		}
 		owner.accounts = append(owner.accounts, a)
 		if a.active {

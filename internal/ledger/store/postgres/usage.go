@@ -19,33 +19,40 @@ type snapshot struct {
 	scopes  map[int64]store.Spend
 	windows map[windowKey]*windowRow
 	// held is what requests under way can cost.
-	held    store.Held
+	held store.Held
+	// members are by their owner.
+	members map[store.RouteKey][]store.MemberSpend
 	proxies map[store.RouteKey][]store.Proxy
 }
 
 // Usage implements store.Store.
-func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) ([]store.RouteUsage, error) {
-	var usage []store.RouteUsage
+func (s *Store) Usage(ctx context.Context, now, heardAfter time.Time) (store.Usage, error) {
+	var usage store.Usage
 	err := s.transact(ctx, "reading the usage", func(t *tx) error {
 		r := &snapshot{
 			routes: map[store.RouteKey]*route{}, scopes: map[int64]store.Spend{}, windows: map[windowKey]*windowRow{},
-			held: store.Held{}, proxies: map[store.RouteKey][]store.Proxy{},
+			held: store.Held{}, members: map[store.RouteKey][]store.MemberSpend{}, proxies: map[store.RouteKey][]store.Proxy{},
 		}
 		if err := r.load(t, now, heardAfter); err != nil {
 			return err
 		}
-		usage = make([]store.RouteUsage, 0, len(r.routes))
+		usage = store.Usage{}
 		for key, owner := range r.routes {
-			usage = append(usage, r.routeUsage(now, key, owner))
+			one := r.routeUsage(now, key, owner)
+			if key.Owner() == "" {
+				usage.Routes = append(usage.Routes, one)
+				continue
+			}
+			shared := store.SharedUsage{Owner: key.Owner(), Spend: one.Spend, Budgets: one.Budgets}
+			shared.SetMembers(r.members[key], r.held)
+			usage.Shared = append(usage.Shared, shared)
 		}
 		return errUnchanged
 	})
 	if err != nil {
-		return nil, err
+		return store.Usage{}, err
 	}
-	slices.SortFunc(usage, func(a, b store.RouteUsage) int {
-		return strings.Compare(a.Route.Namespace+"/"+a.Route.Name, b.Route.Namespace+"/"+b.Route.Name)
-	})
+	usage.Sort()
 	return usage, nil
 }
 
@@ -70,6 +77,12 @@ func (r *snapshot) load(t *tx, now, heardAfter time.Time) error {
 		return err
 	}))
 	b.Queue(selectWindows).Query(each(scanWindows(r.windows)))
+	b.Queue(selectMembers).Query(each(func(scan func(into ...any) error) error {
+		var row memberRow
+		err := row.scan(scan)
+		r.members[row.owner] = append(r.members[row.owner], row.MemberSpend)
+		return err
+	}))
 	r.queueHeard(b, t.Store, heardAfter.UnixMilli())
 	if err := t.send(b); err != nil {
 		return err

@@ -36,6 +36,7 @@ func (t *tx) work(now time.Time, from *proxy) *work {
 // deltas collects what a transaction changes, so that a row that many records change is written once.
 type deltas struct {
 	scopes  map[int64]change
+	members map[memberKey]change
 	history map[historyKey]*store.Sums
 	windows map[windowKey]change
 	// leases are those whose rows no longer say what they are.
@@ -55,7 +56,8 @@ func (c change) plus(d change) change {
 
 func newDeltas() deltas {
 	return deltas{
-		scopes: map[int64]change{}, history: map[historyKey]*store.Sums{}, windows: map[windowKey]change{}, leases: map[int64]*lease{},
+		scopes: map[int64]change{}, members: map[memberKey]change{}, history: map[historyKey]*store.Sums{},
+		windows: map[windowKey]change{}, leases: map[int64]*lease{},
 	}
 }
 
@@ -99,6 +101,7 @@ const (
 // flush queues the statements that write what was collected.
 func (w *work) flush(b *pgx.Batch) {
 	w.flushScopes(b)
+	w.flushMembers(b)
 	w.flushHistory(b)
 	w.flushWindows(b)
 	ids, taken := make([]int64, 0, len(w.deltas.leases)), make([]int64, 0, len(w.deltas.leases))

@@ -129,7 +129,7 @@ func spendOf(t testing.TB, s *Store) store.Spend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, one := range usage {
+	for _, one := range usage.Routes {
 		if one.Route == chat {
 			if one.Budgets[0].Spend.Settled != one.Spend.Settled {
 				t.Errorf("the budget has %+v, the route %+v", one.Budgets[0].Spend, one.Spend)
