@@ -41,9 +41,9 @@ func saturated(amount money.Amount) money.Amount {
 	return money.FromNano(min(amount.Nano(), store.MaxSum))
 }
 
-// scopeName says which route or consumer is meant.
+// scopeName says which route, consumer or shared owner is meant.
 func scopeName(key store.RouteKey, consumer string) string {
-	name := "route " + key.Namespace + "/" + key.Name
+	name := key.Words()
 	if consumer != "" {
 		name = "consumer " + consumer + " of " + name
 	}

@@ -13,7 +13,7 @@ import (
 // where it cannot read them to their end. It keeps nothing of the books but a page of them.
 func Prove(r Reading, now time.Time, verdict *store.Verdict) error {
 	p := &prover{Reading: r, now: now, verdict: verdict, calendars: map[calendarKey]budget.Calendar{}}
-	for _, prove := range []func() error{p.scopes, p.history, p.windows, p.leases, p.proxies} {
+	for _, prove := range []func() error{p.scopes, p.members, p.history, p.windows, p.leases, p.proxies} {
 		if err := prove(); err != nil {
 			return err
 		}

@@ -146,10 +146,65 @@ func newDamaged(t *testing.T, open Open) *books {
 	return b
 }
 
+// sharedDamages are what can be wrong with the books of newSharedDamaged.
+var sharedDamages = map[string]struct{ planted, want []string }{
+	"a member of which too much is booked": {
+		[]string{`UPDATE members SET settled = settled + 5`},
+		[]string{
+			"consumer alice of route ai/chat in the name of team search: settled is 0.250000005 USD, what its history has in that name 0.25 USD",
+			"team search: settled is 0.25 USD, the sum of those who draw on it 0.250000005 USD",
+		},
+	},
+	"a member of which too much is uncertain": {
+		[]string{`UPDATE members SET uncertain = 5`},
+		[]string{
+			"consumer alice of route ai/chat in the name of team search: uncertain is 0.000000005 USD, what its history has in that name 0.00 USD",
+			"team search: uncertain is 0.00 USD, the sum of those who draw on it 0.000000005 USD",
+		},
+	},
+	"an owner that spent what nobody did": {
+		[]string{`UPDATE scopes SET settled = settled + 5 WHERE id IN (SELECT owner_id FROM members)`},
+		[]string{
+			"team search: settled is 0.250000005 USD, the sum of its history 0.25 USD",
+			"team search: settled is 0.250000005 USD, the sum of those who draw on it 0.25 USD",
+		},
+	},
+	"a window of an owner that has more than was settled": {
+		[]string{`UPDATE windows SET settled = settled + 1`},
+		[]string{"budget month of team search in the window from 2026-11-01T00:00:00Z: settled is 0.250000001 USD, the sum of the history 0.25 USD"},
+	},
+	"history that went over to another team": {
+		[]string{`UPDATE history SET team = 'ads'`},
+		[]string{"consumer alice of route ai/chat in the name of team search: settled is 0.25 USD, what its history has in that name 0.00 USD"},
+	},
+	"a member of nobody": {
+		[]string{`UPDATE members SET owner_id = 99`},
+		[]string{"the table members: ", "is not in the table scopes"},
+	},
+}
+
+// newSharedDamaged makes books to be damaged in which alice spent 25 cents in the name of her team.
+func newSharedDamaged(t *testing.T, open Open) *books {
+	t.Helper()
+	b := newBooks(t, open)
+	b.putShared(search, of(search, denies(t, "", "month", "1", budget.Month)))
+	b.join(chat, asSearch)
+	b.spentOn(chat, "search", "0.25")
+	return b
+}
+
 func runDamage(t *testing.T, open Open) {
+	runDamages(t, open, newDamaged, damages)
+	runDamages(t, open, newSharedDamaged, sharedDamages)
+}
+
+func runDamages(
+	t *testing.T, open Open, newBooks func(*testing.T, Open) *books, damages map[string]struct{ planted, want []string },
+) {
+	t.Helper()
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
-			b := newDamaged(t, open)
+			b := newBooks(t, open)
 			if found, err := faults(t.Context(), b.Store, b.now()); err != nil || len(found) > 0 {
 				t.Fatalf("before it was planted: %+v, error %v", found, err)
 			}
