@@ -55,10 +55,11 @@ type proxyShown struct {
 	Release   *releaseShown `json:"release,omitempty"`
 }
 
-// budgetShown is what is out of one budget.
+// budgetShown is what is out of one budget: of a route, or of an owner that routes share.
 type budgetShown struct {
-	Namespace string       `json:"namespace"`
-	Route     string       `json:"route"`
+	Namespace string       `json:"namespace,omitempty"`
+	Route     string       `json:"route,omitempty"`
+	Owner     string       `json:"owner,omitempty"`
 	Consumer  string       `json:"consumer,omitempty"`
 	Upstream  string       `json:"upstream,omitempty"`
 	Budget    string       `json:"budget"`
@@ -87,6 +88,7 @@ func showProxy(one *ledgerpb.ProxyAccount) proxyShown {
 		shown.Out = shown.Out.Add(amount)
 		shown.Budgets = append(shown.Budgets, budgetShown{
 			Namespace: out.GetRoute().GetNamespace(), Route: out.GetRoute().GetName(),
+			Owner:    out.GetBudget().GetOwner(),
 			Consumer: out.GetBudget().GetConsumer(), Upstream: out.GetBudget().GetUpstream(), Budget: out.GetBudget().GetName(),
 			Out: amount,
 		})

@@ -5,7 +5,6 @@ import (
 
 	"connectrpc.com/connect/v2"
 
-	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 )
@@ -23,8 +22,13 @@ const (
 	maxDemands   = 1000
 	maxRecords   = 1000
 	maxReason    = 1000
-	// maxBudgetsEach bounds the budgets of one route, consumer or upstream: all of them are checked in one statement.
+	// maxBudgetsEach bounds the budgets of one route, consumer, upstream or shared owner: all of them are checked in one statement.
 	maxBudgetsEach = 32
+	// maxOwner bounds the name of a shared owner, maxOwnersEach those on which one consumer draws: a team and a key, and room for more.
+	maxOwner      = 2*maxName + len("key//")
+	maxOwnersEach = 4
+	// maxCharges is in how many accounts a request can be held: those of its route, consumer, upstream and owners.
+	maxCharges = (3 + maxOwnersEach) * maxBudgetsEach
 )
 
 // checker finds the first field of a request that is wrong.
@@ -110,7 +114,7 @@ func checkDraw(request *ledgerpb.DrawRequest) error {
 }
 
 func (c *checker) charges(field string, charges []*ledgerpb.Charge) {
-	c.must(len(charges) <= 3*maxBudgetsEach, "%s: more than %d", field, 3*maxBudgetsEach)
+	c.must(len(charges) <= maxCharges, "%s: more than %d", field, maxCharges)
 	for i, one := range charges {
 		c.charge(fmt.Sprintf("%s[%d].", field, i), one)
 	}
@@ -178,68 +182,4 @@ func checkReleaseProxy(request *ledgerpb.ReleaseProxyRequest) error {
 	c.name("proxy_id", request.GetProxyId(), maxProxyID)
 	c.name("reason", request.GetReason(), maxReason)
 	return c.err
-}
-
-func checkPutRoute(request *ledgerpb.PutRouteRequest) error {
-	var c checker
-	c.route("route", request.GetRoute())
-	c.must(len(request.GetServer()) <= maxIdentity, "server: is longer than %d bytes", maxIdentity)
-	c.must(len(request.GetConsumers()) <= maxConsumers, "consumers: more than %d", maxConsumers)
-	c.must(len(request.GetBudgets()) <= maxBudgets, "budgets: more than %d", maxBudgets)
-	type owner struct{ consumer, upstream string }
-	consumers, budgetsOf := map[string]bool{"": true}, map[owner]int{}
-	for i, consumer := range request.GetConsumers() {
-		c.name(fmt.Sprintf("consumers[%d]", i), consumer, maxName)
-		c.must(!consumers[consumer], "consumers[%d]: %s is there twice", i, consumer)
-		consumers[consumer] = true
-	}
-	taken := map[store.Budget]bool{}
-	for i, one := range request.GetBudgets() {
-		field := fmt.Sprintf("budgets[%d]", i)
-		c.budget(field, one)
-		ref := one.GetRef()
-		of := owner{consumer: ref.GetConsumer(), upstream: ref.GetUpstream()}
-		c.must(consumers[of.consumer], "%s.ref.consumer: %s is none of the consumers", field, of.consumer)
-		c.must(budgetsOf[of] < maxBudgetsEach, "%s: more than %d budgets of one owner", field, maxBudgetsEach)
-		budgetsOf[of]++
-		key := store.Budget{
-			Consumer: of.consumer, Coverage: budget.Coverage{Upstream: of.upstream}, Name: ref.GetName(), Unit: units[ref.GetUnit()],
-		}
-		c.must(!taken[key], "%s.ref.name: %s is there twice", field, key.Name)
-		taken[key] = true
-	}
-	return c.err
-}
-
-func (c *checker) budget(field string, one *ledgerpb.Budget) {
-	c.name(field+".ref.name", one.GetRef().GetName(), maxName)
-	c.amount(field+".limit", one.GetLimit(), store.MaxLimit)
-	_, known := enforcements[one.GetEnforcement()]
-	c.must(known, "%s.enforcement: must be deny or warn", field)
-	unit, known := units[one.GetRef().GetUnit()]
-	c.must(known, "%s.ref.unit: %d is not known", field, one.GetRef().GetUnit())
-	denies := one.GetEnforcement() == ledgerpb.Enforcement_ENFORCEMENT_DENY
-	c.must(unit == budget.USD || denies, "%s.enforcement: must be deny for %s", field, unit)
-	c.coverage(field, one, unit)
-	period := periodOf(one)
-	_, ofSeconds := period.Seconds()
-	isRate := one.GetPeriod() == ledgerpb.Period_PERIOD_SECONDS
-	c.must(period != "", "%s.period: must be set", field)
-	c.must(ofSeconds == isRate, "%s.period_seconds: is %d, must be positive and no more than a year", field, one.GetPeriodSeconds())
-	c.must(isRate == (unit != budget.USD), "%s.period: must be of seconds for requests and tokens, and of the calendar for money", field)
-	if c.err == nil {
-		_, err := budget.NewCalendar(period, one.GetTimeZone())
-		c.must(err == nil, "%s.time_zone: %v", field, err)
-	}
-}
-
-// coverage checks at which upstreams what is spent counts. A budget of an upstream has nothing else to cover, and only money can go on
-// elsewhere.
-func (c *checker) coverage(field string, one *ledgerpb.Budget, unit budget.Unit) {
-	upstream, except := one.GetRef().GetUpstream(), one.GetExceptUpstream()
-	c.upstream(field+".ref.upstream", upstream)
-	c.upstream(field+".except_upstream", except)
-	c.must(upstream == "" || one.GetRef().GetConsumer() == "", "%s.ref: is of a consumer and of an upstream", field)
-	c.must(upstream == "" || except == "", "%s.except_upstream: must not be set for a budget of an upstream", field)
-	c.must(upstream == "" && except == "" || unit == budget.USD, "%s.ref.unit: must be money where not all upstreams count", field)
 }

@@ -153,7 +153,9 @@ func pulseMessage(pulse store.Pulse, now time.Time) *ledgerpb.HeartbeatResponse 
 }
 
 func answerMessage(answer store.Answer, now time.Time) *ledgerpb.Answer {
-	message := &ledgerpb.Answer{Denial: denialMessage(answer.Denial, now), Version: answer.Version}
+	message := &ledgerpb.Answer{
+		Denial: denialMessage(answer.Denial, now), Version: answer.Version, Team: answer.Team, FormerTeams: answer.Former,
+	}
 	if answer.Err != nil {
 		message.Problem = answer.Err.Error()
 	}
@@ -167,7 +169,7 @@ func leaseMessage(lease *store.Lease, now time.Time) *ledgerpb.Lease {
 	message := &ledgerpb.Lease{
 		Id:        lease.ID,
 		Granted:   lease.Granted.Nano(),
-		Budget:    budgetRef(lease.Consumer, lease.Upstream, lease.Budget, lease.Unit),
+		Budget:    budgetRef(lease.Owner, lease.Consumer, lease.Upstream, lease.Budget, lease.Unit),
 		Limit:     lease.Limit.Nano(),
 		Remaining: lease.Remaining.Nano(),
 		Free:      lease.Free.Nano(),
@@ -188,7 +190,7 @@ func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
 	}
 	message := &ledgerpb.Denial{
 		Reason:    ledgerpb.Denial_REASON_HELD,
-		Budget:    budgetRef(denial.Consumer, denial.Upstream, denial.Budget, denial.Unit),
+		Budget:    budgetRef(denial.Owner, denial.Consumer, denial.Upstream, denial.Budget, denial.Unit),
 		Limit:     denial.Limit.Nano(),
 		Remaining: denial.Remaining.Nano(),
 	}
@@ -201,8 +203,8 @@ func denialMessage(denial *store.Denial, now time.Time) *ledgerpb.Denial {
 	return message
 }
 
-func budgetRef(consumer, upstream, name string, unit budget.Unit) *ledgerpb.BudgetRef {
-	return &ledgerpb.BudgetRef{Consumer: consumer, Upstream: upstream, Name: name, Unit: unitNumbers[unit]}
+func budgetRef(owner budget.Owner, consumer, upstream, name string, unit budget.Unit) *ledgerpb.BudgetRef {
+	return &ledgerpb.BudgetRef{Owner: string(owner), Consumer: consumer, Upstream: upstream, Name: name, Unit: unitNumbers[unit]}
 }
 
 // periodOf returns a budget's period; empty if it is not known.
@@ -217,18 +219,35 @@ func routeOf(request *ledgerpb.PutRouteRequest) store.Route {
 	key := routeKey(request.GetRoute())
 	route := store.Route{Namespace: key.Namespace, Name: key.Name, Server: request.GetServer(), Consumers: request.GetConsumers()}
 	for _, one := range request.GetBudgets() {
-		route.Budgets = append(route.Budgets, store.Budget{
-			Consumer:    one.GetRef().GetConsumer(),
-			Coverage:    budget.Coverage{Upstream: one.GetRef().GetUpstream(), Except: one.GetExceptUpstream()},
-			Name:        one.GetRef().GetName(),
-			Limit:       money.FromNano(one.GetLimit()),
-			Unit:        units[one.GetRef().GetUnit()],
-			Period:      periodOf(one),
-			TimeZone:    one.GetTimeZone(),
-			Enforcement: enforcements[one.GetEnforcement()],
-		})
+		route.Budgets = append(route.Budgets, budgetOf(one))
+	}
+	for _, one := range request.GetMembers() {
+		route.Members = append(route.Members, store.Member{Consumer: one.GetConsumer(), Owner: budget.Owner(one.GetOwner())})
 	}
 	return route
+}
+
+func sharedOf(request *ledgerpb.PutSharedRequest) store.Shared {
+	shared := store.Shared{Owner: budget.Owner(request.GetOwner())}
+	for _, one := range request.GetBudgets() {
+		made := budgetOf(one)
+		made.Owner = shared.Owner
+		shared.Budgets = append(shared.Budgets, made)
+	}
+	return shared
+}
+
+func budgetOf(one *ledgerpb.Budget) store.Budget {
+	return store.Budget{
+		Consumer:    one.GetRef().GetConsumer(),
+		Coverage:    budget.Coverage{Upstream: one.GetRef().GetUpstream(), Except: one.GetExceptUpstream()},
+		Name:        one.GetRef().GetName(),
+		Limit:       money.FromNano(one.GetLimit()),
+		Unit:        units[one.GetRef().GetUnit()],
+		Period:      periodOf(one),
+		TimeZone:    one.GetTimeZone(),
+		Enforcement: enforcements[one.GetEnforcement()],
+	}
 }
 
 func routeUsage(usage store.RouteUsage) *ledgerpb.RouteUsage {
@@ -253,12 +272,24 @@ func routeUsage(usage store.RouteUsage) *ledgerpb.RouteUsage {
 	return message
 }
 
+func sharedUsage(usage store.SharedUsage) *ledgerpb.SharedUsage {
+	message := &ledgerpb.SharedUsage{
+		Owner: string(usage.Owner), Spend: spendMessage(usage.Spend), Budgets: budgetUsages(usage.Budgets),
+	}
+	for _, one := range usage.Routes {
+		message.Routes = append(message.Routes, &ledgerpb.RouteSpend{
+			Route: &ledgerpb.RouteRef{Namespace: one.Route.Namespace, Name: one.Route.Name}, Spend: spendMessage(one.Spend),
+		})
+	}
+	return message
+}
+
 func budgetUsages(budgets []store.BudgetUsage) []*ledgerpb.BudgetUsage {
 	messages := make([]*ledgerpb.BudgetUsage, 0, len(budgets))
 	for _, one := range budgets {
 		message := &ledgerpb.BudgetUsage{
 			Budget: &ledgerpb.Budget{
-				Ref:         budgetRef(one.Budget.Consumer, one.Budget.Upstream, one.Budget.Name, one.Budget.Unit),
+				Ref:         budgetRef(one.Budget.Owner, one.Budget.Consumer, one.Budget.Upstream, one.Budget.Name, one.Budget.Unit),
 				Limit:       one.Budget.Limit.Nano(),
 				Period:      periodNumbers[one.Budget.Period],
 				TimeZone:    one.Budget.TimeZone,

@@ -3,6 +3,7 @@ package ledger
 import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/store"
 )
@@ -15,11 +16,14 @@ func proxyAccountMessage(proxy *store.ProxyAccount) *ledgerpb.ProxyAccount {
 		message.LastHeard = timestamppb.New(proxy.LastHeard)
 	}
 	for _, one := range proxy.Out {
-		message.Out = append(message.Out, &ledgerpb.Outstanding{
-			Route:         &ledgerpb.RouteRef{Namespace: one.Route.Namespace, Name: one.Route.Name},
-			Budget:        &ledgerpb.BudgetRef{Consumer: one.Consumer, Upstream: one.Upstream, Name: one.Budget},
+		out := &ledgerpb.Outstanding{
+			Budget:        budgetRef(one.Route.Owner(), one.Consumer, one.Upstream, one.Budget, budget.USD),
 			AmountNanoUsd: one.Amount.Nano(),
-		})
+		}
+		if one.Route.Owner() == "" {
+			out.Route = &ledgerpb.RouteRef{Namespace: one.Route.Namespace, Name: one.Route.Name}
+		}
+		message.Out = append(message.Out, out)
 	}
 	if release := proxy.Release; release != nil {
 		message.Release = &ledgerpb.ProxyRelease{

@@ -131,6 +131,7 @@ func callError(err error) error {
 	}{
 		{store.ErrUnknownSession, connect.CodeNotFound},
 		{store.ErrUnknownRoute, connect.CodeFailedPrecondition},
+		{store.ErrUnknownOwner, connect.CodeFailedPrecondition},
 		{store.ErrNotServer, connect.CodePermissionDenied},
 		{store.ErrReleased, connect.CodeAborted},
 		{store.ErrLate, connect.CodeFailedPrecondition},

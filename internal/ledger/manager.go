@@ -27,27 +27,42 @@ func (s *managerService) PutRoute(ctx context.Context, request *ledgerpb.PutRout
 	return &ledgerpb.PutRouteResponse{}, nil
 }
 
+// PutShared implements the RPC.
+func (s *managerService) PutShared(ctx context.Context, request *ledgerpb.PutSharedRequest) (*ledgerpb.PutSharedResponse, error) {
+	if err := checkPutShared(request); err != nil {
+		return nil, err
+	}
+	if err := s.Store.PutShared(ctx, sharedOf(request)); err != nil {
+		return nil, callError(err)
+	}
+	s.Logger.Info("shared owner put", slog.String("owner", request.GetOwner()), slog.Int("budgets", len(request.GetBudgets())))
+	return &ledgerpb.PutSharedResponse{}, nil
+}
+
 // ListUsage implements the RPC.
 func (s *managerService) ListUsage(ctx context.Context, _ *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
-	routes, err := s.Usage(ctx)
+	usage, err := s.Usage(ctx)
 	if err != nil {
 		return nil, callError(err)
 	}
-	return &ledgerpb.ListUsageResponse{Routes: routes}, nil
+	return usage, nil
 }
 
 // Usage is what ListUsage answers, for a program that has the ledger in it.
-func (l *Ledger) Usage(ctx context.Context) ([]*ledgerpb.RouteUsage, error) {
+func (l *Ledger) Usage(ctx context.Context) (*ledgerpb.ListUsageResponse, error) {
 	now := l.Now()
-	routes, err := l.Store.Usage(ctx, now, now.Add(-l.Options.Silence))
+	usage, err := l.Store.Usage(ctx, now, now.Add(-l.Options.Silence))
 	if err != nil {
 		return nil, err
 	}
-	messages := make([]*ledgerpb.RouteUsage, 0, len(routes))
-	for _, one := range routes {
-		messages = append(messages, routeUsage(one))
+	message := &ledgerpb.ListUsageResponse{Routes: make([]*ledgerpb.RouteUsage, 0, len(usage.Routes))}
+	for _, one := range usage.Routes {
+		message.Routes = append(message.Routes, routeUsage(one))
 	}
-	return messages, nil
+	for _, one := range usage.Shared {
+		message.Shared = append(message.Shared, sharedUsage(one))
+	}
+	return message, nil
 }
 
 // ListUpstreamSpend implements the RPC.

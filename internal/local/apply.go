@@ -170,7 +170,7 @@ func (a *applier) putBudgets(ctx context.Context, routes []manifest.Route, now t
 	if err != nil {
 		return fmt.Errorf("asking the ledger for the routes that it knows: %w", err)
 	}
-	for _, one := range known {
+	for _, one := range known.GetRoutes() {
 		if !slices.ContainsFunc(routes, func(route manifest.Route) bool { return isOf(one, route) }) {
 			if err := a.put(ctx, &ledgerpb.PutRouteRequest{Route: one.GetRoute()}); err != nil {
 				return err
@@ -214,7 +214,7 @@ func (a *applier) awaitAcknowledgement(ctx context.Context, made *applied) error
 	defer patience.Stop()
 	for {
 		known, err := a.ledger.service.Usage(ctx)
-		if err == nil && acknowledges(known, made) {
+		if err == nil && acknowledges(known.GetRoutes(), made) {
 			return nil
 		}
 		select {

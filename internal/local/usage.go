@@ -91,21 +91,27 @@ func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (U
 	}
 	alerts := rememberedAlerts(dir)
 	usage := Usage{Routes: []RouteUsage{}}
-	for _, one := range known {
+	for _, one := range known.GetRoutes() {
 		usage.Routes = append(usage.Routes, routeUsage(one, alerts))
-		usage.Unreported = usage.Unreported || !running && hasLeases(one)
 	}
+	usage.Unreported = !running && hasLeases(known)
 	return usage, nil
 }
 
 // hasLeases reports whether money is out with a proxy: a run that ends well brings all of it back.
-func hasLeases(route *ledgerpb.RouteUsage) bool {
-	budgets := route.GetBudgets()
-	for _, upstream := range route.GetUpstreams() {
-		budgets = append(slices.Clip(budgets), upstream.GetBudgets()...)
+func hasLeases(known *ledgerpb.ListUsageResponse) bool {
+	var budgets []*ledgerpb.BudgetUsage
+	for _, route := range known.GetRoutes() {
+		budgets = append(budgets, route.GetBudgets()...)
+		for _, upstream := range route.GetUpstreams() {
+			budgets = append(budgets, upstream.GetBudgets()...)
+		}
+		for _, consumer := range route.GetConsumers() {
+			budgets = append(budgets, consumer.GetBudgets()...)
+		}
 	}
-	for _, consumer := range route.GetConsumers() {
-		budgets = append(slices.Clip(budgets), consumer.GetBudgets()...)
+	for _, shared := range known.GetShared() {
+		budgets = append(budgets, shared.GetBudgets()...)
 	}
 	return slices.ContainsFunc(budgets, func(one *ledgerpb.BudgetUsage) bool {
 		return countsMoney(one) && one.GetSpend().GetLeasedNanoUsd() != 0
@@ -118,7 +124,7 @@ func countsMoney(one *ledgerpb.BudgetUsage) bool {
 }
 
 // askRun asks the run that has the data directory. It returns false if there is none.
-func askRun(ctx context.Context, dir directory) ([]*ledgerpb.RouteUsage, bool, error) {
+func askRun(ctx context.Context, dir directory) (*ledgerpb.ListUsageResponse, bool, error) {
 	connection, err := adminsocket.Dial(ctx, dir.ledger())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, false, nil
@@ -131,11 +137,11 @@ func askRun(ctx context.Context, dir directory) ([]*ledgerpb.RouteUsage, bool, e
 	if err != nil {
 		return nil, false, fmt.Errorf("asking the run: %w", err)
 	}
-	return answer.GetRoutes(), true, nil
+	return answer, true, nil
 }
 
 // readBooks opens the books for as long as it takes to read them.
-func readBooks(ctx context.Context, dir directory, ticking clock.WithTicker) (known []*ledgerpb.RouteUsage, err error) {
+func readBooks(ctx context.Context, dir directory, ticking clock.WithTicker) (known *ledgerpb.ListUsageResponse, err error) {
 	metrics := ledger.NewMetrics(prometheus.NewRegistry())
 	books, err := openBooks(ctx, dir, ticking, metrics)
 	if err != nil {

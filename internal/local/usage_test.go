@@ -82,7 +82,7 @@ func TestRateLimitsAreNoBudgets(t *testing.T) {
 	if len(got.Budgets) != 1 || got.Budgets[0].Name != "monthly" || len(got.Consumers) != 1 || len(got.Consumers[0].Budgets) != 0 {
 		t.Errorf("got %+v", got)
 	}
-	if hasLeases(usage) {
+	if hasLeases(&ledgerpb.ListUsageResponse{Routes: []*ledgerpb.RouteUsage{usage}}) {
 		t.Error("what is out of a rate limit is taken for money")
 	}
 }
@@ -100,7 +100,7 @@ func TestTheBudgetsOfAnUpstreamHaveTheirOwnAlerts(t *testing.T) {
 		t.Errorf("the route's budgets are %+v", got.Budgets)
 	}
 	usage.Upstreams[0].Budgets[0].Spend.LeasedNanoUsd = 7
-	if !hasLeases(usage) {
+	if !hasLeases(&ledgerpb.ListUsageResponse{Routes: []*ledgerpb.RouteUsage{usage}}) {
 		t.Error("what is out of an upstream's budget is overlooked")
 	}
 }

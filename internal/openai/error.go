@@ -68,6 +68,8 @@ func (e *Error) Error() string {
 type Denial struct {
 	// Budget is the budget's name, Upstream that of the upstream whose it is; empty if it is one of the route or of the consumer.
 	Budget, Upstream string
+	// Owner is whose budget it is if several routes share it: "team search". Empty otherwise.
+	Owner string
 	// Limit is the budget's amount, Remaining what is not spent of it (though others may hold it), Needed the most that the request can
 	// cost.
 	Limit, Remaining, Needed money.Amount
@@ -80,8 +82,16 @@ func (d Denial) String() string {
 	if d.Upstream != "" {
 		of = fmt.Sprintf(" at upstream %q", d.Upstream)
 	}
-	return fmt.Sprintf("Budget %q of %s USD%s has %s USD left, and this request can cost up to %s USD.",
-		d.Budget, d.Limit, of, d.Remaining, d.Needed)
+	return fmt.Sprintf("%s %q of %s USD%s has %s USD left, and this request can cost up to %s USD.",
+		whose(d.Owner, "Budget"), d.Budget, d.Limit, of, d.Remaining, d.Needed)
+}
+
+// whose begins a sentence about what an owner has, or about what is nobody's in particular: "Team search's budget", "Budget".
+func whose(owner, what string) string {
+	if owner == "" {
+		return what
+	}
+	return strings.ToUpper(owner[:1]) + owner[1:] + "'s " + strings.ToLower(what)
 }
 
 // InvalidRequest is a 400; param is the path of the field at fault, or empty.

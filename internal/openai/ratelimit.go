@@ -11,7 +11,9 @@ import (
 type RateLimit struct {
 	// Name is the rate limit's name. Unit is "requests" or "tokens".
 	Name, Unit string
-	Limit      int64
+	// Owner is whose rate limit it is if several routes share it: "team search". Empty otherwise.
+	Owner string
+	Limit int64
 	// Remaining is what is left in the current window, as far as is known here.
 	Remaining int64
 	// ResetsIn is the time to the end of the window.
@@ -42,10 +44,10 @@ func rateLimitHeaders(unit string) [3]string {
 // never be served, and SDKs are told not to retry it.
 func RateLimitExceeded(l RateLimit, needed int64, retryAfter time.Duration) *Error {
 	e := newError(http.StatusTooManyRequests, l.Unit, CodeRateLimitExceeded, "",
-		"Rate limit %q of %d %s is used up.", l.Name, l.Limit, l.Unit)
+		"%s %q of %d %s is used up.", whose(l.Owner, "Rate limit"), l.Name, l.Limit, l.Unit)
 	if l.Unit == "tokens" {
-		e.Message = fmt.Sprintf("Rate limit %q of %d tokens has %d left, and this request can take up to %d.",
-			l.Name, l.Limit, max(l.Remaining, 0), needed)
+		e.Message = fmt.Sprintf("%s %q of %d tokens has %d left, and this request can take up to %d.",
+			whose(l.Owner, "Rate limit"), l.Name, l.Limit, max(l.Remaining, 0), needed)
 	}
 	if needed > l.Limit {
 		if l.Unit == "tokens" {

@@ -29,7 +29,7 @@ func (g *grant) mayServe(upstream *routeconfig.Upstream) bool {
 
 // reserveOf is the upstream that serves what a budget refuses; nil if there is none, or if it is no budget of the route or the consumer.
 func (g *grant) reserveOf(denied *client.DeniedError) *routeconfig.Upstream {
-	if denied.Unit != budget.USD || denied.Upstream != "" {
+	if denied.Unit != budget.USD || denied.Upstream != "" || denied.Owner != "" {
 		return nil
 	}
 	reserves := g.route.Reserves

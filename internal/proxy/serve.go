@@ -263,6 +263,7 @@ func (s *server) denied(ctx context.Context, admitted *admission, record *record
 	denial := openai.Denial{
 		Budget:    denied.Budget,
 		Upstream:  denied.Upstream,
+		Owner:     denied.Owner.Words(),
 		Limit:     denied.Limit,
 		Remaining: denied.Remaining,
 		Needed:    admitted.worst(),

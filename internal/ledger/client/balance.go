@@ -1,23 +1,33 @@
 package client
 
 import (
+	"strings"
+
 	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// budgetName names a budget or rate limit among those of a route. At most one of consumer and upstream is set; both are empty for one of
-// the route itself.
-type budgetName struct{ consumer, upstream, name string }
-
-func nameOf(ref *ledgerpb.BudgetRef) budgetName {
-	return budgetName{consumer: ref.GetConsumer(), upstream: ref.GetUpstream(), name: ref.GetName()}
+// budgetName names a budget or rate limit among those that a route's requests are held in. At most one of owner, consumer and upstream is
+// set; all are empty for one of the route itself.
+type budgetName struct {
+	owner                    budget.Owner
+	consumer, upstream, name string
 }
 
-// String is route/NAME, consumer/NAME or upstream/NAME. The consumer's or upstream's own name is not in it: whoever reads it knows of which
-// one it is.
+func nameOf(ref *ledgerpb.BudgetRef) budgetName {
+	return budgetName{
+		owner: budget.Owner(ref.GetOwner()), consumer: ref.GetConsumer(), upstream: ref.GetUpstream(), name: ref.GetName(),
+	}
+}
+
+// String is route/NAME, consumer/NAME, upstream/NAME, team/NAME or key/NAME. The own name of the consumer, upstream, team or key is not in it:
+// whoever reads it knows of which one it is.
 func (n budgetName) String() string {
 	switch {
+	case n.owner != "":
+		kind, _, _ := strings.Cut(string(n.owner), "/")
+		return kind + "/" + n.name
 	case n.consumer != "":
 		return "consumer/" + n.name
 	case n.upstream != "":
@@ -28,7 +38,7 @@ func (n budgetName) String() string {
 
 // Balance is where a budget stands.
 type Balance struct {
-	// Budget is route/NAME, consumer/NAME or upstream/NAME.
+	// Budget is route/NAME, consumer/NAME, upstream/NAME, team/NAME or key/NAME.
 	Budget string
 	// Remaining is what could still be held, in nano-USD, as far as is known here without asking: what other proxies have drawn and not
 	// used is not in it. It is never negative.

@@ -150,7 +150,8 @@ type Demand struct {
 	Amount money.Amount
 	// Requests and Tokens are what it takes of rate limits at the most. A request is one, however many attempts it takes.
 	Requests, Tokens int64
-	// Model, Upstream and Team are what the history tells the attempt by. Upstream also decides which budgets have to pay.
+	// Model, Upstream and Team are what the history tells the attempt by. Upstream also decides which budgets have to pay. If the consumer
+	// draws on the budgets of a team, the attempt is spent in that team's name, whatever Team says.
 	Model, Upstream, Team string
 	// Queued, if it is set, is added the time for which the demand waited for the ledger, because what was drawn ahead of need did not do.
 	Queued *time.Duration
@@ -189,8 +190,9 @@ const (
 // DeniedError says which budget or rate limit refused a demand and what is left of it. Amounts are in its unit.
 type DeniedError struct {
 	Reason Reason
-	// Consumer and Upstream are empty if it is a budget of the route.
+	// Consumer, Upstream and Owner are empty if it is a budget of the route. Owner is a team or a key that several routes share.
 	Consumer, Upstream string
+	Owner              budget.Owner
 	// Budget is the budget's name.
 	Budget string
 	Unit   budget.Unit
@@ -201,14 +203,16 @@ type DeniedError struct {
 	ResetsIn time.Duration
 }
 
-// Account names the budget or rate limit that refused: route/NAME or consumer/NAME.
+// Account names the budget or rate limit that refused, as Balance does: route/NAME, consumer/NAME and so on.
 func (e *DeniedError) Account() string {
-	return budgetName{consumer: e.Consumer, upstream: e.Upstream, name: e.Budget}.String()
+	return budgetName{owner: e.Owner, consumer: e.Consumer, upstream: e.Upstream, name: e.Budget}.String()
 }
 
 func (e *DeniedError) Error() string {
 	owner := "the route"
 	switch {
+	case e.Owner != "":
+		owner = e.Owner.Words()
 	case e.Consumer != "":
 		owner = "consumer " + e.Consumer
 	case e.Upstream != "":

@@ -206,8 +206,8 @@ func (c *Client) noteAnswers(d *draw, answers []*ledgerpb.Answer, err error) {
 			key = d.ahead[i-len(d.lacking)]
 		}
 		leases := leasesOf(d.asked, answer)
-		if answer.GetProblem() == "" && answer.GetDenial() == nil {
-			c.purse.learn(now, key, answer.GetVersion(), leases)
+		if answer.GetProblem() == "" && answer.GetDenial() == nil && c.purse.learn(now, key, answer.GetVersion(), leases) {
+			c.purse.payers[key.payerKey].team = teamOf{now: answer.GetTeam(), former: answer.GetFormerTeams()}
 		}
 		c.purse.heed(now, leases)
 	}
@@ -293,6 +293,7 @@ func deniedError(denial *ledgerpb.Denial) *DeniedError {
 	}
 	return &DeniedError{
 		Reason:    reason,
+		Owner:     budget.Owner(denial.GetBudget().GetOwner()),
 		Consumer:  denial.GetBudget().GetConsumer(),
 		Upstream:  denial.GetBudget().GetUpstream(),
 		Budget:    denial.GetBudget().GetName(),

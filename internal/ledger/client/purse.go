@@ -2,6 +2,7 @@ package client
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/modelroute/modelroute/internal/budget"
@@ -34,8 +35,28 @@ type payer struct {
 	// version is that of the route when the ledger said which accounts there are.
 	version int64
 	slices  []*slice
+	// team is in whose name it spends.
+	team teamOf
 	// spenders are by upstream.
 	spenders map[string]*spender
+}
+
+// teamOf is what the ledger says of a payer's team: the one on whose accounts it draws, and those on which it drew once. A configuration
+// that is older than that may name one of these still.
+type teamOf struct {
+	now    string
+	former []string
+}
+
+// over returns in whose name is spent what the configuration has a team for.
+func (t *teamOf) over(configured string) string {
+	switch {
+	case t.now != "":
+		return t.now
+	case slices.Contains(t.former, configured):
+		return ""
+	}
+	return configured
 }
 
 // spenderKey is a consumer of a route at an upstream.
@@ -154,6 +175,14 @@ func (p *purse) putAway(now time.Time, s *slice) []charge {
 	return returned
 }
 
+// team is in whose name a payer spends that is configured to spend in one.
+func (p *purse) team(key payerKey, configured string) string {
+	if of := p.payers[key]; of != nil {
+		return of.team.over(configured)
+	}
+	return configured
+}
+
 // claim puts aside what a spender's slices have for a demand that they cannot cover, until the ledger has answered.
 func (p *purse) claim(now time.Time, key spenderKey, need budget.Amounts) []charge {
 	from := p.spender(key)
@@ -191,11 +220,23 @@ func (p *purse) forgetRoute(now time.Time, route Route) []charge {
 			continue
 		}
 		for _, s := range one.slices {
-			returned = append(returned, p.shut(now, s)...)
+			if s.budget.owner == "" || !p.isShared(s, route) {
+				returned = append(returned, p.shut(now, s)...)
+			}
 		}
 		p.forgetPayer(key, one)
 	}
 	return returned
+}
+
+// isShared reports whether other routes than this one spend from a slice.
+func (p *purse) isShared(s *slice, route Route) bool {
+	for key, one := range p.payers {
+		if key.route != route && slices.Contains(one.slices, s) {
+			return true
+		}
+	}
+	return false
 }
 
 // shut ends the spending from a slice, and returns what it has.

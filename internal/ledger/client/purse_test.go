@@ -50,7 +50,7 @@ func drawSpender(t *rapid.T) spenderKey {
 }
 
 // leasesOf names the leases that a spender is told of, in the window and for the version of now: one that the whole route shares, and that
-// has the upstream spare as its reserve, its own, one of the tokens that the whole route shares, and one of the upstream spare.
+// has the upstream spare as its reserve, its own, one of the tokens that the whole route shares, one of the upstream spare, and one of a team that both routes share.
 func (m *purseModel) leasesOf(key spenderKey) []int64 {
 	base := 1000 * (m.window + 1)
 	if key.route == purseRoutes[1] {
@@ -60,12 +60,13 @@ func (m *purseModel) leasesOf(key spenderKey) []int64 {
 	if key.consumer == "bob" {
 		own += 10
 	}
-	return []int64{base, own, base + tokenLease, base + spareLease}
+	return []int64{base, own, base + tokenLease, base + spareLease, 1000*(m.window+1) + teamLease}
 }
 
 const (
 	tokenLease = 50
 	spareLease = 60
+	teamLease  = 970
 )
 
 func coverageOfLease(lease int64) budget.Coverage {
@@ -79,9 +80,13 @@ func coverageOfLease(lease int64) budget.Coverage {
 }
 
 func (m *purseModel) grantedOf(lease, amount int64) granted {
-	return granted{
+	made := granted{
 		lease: lease, unit: unitOfLease(lease), coverage: coverageOfLease(lease), amount: money.FromNano(amount), ends: m.ends(),
 	}
+	if lease%1000 == teamLease {
+		made.budget.owner = budget.TeamOwner("search")
+	}
+	return made
 }
 
 func unitOfLease(lease int64) budget.Unit {

@@ -42,12 +42,13 @@ type request struct {
 // outcome is what became of a request: slices that its amount was taken from, or an error.
 type outcome struct {
 	taken []*slice
-	err   error
+	// team is in whose name it is spent.
+	team string
+	err  error
 }
 
-// Reserve holds the demand's amount in every budget of its route, consumer and upstream that denies and covers the
-// upstream, or in none. Ordinarily it takes it from what
-// the proxy has drawn ahead of need, without a call. If the money is there but held by other requests, it waits up to two seconds for
+// Reserve holds the demand's amount in every budget of its route, consumer and upstream, and of the owners on which the consumer draws, that
+// denies and covers the upstream, or in none. Ordinarily it takes it from what the proxy has drawn ahead of need, without a call. If the money is there but held by other requests, it waits up to two seconds for
 // it. The error is a *DeniedError if a budget refuses, else one that wraps ErrUnavailable.
 func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
 	if err := demand.check(); err != nil {
@@ -60,19 +61,22 @@ func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
 		c.mu.Unlock()
 		return nil, errClosing
 	}
-	taken, enough := c.purse.take(now, demand.key(), demand.need())
+	var got outcome
+	var enough bool
+	got.taken, enough = c.purse.take(now, demand.key(), demand.need())
+	got.team = c.purse.team(demand.key().payerKey, demand.Team)
 	if enough && c.purse.low(now, demand.key()) {
 		c.ahead[demand.key()] = struct{}{}
 		wake(c.want)
 	}
 	c.mu.Unlock()
 	if !enough {
-		var err error
-		if taken, err = c.await(ctx, now, demand); err != nil {
-			return nil, err
+		if got = c.await(ctx, now, demand); got.err != nil {
+			return nil, got.err
 		}
 	}
-	return c.open(demand, taken)
+	demand.Team = got.team
+	return c.open(demand, got.taken)
 }
 
 // maxName is the longest name that the ledger knows, in bytes.
@@ -98,12 +102,12 @@ func (d Demand) check() error {
 var errClosing = fmt.Errorf("%w: the proxy ends", ErrUnavailable)
 
 // await waits for money to be drawn.
-func (c *Client) await(ctx context.Context, now time.Time, demand Demand) ([]*slice, error) {
+func (c *Client) await(ctx context.Context, now time.Time, demand Demand) outcome {
 	r := &request{demand: demand, since: now, outcome: make(chan outcome, 1)}
 	c.mu.Lock()
 	if c.closing {
 		c.mu.Unlock()
-		return nil, errClosing
+		return outcome{err: errClosing}
 	}
 	c.waiting = append(c.waiting, r)
 	c.mu.Unlock()
@@ -113,10 +117,10 @@ func (c *Client) await(ctx context.Context, now time.Time, demand Demand) ([]*sl
 	}
 	select {
 	case got := <-r.outcome:
-		return got.taken, got.err
+		return got
 	case <-ctx.Done():
 	}
-	return nil, c.leave(r, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err()))
+	return outcome{err: c.leave(r, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err()))}
 }
 
 // leave ends a request for which nobody waits any more; what it may have got goes back.
@@ -152,7 +156,7 @@ func (c *Client) serveWaiting(now time.Time, connected bool) {
 		err := r.verdict(now, connected)
 		switch {
 		case enough:
-			r.outcome <- outcome{taken: taken}
+			r.outcome <- outcome{taken: taken, team: c.purse.team(r.demand.key().payerKey, r.demand.Team)}
 		case c.closing:
 			r.outcome <- outcome{err: errClosing}
 		case err != nil:

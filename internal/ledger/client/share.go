@@ -15,7 +15,7 @@ type Share struct {
 }
 
 // Share is what a request may fairly be held for that names no limit of its own: of each account that its consumer spends from at its
-// upstream, half of what this proxy would get if what is left were divided among all that serve the route, so that another request fits
+// upstream, half of what this proxy would get if what is left were divided among all that draw on it, so that another request fits
 // beside it; the least of these. What the demand needs does not count. The error is that of Reserve.
 func (c *Client) Share(ctx context.Context, demand Demand) (Share, error) {
 	share, known := c.shareNow(demand.key())
@@ -24,12 +24,12 @@ func (c *Client) Share(ctx context.Context, demand Demand) (Share, error) {
 	}
 	// To ask for nothing is how to learn which accounts there are.
 	demand.Amount, demand.Requests, demand.Tokens = money.Amount{}, 0, 0
-	taken, err := c.await(ctx, c.options.Now(), demand)
-	if err != nil {
-		return Share{}, err
+	got := c.await(ctx, c.options.Now(), demand)
+	if got.err != nil {
+		return Share{}, got.err
 	}
 	c.mu.Lock()
-	returned := c.purse.end(c.options.Now(), demand.key(), taken, budget.Amounts{}, budget.Amounts{})
+	returned := c.purse.end(c.options.Now(), demand.key(), got.taken, budget.Amounts{}, budget.Amounts{})
 	c.mu.Unlock()
 	c.giveBack(returned)
 	share, _ = c.shareNow(demand.key())

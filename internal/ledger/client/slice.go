@@ -85,8 +85,8 @@ type granted struct {
 
 // learn takes up an answer of the ledger: the accounts of a spender's payer, and what was ever granted in each. An answer that was lost
 // and comes with the next one, or one that comes twice, counts once, since the sums only grow. One from before the route was edited says
-// nothing of which accounts there are now; what it grants goes back.
-func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []granted) {
+// nothing of which accounts there are now; what it grants goes back, and it reports false.
+func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []granted) bool {
 	current := version >= p.versions[key.route]
 	found := make([]*slice, 0, len(leases))
 	for _, one := range leases {
@@ -101,7 +101,7 @@ func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []gra
 		found = append(found, s)
 	}
 	if !current {
-		return
+		return false
 	}
 	by := p.payers[key.payerKey]
 	if by == nil {
@@ -110,6 +110,7 @@ func (p *purse) learn(now time.Time, key spenderKey, version int64, leases []gra
 	}
 	by.tell(version, found)
 	p.spender(key).appetite.greet(now)
+	return true
 }
 
 // newIn is how much of what was granted under a lease was not known yet.

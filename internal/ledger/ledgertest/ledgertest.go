@@ -257,6 +257,31 @@ func (l *Ledger) PutRoute(request *ledgerpb.PutRouteRequest) {
 	}
 }
 
+// PutShared puts a shared owner.
+func (l *Ledger) PutShared(request *ledgerpb.PutSharedRequest) {
+	l.t.Helper()
+	service, ctx := l.manager()
+	if _, err := service.PutShared(ctx, request); err != nil {
+		l.t.Fatalf("PutShared: %v", err)
+	}
+}
+
+// Shared returns what became of a shared owner; nil if it was never put.
+func (l *Ledger) Shared(owner string) *ledgerpb.SharedUsage {
+	l.t.Helper()
+	service, ctx := l.manager()
+	usage, err := service.ListUsage(ctx, &ledgerpb.ListUsageRequest{})
+	if err != nil {
+		l.t.Fatalf("ListUsage: %v", err)
+	}
+	for _, one := range usage.GetShared() {
+		if one.GetOwner() == owner {
+			return one
+		}
+	}
+	return nil
+}
+
 // ReleaseProxy gives up on a proxy. It fails while the proxy is heard from.
 func (l *Ledger) ReleaseProxy(id string) error {
 	l.t.Helper()
