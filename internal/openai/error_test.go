@@ -19,6 +19,8 @@ func TestErrorsHaveOpenAIsShape(t *testing.T) {
 	}
 	endless := denial
 	endless.ResetsIn = 0
+	ofTeam := endless
+	ofTeam.Owner = "team search"
 	const fits = `Budget \"monthly\" of 100.00 USD has 0.0015 USD left, and this request can cost up to 0.002000001 USD.`
 	tests := map[string]struct {
 		err    *Error
@@ -56,6 +58,12 @@ func TestErrorsHaveOpenAIsShape(t *testing.T) {
 		"BudgetExhausted": {
 			BudgetExhausted(denial), 402,
 			`{"error":{"message":"` + fits + ` Ask for fewer completion tokens, or wait: the budget is renewed in 1h30m1s."` +
+				`,"type":"insufficient_quota","param":null,"code":"budget_exhausted"}}`,
+			map[string]string{"X-Should-Retry": "false"},
+		},
+		"BudgetOfATeamExhausted": {
+			BudgetExhausted(ofTeam), 402,
+			`{"error":{"message":"Team search's b` + fits[1:] + ` Ask for fewer completion tokens, or for a larger budget."` +
 				`,"type":"insufficient_quota","param":null,"code":"budget_exhausted"}}`,
 			map[string]string{"X-Should-Retry": "false"},
 		},
@@ -118,6 +126,18 @@ func TestErrorsHaveOpenAIsShape(t *testing.T) {
 				t.Errorf("header (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestARateLimitThatRoutesShareSaysWhoseItIs(t *testing.T) {
+	for unit, want := range map[string]string{
+		"requests": `Key ai/bot's rate limit "all" of 5 requests is used up. Retry in 1s.`,
+		"tokens":   `Key ai/bot's rate limit "all" of 5 tokens has 0 left, and this request can take up to 3. Retry in 1s.`,
+	} {
+		limit := RateLimit{Name: "all", Owner: "key ai/bot", Unit: unit, Limit: 5, ResetsIn: time.Second}
+		if got := RateLimitExceeded(limit, 3, time.Second).Message; got != want {
+			t.Errorf("the client is told %q, want %q", got, want)
+		}
 	}
 }
 

@@ -139,3 +139,16 @@ func TestWhatIsPutAsideWhenItIsRecalledGoesBackAfterwards(t *testing.T) {
 		t.Errorf("long after the recall %v goes back", returned)
 	}
 }
+
+func TestWhatIsOutBeyondALimitThatWasLoweredGoesBack(t *testing.T) {
+	now := time.Unix(0, 0)
+	p := newPurse()
+	lowered := grantOf(7, 1000)
+	lowered[0].told.free = money.FromNano(-200)
+	p.learn(now, alice, 1, grantOf(7, 1000))
+	p.learn(now, alice, 2, lowered) // No heartbeat has told of the edit yet.
+	p.heed(now, lowered)
+	if back := sumOf(p.surrender(now)); back != 1000 {
+		t.Errorf("%d go back, want 1000", back)
+	}
+}
