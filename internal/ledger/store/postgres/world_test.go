@@ -47,9 +47,12 @@ func put(t testing.TB, s *Store, nano int64) {
 // client is a proxy as it keeps on calling: it knows what it was granted and keeps its log.
 type client struct {
 	credential store.Credential
-	drawn      int64
-	log        []store.Record
-	applied    int64
+	route      store.RouteKey
+	// team is in whose name it spends; empty for nobody's.
+	team    string
+	drawn   int64
+	log     []store.Record
+	applied int64
 	// lease is its one lease, of which granted is what it has learnt of.
 	lease   int64
 	granted int64
@@ -67,7 +70,9 @@ func begin(ctx context.Context, s *Store, proxyID string, routes ...store.RouteK
 	if err != nil {
 		return nil, err
 	}
-	return &client{credential: store.Credential{ProxyID: proxyID, Epoch: opened.Epoch, Token: token}, applied: opened.Applied}, nil
+	return &client{
+		credential: store.Credential{ProxyID: proxyID, Epoch: opened.Epoch, Token: token}, applied: opened.Applied, route: routes[0],
+	}, nil
 }
 
 func began(t testing.TB, s *Store, proxyID string, routes ...store.RouteKey) *client {
@@ -81,7 +86,7 @@ func began(t testing.TB, s *Store, proxyID string, routes ...store.RouteKey) *cl
 
 // draw asks for an amount more than it has, under the same sequence until there is an answer.
 func (c *client) draw(ctx context.Context, s *Store, nano int64) (granted bool, err error) {
-	demand := store.Demand{Route: chat, Consumer: "alice", Amount: money.FromNano(nano)}
+	demand := store.Demand{Route: c.route, Consumer: "alice", Amount: money.FromNano(nano)}
 	answers, err := s.Draw(ctx, time.Now(), c.credential, store.Draw{Sequence: c.drawn + 1, After: int64(len(c.log)), Identity: "server", Demands: []store.Demand{demand}})
 	if err != nil {
 		return false, err
@@ -104,7 +109,7 @@ func (c *client) draw(ctx context.Context, s *Store, nano int64) (granted bool, 
 func (c *client) spend(nano int64) {
 	c.spent += nano
 	c.log = append(c.log, store.Record{Settlement: &store.Settlement{
-		Route: chat, Consumer: "alice", OpenedAt: time.Now(), Amount: money.FromNano(nano),
+		Route: c.route, Consumer: "alice", Team: c.team, OpenedAt: time.Now(), Amount: money.FromNano(nano),
 		Charges: []store.Charge{{Lease: c.lease, Amount: money.FromNano(nano)}},
 	}})
 }
