@@ -222,7 +222,7 @@ type Consumer struct {
 	Team string `json:"team,omitempty"`
 	// Keys are the keys that are accepted now, sorted by id.
 	Keys []Key `json:"keys,omitempty"`
-	// Denies is true if a budget of this consumer denies or a rate limit of the consumer counts tokens.
+	// Denies is true if a budget of this consumer, or of its team or key, denies, or a rate limit of these counts tokens.
 	Denies bool `json:"denies,omitempty"`
 	// Reserves are those of the consumer's budgets, sorted by budget.
 	Reserves []Reserve `json:"reserves,omitempty"`
