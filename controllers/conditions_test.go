@@ -283,46 +283,47 @@ func TestWhatTheLedgerHasLostIsPutAgain(t *testing.T) {
 // checkStatus checks the rules of kstatus and those of our own conditions on a route as it ends.
 func checkStatus(t *testing.T, route *v1alpha1.ModelRoute) {
 	t.Helper()
-	status := func(name string) metav1.ConditionStatus {
-		condition := meta.FindStatusCondition(route.Status.Conditions, name)
-		if condition == nil {
-			return ""
-		}
-		if condition.Message == "" || condition.Reason == "" {
-			t.Errorf("%s has no message or no reason", name)
-		}
-		if condition.ObservedGeneration != route.Status.ObservedGeneration {
-			t.Errorf("%s is of generation %d, the status of %d", name, condition.ObservedGeneration, route.Status.ObservedGeneration)
-		}
-		return condition.Status
-	}
-	if route.Status.ObservedGeneration > route.Generation {
-		t.Errorf("generation %d was observed, and there is only %d", route.Status.ObservedGeneration, route.Generation)
-	}
-	all := metav1.ConditionTrue
+	checkKstatus(t, route.Generation, route.Status.ObservedGeneration, route.Status.Conditions)
+	all := true
 	for _, name := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionProgrammed, v1alpha1.ConditionAvailable} {
-		if status(name) == "" {
+		if meta.FindStatusCondition(route.Status.Conditions, name) == nil {
 			t.Errorf("%s is missing", name)
 		}
-		if status(name) != metav1.ConditionTrue {
-			all = metav1.ConditionFalse
+		all = all && meta.IsStatusConditionTrue(route.Status.Conditions, name)
+	}
+	if ready := meta.IsStatusConditionTrue(route.Status.Conditions, v1alpha1.ConditionReady); ready != all {
+		t.Errorf("Ready is %t, though it is %t that all it summarises is True", ready, all)
+	}
+}
+
+// checkKstatus checks the rules that hold for the conditions of every kind.
+func checkKstatus(t *testing.T, generation, observed int64, conditions []metav1.Condition) {
+	t.Helper()
+	status := map[string]metav1.ConditionStatus{}
+	for _, condition := range conditions {
+		status[condition.Type] = condition.Status
+		if condition.Message == "" || condition.Reason == "" {
+			t.Errorf("%s has no message or no reason", condition.Type)
+		}
+		if condition.ObservedGeneration != observed {
+			t.Errorf("%s is of generation %d, the status of %d", condition.Type, condition.ObservedGeneration, observed)
 		}
 	}
-	ready, reconciling, stalled := status(v1alpha1.ConditionReady), status(v1alpha1.ConditionReconciling), status(v1alpha1.ConditionStalled)
-	if (ready == metav1.ConditionTrue) != (all == metav1.ConditionTrue) {
-		t.Errorf("Ready is %s, though it is %s that all it summarises is True", ready, all)
+	if observed > generation {
+		t.Errorf("generation %d was observed, and there is only %d", observed, generation)
 	}
-	if status(v1alpha1.ConditionWithinBudget) == "" {
+	if status[v1alpha1.ConditionWithinBudget] == "" {
 		t.Error("WithinBudget is missing")
 	}
+	ready, reconciling, stalled := status[v1alpha1.ConditionReady], status[v1alpha1.ConditionReconciling], status[v1alpha1.ConditionStalled]
 	switch {
 	case ready == "":
 		t.Error("Ready is missing")
 	case reconciling != "" && reconciling != metav1.ConditionTrue, stalled != "" && stalled != metav1.ConditionTrue:
 		t.Error("Reconciling and Stalled are there only while they are True")
 	case ready == metav1.ConditionTrue && (reconciling != "" || stalled != ""):
-		t.Error("the route is Ready and at the same time Reconciling or Stalled")
+		t.Error("the object is Ready and at the same time Reconciling or Stalled")
 	case ready != metav1.ConditionTrue && (reconciling == "") == (stalled == ""):
-		t.Error("a route that is not Ready is either Reconciling or Stalled")
+		t.Error("an object that is not Ready is either Reconciling or Stalled")
 	}
 }

@@ -1,11 +1,15 @@
 package controllers
 
 import (
+	"io"
 	"slices"
 	"sync"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/keys"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -17,9 +21,28 @@ type consumerKey struct {
 	secret string
 }
 
-func newConsumerKey(secret string) consumerKey {
-	hash := keys.Hash(secret)
-	return consumerKey{Key: routeconfig.Key{ID: keys.ID(hash), SHA256: hash}, secret: secret}
+// newKey makes the next key of a ring.
+func newKey(random io.Reader, ring keys.Ring, policy keys.Policy, now time.Time) (consumerKey, error) {
+	secret, err := keys.New(random)
+	if err != nil {
+		return consumerKey{}, err
+	}
+	return consumerKey{Key: ring.New(keys.Hash(secret), policy, now), secret: secret}, nil
+}
+
+// keyIn returns the key that a Secret has, if it is one of record that is not on its way out.
+func keyIn(secret *corev1.Secret, record []routeconfig.Key) (consumerKey, bool) {
+	if secret == nil {
+		return consumerKey{}, false
+	}
+	value := string(secret.Data[desired.ConsumerKeyAPIKey])
+	hash := keys.Hash(value)
+	for _, key := range record {
+		if key.SHA256 == hash && key.Expires == 0 {
+			return consumerKey{Key: key, secret: value}, true
+		}
+	}
+	return consumerKey{}, false
 }
 
 // keyring holds the keys that are made and not delivered yet: in memory alone, since a key is not to be at rest anywhere but in its

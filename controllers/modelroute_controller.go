@@ -34,6 +34,7 @@ import (
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/status,verbs=patch
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelroutes/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get
@@ -57,6 +58,8 @@ type ModelRouteReconciler struct {
 	Books *Books
 	// Authority returns the certificate, as PEM, by which proxies know the ledger; nil where the ledger is reached without TLS.
 	Authority func(ctx context.Context) ([]byte, error)
+	// Exchange has the keys of ModelKeys.
+	Exchange *KeyExchange
 	// Events records what happened to a route.
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
@@ -87,7 +90,7 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.AuthoritySecret
 	})
 	controlled := ctrl.NewControllerManagedBy(manager).
-		For(&v1alpha1.ModelRoute{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.ModelRoute{}, builder.WithPredicates(specOrAnnotations())).
 		Owns(&corev1.ServiceAccount{}).
 		Owns(&corev1.Secret{}).
 		Owns(&corev1.Service{}).
@@ -96,12 +99,22 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 		Owns(&appsv1.Deployment{}).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(routeOfPod)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.everyRoute), builder.WithPredicates(isAuthority)).
+		Watches(&v1alpha1.ModelKey{}, handler.EnqueueRequestsFromMapFunc(routesOfModelKey),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.routesOfNamespace),
+			builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesRawSource(&r.Exchange.routes).
 		WatchesRawSource(r.Usage).
 		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles})
 	if r.Books != nil {
 		controlled = controlled.WatchesRawSource(r.Books)
 	}
 	return controlled.Complete(r)
+}
+
+// specOrAnnotations lets through what changes the spec or an annotation: these ask for new keys.
+func specOrAnnotations() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 }
 
 // Reconcile takes one route through all phases. They stop at the first that fails; what is there is observed, and the status written, all
@@ -122,6 +135,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 		r.readKeys,
 		r.resolve,
 		r.issueKeys,
+		r.admitModelKeys,
 		r.compile,
 		r.buildChildren,
 		r.putBudgets,
@@ -133,6 +147,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 	if s.err == nil {
 		s.err = r.deliverKeys(ctx, s)
 	}
+	r.reportModelKeys(s)
 	return r.finish(ctx, s)
 }
 

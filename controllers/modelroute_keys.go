@@ -4,16 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/desired"
-	"github.com/modelroute/modelroute/internal/keys"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -22,46 +21,48 @@ func (r *ModelRouteReconciler) readKeys(ctx context.Context, s *scope) error {
 	return readKeysFrom(ctx, s, r.cachedSecret)
 }
 
-// issueKeys makes a key for each consumer that has none. A consumer's Secret that is gone, or has another key than the one of record, is
-// answered with a new key, and the old one is refused from then on: that is how a key is revoked.
+// issueKeys makes a key for each consumer that has none, or whose key is to be replaced. A consumer's Secret that is gone, or has another
+// key than the one of record, is answered with a new key, and the old one is refused from then on: that is how a key is revoked.
 func (r *ModelRouteReconciler) issueKeys(ctx context.Context, s *scope) error {
 	names := make([]string, 0, len(s.route.Spec.Consumers))
 	for _, consumer := range s.route.Spec.Consumers {
 		names = append(names, consumer.Name)
 	}
 	r.keyring.keep(s.name(), names...)
-	missing := r.takePending(s, names)
-	if len(missing) == 0 {
+	if len(r.planKeys(s)) == 0 {
 		return nil
 	}
-	// A new key makes the old one worthless. That is not done on the word of a cache that may be behind.
+	// A key is replaced or refused. That is not done on the word of a cache that may be behind.
 	if err := readKeysFrom(ctx, s, r.liveSecret); err != nil {
 		return err
 	}
-	for _, name := range r.takePending(s, names) {
-		secret, err := keys.New(r.Random)
+	for _, consumer := range r.planKeys(s) {
+		if !s.plans[consumer.Name].Needed {
+			continue
+		}
+		key, err := newKey(r.Random, s.ring(consumer.Name), compile.KeyPolicy(consumer.Rotation, s.route), s.now)
 		if err != nil {
 			return err
 		}
-		key := newConsumerKey(secret)
-		r.keyring.put(s.name(), s.route.UID, name, key)
-		s.pending[name] = key
+		r.keyring.put(s.name(), s.route.UID, consumer.Name, key)
 	}
+	r.planKeys(s)
 	return nil
 }
 
-// takePending moves the keys that are made and not delivered into the scope, and returns the consumers that have neither such a key nor a
-// delivered one.
-func (r *ModelRouteReconciler) takePending(s *scope, consumers []string) (missing []string) {
-	for _, name := range consumers {
-		if key, pending := r.keyring.get(s.name(), s.route.UID, name); pending {
-			s.pending[name] = key
-			delete(s.delivered, name)
-		} else if _, delivered := s.delivered[name]; !delivered {
-			missing = append(missing, name)
+// planKeys finds out which keys each consumer is to have, and returns the consumers that need a new one or lose one.
+func (r *ModelRouteReconciler) planKeys(s *scope) (unsettled []v1alpha1.Consumer) {
+	for _, consumer := range s.route.Spec.Consumers {
+		if key, pending := r.keyring.get(s.name(), s.route.UID, consumer.Name); pending {
+			s.pending[consumer.Name] = key
+		}
+		plan := s.ring(consumer.Name).Plan(compile.KeyPolicy(consumer.Rotation, s.route), s.now)
+		s.plans[consumer.Name] = plan
+		if plan.Needed || plan.Revokes {
+			unsettled = append(unsettled, consumer)
 		}
 	}
-	return missing
+	return unsettled
 }
 
 // deliverKeys writes the Secrets of the keys that are pending, once every ready proxy accepts them: a key that is delivered works.
@@ -79,7 +80,7 @@ func (r *ModelRouteReconciler) deliverKeys(ctx context.Context, s *scope) error 
 			continue
 		}
 		r.keyring.delivered(s.name(), consumer.Name)
-		s.delivered[consumer.Name] = key
+		s.deliver(consumer, key)
 		r.Events.Eventf(s.route, secretOf(s.route, consumer), corev1.EventTypeNormal, eventKeyIssued, actionDeliver,
 			"Secret %s has the new key %s for consumer %s.", compile.SecretName(s.route, consumer), key.ID, consumer.Name)
 	}
@@ -97,16 +98,13 @@ func readKeysFrom(ctx context.Context, s *scope, read secretReader) error {
 	}
 	s.record = keysOfRecord(config)
 	clear(s.delivered)
+	clear(s.seen)
 	for _, consumer := range s.route.Spec.Consumers {
 		secret, err := read(ctx, s, compile.SecretName(s.route, consumer))
 		if err != nil {
 			return err
 		}
-		if secret == nil {
-			continue
-		}
-		key := newConsumerKey(string(secret.Data[desired.ConsumerKeyAPIKey]))
-		if slices.Contains(s.record[consumer.Name], key.Key) {
+		if key, isOfRecord := keyIn(secret, s.record[consumer.Name]); isOfRecord {
 			s.delivered[consumer.Name], s.seen[consumer.Name] = key, secret.ResourceVersion
 		}
 	}
@@ -133,29 +131,34 @@ func keysOfRecord(secret *corev1.Secret) map[string][]routeconfig.Key {
 }
 
 func (r *ModelRouteReconciler) cachedSecret(ctx context.Context, s *scope, name string) (*corev1.Secret, error) {
-	return ownedSecret(ctx, r.Client, s, name)
+	return ownedSecret(ctx, r.Client, s.route, name)
 }
 
-// liveSecret looks at the metadata first, so that a foreign Secret's values never reach this process.
 func (r *ModelRouteReconciler) liveSecret(ctx context.Context, s *scope, name string) (*corev1.Secret, error) {
+	return ownedLiveSecret(ctx, r.Live, s.route, name)
+}
+
+// ownedLiveSecret looks at the metadata first, so that a foreign Secret's values never reach this process.
+func ownedLiveSecret(ctx context.Context, live client.Reader, owner client.Object, name string) (*corev1.Secret, error) {
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	err := r.Live.Get(ctx, types.NamespacedName{Namespace: s.route.Namespace, Name: name}, metadata)
-	if err != nil || !metav1.IsControlledBy(metadata, s.route) {
+	err := live.Get(ctx, types.NamespacedName{Namespace: owner.GetNamespace(), Name: name}, metadata)
+	if err != nil || !metav1.IsControlledBy(metadata, owner) {
 		return nil, client.IgnoreNotFound(err)
 	}
-	return ownedSecret(ctx, r.Live, s, name)
+	return ownedSecret(ctx, live, owner, name)
 }
 
-func ownedSecret(ctx context.Context, reader client.Reader, s *scope, name string) (*corev1.Secret, error) {
+// ownedSecret returns a Secret beside its owner; nil if there is none, or somebody else's.
+func ownedSecret(ctx context.Context, reader client.Reader, owner client.Object, name string) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
-	if err := reader.Get(ctx, types.NamespacedName{Namespace: s.route.Namespace, Name: name}, secret); err != nil {
+	if err := reader.Get(ctx, types.NamespacedName{Namespace: owner.GetNamespace(), Name: name}, secret); err != nil {
 		if client.IgnoreNotFound(err) != nil {
 			return nil, fmt.Errorf("reading Secret %s: %w", name, err)
 		}
 		return nil, nil
 	}
-	if !metav1.IsControlledBy(secret, s.route) {
+	if !metav1.IsControlledBy(secret, owner) {
 		return nil, nil
 	}
 	return secret, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -88,14 +89,11 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 		}
 		ledger.CA = string(authority)
 	}
-	accepted := map[string][]routeconfig.Key{}
-	for consumer, key := range s.delivered {
-		accepted[consumer] = []routeconfig.Key{key.Key}
+	accepted := maps.Clone(s.claims)
+	for consumer, plan := range s.plans {
+		accepted[consumer] = plan.Accepted
 	}
-	for consumer, key := range s.pending {
-		accepted[consumer] = []routeconfig.Key{key.Key}
-	}
-	config, err := compile.Config(compile.Input{Route: s.route, Ledger: ledger, Keys: accepted})
+	config, err := compile.Config(compile.Input{Route: s.route, ModelKeys: s.modelKeys, Ledger: ledger, Keys: accepted})
 	if err != nil {
 		return fmt.Errorf("compiling the route: %w", err)
 	}
@@ -109,7 +107,7 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 // putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a
 // budget that the ledger does not know.
 func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
-	request, err := compile.Budgets(s.route, desired.ProxyIdentity(s.route), s.now)
+	request, err := compile.Budgets(s.route, s.modelKeys, desired.ProxyIdentity(s.route), s.now)
 	if err != nil {
 		return fmt.Errorf("compiling the budgets: %w", err)
 	}
@@ -145,13 +143,16 @@ func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) erro
 		Env: r.Config.ProxyEnv,
 	})
 	for _, consumer := range s.route.Spec.Consumers {
+		// Whoever edits or deletes the Secret meanwhile wants another key, and must not get the old one back.
+		seen := s.seen[consumer.Name]
 		if key, pending := s.pending[consumer.Name]; pending {
-			s.reserved = append(s.reserved, desired.ConsumerSecret(s.route, consumer, key.secret))
+			next := desired.ConsumerSecret(s.route, consumer, key.secret)
+			next.Seen = seen
+			s.reserved = append(s.reserved, next)
 		} else if key, delivered := s.delivered[consumer.Name]; delivered {
-			delivered := desired.ConsumerSecret(s.route, consumer, key.secret)
-			// Whoever edits or deletes the Secret meanwhile wants another key, and must not get the old one back.
-			delivered.Seen = s.seen[consumer.Name]
-			s.objects = append(s.objects, delivered)
+			present := desired.ConsumerSecret(s.route, consumer, key.secret)
+			present.Seen = seen
+			s.objects = append(s.objects, present)
 		}
 	}
 	err := r.applier().Check(ctx, s.route, s.objects, s.reserved)
@@ -221,6 +222,7 @@ func isReady(pod *corev1.Pod) bool {
 // settled all the same, and what it has spent stays in the ledger.
 func (r *ModelRouteReconciler) forget(ctx context.Context, route types.NamespacedName) (reconcile.Result, error) {
 	r.keyring.keep(route)
+	r.Exchange.forgetRoute(route)
 	empty := &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name}}
 	if err := r.put(ctx, route, empty); err != nil {
 		log.FromContext(ctx).Info("The ledger could not be told that the route is gone; this is tried again", "error", err.Error())

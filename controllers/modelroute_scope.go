@@ -9,7 +9,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/desired"
+	"github.com/modelroute/modelroute/internal/keys"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -26,12 +28,18 @@ type scope struct {
 	invalid             field.ErrorList
 	unresolved          *unresolvedError
 
-	// record are the hashes of record: the keys that the proxies accept, by consumer.
+	// record are the hashes of record: the keys that the proxies accept, by consumer, ModelKeys among them.
 	record map[string][]routeconfig.Key
 	// delivered are the keys that are in their consumers' Secrets and of record; pending are those that have still to be delivered.
 	delivered, pending map[string]consumerKey
 	// seen are the resourceVersions of the Secrets that the delivered keys were read from, by consumer.
 	seen map[string]string
+	// plans say which keys each consumer of the spec is to have.
+	plans map[string]keys.Plan
+	// modelKeys are those that the route admits, crowdedOut those that it has no room for; claims are the keys that are accepted of the
+	// admitted ones, by the names that they have as consumers.
+	modelKeys, crowdedOut []*v1alpha1.ModelKey
+	claims                map[string][]routeconfig.Key
 
 	// config is what the proxies are to be told, encoded, and hash its name.
 	config []byte
@@ -59,7 +67,26 @@ func newScope(route *v1alpha1.ModelRoute, now time.Time) *scope {
 		delivered: map[string]consumerKey{},
 		pending:   map[string]consumerKey{},
 		seen:      map[string]string{},
+		plans:     map[string]keys.Plan{},
+		claims:    map[string][]routeconfig.Key{},
 	}
+}
+
+// ring is what is known of the keys of a consumer of the spec.
+func (s *scope) ring(consumer string) keys.Ring {
+	ring := keys.Ring{Record: s.record[consumer], Delivered: s.delivered[consumer].SHA256}
+	if key, pending := s.pending[consumer]; pending {
+		ring.Pending = &key.Key
+	}
+	return ring
+}
+
+// deliver notes that a consumer's Secret now has the key that was pending.
+func (s *scope) deliver(consumer v1alpha1.Consumer, key consumerKey) {
+	ring := s.ring(consumer.Name)
+	ring.Record, ring.Delivered, ring.Pending = s.plans[consumer.Name].Accepted, key.SHA256, nil
+	s.delivered[consumer.Name] = key
+	s.plans[consumer.Name] = ring.Plan(compile.KeyPolicy(consumer.Rotation, s.route), s.now)
 }
 
 func (s *scope) name() types.NamespacedName { return client.ObjectKeyFromObject(s.route) }

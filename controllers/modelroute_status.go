@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -15,6 +16,7 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 // finish writes the status if it has changed, tells of what happened, and says when to look again.
@@ -60,13 +62,27 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 	return reconcile.Result{}, s.err
 }
 
-// untilExpiry is the time until the next credit expires, if that is less than the given one.
+// untilExpiry is the time until a credit or a ModelKey expires, or a key has to be replaced or refused, if that is less than the given one.
 func untilExpiry(s *scope, otherwise time.Duration) time.Duration {
-	next := compile.NextExpiry(s.route, s.now)
-	if next.IsZero() {
-		return otherwise
+	until := func(at time.Time) {
+		if !at.IsZero() {
+			// A key's time is counted in whole seconds, and a pass that comes too early would come again at once.
+			otherwise = min(max(at.Sub(s.now), time.Millisecond), otherwise)
+		}
 	}
-	return min(next.Sub(s.now), otherwise)
+	until(compile.NextExpiry(s.route, s.modelKeys, s.now))
+	for _, plan := range s.plans {
+		until(plan.Next)
+	}
+	return otherwise
+}
+
+// previousKey is how a status shows the key that was replaced; nil for none.
+func previousKey(key *routeconfig.Key) *v1alpha1.PreviousKey {
+	if key == nil {
+		return nil
+	}
+	return &v1alpha1.PreviousKey{KeyID: key.ID, EndTime: metav1.NewTime(time.Unix(key.Expires, 0))}
 }
 
 // computeStatus is the status that a pass leads to. It is pure: what the pass did not observe is unknown, or stays as it was.
@@ -125,6 +141,7 @@ func consumerStatuses(s *scope, shown figures) []v1alpha1.ConsumerStatus {
 		}
 		if key, delivered := s.delivered[consumer.Name]; delivered {
 			status.SecretName, status.KeyID = compile.SecretName(s.route, consumer), key.ID
+			status.PreviousKey = previousKey(s.plans[consumer.Name].Previous)
 		}
 		statuses = append(statuses, status)
 	}

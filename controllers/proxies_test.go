@@ -148,10 +148,16 @@ func (p *proxy) spend(nano int64) {
 // spendAt is spend at an upstream of the route.
 func (p *proxy) spendAt(upstream string, nano int64) {
 	p.w.t.Helper()
+	p.spendAs("search", upstream, nano)
+}
+
+// spendAs is spendAt for another consumer.
+func (p *proxy) spendAs(consumer, upstream string, nano int64) {
+	p.w.t.Helper()
 	var hold *ledgerclient.Hold
 	p.w.eventually("the ledger holds the money", func() (err error) {
 		hold, err = p.ledger.Reserve(p.w.t.Context(), ledgerclient.Demand{
-			Namespace: p.w.namespace, Route: p.route, Consumer: "search", Upstream: upstream, Amount: money.FromNano(nano),
+			Namespace: p.w.namespace, Route: p.route, Consumer: consumer, Upstream: upstream, Amount: money.FromNano(nano),
 		})
 		return err
 	})

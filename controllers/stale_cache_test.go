@@ -18,6 +18,7 @@ import (
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/keys"
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 // behind is a client whose reads of Secrets are answered by stale, as a cache does that is behind.
@@ -29,7 +30,19 @@ func (w *world) behind(stale func(name string, secret *corev1.Secret) error) cli
 			}
 			return c.Get(ctx, key, object, options...)
 		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if _, areKeys := list.(*v1alpha1.ModelKeyList); areKeys {
+				return nil // the API server has no index of ours, and there are none in these tests
+			}
+			return c.List(ctx, list, options...)
+		},
 	})
+}
+
+// newConsumerKey is the record of a key.
+func newConsumerKey(secret string) consumerKey {
+	hash := keys.Hash(secret)
+	return consumerKey{Key: routeconfig.Key{ID: keys.ID(hash), SHA256: hash}, secret: secret}
 }
 
 func notFound(name string, _ *corev1.Secret) error {

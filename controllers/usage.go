@@ -48,8 +48,19 @@ type Usage struct {
 	tried bool
 	// lost is true when the ledger has not answered for longer than usageGrace, or never.
 	lost bool
-	// waiting are the routes whose figures are due and that have to wait for another look.
-	waiting map[types.NamespacedName]bool
+	// byKey is what each ModelKey has spent, by route.
+	byKey map[types.NamespacedName]keySpend
+	// waiting are the objects whose figures are due and that have to wait for another look.
+	waiting map[subject]bool
+
+	// modelKeys wakes the ModelKeys whose status has to follow.
+	modelKeys waker
+}
+
+// subject is an object whose status has figures: a route, or a ModelKey.
+type subject struct {
+	types.NamespacedName
+	isKey bool
 }
 
 // snapshot is what is known of one route's usage.
@@ -69,7 +80,8 @@ func (u *Usage) of(route types.NamespacedName) snapshot {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return snapshot{
-		synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route], waits: u.waiting[route],
+		synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route],
+		waits: u.waiting[subject{NamespacedName: route}],
 	}
 }
 
@@ -115,7 +127,8 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 	before := u.state()
 	u.ask(ctx)
 	after := u.state()
-	due := u.takeTurns(ctx, after.routes)
+	due, keys := u.takeTurns(ctx, after.routes)
+	u.modelKeys.wake(keys...)
 	if (before.routes == nil) != (after.routes == nil) || before.lost != after.lost {
 		return u.everyRoute(ctx, after)
 	}
@@ -132,40 +145,45 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 	return due
 }
 
-// turn is that a route's figures have to be written.
+// turn is that an object's figures have to be written.
 type turn struct {
-	name types.NamespacedName
+	subject
 	// rank is 0 if a milestone is to be shown, else 1.
 	rank int
 	// shown is when those were written that the status has.
 	shown time.Time
 }
 
-// takeTurns returns the routes whose figures are to be written now, at most turnsPerLook: the urgent ones first, then those that have
-// waited longest. The others wait.
-func (u *Usage) takeTurns(ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage) []types.NamespacedName {
+// takeTurns returns the routes and the ModelKeys whose figures are to be written now, at most turnsPerLook: the urgent ones first, then those
+// that have waited longest. The others wait.
+func (u *Usage) takeTurns(
+	ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage,
+) (due, keys []types.NamespacedName) {
 	var turns []turn
 	for name, usage := range routes {
 		if turn, isDue := u.turnOf(ctx, name, usage); isDue {
 			turns = append(turns, turn)
 		}
 	}
+	turns = append(turns, u.keyTurns(ctx)...)
 	slices.SortFunc(turns, func(a, b turn) int {
-		return cmp.Or(a.rank-b.rank, a.shown.Compare(b.shown), cmp.Compare(a.name.String(), b.name.String()))
+		return cmp.Or(a.rank-b.rank, a.shown.Compare(b.shown), cmp.Compare(a.String(), b.String()))
 	})
-	var due []types.NamespacedName
-	waiting := map[types.NamespacedName]bool{}
+	waiting := map[subject]bool{}
 	for i, turn := range turns {
-		if i < turnsPerLook {
-			due = append(due, turn.name)
-		} else {
-			waiting[turn.name] = true
+		switch {
+		case i >= turnsPerLook:
+			waiting[turn.subject] = true
+		case turn.isKey:
+			keys = append(keys, turn.NamespacedName)
+		default:
+			due = append(due, turn.NamespacedName)
 		}
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.waiting = waiting
-	return due
+	return due, keys
 }
 
 // turnOf reports whether the figures in the route's status have to be written, and how urgent that is.
@@ -179,7 +197,7 @@ func (u *Usage) turnOf(ctx context.Context, name types.NamespacedName, usage *le
 		return turn{}, false
 	}
 	before := figuresShown(route.Status)
-	its := turn{name: name, rank: 1}
+	its := turn{subject: subject{NamespacedName: name}, rank: 1}
 	if isUrgent(route.Spec, before, next) {
 		its.rank = 0
 	}
@@ -225,6 +243,7 @@ func (u *Usage) ask(ctx context.Context) {
 	for _, usage := range answer {
 		u.routes[types.NamespacedName{Namespace: usage.GetRoute().GetNamespace(), Name: usage.GetRoute().GetName()}] = usage
 	}
+	u.byKey = spendByKey(u.routes)
 }
 
 // everyRoute returns all routes: those that exist and those that the ledger knows.

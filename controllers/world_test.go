@@ -49,14 +49,17 @@ const (
 type world struct {
 	t         *testing.T
 	namespace string
-	config    *rest.Config
+	// tenants are further namespaces that managers see.
+	tenants []string
+	config  *rest.Config
 	// client reads and writes as a user does, without a cache.
 	client client.WithWatch
 	ledger *ledgertest.Ledger
 	clock  clock.WithTicker
 
-	// reconciler and stop belong to the manager that runs; writes and puts count what managers did to the API server and the ledger.
+	// reconciler, modelKeys and stop belong to the manager that runs; writes and puts count what managers did to the API server and the ledger.
 	reconciler   *ModelRouteReconciler
+	modelKeys    *ModelKeyReconciler
 	stop         func()
 	writes, puts atomic.Int64
 	events       chan string
@@ -147,6 +150,9 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 	}
 	cacheOptions := CacheOptions()
 	cacheOptions.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
+	for _, tenant := range w.tenants {
+		cacheOptions.DefaultNamespaces[tenant] = cache.Config{}
+	}
 	manager, err := ctrl.NewManager(w.managerConfig(), ctrl.Options{
 		Scheme:     w.client.Scheme(),
 		Cache:      cacheOptions,
@@ -159,19 +165,27 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 	}
 	ledger := countingLedger{Ledger: NewLedger(LedgerOptions{URL: w.ledger.URL, TokenFile: tokenFile}), puts: &w.puts}
 	w.reconciler = &ModelRouteReconciler{
-		Client: manager.GetClient(),
-		Live:   manager.GetAPIReader(),
-		Ledger: ledger,
-		Usage:  &Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: w.clock},
-		Events: &events.FakeRecorder{Events: w.events},
-		Clock:  w.clock,
-		Random: rand.Reader,
-		Config: Config{Namespace: w.namespace, LedgerURL: w.ledger.URL, ProxyImage: testImage},
+		Client:   manager.GetClient(),
+		Live:     manager.GetAPIReader(),
+		Ledger:   ledger,
+		Usage:    &Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: w.clock},
+		Exchange: &KeyExchange{},
+		Events:   &events.FakeRecorder{Events: w.events},
+		Clock:    w.clock,
+		Random:   rand.Reader,
+		Config:   Config{Namespace: w.namespace, LedgerURL: w.ledger.URL, ProxyImage: testImage},
 	}
 	if err := errors.Join(setUp(manager, w.reconciler), w.reconciler.SetupWithManager(manager)); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	w.modelKeys = &ModelKeyReconciler{
+		Client: w.reconciler.Client, Live: w.reconciler.Live, Usage: w.reconciler.Usage, Exchange: w.reconciler.Exchange,
+		Events: w.reconciler.Events, Clock: w.clock, Random: rand.Reader,
+	}
+	if err := w.modelKeys.SetupWithManager(ctx, manager); err != nil {
+		w.t.Fatal(err)
+	}
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := manager.Start(ctx); err != nil {
@@ -262,7 +276,13 @@ func (w *world) delete(object client.Object) {
 // get reads an object of the world's namespace into object.
 func (w *world) get(name string, object client.Object) {
 	w.t.Helper()
-	if err := w.client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, object); err != nil {
+	w.getIn(w.namespace, name, object)
+}
+
+// getIn reads an object of another namespace.
+func (w *world) getIn(namespace, name string, object client.Object) {
+	w.t.Helper()
+	if err := w.client.Get(w.t.Context(), types.NamespacedName{Namespace: namespace, Name: name}, object); err != nil {
 		w.t.Fatalf("reading the %T %s: %v", object, name, err)
 	}
 }
@@ -280,7 +300,13 @@ func (w *world) exists(name string, object client.Object) bool {
 // change changes an object as a user does with kubectl edit.
 func change[T client.Object](w *world, name string, object T, mutate func(T)) {
 	w.t.Helper()
-	w.get(name, object)
+	changeIn(w, w.namespace, name, object, mutate)
+}
+
+// changeIn is change in another namespace.
+func changeIn[T client.Object](w *world, namespace, name string, object T, mutate func(T)) {
+	w.t.Helper()
+	w.getIn(namespace, name, object)
 	before := object.DeepCopyObject().(T)
 	mutate(object)
 	if err := w.client.Patch(w.t.Context(), object, client.MergeFrom(before), client.FieldOwner("somebody")); err != nil {

@@ -76,6 +76,18 @@ const (
 	ReasonNoBudget = "NoBudget"
 )
 
+// Reasons of a ModelKey's conditions, beside those of routes.
+const (
+	// ReasonExpired means that the ModelKey's expireTime is over.
+	ReasonExpired = "Expired"
+	// ReasonNotAllowed means that a route does not allow ModelKeys of this namespace.
+	ReasonNotAllowed = "NotAllowed"
+	// ReasonTooManyKeys means that a route has as many ModelKeys as it can.
+	ReasonTooManyKeys = "TooManyKeys"
+	// ReasonRouteNotFound means that a route that the spec names does not exist.
+	ReasonRouteNotFound = "RouteNotFound"
+)
+
 // Reasons of Ready and of several conditions.
 const (
 	// ReasonReady means that the proxies serve this generation of the route.
@@ -90,6 +102,10 @@ const (
 const (
 	// LabelRoute has the name of the route that an object was made for.
 	LabelRoute = "modelroute.dev/route"
+	// LabelModelKey has the name of the ModelKey that a Secret was made for.
+	LabelModelKey = "modelroute.dev/model-key"
+	// AnnotationRotate, on a ModelRoute or a ModelKey, asks for new keys: each value that it is given replaces them once.
+	AnnotationRotate = "modelroute.dev/rotate"
 	// LabelConsumer has the name of the consumer that a Secret was made for.
 	LabelConsumer = "modelroute.dev/consumer"
 	// LabelManagedBy is the well-known label; ManagedBy is its value on all that the operator makes.

@@ -101,6 +101,10 @@ type ModelRouteSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.secretName) || self.exists_one(b, has(b.secretName) && b.secretName == a.secretName))",message="two consumers have the same secretName: each needs a Secret of its own"
 	Consumers []Consumer `json:"consumers,omitempty"`
 
+	// keys says who may claim keys for this route with ModelKeys of their own. Absent: ModelKeys of the route's namespace alone.
+	// +optional
+	Keys *RouteKeys `json:"keys,omitempty"`
+
 	// proxy is how the proxy of this route runs.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
@@ -239,6 +243,11 @@ type Consumer struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	RateLimits []RateLimit `json:"rateLimits,omitempty"`
+
+	// rotation says when the consumer's key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the route
+	// is given another value, with an overlap of 24 hours.
+	// +optional
+	Rotation *Rotation `json:"rotation,omitempty"`
 }
 
 // Proxy is how the proxy of a route runs.

@@ -188,6 +188,10 @@ type ConsumerStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	KeyID string `json:"keyID,omitempty"`
 
+	// previousKey is the key that was replaced by this one, while it is still accepted.
+	// +optional
+	PreviousKey *PreviousKey `json:"previousKey,omitempty"`
+
 	// spent is what the consumer has spent in all, in USD with up to nine decimals.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32

@@ -115,14 +115,16 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 		URL: options.LedgerURL, TokenFile: options.LedgerTokenFile,
 		Authority: func() ([]byte, error) { return authority(ctx) },
 	})
+	exchange := &controllers.KeyExchange{}
 	reconciler := &controllers.ModelRouteReconciler{
-		Client: manager.GetClient(),
-		Live:   manager.GetAPIReader(),
-		Ledger: ledger,
-		Usage:  &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}},
-		Events: manager.GetEventRecorder(eventReporter),
-		Clock:  clock.RealClock{},
-		Random: rand.Reader,
+		Exchange: exchange,
+		Client:   manager.GetClient(),
+		Live:     manager.GetAPIReader(),
+		Ledger:   ledger,
+		Usage:    &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}},
+		Events:   manager.GetEventRecorder(eventReporter),
+		Clock:    clock.RealClock{},
+		Random:   rand.Reader,
 		Config: controllers.Config{
 			Namespace: options.Namespace, LedgerURL: options.LedgerURL,
 			ProxyImage: options.ProxyImage, ProxyPullPolicy: options.ProxyPullPolicy,
@@ -140,6 +142,13 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	}
 	if err := reconciler.SetupWithManager(manager); err != nil {
 		return fmt.Errorf("adding the controller of routes: %w", err)
+	}
+	modelKeys := &controllers.ModelKeyReconciler{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Usage: reconciler.Usage, Exchange: exchange,
+		Events: reconciler.Events, Clock: reconciler.Clock, Random: reconciler.Random,
+	}
+	if err := modelKeys.SetupWithManager(ctx, manager); err != nil {
+		return fmt.Errorf("adding the controller of ModelKeys: %w", err)
 	}
 	return nil
 }

@@ -1,11 +1,12 @@
-// Package apply makes the children of a route what they should be: by server-side apply under one field owner, only where something
-// differs, only on objects that the route controls, and all of them or none.
+// Package apply makes the children of a route or a ModelKey what they should be: by server-side apply under one field owner, only where
+// something differs, only on objects that their owner controls, and all of them or none.
 package apply
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -23,20 +24,17 @@ import (
 // FieldOwner is the one owner under which all children are applied.
 const FieldOwner = "modelroute-controller"
 
-// ownerKind is the kind of the objects that own children.
-const ownerKind = "ModelRoute"
-
-// NotOwnedError says that an object under a name that is needed is not controlled by the route.
+// NotOwnedError says that an object under a name that is needed is not controlled by the owner.
 type NotOwnedError struct {
 	Kind, Name string
-	// Leaving is true if the object is on its way out: it is being deleted, or belongs to an earlier route of the same name. Then waiting
+	// Leaving is true if the object is on its way out: it is being deleted, or belongs to an earlier owner of the same name. Then waiting
 	// helps.
 	Leaving bool
 }
 
 // Error names the object by kind and name.
 func (e *NotOwnedError) Error() string {
-	return fmt.Sprintf("%s %q is not controlled by this route", e.Kind, e.Name)
+	return fmt.Sprintf("%s %q is not controlled by this object", e.Kind, e.Name)
 }
 
 // WriteError says that the API server refused to write or delete a child.
@@ -188,8 +186,11 @@ func isLeaving(object, owner client.Object) bool {
 		return true
 	}
 	controller := metav1.GetControllerOf(object)
-	return controller != nil && controller.Kind == ownerKind && controller.Name == owner.GetName() && controller.UID != owner.GetUID()
+	return controller != nil && controller.Kind == kindOfOwner(owner) && controller.Name == owner.GetName() && controller.UID != owner.GetUID()
 }
+
+// kindOfOwner is the kind of our own objects: the name of their type. Those that are read with types do not say it themselves.
+func kindOfOwner(owner client.Object) string { return reflect.TypeOf(owner).Elem().Name() }
 
 // changed is the conflict of a child that is not any more what it was made from.
 func (c child) changed() error {

@@ -24,9 +24,12 @@ var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
 	v1alpha1.EnforcementWarn: ledgerpb.Enforcement_ENFORCEMENT_WARN,
 }
 
-// Budgets is what the ledger is told of a route that Validate has found valid: its consumers, all budgets, also those of its upstreams,
-// with the credits that count now, all rate limits, and the identity that may serve it. An error means that it was not valid.
-func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerpb.PutRouteRequest, error) {
+// Budgets is what the ledger is told of a route that Validate has found valid, and of the ModelKeys that it admits: its consumers, all
+// budgets, also those of its upstreams, with the credits that count now, all rate limits, and the identity that may serve it. An error means
+// that it was not valid.
+func Budgets(
+	route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey, server string, now time.Time,
+) (*ledgerpb.PutRouteRequest, error) {
 	request := &ledgerpb.PutRouteRequest{
 		Route:  &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
 		Server: server,
@@ -44,9 +47,9 @@ func Budgets(route *v1alpha1.ModelRoute, server string, now time.Time) (*ledgerp
 		}
 		request.Budgets = append(request.Budgets, budgets...)
 	}
-	for i, consumer := range route.Spec.Consumers {
+	for _, consumer := range Consumers(route, modelKeys) {
 		owner := &ledgerpb.BudgetRef{Consumer: consumer.Name}
-		budgets, err := ledgerBudgets(fmt.Sprintf("spec.consumers[%d].budgets", i), owner, consumer.Budgets, now)
+		budgets, err := ledgerBudgets("budgets of consumer "+consumer.Name, owner, consumer.Budgets, now)
 		if err != nil {
 			return nil, err
 		}

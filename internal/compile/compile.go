@@ -32,9 +32,11 @@ const UpstreamCAFile = "ca.crt"
 
 // Input is all that a route's configuration is made of.
 type Input struct {
-	Route  *v1alpha1.ModelRoute
-	Ledger routeconfig.Ledger
-	// Keys are the accepted keys of each consumer, by its name. A consumer without an entry has none yet.
+	Route *v1alpha1.ModelRoute
+	// ModelKeys are those that the route admits.
+	ModelKeys []*v1alpha1.ModelKey
+	Ledger    routeconfig.Ledger
+	// Keys are the accepted keys of each consumer, by its name, ModelKeys among them. A consumer without an entry has none yet.
 	Keys map[string][]routeconfig.Key
 	// UpstreamKeyDir is where the proxies find the upstreams' API keys, UpstreamCADir the certificates of their authorities; empty for
 	// those of a cluster.
@@ -67,7 +69,7 @@ func Config(in Input) (routeconfig.Config, error) {
 			Unsupported:         unsupported(in.Route),
 			CostHeaders:         costHeaders(in.Route),
 
-			Consumers: consumers(in.Route.Spec.Consumers, in.Keys),
+			Consumers: consumers(Consumers(in.Route, in.ModelKeys), in.Keys),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
 			Reserves:  reserves(in.Route.Spec.Budgets),
 
@@ -201,20 +203,6 @@ func CABundle(upstream v1alpha1.Upstream) (v1alpha1.CABundleReference, bool) {
 	}
 	ref.Kind, ref.Key = cmp.Or(ref.Kind, v1alpha1.CABundleConfigMap), cmp.Or(ref.Key, UpstreamCAFile)
 	return ref, true
-}
-
-func consumers(spec []v1alpha1.Consumer, keys map[string][]routeconfig.Key) []routeconfig.Consumer {
-	compiled := make([]routeconfig.Consumer, 0, len(spec))
-	for _, consumer := range spec {
-		accepted := slices.Clone(keys[consumer.Name])
-		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
-		compiled = append(compiled, routeconfig.Consumer{
-			Name: consumer.Name, Team: consumer.Team, Keys: accepted, Denies: denies(consumer.Budgets, consumer.RateLimits),
-			Reserves: reserves(consumer.Budgets),
-		})
-	}
-	slices.SortFunc(compiled, func(a, b routeconfig.Consumer) int { return strings.Compare(a.Name, b.Name) })
-	return compiled
 }
 
 // denies reports whether requests must have a bound: because a budget is not to be overspent, or a rate limit counts their tokens. One

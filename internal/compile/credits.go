@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/money"
 )
@@ -29,26 +31,32 @@ func limitOf(budget v1alpha1.Budget, now time.Time) (money.Amount, error) {
 	return money.FromNano(min(limit.Nano(), maxLimit)), nil
 }
 
-// NextExpiry is when the next of a route's credits expires; zero if none will.
-func NextExpiry(route *v1alpha1.ModelRoute, now time.Time) time.Time {
+// NextExpiry is when the next of the credits of a route and of its ModelKeys expires, or the next of these; zero if none will.
+func NextExpiry(route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey, now time.Time) time.Time {
 	var next time.Time
-	for _, budget := range allBudgets(route) {
-		for _, credit := range budget.Credits {
-			if at := credit.ExpireTime; at != nil && at.After(now) && (next.IsZero() || at.Time.Before(next)) {
-				next = at.Time
-			}
+	note := func(at *metav1.Time) {
+		if at != nil && at.After(now) && (next.IsZero() || at.Time.Before(next)) {
+			next = at.Time
 		}
+	}
+	for _, budget := range allBudgets(route, modelKeys) {
+		for _, credit := range budget.Credits {
+			note(credit.ExpireTime)
+		}
+	}
+	for _, key := range modelKeys {
+		note(key.Spec.ExpireTime)
 	}
 	return next
 }
 
 // allBudgets are those of the route, of its upstreams and of its consumers.
-func allBudgets(route *v1alpha1.ModelRoute) []v1alpha1.Budget {
+func allBudgets(route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey) []v1alpha1.Budget {
 	all := append([]v1alpha1.Budget(nil), route.Spec.Budgets...)
 	for _, upstream := range route.Spec.Upstreams {
 		all = append(all, upstream.Budgets...)
 	}
-	for _, consumer := range route.Spec.Consumers {
+	for _, consumer := range Consumers(route, modelKeys) {
 		all = append(all, consumer.Budgets...)
 	}
 	return all

@@ -5,6 +5,7 @@ package desired
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,13 +19,6 @@ import (
 
 // ConfigKey is the key of the config Secret under which the configuration stands.
 const ConfigKey = "config.json"
-
-// The keys of a consumer's Secret: the names of environment variables that OpenAI's SDKs read, so that envFrom is all that a program needs.
-const (
-	ConsumerKeyAPIKey  = "OPENAI_API_KEY"
-	ConsumerKeyBaseURL = "OPENAI_BASE_URL"
-	ConsumerKeyModel   = "MODEL"
-)
 
 // Input is what the objects of a route are made of.
 type Input struct {
@@ -81,21 +75,6 @@ func Objects(in Input) []Object {
 		service(in.Route),
 		deployment(in),
 	}
-}
-
-// ConsumerSecret returns the Secret that delivers a key to a consumer.
-func ConsumerSecret(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer, key string) Object {
-	name := compile.SecretName(route, consumer)
-	secret := corev1ac.Secret(name, route.Namespace).
-		WithLabels(labels(route)).WithLabels(map[string]string{v1alpha1.LabelConsumer: consumer.Name}).
-		WithOwnerReferences(ownerReference(route)).
-		WithType(corev1.SecretTypeOpaque).
-		WithData(map[string][]byte{
-			ConsumerKeyAPIKey:  []byte(key),
-			ConsumerKeyBaseURL: []byte(compile.Endpoint(route)),
-			ConsumerKeyModel:   []byte(compile.ModelName(route)),
-		})
-	return object("", "Secret", route, name, secret)
 }
 
 func configSecret(route *v1alpha1.ModelRoute, config []byte) Object {
@@ -159,16 +138,20 @@ func labels(route *v1alpha1.ModelRoute) map[string]string {
 
 // ownerReference makes the route the controller of an object, so that it goes when the route goes, and nobody else claims it.
 func ownerReference(route *v1alpha1.ModelRoute) *metav1ac.OwnerReferenceApplyConfiguration {
+	return controllerReference("ModelRoute", route)
+}
+
+func controllerReference(kind string, owner metav1.Object) *metav1ac.OwnerReferenceApplyConfiguration {
 	return metav1ac.OwnerReference().
-		WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind("ModelRoute").
-		WithName(route.Name).WithUID(route.UID).
+		WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind(kind).
+		WithName(owner.GetName()).WithUID(owner.GetUID()).
 		WithController(true).WithBlockOwnerDeletion(true)
 }
 
-func object(group, kind string, route *v1alpha1.ModelRoute, name string, config runtime.ApplyConfiguration) Object {
+func object(group, kind string, owner metav1.Object, name string, config runtime.ApplyConfiguration) Object {
 	return Object{
 		Kind:   schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind},
-		Name:   types.NamespacedName{Namespace: route.Namespace, Name: name},
+		Name:   types.NamespacedName{Namespace: owner.GetNamespace(), Name: name},
 		Config: config,
 	}
 }

@@ -60,7 +60,7 @@ func (a *applier) prepare(ctx context.Context, routes []manifest.Route) (*applie
 			return nil, err
 		}
 		accepted, made.secrets = append(accepted, keys), append(made.secrets, secrets...)
-		if at := compile.NextExpiry(route.ModelRoute, now); !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
+		if at := compile.NextExpiry(route.ModelRoute, nil, now); !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
 			made.expires = at
 		}
 	}
@@ -158,7 +158,7 @@ func (a *applier) rememberRoutes(routes []manifest.Route) error {
 // putBudgets tells the ledger what may be spent now. In the name of a route that is gone nobody may; what it has spent stays in the books.
 func (a *applier) putBudgets(ctx context.Context, routes []manifest.Route, now time.Time) error {
 	for _, route := range routes {
-		request, err := compile.Budgets(route.ModelRoute, string(proxyIdentity), now)
+		request, err := compile.Budgets(route.ModelRoute, nil, string(proxyIdentity), now)
 		if err != nil {
 			return fmt.Errorf("compiling the budgets of route %s/%s: %w", route.Namespace, route.Name, err)
 		}

@@ -37,6 +37,9 @@ type principal struct {
 	models map[string]*grant
 	// mostBytes is how large a body may be: the largest that one of the routes takes.
 	mostBytes int64
+	// expires is when the key is refused, in Unix seconds; 0 is never. It is kept here too, and not only by the operator, so that a key ends
+	// in time whoever is down.
+	expires int64
 }
 
 // grant is the right of one consumer to one route.
@@ -108,11 +111,23 @@ func (t *table) addConsumer(route *routeconfig.Route, rules map[*routeconfig.Ups
 			holder = &principal{models: map[string]*grant{}}
 			t.keys[hash] = holder
 		}
+		holder.expires = earliest(holder.expires, key.Expires, consumer.Expires)
 		if err := holder.add(&grant{route: route, consumer: consumer, rules: rules, keyID: key.ID}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// earliest is the least of several times in Unix seconds, of which 0 is never.
+func earliest(times ...int64) int64 {
+	var first int64
+	for _, at := range times {
+		if at != 0 && (first == 0 || at < first) {
+			first = at
+		}
+	}
+	return first
 }
 
 func (p *principal) add(added *grant) error {

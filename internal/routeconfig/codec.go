@@ -242,6 +242,9 @@ func validateConsumers(consumers []Consumer) error {
 			return fmt.Errorf("consumers[%d] (%s): name is taken", i, consumer.Name)
 		}
 		names[consumer.Name] = true
+		if consumer.Expires < 0 {
+			return fmt.Errorf("consumers[%d] (%s): expires must not be negative", i, consumer.Name)
+		}
 		if err := validateKeys(consumer, holders); err != nil {
 			return fmt.Errorf("consumers[%d] (%s): %w", i, consumer.Name, err)
 		}
@@ -260,6 +263,9 @@ func validateKeys(consumer Consumer, holders map[string]string) error {
 			return fmt.Errorf("keys[%d] (%s): sha256 is also that of a key of %s", i, key.ID, holder)
 		}
 		holders[string(sum)] = consumer.Name
+		if key.Expires < 0 {
+			return fmt.Errorf("keys[%d] (%s): expires must not be negative", i, key.ID)
+		}
 	}
 	return nil
 }

@@ -226,6 +226,8 @@ type Consumer struct {
 	Denies bool `json:"denies,omitempty"`
 	// Reserves are those of the consumer's budgets, sorted by budget.
 	Reserves []Reserve `json:"reserves,omitempty"`
+	// Expires is when all keys of the consumer are refused, in Unix seconds; 0 is never.
+	Expires int64 `json:"expires,omitempty"`
 }
 
 // Key is an API key of a consumer. The key itself is not here and cannot be computed from this.
@@ -234,4 +236,10 @@ type Key struct {
 	ID string `json:"id"`
 	// SHA256 is the hash of the whole key, in hexadecimal.
 	SHA256 string `json:"sha256"`
+	// Expires is when the key is refused, in Unix seconds; 0 is never. A key that was replaced has it.
+	Expires int64 `json:"expires,omitempty"`
+	// Created is when the key was made, in Unix seconds, and Rotation names the request that it was made for, empty for none. Proxies have no
+	// use for them: this is where the operator keeps its record of keys.
+	Created  int64  `json:"created,omitempty"`
+	Rotation string `json:"rotation,omitempty"`
 }

@@ -3,6 +3,7 @@
 package crdcel
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -39,9 +40,10 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// ruleFile is one file of testdata. Each case is a JSON merge patch onto base.yaml.
+// ruleFile is one file of testdata. Each case is a JSON merge patch onto its base, which is base.yaml, a route, unless it names another.
 type ruleFile struct {
 	Rule   string     `json:"rule"`
+	Base   string     `json:"base,omitempty"`
 	Accept []ruleCase `json:"accept"`
 	Reject []ruleCase `json:"reject"`
 }
@@ -54,7 +56,6 @@ type ruleCase struct {
 }
 
 func TestRules(t *testing.T) {
-	base := readYAML(t, "base.yaml")
 	files, err := filepath.Glob("testdata/rule-*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no rules found (%v)", err)
@@ -67,6 +68,7 @@ func TestRules(t *testing.T) {
 		if len(rule.Accept) == 0 || len(rule.Reject) == 0 {
 			t.Errorf("%s must have at least one case that is accepted and one that is refused", file)
 		}
+		base := readYAML(t, cmp.Or(rule.Base, "base.yaml"))
 		t.Run(strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "rule-"), ".yaml"), func(t *testing.T) {
 			for _, accepted := range rule.Accept {
 				t.Run("accepts "+accepted.Why, func(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=modelroute.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("AllowedNamespaces"):
+		return &apiv1alpha1.AllowedNamespacesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Attribution"):
 		return &apiv1alpha1.AttributionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BooksBaseline"):
@@ -36,6 +38,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CreditApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Model"):
 		return &apiv1alpha1.ModelApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelKey"):
+		return &apiv1alpha1.ModelKeyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelKeyRouteStatus"):
+		return &apiv1alpha1.ModelKeyRouteStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelKeySpec"):
+		return &apiv1alpha1.ModelKeySpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelKeyStatus"):
+		return &apiv1alpha1.ModelKeyStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelKeySummary"):
+		return &apiv1alpha1.ModelKeySummaryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelRoute"):
 		return &apiv1alpha1.ModelRouteApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelRouteSpec"):
@@ -48,6 +60,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ParametersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ParameterValues"):
 		return &apiv1alpha1.ParameterValuesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PreviousKey"):
+		return &apiv1alpha1.PreviousKeyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Pricing"):
 		return &apiv1alpha1.PricingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Proxy"):
@@ -56,6 +70,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RateLimitApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Resources"):
 		return &apiv1alpha1.ResourcesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Rotation"):
+		return &apiv1alpha1.RotationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RouteKeys"):
+		return &apiv1alpha1.RouteKeysApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RouteReference"):
+		return &apiv1alpha1.RouteReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
 		return &apiv1alpha1.SecretKeyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Spend"):

@@ -25,6 +25,15 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.modelroute.modelroute.api.v1alpha1.AllowedNamespaces
+  map:
+    fields:
+    - name: from
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.NamespacesFrom
+    - name: selector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 - name: com.github.modelroute.modelroute.api.v1alpha1.Attribution
   map:
     fields:
@@ -160,6 +169,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: rotation
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Rotation
     - name: secretName
       type:
         scalar: string
@@ -183,6 +195,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+    - name: previousKey
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.PreviousKey
     - name: secretName
       type:
         scalar: string
@@ -209,6 +224,8 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.modelroute.modelroute.api.v1alpha1.Endpoint
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Enforcement
+  scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.KeyRouteState
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Modality
   scalar: string
@@ -254,6 +271,143 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelKey
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelKeySpec
+    - name: status
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelKeyStatus
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelKeyRouteStatus
+  map:
+    fields:
+    - name: endpoint
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: model
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: spent
+      type:
+        scalar: string
+    - name: state
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.KeyRouteState
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelKeySpec
+  map:
+    fields:
+    - name: budgets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.Budget
+          elementRelationship: associative
+          keys:
+          - name
+    - name: expireTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: rateLimits
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.RateLimit
+          elementRelationship: associative
+          keys:
+          - name
+    - name: rotation
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Rotation
+    - name: routeRefs
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.RouteReference
+          elementRelationship: atomic
+    - name: secretName
+      type:
+        scalar: string
+    - name: team
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelKeyStatus
+  map:
+    fields:
+    - name: budgets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.BudgetStatus
+          elementRelationship: associative
+          keys:
+          - name
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: keyID
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: previousKey
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.PreviousKey
+    - name: routes
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelKeyRouteStatus
+          elementRelationship: atomic
+    - name: secretName
+      type:
+        scalar: string
+    - name: spend
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Spend
+    - name: summary
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelKeySummary
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelKeySummary
+  map:
+    fields:
+    - name: budget
+      type:
+        scalar: string
+    - name: routes
+      type:
+        scalar: string
+    - name: spend
+      type:
+        scalar: string
+    - name: used
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.ModelRoute
   map:
     fields:
@@ -291,6 +445,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: keys
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.RouteKeys
     - name: model
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Model
@@ -369,6 +526,8 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+- name: com.github.modelroute.modelroute.api.v1alpha1.NamespacesFrom
+  scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.OnDisconnect
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.OutputModality
@@ -503,6 +662,15 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.UnsupportedParameters
 - name: com.github.modelroute.modelroute.api.v1alpha1.Period
   scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.PreviousKey
+  map:
+    fields:
+    - name: endTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: keyID
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Pricing
   map:
     fields:
@@ -576,6 +744,30 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requests
       type:
         namedType: io.k8s.api.core.v1.ResourceList
+- name: com.github.modelroute.modelroute.api.v1alpha1.Rotation
+  map:
+    fields:
+    - name: intervalDays
+      type:
+        scalar: numeric
+    - name: overlapHours
+      type:
+        scalar: numeric
+- name: com.github.modelroute.modelroute.api.v1alpha1.RouteKeys
+  map:
+    fields:
+    - name: allowedNamespaces
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.AllowedNamespaces
+- name: com.github.modelroute.modelroute.api.v1alpha1.RouteReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.SecretKeyReference
   map:
     fields:
@@ -811,6 +1003,38 @@ var schemaYAML = typed.YAMLObject(`types:
         elementType:
           namedType: __untyped_deduced_
         elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+  scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
   map:
     fields:

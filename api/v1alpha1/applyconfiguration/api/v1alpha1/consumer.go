@@ -21,6 +21,9 @@ type ConsumerApplyConfiguration struct {
 	// rateLimits limit how many requests and tokens this consumer has in a short time, within the rate limits of the route, which hold as
 	// well.
 	RateLimits []RateLimitApplyConfiguration `json:"rateLimits,omitempty"`
+	// rotation says when the consumer's key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the route
+	// is given another value, with an overlap of 24 hours.
+	Rotation *RotationApplyConfiguration `json:"rotation,omitempty"`
 }
 
 // ConsumerApplyConfiguration constructs a declarative configuration of the Consumer type for use with
@@ -76,5 +79,13 @@ func (b *ConsumerApplyConfiguration) WithRateLimits(values ...*RateLimitApplyCon
 		}
 		b.RateLimits = append(b.RateLimits, *values[i])
 	}
+	return b
+}
+
+// WithRotation sets the Rotation field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rotation field is set to the value of the last call.
+func (b *ConsumerApplyConfiguration) WithRotation(value *RotationApplyConfiguration) *ConsumerApplyConfiguration {
+	b.Rotation = value
 	return b
 }

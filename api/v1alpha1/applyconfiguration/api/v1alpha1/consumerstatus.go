@@ -15,6 +15,8 @@ type ConsumerStatusApplyConfiguration struct {
 	SecretName *string `json:"secretName,omitempty"`
 	// keyID names the consumer's key in status, logs and metrics. It is not the key.
 	KeyID *string `json:"keyID,omitempty"`
+	// previousKey is the key that was replaced by this one, while it is still accepted.
+	PreviousKey *PreviousKeyApplyConfiguration `json:"previousKey,omitempty"`
 	// spent is what the consumer has spent in all, in USD with up to nine decimals.
 	Spent *string `json:"spent,omitempty"`
 	// budgets are the consumer's budgets in their present windows.
@@ -48,6 +50,14 @@ func (b *ConsumerStatusApplyConfiguration) WithSecretName(value string) *Consume
 // If called multiple times, the KeyID field is set to the value of the last call.
 func (b *ConsumerStatusApplyConfiguration) WithKeyID(value string) *ConsumerStatusApplyConfiguration {
 	b.KeyID = &value
+	return b
+}
+
+// WithPreviousKey sets the PreviousKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PreviousKey field is set to the value of the last call.
+func (b *ConsumerStatusApplyConfiguration) WithPreviousKey(value *PreviousKeyApplyConfiguration) *ConsumerStatusApplyConfiguration {
+	b.PreviousKey = value
 	return b
 }
 

@@ -24,6 +24,8 @@ type ModelRouteSpecApplyConfiguration struct {
 	RateLimits []RateLimitApplyConfiguration `json:"rateLimits,omitempty"`
 	// consumers are those who may use the route. Each gets a Secret with an API key of its own. Without any, nobody can use the route.
 	Consumers []ConsumerApplyConfiguration `json:"consumers,omitempty"`
+	// keys says who may claim keys for this route with ModelKeys of their own. Absent: ModelKeys of the route's namespace alone.
+	Keys *RouteKeysApplyConfiguration `json:"keys,omitempty"`
 	// proxy is how the proxy of this route runs.
 	Proxy *ProxyApplyConfiguration `json:"proxy,omitempty"`
 }
@@ -99,6 +101,14 @@ func (b *ModelRouteSpecApplyConfiguration) WithConsumers(values ...*ConsumerAppl
 		}
 		b.Consumers = append(b.Consumers, *values[i])
 	}
+	return b
+}
+
+// WithKeys sets the Keys field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Keys field is set to the value of the last call.
+func (b *ModelRouteSpecApplyConfiguration) WithKeys(value *RouteKeysApplyConfiguration) *ModelRouteSpecApplyConfiguration {
+	b.Keys = value
 	return b
 }
 

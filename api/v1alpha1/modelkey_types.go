@@ -1,0 +1,258 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ModelKey is a team's claim, from its own namespace, to use one or more routes. The operator delivers an API key in a Secret beside it,
+// which every route accepts that allows ModelKeys of this namespace. Deleting the ModelKey, or the Secret, revokes the key.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=mkey,categories=modelroute
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the key is delivered and every route accepts it."
+// +kubebuilder:printcolumn:name="Routes",type=string,JSONPath=`.status.summary.routes`,description="How many of the routes accept the key."
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`,description="The Secret that has the key."
+// +kubebuilder:printcolumn:name="Spend",type=string,JSONPath=`.status.summary.spend`,description="USD spent in the window of the fullest budget, or in all."
+// +kubebuilder:printcolumn:name="Budget",type=string,JSONPath=`.status.summary.budget`,description="USD that this budget allows."
+// +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.summary.used`,description="How much of this budget is used."
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expireTime`,description="When the key is refused."
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Key",type=string,priority=1,JSONPath=`.status.keyID`,description="The name of the key in logs and metrics."
+// +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why the key is, or is not, ready."
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label of at most 63 characters, because it is the value of a label of the Secret"
+type ModelKey struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard object's metadata. The name is a DNS label of at most 63 characters; what was spent belongs to the namespace
+	// and the name.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec says what is wanted.
+	// +required
+	Spec ModelKeySpec `json:"spec,omitzero"`
+
+	// status says what is there, and what was spent.
+	// +optional
+	Status ModelKeyStatus `json:"status,omitzero"`
+}
+
+// ModelKeyList is a list of ModelKeys.
+//
+// +kubebuilder:object:root=true
+type ModelKeyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ModelKey `json:"items"`
+}
+
+// ModelKeySpec is the wanted state of a ModelKey.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.budgets) || self.routeRefs.size() == 1",message="budgets over several routes are not there yet: name one route in routeRefs, and make another ModelKey for each other route",fieldPath=".budgets"
+// +kubebuilder:validation:XValidation:rule="!has(self.rateLimits) || self.routeRefs.size() == 1",message="rateLimits over several routes are not there yet: name one route in routeRefs, and make another ModelKey for each other route",fieldPath=".rateLimits"
+type ModelKeySpec struct {
+	// routeRefs are the routes that the key is for. The Secret's OPENAI_BASE_URL and MODEL are those of the first, OPENAI_BASE_URL_2 and
+	// MODEL_2 those of the second, and so on.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name == a.name && has(b.__namespace__) == has(a.__namespace__) && (!has(a.__namespace__) || b.__namespace__ == a.__namespace__)))",message="routeRefs names a route twice: name each once"
+	RouteRefs []RouteReference `json:"routeRefs,omitempty"`
+
+	// team is the team that the key belongs to. What it spends from then on is told by team as well, in the ledger's history.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Team string `json:"team,omitempty"`
+
+	// secretName is the name of the Secret that is made beside the ModelKey, ready for envFrom. Absent: metadata.name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	SecretName string `json:"secretName,omitempty"`
+
+	// budgets limit what is spent with the key, within the budgets of the route, which hold as well: they can only tighten. For a key of
+	// one route.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(b, !has(b.whenExhausted))",message="a budget of a ModelKey has no whenExhausted: where requests go on is the route's to say"
+	Budgets []Budget `json:"budgets,omitempty"`
+
+	// rateLimits limit how many requests and tokens the key has in a short time, within the rate limits of the route, which hold as well.
+	// For a key of one route.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	RateLimits []RateLimit `json:"rateLimits,omitempty"`
+
+	// rotation says when the key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the ModelKey is given
+	// another value, with an overlap of 24 hours.
+	// +optional
+	Rotation *Rotation `json:"rotation,omitempty"`
+
+	// expireTime is when the key is refused and its Secret deleted, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key. Absent:
+	// never.
+	// +optional
+	ExpireTime *metav1.Time `json:"expireTime,omitempty"`
+}
+
+// RouteReference names a route.
+type RouteReference struct {
+	// namespace is the namespace of the route. Absent: that of the object that names it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Namespace string `json:"namespace,omitempty"`
+
+	// name is the name of the route.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+}
+
+// ModelKeyStatus is the observed state of a ModelKey. Its figures of spend are as old as those of a route's status.
+type ModelKeyStatus struct {
+	// observedGeneration is the generation of the spec that this status describes.
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Accepted, ResolvedRefs, WithinBudget and Ready; and, only while they are True, Reconciling and Stalled. WithinBudget
+	// is not part of Ready: a budget that holds is a healthy system.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// summary has the columns of kubectl get, as text.
+	// +optional
+	Summary *ModelKeySummary `json:"summary,omitempty"`
+
+	// secretName is the Secret with the key; absent until it is there.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+
+	// keyID names the key in status, logs and metrics. It is not the key.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	KeyID string `json:"keyID,omitempty"`
+
+	// previousKey is the key that was replaced by this one, while it is still accepted.
+	// +optional
+	PreviousKey *PreviousKey `json:"previousKey,omitempty"`
+
+	// spend is what was spent with the ModelKey's keys in all, at all routes that it ever named.
+	// +optional
+	Spend *Spend `json:"spend,omitempty"`
+
+	// budgets are the ModelKey's budgets in their present windows.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	Budgets []BudgetStatus `json:"budgets,omitempty"`
+
+	// routes are the routes that the spec names, in its order.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Routes []ModelKeyRouteStatus `json:"routes,omitempty"`
+}
+
+// ModelKeySummary is what kubectl get shows.
+type ModelKeySummary struct {
+	// routes is how many of the routes accept the key, such as 2/3.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Routes string `json:"routes,omitempty"`
+
+	// spend is what was spent in the window of the fullest budget, or in all where there is none, in USD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Spend string `json:"spend,omitempty"`
+
+	// budget is the amount of the fullest budget, in USD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Budget string `json:"budget,omitempty"`
+
+	// used is how much of it is used, in percent, such as 2%.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	Used string `json:"used,omitempty"`
+}
+
+// ModelKeyRouteStatus is what becomes of a ModelKey at one route.
+type ModelKeyRouteStatus struct {
+	// namespace is the namespace of the route.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// name is the name of the route.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	Name string `json:"name,omitempty"`
+
+	// state is Accepted (every ready proxy of the route accepts the key), Pending (they do not yet), NotServed (the route has no proxy that
+	// could), NotAllowed, NotFound, TooManyKeys, or
+	// Refused (the ModelKey is expired or invalid).
+	// +optional
+	State KeyRouteState `json:"state,omitempty"`
+
+	// message says why the route does not accept the key, and what to do.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// endpoint is the base URL of the route for OpenAI clients, and model what they ask for there; absent while the route does not accept
+	// the key.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// model is described with endpoint.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Model string `json:"model,omitempty"`
+
+	// spent is what was spent at this route with the ModelKey's keys in all, in USD with up to nine decimals.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Spent string `json:"spent,omitempty"`
+}
+
+// KeyRouteState is what becomes of a ModelKey at one route.
+//
+// +kubebuilder:validation:Enum=Accepted;Pending;NotServed;NotAllowed;NotFound;TooManyKeys;Refused
+type KeyRouteState string
+
+const (
+	// KeyAccepted means that every ready proxy of the route accepts the key.
+	KeyAccepted KeyRouteState = "Accepted"
+	// KeyPending means that they do not yet.
+	KeyPending KeyRouteState = "Pending"
+	// KeyNotServed means that the route has no proxy that could.
+	KeyNotServed KeyRouteState = "NotServed"
+	// KeyNotAllowed means that the route does not allow ModelKeys of this namespace.
+	KeyNotAllowed KeyRouteState = "NotAllowed"
+	// KeyRouteNotFound means that there is no such route.
+	KeyRouteNotFound KeyRouteState = "NotFound"
+	// KeyTooMany means that the route has as many ModelKeys as it can.
+	KeyTooMany KeyRouteState = "TooManyKeys"
+	// KeyRefused means that the ModelKey is expired or invalid.
+	KeyRefused KeyRouteState = "Refused"
+)

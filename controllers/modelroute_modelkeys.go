@@ -1,0 +1,131 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/apply"
+	"github.com/modelroute/modelroute/internal/compile"
+)
+
+// admitModelKeys finds the ModelKeys that the route accepts, and their keys: those that their controller has issued, or those of record until
+// it has looked at them.
+func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) error {
+	var list v1alpha1.ModelKeyList
+	if err := r.Client.List(ctx, &list, client.MatchingFields{routeRefsIndex: s.name().String()}); err != nil {
+		return fmt.Errorf("listing the route's ModelKeys: %w", err)
+	}
+	var candidates []*v1alpha1.ModelKey
+	for i := range list.Items {
+		key := &list.Items[i]
+		labels, err := namespaceLabels(ctx, r.Client, key.Namespace)
+		if err != nil {
+			return err
+		}
+		if isUsable(key, s.now) && compile.Allows(s.route, key.Namespace, labels) {
+			candidates = append(candidates, key)
+		}
+	}
+	s.modelKeys, s.crowdedOut = compile.AsManyAsFit(candidates)
+	for _, key := range s.modelKeys {
+		name := compile.KeyConsumerName(key.Namespace, key.Name)
+		issued, known := r.Exchange.of(client.ObjectKeyFromObject(key), key.UID)
+		if s.claims[name] = issued.accepted; !known {
+			s.claims[name] = s.record[name]
+		}
+	}
+	return nil
+}
+
+// reportModelKeys tells the controller of ModelKeys what the proxies do with their keys. What a pass did not find out stays as it was.
+func (r *ModelRouteReconciler) reportModelKeys(s *scope) {
+	var notOwned *apply.NotOwnedError
+	var unresolved *unresolvedError
+	isStuck := errors.Is(s.err, invalidError{}) || errors.As(s.err, &unresolved) || errors.As(s.err, &notOwned)
+	if s.err != nil && !isStuck {
+		return
+	}
+	ready := len(s.readyPods)
+	all := s.err == nil && ready > 0 && s.usage.fresh && s.acknowledged() == ready
+	before, _ := r.Exchange.reportOf(s.name())
+	next := routeReport{able: ready > 0 && !isStuck, keys: map[types.NamespacedName]keyReport{}}
+	for _, key := range s.modelKeys {
+		name, accepted := client.ObjectKeyFromObject(key), s.claims[compile.KeyConsumerName(key.Namespace, key.Name)]
+		report := keyReport{acknowledged: stillAccepted(before.keys[name].acknowledged, accepted)}
+		if all {
+			report.acknowledged = nil
+			for _, one := range accepted {
+				report.acknowledged = append(report.acknowledged, one.SHA256)
+			}
+		}
+		next.keys[name] = report
+	}
+	for _, key := range s.crowdedOut {
+		next.keys[client.ObjectKeyFromObject(key)] = keyReport{crowdedOut: true}
+	}
+	r.Exchange.report(s.name(), next)
+}
+
+// namespaceLabels are those of a namespace; nil if it is gone. Of namespaces the cache has the metadata alone.
+func namespaceLabels(ctx context.Context, reader client.Reader, name string) (map[string]string, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := reader.Get(ctx, types.NamespacedName{Name: name}, namespace); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return namespace.Labels, nil
+}
+
+// routeRefsIndex is the index of ModelKeys by the routes that they name.
+const routeRefsIndex = "routes"
+
+func indexRouteRefs(object client.Object) []string {
+	key, isKey := object.(*v1alpha1.ModelKey)
+	if !isKey {
+		return nil
+	}
+	names := make([]string, 0, len(key.Spec.RouteRefs))
+	for _, ref := range compile.RouteRefs(key) {
+		names = append(names, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}.String())
+	}
+	return names
+}
+
+// routesOfModelKey are those that a ModelKey names.
+func routesOfModelKey(_ context.Context, object client.Object) []reconcile.Request {
+	key, isKey := object.(*v1alpha1.ModelKey)
+	if !isKey {
+		return nil
+	}
+	var requests []reconcile.Request
+	for _, ref := range compile.RouteRefs(key) {
+		requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}})
+	}
+	return requests
+}
+
+// routesOfNamespace are those that the ModelKeys of a namespace name, whose labels have changed.
+func (r *ModelRouteReconciler) routesOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	var list v1alpha1.ModelKeyList
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName())); err != nil {
+		return nil // The cache is filled, or the controller would not run.
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		for _, request := range routesOfModelKey(ctx, &list.Items[i]) {
+			if !slices.Contains(requests, request) {
+				requests = append(requests, request)
+			}
+		}
+	}
+	return requests
+}

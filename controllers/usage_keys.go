@@ -1,0 +1,146 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/money"
+)
+
+// keySpend is what one ModelKey has spent, by route.
+type keySpend map[types.NamespacedName]*ledgerpb.ConsumerUsage
+
+// keyUsage is what is known of one ModelKey's usage, as a snapshot is of a route's.
+type keyUsage struct {
+	fresh, waits bool
+	spend        keySpend
+}
+
+// ofKey returns what the ledger said last of a ModelKey.
+func (u *Usage) ofKey(name types.NamespacedName) keyUsage {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return keyUsage{
+		fresh: u.routes != nil && !u.lost, spend: u.byKey[name],
+		waits: u.waiting[subject{NamespacedName: name, isKey: true}],
+	}
+}
+
+// spendByKey finds the ModelKeys among the consumers, by the slash in their names.
+func spendByKey(routes map[types.NamespacedName]*ledgerpb.RouteUsage) map[types.NamespacedName]keySpend {
+	byKey := map[types.NamespacedName]keySpend{}
+	for route, usage := range routes {
+		for _, consumer := range usage.GetConsumers() {
+			namespace, name, isKey := strings.Cut(consumer.GetName(), "/")
+			if !isKey {
+				continue
+			}
+			key := types.NamespacedName{Namespace: namespace, Name: name}
+			if byKey[key] == nil {
+				byKey[key] = keySpend{}
+			}
+			byKey[key][route] = consumer
+		}
+	}
+	return byKey
+}
+
+// keyTurns are the ModelKeys whose figures have to be written.
+func (u *Usage) keyTurns(ctx context.Context) []turn {
+	u.mu.Lock()
+	byKey := u.byKey
+	u.mu.Unlock()
+	var turns []turn
+	for name, spend := range byKey {
+		key := &v1alpha1.ModelKey{}
+		if err := u.Routes.Get(ctx, name, key); err != nil {
+			continue // one that is gone has no status
+		}
+		next, due := projectKeySpend(key, spend, u.Clock.Now())
+		if !due {
+			continue
+		}
+		shown := keyFiguresShown(key.Status)
+		its := turn{subject: subject{NamespacedName: name, isKey: true}, rank: 1}
+		if isKeyUrgent(key, shown, next) {
+			its.rank = 0
+		}
+		if shown.Spend != nil {
+			its.shown = shown.Spend.UpdateTime.Time
+		}
+		turns = append(turns, its)
+	}
+	return turns
+}
+
+// keyFigures are the parts of a ModelKey's status that come from the ledger.
+type keyFigures struct {
+	Spend   *v1alpha1.Spend
+	Budgets []v1alpha1.BudgetStatus
+	// Routes is what was spent at each of the routes that the spec names and the ledger knows.
+	Routes map[types.NamespacedName]string
+}
+
+// projectKeySpend decides which figures the status of a ModelKey shows, by the rules of projectSpend.
+func projectKeySpend(key *v1alpha1.ModelKey, spend keySpend, now time.Time) (shown keyFigures, due bool) {
+	shown = keyFiguresShown(key.Status)
+	if len(spend) == 0 {
+		return shown, false
+	}
+	current := keyFiguresOf(key, spend)
+	noteBudgetAlerts(key.Spec.Budgets, shown.Budgets, current.Budgets)
+	if shown.Spend != nil {
+		current.Spend.UpdateTime = shown.Spend.UpdateTime
+		isSoon := now.Sub(shown.Spend.UpdateTime.Time) < spendInterval
+		if equality.Semantic.DeepEqual(shown, current) || isSoon && !isKeyUrgent(key, shown, current) {
+			return shown, false
+		}
+	}
+	current.Spend.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
+	return current, true
+}
+
+func isKeyUrgent(key *v1alpha1.ModelKey, shown, next keyFigures) bool {
+	before := budgetMilestones(owned{specs: key.Spec.Budgets, statuses: shown.Budgets})
+	after := budgetMilestones(owned{specs: key.Spec.Budgets, statuses: next.Budgets})
+	return shown.Spend == nil || !slices.EqualFunc(before, after, milestone.canWait)
+}
+
+func keyFiguresShown(status v1alpha1.ModelKeyStatus) keyFigures {
+	shown := keyFigures{Spend: status.Spend.DeepCopy(), Budgets: status.Budgets, Routes: map[types.NamespacedName]string{}}
+	for _, route := range status.Routes {
+		if route.Spent != "" {
+			shown.Routes[types.NamespacedName{Namespace: route.Namespace, Name: route.Name}] = route.Spent
+		}
+	}
+	return shown
+}
+
+func keyFiguresOf(key *v1alpha1.ModelKey, spend keySpend) keyFigures {
+	var total, unsure money.Amount
+	for _, usage := range spend {
+		total = total.Add(spent(usage.GetSpend()))
+		unsure = unsure.Add(money.FromNano(usage.GetSpend().GetUncertainNanoUsd()))
+	}
+	current := keyFigures{Spend: &v1alpha1.Spend{Total: total.String()}, Routes: map[types.NamespacedName]string{}}
+	if unsure.Nano() != 0 {
+		current.Spend.Uncertain = unsure.String()
+	}
+	for _, ref := range compile.RouteRefs(key) {
+		route := types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
+		if usage := spend[route]; usage != nil {
+			current.Routes[route] = spent(usage.GetSpend()).String()
+			current.Budgets = append(current.Budgets, budgetStatuses(key.Spec.Budgets, usage.GetBudgets())...)
+		}
+	}
+	return current
+}

@@ -1,0 +1,56 @@
+package compile
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/routeconfig"
+)
+
+// Consumer is somebody who may use a route: one of its spec's consumers, or a ModelKey that it admits. Inside they are the same.
+type Consumer struct {
+	// Name is that of the consumer, or NAMESPACE/NAME of the ModelKey: a name in a spec has no slash, so that they differ.
+	Name, Team string
+	Budgets    []v1alpha1.Budget
+	RateLimits []v1alpha1.RateLimit
+	// Expires is when its keys are refused, in Unix seconds; 0 is never.
+	Expires int64
+}
+
+// Consumers are all of a route's, in the order of its spec and then in that of the ModelKeys.
+func Consumers(route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey) []Consumer {
+	all := make([]Consumer, 0, len(route.Spec.Consumers)+len(modelKeys))
+	for _, one := range route.Spec.Consumers {
+		all = append(all, Consumer{Name: one.Name, Team: one.Team, Budgets: one.Budgets, RateLimits: one.RateLimits})
+	}
+	for _, one := range modelKeys {
+		consumer := Consumer{
+			Name: KeyConsumerName(one.Namespace, one.Name), Team: one.Spec.Team,
+			Budgets: one.Spec.Budgets, RateLimits: one.Spec.RateLimits,
+		}
+		if at := one.Spec.ExpireTime; at != nil {
+			consumer.Expires = at.Unix()
+		}
+		all = append(all, consumer)
+	}
+	return all
+}
+
+// KeyConsumerName is the name that a ModelKey has as a consumer: in configurations, in the ledger and in metrics.
+func KeyConsumerName(namespace, name string) string { return namespace + "/" + name }
+
+// consumers are what the proxies are told of them, sorted by name.
+func consumers(all []Consumer, keys map[string][]routeconfig.Key) []routeconfig.Consumer {
+	compiled := make([]routeconfig.Consumer, 0, len(all))
+	for _, consumer := range all {
+		accepted := slices.Clone(keys[consumer.Name])
+		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
+		compiled = append(compiled, routeconfig.Consumer{
+			Name: consumer.Name, Team: consumer.Team, Keys: accepted, Denies: denies(consumer.Budgets, consumer.RateLimits),
+			Reserves: reserves(consumer.Budgets), Expires: consumer.Expires,
+		})
+	}
+	slices.SortFunc(compiled, func(a, b routeconfig.Consumer) int { return strings.Compare(a.Name, b.Name) })
+	return compiled
+}

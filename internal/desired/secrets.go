@@ -1,0 +1,86 @@
+package desired
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
+)
+
+// The keys of a consumer's Secret: the names of environment variables that OpenAI's SDKs read, so that envFrom is all that a program needs.
+const (
+	ConsumerKeyAPIKey  = "OPENAI_API_KEY"
+	ConsumerKeyBaseURL = "OPENAI_BASE_URL"
+	ConsumerKeyModel   = "MODEL"
+)
+
+// Access is how a client reaches one route.
+type Access struct{ BaseURL, Model string }
+
+// AccessOf is how a client within the cluster reaches a route.
+func AccessOf(route *v1alpha1.ModelRoute) Access {
+	return Access{BaseURL: compile.Endpoint(route), Model: compile.ModelName(route)}
+}
+
+// Variable is one entry of a Secret that delivers a key.
+type Variable struct{ Name, Value string }
+
+// Variables are what a Secret has that delivers a key for some routes. The names for the first are those that SDKs read; those for the
+// others end in their place among the routes: OPENAI_BASE_URL_2 and MODEL_2, and so on. A route without a base URL, which is not to be used,
+// is left out and keeps its place, but for the first: its names have the first route that is there.
+func Variables(key string, routes []Access) []Variable {
+	variables := []Variable{{ConsumerKeyAPIKey, key}}
+	first := true
+	for i, one := range routes {
+		if one.BaseURL == "" {
+			continue
+		}
+		if first {
+			variables = append(variables, Variable{ConsumerKeyBaseURL, one.BaseURL}, Variable{ConsumerKeyModel, one.Model})
+			first = false
+		}
+		if place := "_" + strconv.Itoa(i+1); i > 0 {
+			variables = append(variables, Variable{ConsumerKeyBaseURL + place, one.BaseURL}, Variable{ConsumerKeyModel + place, one.Model})
+		}
+	}
+	return variables
+}
+
+// ConsumerSecret returns the Secret that delivers a key to a consumer.
+func ConsumerSecret(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer, key string) Object {
+	name := compile.SecretName(route, consumer)
+	secret := corev1ac.Secret(name, route.Namespace).
+		WithLabels(labels(route)).WithLabels(map[string]string{v1alpha1.LabelConsumer: consumer.Name}).
+		WithOwnerReferences(ownerReference(route)).
+		WithType(corev1.SecretTypeOpaque).
+		WithData(dataOf(Variables(key, []Access{AccessOf(route)})))
+	return object("", "Secret", route, name, secret)
+}
+
+// KeyLabels are on the Secret of a ModelKey: by them the operator finds it.
+func KeyLabels(key *v1alpha1.ModelKey) map[string]string {
+	return map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelModelKey: key.Name}
+}
+
+// KeySecret returns the Secret that delivers a ModelKey's key, for routes in the order of its spec; one that is not to be used has no base
+// URL.
+func KeySecret(modelKey *v1alpha1.ModelKey, routes []Access, key string) Object {
+	name := compile.KeySecretName(modelKey)
+	secret := corev1ac.Secret(name, modelKey.Namespace).
+		WithLabels(KeyLabels(modelKey)).
+		WithOwnerReferences(controllerReference("ModelKey", modelKey)).
+		WithType(corev1.SecretTypeOpaque).
+		WithData(dataOf(Variables(key, routes)))
+	return object("", "Secret", modelKey, name, secret)
+}
+
+func dataOf(variables []Variable) map[string][]byte {
+	data := make(map[string][]byte, len(variables))
+	for _, one := range variables {
+		data[one.Name] = []byte(one.Value)
+	}
+	return data
+}
