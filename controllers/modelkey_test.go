@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ func TestAModelKeyGetsASecretBesideItOnceTheProxiesAcceptTheKey(t *testing.T) {
 	w, tenant := newWorldWithTenant(t, nil)
 	w.create(w.openRoute())
 	w.create(w.modelKey(tenant, "chat"))
+	w.deployment("chat")
 	w.untilAccepted("chat", tenant+"/crawler", 1)
 	key := w.untilKey(tenant, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending)
 	if w.hasKeySecret(tenant) || key.Status.KeyID != "" {
@@ -313,8 +315,8 @@ func TestAModelKeyShowsWhatItSpendsWithinABudgetOfItsOwn(t *testing.T) {
 	w.eventually("the status shows it", func() error {
 		w.getIn(tenant, "crawler", key)
 		status := key.Status
-		if status.Spend == nil || status.Spend.Total != "0.5" || status.Routes[0].Spent != "0.5" || status.Summary.Used != "100%" {
-			return errors.New("it does not")
+		if status.Spend == nil || status.Spend.Total != "0.50" || status.Routes[0].Spent != "0.50" || status.Summary.Used != "100%" {
+			return fmt.Errorf("it is %+v", status)
 		}
 		return nil
 	})

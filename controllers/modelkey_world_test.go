@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 )
@@ -92,4 +93,22 @@ func (w *world) untilAccepted(route, consumer string, count int) []string {
 		return nil
 	})
 	return hashes
+}
+
+// secretWith finds the Secret that has a key, in any of the world's namespaces.
+func (w *world) secretWith(key string) *corev1.Secret {
+	w.t.Helper()
+	for _, namespace := range append([]string{w.namespace}, w.tenants...) {
+		secrets := &corev1.SecretList{}
+		if err := w.client.List(w.t.Context(), secrets, client.InNamespace(namespace)); err != nil {
+			w.t.Fatal(err)
+		}
+		for i := range secrets.Items {
+			if keyOf(&secrets.Items[i]) == key {
+				return &secrets.Items[i]
+			}
+		}
+	}
+	w.t.Fatal("no Secret has that key")
+	return nil
 }
