@@ -44,7 +44,7 @@ type applied struct {
 	secrets []consumerSecret
 	// delivered has the content of each file of the Secrets, by path.
 	delivered map[string][]byte
-	// expires is when the next credit expires; zero if none will.
+	// expires is when the next credit or ModelKey expires; zero if none will.
 	expires time.Time
 }
 
@@ -52,18 +52,18 @@ type applied struct {
 // budget that the ledger does not know.
 func (a *applier) prepare(ctx context.Context, routes []manifest.Route) (*applied, error) {
 	now := a.clock.Now()
+	routes = withoutExpired(routes, now)
 	made := &applied{routes: routes}
-	accepted := make([]map[string][]routeconfig.Key, 0, len(routes))
 	for _, route := range routes {
-		keys, secrets, err := a.keysOf(route.ModelRoute)
-		if err != nil {
-			return nil, err
-		}
-		accepted, made.secrets = append(accepted, keys), append(made.secrets, secrets...)
-		if at := compile.NextExpiry(route.ModelRoute, nil, now); !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
+		if at := compile.NextExpiry(route.ModelRoute, route.ModelKeys, now); !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
 			made.expires = at
 		}
 	}
+	accepted, secrets, err := a.keysOf(routes)
+	if err != nil {
+		return nil, err
+	}
+	made.secrets = secrets
 	config, err := a.compile(routes, accepted)
 	if err != nil {
 		return nil, err
@@ -81,17 +81,62 @@ func (a *applier) prepare(ctx context.Context, routes []manifest.Route) (*applie
 	return made, nil
 }
 
-// keysOf returns the accepted keys of a route's consumers, and the Secrets that deliver them.
-func (a *applier) keysOf(route *v1alpha1.ModelRoute) (map[string][]routeconfig.Key, []consumerSecret, error) {
-	accepted := map[string][]routeconfig.Key{}
-	secrets := make([]consumerSecret, 0, len(route.Spec.Consumers))
-	for _, consumer := range route.Spec.Consumers {
-		secret, err := a.keys.secretOf(route, consumer)
+// withoutExpired returns the routes without the ModelKeys whose time is over.
+func withoutExpired(routes []manifest.Route, now time.Time) []manifest.Route {
+	served := slices.Clone(routes)
+	for i := range served {
+		served[i].ModelKeys = slices.DeleteFunc(slices.Clone(served[i].ModelKeys), func(key *v1alpha1.ModelKey) bool {
+			return compile.IsExpired(key, now)
+		})
+	}
+	return served
+}
+
+// holders are all that have keys: the consumers of all routes, and then the ModelKeys.
+func holders(routes []manifest.Route) []holder {
+	var all []holder
+	byName := map[v1alpha1.RouteReference]*v1alpha1.ModelRoute{}
+	var modelKeys []*v1alpha1.ModelKey
+	for _, route := range routes {
+		byName[v1alpha1.RouteReference{Namespace: route.Namespace, Name: route.Name}] = route.ModelRoute
+		for _, consumer := range route.Spec.Consumers {
+			all = append(all, consumerOf(route.ModelRoute, consumer))
+		}
+		for _, key := range route.ModelKeys {
+			if !slices.Contains(modelKeys, key) {
+				modelKeys = append(modelKeys, key)
+			}
+		}
+	}
+	for _, key := range modelKeys {
+		var its []*v1alpha1.ModelRoute
+		for _, ref := range compile.RouteRefs(key) {
+			its = append(its, byName[ref])
+		}
+		all = append(all, modelKeyOf(key, its))
+	}
+	return all
+}
+
+// keysOf returns the accepted keys at each of the routes, by consumer, and the Secrets that deliver them.
+func (a *applier) keysOf(routes []manifest.Route) ([]map[string][]routeconfig.Key, []consumerSecret, error) {
+	accepted := make([]map[string][]routeconfig.Key, len(routes))
+	var secrets []consumerSecret
+	for _, one := range holders(routes) {
+		secret, err := a.keys.secretOf(one)
 		if err != nil {
 			return nil, nil, err
 		}
-		accepted[consumer.Name] = []routeconfig.Key{secret.accepted()}
 		secrets = append(secrets, secret)
+		for i, route := range routes {
+			if !slices.Contains(one.routes, route.ModelRoute) {
+				continue
+			}
+			if accepted[i] == nil {
+				accepted[i] = map[string][]routeconfig.Key{}
+			}
+			accepted[i][one.name] = []routeconfig.Key{secret.accepted()}
+		}
 	}
 	return accepted, secrets, nil
 }
@@ -101,7 +146,7 @@ func (a *applier) compile(routes []manifest.Route, keys []map[string][]routeconf
 	config := routeconfig.Config{Version: routeconfig.Version, Ledger: routeconfig.Ledger{URL: a.ledger.url}}
 	for i, route := range routes {
 		one, err := compile.Config(compile.Input{
-			Route: route.ModelRoute, Ledger: config.Ledger, Keys: keys[i],
+			Route: route.ModelRoute, ModelKeys: route.ModelKeys, Ledger: config.Ledger, Keys: keys[i],
 			UpstreamKeyDir: a.upstreamKeyDir(route), UpstreamCADir: a.upstreamKeyDir(route),
 		})
 		if err != nil {
@@ -146,7 +191,12 @@ func (a *applier) writeUpstreamKeys(routes []manifest.Route) error {
 func (a *applier) rememberRoutes(routes []manifest.Route) error {
 	remembered := make([]*v1alpha1.ModelRoute, 0, len(routes))
 	for _, route := range routes {
-		remembered = append(remembered, route.ModelRoute)
+		one := route.DeepCopy()
+		for _, key := range route.ModelKeys { // to the books they are consumers
+			name := compile.KeyConsumerName(key.Namespace, key.Name)
+			one.Spec.Consumers = append(one.Spec.Consumers, v1alpha1.Consumer{Name: name, Budgets: key.Spec.Budgets})
+		}
+		remembered = append(remembered, one)
 	}
 	encoded, err := json.Marshal(remembered)
 	if err != nil {
@@ -158,7 +208,7 @@ func (a *applier) rememberRoutes(routes []manifest.Route) error {
 // putBudgets tells the ledger what may be spent now. In the name of a route that is gone nobody may; what it has spent stays in the books.
 func (a *applier) putBudgets(ctx context.Context, routes []manifest.Route, now time.Time) error {
 	for _, route := range routes {
-		request, err := compile.Budgets(route.ModelRoute, nil, string(proxyIdentity), now)
+		request, err := compile.Budgets(route.ModelRoute, route.ModelKeys, string(proxyIdentity), now)
 		if err != nil {
 			return fmt.Errorf("compiling the budgets of route %s/%s: %w", route.Namespace, route.Name, err)
 		}

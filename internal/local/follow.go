@@ -82,7 +82,7 @@ func (r *run) look(ctx context.Context) {
 func (r *run) due() string {
 	switch {
 	case !r.now.expires.IsZero() && !r.options.Clock.Now().Before(r.now.expires):
-		return "a credit has expired"
+		return "a credit or a ModelKey has expired"
 	case touched(r.now.delivered):
 		return "a consumer's Secret was changed or deleted"
 	}
@@ -121,14 +121,16 @@ func (r *run) announce(admin net.Addr) {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "ROUTE\tMODEL\tCONSUMER\tKEY")
 	for _, route := range r.now.routes {
-		if len(route.Spec.Consumers) == 0 {
-			fmt.Fprintf(table, "%s/%s\t%s\t-\tnobody can use it: add spec.consumers\n",
+		if len(route.Spec.Consumers)+len(route.ModelKeys) == 0 {
+			fmt.Fprintf(table, "%s/%s\t%s\t-\tnobody can use it: add spec.consumers or a ModelKey\n",
 				route.Namespace, route.Name, compile.ModelName(route.ModelRoute))
 		}
 	}
 	for _, secret := range r.now.secrets {
-		fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s.env\n", secret.route.Namespace, secret.route.Name, secret.model, secret.consumer.Name,
-			shortest(secret.path))
+		for _, route := range secret.routes {
+			fmt.Fprintf(table, "%s/%s\t%s\t%s\t%s.env\n", route.Namespace, route.Name, compile.ModelName(route), secret.name,
+				shortest(secret.path))
+		}
 	}
 	_ = table.Flush() // Where nobody listens there is nobody to tell.
 	fmt.Fprintf(out, "\nFor a shell: set -a; . FILE; set +a\n")

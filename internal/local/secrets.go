@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,15 +33,38 @@ type secretFile struct {
 	StringData map[string]string `json:"stringData"`
 }
 
-// consumerSecret is a consumer's Secret, as it is to be delivered.
+// holder is who a key is for: a consumer of a route, or a ModelKey.
+type holder struct {
+	// namespace and secretName are those of the Secret, and labels the ones that tell whose it is.
+	namespace, secretName string
+	labels                map[string]string
+	// name is that of the consumer, or of the ModelKey as a consumer.
+	name string
+	// routes are those that the key is for.
+	routes []*v1alpha1.ModelRoute
+}
+
+func consumerOf(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) holder {
+	return holder{
+		namespace: route.Namespace, secretName: compile.SecretName(route, consumer), name: consumer.Name,
+		labels: map[string]string{v1alpha1.LabelRoute: route.Name, v1alpha1.LabelConsumer: consumer.Name},
+		routes: []*v1alpha1.ModelRoute{route},
+	}
+}
+
+func modelKeyOf(key *v1alpha1.ModelKey, routes []*v1alpha1.ModelRoute) holder {
+	return holder{
+		namespace: key.Namespace, secretName: compile.KeySecretName(key), name: compile.KeyConsumerName(key.Namespace, key.Name),
+		labels: map[string]string{v1alpha1.LabelModelKey: key.Name}, routes: routes,
+	}
+}
+
+// consumerSecret is the Secret of a holder, as it is to be delivered.
 type consumerSecret struct {
+	holder
 	// path is that of its files, without what follows the point.
-	path       string
-	key        string
-	model      string
-	route      *v1alpha1.ModelRoute
-	consumer   v1alpha1.Consumer
-	secretName string
+	path string
+	key  string
 }
 
 // keyring finds and makes the keys of consumers.
@@ -51,12 +75,9 @@ type keyring struct {
 	pending map[string]string
 }
 
-// secretOf returns the Secret of a consumer, with the key that its file has or a new one.
-func (k *keyring) secretOf(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) (consumerSecret, error) {
-	name := compile.SecretName(route, consumer)
-	secret := consumerSecret{
-		path: k.dir.secret(route.Namespace, name), model: compile.ModelName(route), route: route, consumer: consumer, secretName: name,
-	}
+// secretOf returns the Secret of a holder, with the key that its file has or a new one.
+func (k *keyring) secretOf(of holder) (consumerSecret, error) {
+	secret := consumerSecret{holder: of, path: k.dir.secret(of.namespace, of.secretName)}
 	var err error
 	if secret.key, err = readConsumerKey(secret.path + ".yaml"); err != nil || secret.key != "" {
 		return secret, err
@@ -97,21 +118,25 @@ func (s consumerSecret) accepted() routeconfig.Key {
 // contents are the Secret's two files, by path.
 func (s consumerSecret) contents(baseURL string) (map[string][]byte, error) {
 	file := secretFile{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, Type: corev1.SecretTypeOpaque}
-	file.Metadata.Name, file.Metadata.Namespace = s.secretName, s.route.Namespace
-	file.Metadata.Labels = map[string]string{
-		v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelRoute: s.route.Name, v1alpha1.LabelConsumer: s.consumer.Name,
+	file.Metadata.Name, file.Metadata.Namespace = s.secretName, s.namespace
+	file.Metadata.Labels = maps.Clone(s.labels)
+	file.Metadata.Labels[v1alpha1.LabelManagedBy] = v1alpha1.ManagedBy
+	access := make([]desired.Access, 0, len(s.routes))
+	for _, route := range s.routes {
+		access = append(access, desired.Access{BaseURL: baseURL, Model: compile.ModelName(route)})
 	}
-	file.StringData = map[string]string{
-		desired.ConsumerKeyAPIKey: s.key, desired.ConsumerKeyBaseURL: baseURL, desired.ConsumerKeyModel: s.model,
+	file.StringData = map[string]string{}
+	var environment strings.Builder
+	for _, one := range desired.Variables(s.key, access) {
+		file.StringData[one.Name] = one.Value
+		// The schema and the listener leave nothing in any value that a shell would take for more than a letter.
+		fmt.Fprintf(&environment, "%s=%s\n", one.Name, one.Value)
 	}
 	encoded, err := yaml.Marshal(file)
 	if err != nil {
 		return nil, fmt.Errorf("encoding Secret %s: %w", s.secretName, err)
 	}
-	// The schema and the listener leave nothing in any of the three that a shell would take for more than a letter.
-	environment := fmt.Sprintf("%s=%s\n%s=%s\n%s=%s\n",
-		desired.ConsumerKeyAPIKey, s.key, desired.ConsumerKeyBaseURL, baseURL, desired.ConsumerKeyModel, s.model)
-	return map[string][]byte{s.path + ".yaml": encoded, s.path + ".env": []byte(environment)}, nil
+	return map[string][]byte{s.path + ".yaml": encoded, s.path + ".env": []byte(environment.String())}, nil
 }
 
 // deliver writes the Secrets, and returns what the files have.

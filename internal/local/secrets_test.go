@@ -16,7 +16,7 @@ func deliverOne(t *testing.T, dir directory, randomness byte) (consumerSecret, m
 	ring := &keyring{dir: dir, random: bytes.NewReader(bytes.Repeat([]byte{randomness}, 64)), pending: map[string]string{}}
 	route := &v1alpha1.ModelRoute{}
 	route.Namespace, route.Name = "ai", "chat"
-	secret, err := ring.secretOf(route, v1alpha1.Consumer{Name: "search"})
+	secret, err := ring.secretOf(consumerOf(route, v1alpha1.Consumer{Name: "search"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestAKeyThatIsNotDeliveredYetIsNotMadeTwice(t *testing.T) {
 	route := &v1alpha1.ModelRoute{}
 	route.Namespace, route.Name = "ai", "chat"
 	for range 2 { // There is randomness for one key only.
-		if _, err := ring.secretOf(route, v1alpha1.Consumer{Name: "search"}); err != nil {
+		if _, err := ring.secretOf(consumerOf(route, v1alpha1.Consumer{Name: "search"})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,7 +63,7 @@ func TestAFileThatIsNoSecretOfOursIsNotOverwritten(t *testing.T) {
 				t.Error("it is not noticed")
 			}
 			ring := &keyring{dir: dir, pending: map[string]string{}}
-			_, err := ring.secretOf(secret.route, secret.consumer)
+			_, err := ring.secretOf(secret.holder)
 			if err == nil || !strings.Contains(err.Error(), "delete the file to get a new key") || strings.Contains(err.Error(), "sk-precious") {
 				t.Errorf("got %v", err)
 			}

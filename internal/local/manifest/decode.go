@@ -21,8 +21,9 @@ import (
 
 // The kinds that are known.
 const (
-	kindRoute  = "ModelRoute"
-	kindSecret = "Secret"
+	kindRoute    = "ModelRoute"
+	kindModelKey = "ModelKey"
+	kindSecret   = "Secret"
 	// kindConfigMap has certificates.
 	kindConfigMap = "ConfigMap"
 )
@@ -74,7 +75,7 @@ func (o *objects) readDocument(ctx context.Context, at place, document []byte) b
 	case kindConfigMap:
 		o.addConfigMap(at, object)
 	default:
-		o.addRoute(ctx, at, object)
+		o.addOurs(ctx, at, kind, object)
 	}
 	return true
 }
@@ -86,14 +87,17 @@ func (o *objects) kindOf(at place, object map[string]any) (string, bool) {
 	switch {
 	case version == "" || kind == "":
 		o.add(at, "apiVersion and kind must be set")
-	case kind == kindRoute && version == v1alpha1.GroupVersion.String(), (kind == kindSecret || kind == kindConfigMap) && version == "v1":
+	case isOurs(kind) && version == v1alpha1.GroupVersion.String(), (kind == kindSecret || kind == kindConfigMap) && version == "v1":
 		return kind, true
 	default:
-		o.add(at, "kind %s of %s is not known here, only %s of %s, and %s and %s of v1 are",
-			kind, version, kindRoute, v1alpha1.GroupVersion, kindSecret, kindConfigMap)
+		o.add(at, "kind %s of %s is not known here, only %s and %s of %s, and %s and %s of v1 are",
+			kind, version, kindRoute, kindModelKey, v1alpha1.GroupVersion, kindSecret, kindConfigMap)
 	}
 	return "", false
 }
+
+// isOurs reports whether a kind is one of this project's.
+func isOurs(kind string) bool { return kind == kindRoute || kind == kindModelKey }
 
 // nameOf returns NAMESPACE/NAME of an object, and gives it a namespace if it has none. Names become paths, so what is no name ends here.
 func nameOf(kind string, object map[string]any) (string, field.ErrorList) {
@@ -116,7 +120,7 @@ func nameOf(kind string, object map[string]any) (string, field.ErrorList) {
 	for _, problem := range validation.IsDNS1123Label(namespace) {
 		errs = append(errs, field.Invalid(metadata.Child("namespace"), namespace, problem))
 	}
-	if kind != kindRoute { // Of a route the schema says more.
+	if !isOurs(kind) { // Of those the schema says more.
 		for _, problem := range validation.IsDNS1123Subdomain(name) {
 			errs = append(errs, field.Invalid(metadata.Child("name"), name, problem))
 		}
@@ -130,15 +134,19 @@ func (o *objects) addAll(at place, errs field.ErrorList) {
 	}
 }
 
-func (o *objects) addRoute(ctx context.Context, at place, object map[string]any) {
-	errs := o.reader.schemas[kindRoute].Validate(ctx, object)
+// addOurs takes up a route or a ModelKey.
+func (o *objects) addOurs(ctx context.Context, at place, kind string, object map[string]any) {
+	errs := o.reader.schemas[kind].Validate(ctx, object)
 	o.addAll(at, errs)
 	decoded, ok := o.decode(at, object, len(errs) > 0)
 	if !ok || len(errs) > 0 {
 		return
 	}
-	if route, isRoute := decoded.(*v1alpha1.ModelRoute); isRoute {
-		o.routes = append(o.routes, locatedRoute{place: at, route: route})
+	switch one := decoded.(type) {
+	case *v1alpha1.ModelRoute:
+		o.routes = append(o.routes, locatedRoute{place: at, route: one})
+	case *v1alpha1.ModelKey:
+		o.modelKeys = append(o.modelKeys, locatedKey{place: at, key: one})
 	}
 }
 

@@ -42,6 +42,8 @@ type Route struct {
 	// UpstreamAuthorities are the certificates in PEM, by the upstream's name, of the authorities that upstreams are known by beside those
 	// of the system.
 	UpstreamAuthorities map[string]string
+	// ModelKeys are those that name the route, in the order of the files.
+	ModelKeys []*v1alpha1.ModelKey
 }
 
 // Reader reads manifests.
@@ -93,7 +95,7 @@ func readFile(name string) ([]byte, error) {
 // any of the manifests.
 func (r *Reader) Routes(ctx context.Context, files []File) ([]Route, error) {
 	found := &objects{reader: r, declared: map[string]place{}, secrets: map[SecretKey]string{},
-		configMaps: map[SecretKey]string{}}
+		configMaps: map[SecretKey]string{}, delivered: map[string]string{}}
 	for _, file := range files {
 		found.readDocuments(ctx, file)
 	}
@@ -104,6 +106,7 @@ func (r *Reader) Routes(ctx context.Context, files []File) ([]Route, error) {
 		return nil, Problems{"there is no ModelRoute in the files: name one that has one, with -f"}
 	}
 	routes := found.resolve()
+	found.resolveKeys(routes)
 	if len(found.problems) > 0 {
 		return nil, found.problems
 	}
@@ -115,11 +118,14 @@ func (r *Reader) Routes(ctx context.Context, files []File) ([]Route, error) {
 
 // objects is what was found in the files so far.
 type objects struct {
-	reader *Reader
-	routes []locatedRoute
+	reader    *Reader
+	routes    []locatedRoute
+	modelKeys []locatedKey
 	// declared has where each object stands, by its kind and name.
 	declared map[string]place
-	secrets  map[SecretKey]string
+	// delivered has whose each Secret is that is made here, by NAMESPACE/NAME.
+	delivered map[string]string
+	secrets   map[SecretKey]string
 	// configMaps has the values of ConfigMaps, which are named as those of Secrets are.
 	configMaps map[SecretKey]string
 	problems   Problems
@@ -128,6 +134,11 @@ type objects struct {
 type locatedRoute struct {
 	place
 	route *v1alpha1.ModelRoute
+}
+
+type locatedKey struct {
+	place
+	key *v1alpha1.ModelKey
 }
 
 func (o *objects) add(at place, format string, arguments ...any) {

@@ -14,10 +14,9 @@ import (
 // resolve checks the routes for what the schema cannot check, and gives them the keys of their upstreams.
 func (o *objects) resolve() []Route {
 	routes := make([]Route, 0, len(o.routes))
-	delivered := map[string]string{}
 	for _, one := range o.routes {
 		o.addAll(one.place, compile.Validate(one.route))
-		o.addAll(one.place, o.checkDelivery(one.route, delivered))
+		o.addAll(one.place, o.checkConsumers(one.route))
 		keys, errs := o.upstreamKeys(one.route)
 		o.addAll(one.place, errs)
 		authorities, errs := o.upstreamAuthorities(one.route)
@@ -27,22 +26,28 @@ func (o *objects) resolve() []Route {
 	return routes
 }
 
-// checkDelivery makes sure that each consumer's Secret is its own. delivered says whose the others are.
-func (o *objects) checkDelivery(route *v1alpha1.ModelRoute, delivered map[string]string) field.ErrorList {
+// checkConsumers makes sure that each consumer's Secret is its own.
+func (o *objects) checkConsumers(route *v1alpha1.ModelRoute) field.ErrorList {
 	var errs field.ErrorList
 	for i, consumer := range route.Spec.Consumers {
 		path := field.NewPath("spec", "consumers").Index(i).Child("secretName")
-		name := compile.SecretName(route, consumer)
-		id := route.Namespace + "/" + name
-		if other, taken := delivered[id]; taken {
-			errs = append(errs, field.Invalid(path, name, "is also the Secret of "+other+": give one of them another secretName"))
-		}
-		delivered[id] = fmt.Sprintf("consumer %s of route %s/%s", consumer.Name, route.Namespace, route.Name)
-		if at, declared := o.declared[kindSecret+" "+id]; declared {
-			errs = append(errs, field.Invalid(path, name, fmt.Sprintf(
-				"is made for the consumer, and is declared in %s, document %d, as well: give the consumer another secretName",
-				at.file, at.document)))
-		}
+		whose := fmt.Sprintf("consumer %s of route %s/%s", consumer.Name, route.Namespace, route.Name)
+		errs = append(errs, o.checkDelivery(path, route.Namespace, compile.SecretName(route, consumer), whose)...)
+	}
+	return errs
+}
+
+// checkDelivery makes sure that a Secret that is made for somebody is nobody else's.
+func (o *objects) checkDelivery(path *field.Path, namespace, name, whose string) field.ErrorList {
+	var errs field.ErrorList
+	id := namespace + "/" + name
+	if other, taken := o.delivered[id]; taken {
+		errs = append(errs, field.Invalid(path, name, "is also the Secret of "+other+": give one of them another secretName"))
+	}
+	o.delivered[id] = whose
+	if at, declared := o.declared[kindSecret+" "+id]; declared {
+		errs = append(errs, field.Invalid(path, name, fmt.Sprintf(
+			"is made for %s, and is declared in %s, document %d, as well: choose another secretName", whose, at.file, at.document)))
 	}
 	return errs
 }
