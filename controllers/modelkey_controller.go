@@ -24,8 +24,8 @@ import (
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelkeys/status,verbs=patch
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelkeys/finalizers,verbs=update
 
-// ModelKeyReconciler reconciles ModelKeys: it alone makes their keys and delivers them, while the controller of routes has the proxies accept
-// them. See KeyExchange.
+// ModelKeyReconciler reconciles ModelKeys: it alone makes their keys and delivers them, while the controller of routes has the proxies
+// accept them. See KeyExchange.
 type ModelKeyReconciler struct {
 	// Client and Live are as those of a ModelRouteReconciler.
 	Client client.Client
@@ -40,8 +40,8 @@ type ModelKeyReconciler struct {
 	Random io.Reader
 }
 
-// SetupWithManager lets a manager call the reconciler whenever a ModelKey, its Secret, a route that it names, or the labels of its namespace
-// are others than before. It adds the index by which the routes' controller finds ModelKeys, too.
+// SetupWithManager lets a manager call the reconciler whenever a ModelKey, its Secret, a route that it names, or the labels of its
+// namespace are others than before. It adds the index by which the routes' controller finds ModelKeys, too.
 func (r *ModelKeyReconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
 	if err := manager.GetFieldIndexer().IndexField(ctx, &v1alpha1.ModelKey{}, routeRefsIndex, indexRouteRefs); err != nil {
 		return fmt.Errorf("indexing ModelKeys by their routes: %w", err)
@@ -52,7 +52,7 @@ func (r *ModelKeyReconciler) SetupWithManager(ctx context.Context, manager ctrl.
 		Watches(&v1alpha1.ModelRoute{}, handler.EnqueueRequestsFromMapFunc(r.modelKeysOfRoute),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelKeysOfNamespace),
-			builder.WithPredicates(predicate.LabelChangedPredicate{})).
+			builder.WithPredicates(otherLabels())).
 		WatchesRawSource(&r.Exchange.modelKeys).
 		WatchesRawSource(&r.Usage.modelKeys).
 		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles}).

@@ -69,8 +69,8 @@ func (r *ModelKeyReconciler) claimSecret(ctx context.Context, s *keyScope) error
 	return r.applier().Apply(ctx, s.key, nil, []desired.Object{desired.KeySecret(s.key, nil, "")})
 }
 
-// issue decides which keys the routes are to accept, and makes one if it is needed. A key that no route accepts is none: the next one will be
-// another.
+// issue decides which keys the routes are to accept, and makes one if it is needed. A key that no route accepts is none: the next one will
+// be another.
 func (r *ModelKeyReconciler) issue(ctx context.Context, s *keyScope) error {
 	if len(s.admitted()) == 0 {
 		r.Exchange.withdraw(s.name())
@@ -108,8 +108,8 @@ func (r *ModelKeyReconciler) liveSecret(ctx context.Context, owner client.Object
 	return ownedLiveSecret(ctx, r.Live, owner, name)
 }
 
-// readKeys finds out which keys are accepted, and which of them is in the Secret. After a restart the keys that are accepted are those in the
-// configurations of the routes.
+// readKeys finds out which keys are accepted, and which of them is in the Secret. After a restart the keys that are accepted are those in
+// the configurations of the routes.
 func (r *ModelKeyReconciler) readKeys(ctx context.Context, s *keyScope, read reader) error {
 	issued, known := r.Exchange.of(s.name(), s.key.UID)
 	s.record, s.pending = issued.accepted, issued.pending
@@ -132,8 +132,8 @@ func (r *ModelKeyReconciler) readKeys(ctx context.Context, s *keyScope, read rea
 	return nil
 }
 
-// keysOfRoutes are the keys of record of all routes that admit the ModelKey, each once. Where a route was behind when the manager ended, the
-// end of a key that was replaced is in the others.
+// keysOfRoutes are the keys of record of all routes that admit the ModelKey, each once. Where a route was behind when the manager ended,
+// the end of a key that was replaced is in the others.
 func (r *ModelKeyReconciler) keysOfRoutes(ctx context.Context, s *keyScope, read reader) ([]routeconfig.Key, error) {
 	var all []routeconfig.Key
 	for _, one := range s.routes {
@@ -159,8 +159,8 @@ func (r *ModelKeyReconciler) keysOfRoutes(ctx context.Context, s *keyScope, read
 	return all, nil
 }
 
-// deliver writes the Secret: with the new key once the routes accept it, so that a key that is delivered works, and else with the one that it
-// has.
+// deliver writes the Secret: with the new key once the routes accept it, so that a key that is delivered works, and else with the one that
+// it has.
 func (r *ModelKeyReconciler) deliver(ctx context.Context, s *keyScope) error {
 	switch {
 	case s.pending != nil && s.canDeliver(s.pending.SHA256):

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -102,7 +103,7 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 		Watches(&v1alpha1.ModelKey{}, handler.EnqueueRequestsFromMapFunc(routesOfModelKey),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.routesOfNamespace),
-			builder.WithPredicates(predicate.LabelChangedPredicate{})).
+			builder.WithPredicates(otherLabels())).
 		WatchesRawSource(&r.Exchange.routes).
 		WatchesRawSource(r.Usage).
 		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles})
@@ -115,6 +116,15 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 // specOrAnnotations lets through what changes the spec or an annotation: these ask for new keys.
 func specOrAnnotations() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+}
+
+// otherLabels lets through what changes the labels of an object that is there. A namespace that is new has no ModelKeys yet.
+func otherLabels() predicate.Predicate {
+	isUpdate := predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	}
+	return predicate.And(isUpdate, predicate.LabelChangedPredicate{})
 }
 
 // Reconcile takes one route through all phases. They stop at the first that fails; what is there is observed, and the status written, all

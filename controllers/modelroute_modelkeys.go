@@ -17,8 +17,8 @@ import (
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
-// admitModelKeys finds the ModelKeys that the route accepts, and their keys: those that their controller has issued, or those of record until
-// it has looked at them.
+// admitModelKeys finds the ModelKeys that the route accepts, and their keys: those that their controller has issued, or those of record
+// until it has looked at them.
 func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) error {
 	var list v1alpha1.ModelKeyList
 	if err := r.Client.List(ctx, &list, client.MatchingFields{routeRefsIndex: s.name().String()}); err != nil {

@@ -154,8 +154,8 @@ type turn struct {
 	shown time.Time
 }
 
-// takeTurns returns the routes and the ModelKeys whose figures are to be written now, at most turnsPerLook: the urgent ones first, then those
-// that have waited longest. The others wait.
+// takeTurns returns the routes and the ModelKeys whose figures are to be written now, at most turnsPerLook: the urgent ones first, then
+// those that have waited longest. The others wait.
 func (u *Usage) takeTurns(
 	ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage,
 ) (due, keys []types.NamespacedName) {

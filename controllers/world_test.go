@@ -57,7 +57,8 @@ type world struct {
 	ledger *ledgertest.Ledger
 	clock  clock.WithTicker
 
-	// reconciler, modelKeys and stop belong to the manager that runs; writes and puts count what managers did to the API server and the ledger.
+	// reconciler, modelKeys and stop belong to the manager that runs; writes and puts count what managers did to the API server and the
+	// ledger.
 	reconciler   *ModelRouteReconciler
 	modelKeys    *ModelKeyReconciler
 	stop         func()

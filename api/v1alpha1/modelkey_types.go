@@ -96,8 +96,8 @@ type ModelKeySpec struct {
 	// +optional
 	Rotation *Rotation `json:"rotation,omitempty"`
 
-	// expireTime is when the key is refused and its Secret deleted, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key. Absent:
-	// never.
+	// expireTime is when the key is refused and its Secret deleted, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
+	// Absent: never.
 	// +optional
 	ExpireTime *metav1.Time `json:"expireTime,omitempty"`
 }

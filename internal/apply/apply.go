@@ -186,7 +186,8 @@ func isLeaving(object, owner client.Object) bool {
 		return true
 	}
 	controller := metav1.GetControllerOf(object)
-	return controller != nil && controller.Kind == kindOfOwner(owner) && controller.Name == owner.GetName() && controller.UID != owner.GetUID()
+	return controller != nil && controller.Kind == kindOfOwner(owner) && controller.Name == owner.GetName() &&
+		controller.UID != owner.GetUID()
 }
 
 // kindOfOwner is the kind of our own objects: the name of their type. Those that are read with types do not say it themselves.

@@ -25,8 +25,8 @@ var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
 }
 
 // Budgets is what the ledger is told of a route that Validate has found valid, and of the ModelKeys that it admits: its consumers, all
-// budgets, also those of its upstreams, with the credits that count now, all rate limits, and the identity that may serve it. An error means
-// that it was not valid.
+// budgets, also those of its upstreams, with the credits that count now, all rate limits, and the identity that may serve it. An error
+// means that it was not valid.
 func Budgets(
 	route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey, server string, now time.Time,
 ) (*ledgerpb.PutRouteRequest, error) {

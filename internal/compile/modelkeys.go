@@ -104,7 +104,8 @@ func Allows(route *v1alpha1.ModelRoute, namespace string, its map[string]string)
 // AsManyAsFit returns those of the ModelKeys that a route has room for, the oldest first, and those that it has not. It sorts candidates.
 func AsManyAsFit(candidates []*v1alpha1.ModelKey) (admitted, refused []*v1alpha1.ModelKey) {
 	slices.SortFunc(candidates, func(a, b *v1alpha1.ModelKey) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		age := a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+		return cmp.Or(age, cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	accounts := 0
 	for _, key := range candidates {

@@ -29,8 +29,8 @@ func AccessOf(route *v1alpha1.ModelRoute) Access {
 type Variable struct{ Name, Value string }
 
 // Variables are what a Secret has that delivers a key for some routes. The names for the first are those that SDKs read; those for the
-// others end in their place among the routes: OPENAI_BASE_URL_2 and MODEL_2, and so on. A route without a base URL, which is not to be used,
-// is left out and keeps its place, but for the first: its names have the first route that is there.
+// others end in their place among the routes: OPENAI_BASE_URL_2 and MODEL_2, and so on. A route without a base URL, which is not to be
+// used, is left out and keeps its place, but for the first: its names have the first route that is there.
 func Variables(key string, routes []Access) []Variable {
 	variables := []Variable{{ConsumerKeyAPIKey, key}}
 	first := true

@@ -154,8 +154,8 @@ func TestANewKeyIsYoungerThanAllOfRecord(t *testing.T) {
 	}
 }
 
-// TestAKeyThatWorksGoesOnWorkingThroughARotation plays the operator: whatever the times are, at no time is the key of the Secret refused, and
-// the one before it not until its overlap is over.
+// TestAKeyThatWorksGoesOnWorkingThroughARotation plays the operator: whatever the times are, at no time is the key of the Secret refused,
+// and the one before it not until its overlap is over.
 func TestAKeyThatWorksGoesOnWorkingThroughARotation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := keys.Policy{

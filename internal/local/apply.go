@@ -55,7 +55,8 @@ func (a *applier) prepare(ctx context.Context, routes []manifest.Route) (*applie
 	routes = withoutExpired(routes, now)
 	made := &applied{routes: routes}
 	for _, route := range routes {
-		if at := compile.NextExpiry(route.ModelRoute, route.ModelKeys, now); !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
+		at := compile.NextExpiry(route.ModelRoute, route.ModelKeys, now)
+		if !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
 			made.expires = at
 		}
 	}

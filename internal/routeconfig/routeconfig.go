@@ -238,8 +238,8 @@ type Key struct {
 	SHA256 string `json:"sha256"`
 	// Expires is when the key is refused, in Unix seconds; 0 is never. A key that was replaced has it.
 	Expires int64 `json:"expires,omitempty"`
-	// Created is when the key was made, in Unix seconds, and Rotation names the request that it was made for, empty for none. Proxies have no
-	// use for them: this is where the operator keeps its record of keys.
+	// Created is when the key was made, in Unix seconds, and Rotation names the request that it was made for, empty for none. Proxies have
+	// no use for them: this is where the operator keeps its record of keys.
 	Created  int64  `json:"created,omitempty"`
 	Rotation string `json:"rotation,omitempty"`
 }

@@ -35,13 +35,15 @@ func claim(key *v1alpha1.ModelKey, routes []Route) field.ErrorList {
 		route := &routes[at]
 		if !allows(route.ModelRoute, key.Namespace) {
 			errs = append(errs, field.Forbidden(path, fmt.Sprintf(
-				"ModelRoute %s does not allow ModelKeys of namespace %s: have its spec.keys.allowedNamespaces include it", name, key.Namespace)))
+				"ModelRoute %s does not allow ModelKeys of namespace %s: have its spec.keys.allowedNamespaces include it",
+				name, key.Namespace)))
 			continue
 		}
 		for _, model := range append([]string{compile.ModelName(route.ModelRoute)}, route.Spec.Model.Aliases...) {
 			if other, taken := models[model]; taken {
 				errs = append(errs, field.Invalid(path, name, fmt.Sprintf(
-					"has a model %q, as ModelRoute %s has, and here all routes share one listener: make a ModelKey for each", model, other)))
+					"has a model %q, as ModelRoute %s has, and here all routes share one listener: make a ModelKey for each",
+					model, other)))
 			}
 			models[model] = name
 		}

@@ -28,7 +28,7 @@ func (o *objects) resolve() []Route {
 
 // checkConsumers makes sure that each consumer's Secret is its own.
 func (o *objects) checkConsumers(route *v1alpha1.ModelRoute) field.ErrorList {
-	var errs field.ErrorList
+	errs := make(field.ErrorList, 0, len(route.Spec.Consumers))
 	for i, consumer := range route.Spec.Consumers {
 		path := field.NewPath("spec", "consumers").Index(i).Child("secretName")
 		whose := fmt.Sprintf("consumer %s of route %s/%s", consumer.Name, route.Namespace, route.Name)
