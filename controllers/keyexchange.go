@@ -128,6 +128,14 @@ func stillAccepted(hashes []string, accepted []routeconfig.Key) []string {
 	return still
 }
 
+func hashesOf(accepted []routeconfig.Key) []string {
+	hashes := make([]string, 0, len(accepted))
+	for _, key := range accepted {
+		hashes = append(hashes, key.SHA256)
+	}
+	return hashes
+}
+
 // waker puts objects into the queue of a controller, whose source it is.
 type waker struct {
 	mu    sync.Mutex

@@ -55,24 +55,29 @@ func (r *ModelRouteReconciler) reportModelKeys(s *scope) {
 		return
 	}
 	ready := len(s.readyPods)
-	all := s.err == nil && ready > 0 && s.usage.fresh && s.acknowledged() == ready
 	before, _ := r.Exchange.reportOf(s.name())
-	next := routeReport{able: ready > 0 && !isStuck, keys: map[types.NamespacedName]keyReport{}}
+	r.Exchange.report(s.name(), routeReport{
+		able: ready > 0 && !isStuck,
+		keys: keyReports(s, before, s.err == nil && ready > 0 && s.usage.fresh && s.acknowledged() == ready),
+	})
+}
+
+// keyReports say what the proxies accept: all keys of this pass if they have all acknowledged its configuration, and else those of them that
+// they acknowledged before.
+func keyReports(s *scope, before routeReport, all bool) map[types.NamespacedName]keyReport {
+	reports := map[types.NamespacedName]keyReport{}
 	for _, key := range s.modelKeys {
 		name, accepted := client.ObjectKeyFromObject(key), s.claims[compile.KeyConsumerName(key.Namespace, key.Name)]
-		report := keyReport{acknowledged: stillAccepted(before.keys[name].acknowledged, accepted)}
+		acknowledged := stillAccepted(before.keys[name].acknowledged, accepted)
 		if all {
-			report.acknowledged = nil
-			for _, one := range accepted {
-				report.acknowledged = append(report.acknowledged, one.SHA256)
-			}
+			acknowledged = hashesOf(accepted)
 		}
-		next.keys[name] = report
+		reports[name] = keyReport{acknowledged: acknowledged}
 	}
 	for _, key := range s.crowdedOut {
-		next.keys[client.ObjectKeyFromObject(key)] = keyReport{crowdedOut: true}
+		reports[client.ObjectKeyFromObject(key)] = keyReport{crowdedOut: true}
 	}
-	r.Exchange.report(s.name(), next)
+	return reports
 }
 
 // namespaceLabels are those of a namespace; nil if it is gone. Of namespaces the cache has the metadata alone.

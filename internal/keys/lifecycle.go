@@ -69,8 +69,8 @@ func (r Ring) Plan(policy Policy, now time.Time) Plan {
 	plan.Revokes = slices.ContainsFunc(r.Record, func(key routeconfig.Key) bool {
 		return !isOver(key, now) && !Contains(plan.Accepted, key.SHA256)
 	})
-	if plan.Current != nil && policy.Interval > 0 && r.Pending == nil {
-		plan.Next = time.Unix(plan.Current.Created, 0).Add(policy.Interval)
+	if r.Pending == nil {
+		plan.Next = policy.end(plan.Current)
 	}
 	if plan.Previous != nil {
 		if ends := time.Unix(plan.Previous.Expires, 0); plan.Next.IsZero() || ends.Before(plan.Next) {
@@ -116,8 +116,16 @@ func (r Ring) find(matches func(routeconfig.Key) bool) *routeconfig.Key {
 }
 
 func (p Policy) isDue(key routeconfig.Key, now time.Time) bool {
-	return p.Request != "" && p.Request != key.Rotation ||
-		p.Interval > 0 && !now.Before(time.Unix(key.Created, 0).Add(p.Interval))
+	end := p.end(&key)
+	return p.Request != "" && p.Request != key.Rotation || !end.IsZero() && !now.Before(end)
+}
+
+// end is when a key's interval is over; zero if it has no end, or there is no key.
+func (p Policy) end(key *routeconfig.Key) time.Time {
+	if key == nil || p.Interval == 0 {
+		return time.Time{}
+	}
+	return time.Unix(key.Created, 0).Add(p.Interval)
 }
 
 func isOver(key routeconfig.Key, now time.Time) bool {

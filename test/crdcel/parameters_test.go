@@ -13,7 +13,7 @@ import (
 var unseenByCEL = []string{"tool_choice", "tools"}
 
 func TestNoParameterCanBeInDefaultsAndInOverrides(t *testing.T) {
-	parameters := readSchema(t).Properties["spec"].Properties["parameters"]
+	parameters := readSchema(t, "modelroute").Properties["spec"].Properties["parameters"]
 	at := slices.IndexFunc(parameters.XValidations, func(rule apiextensionsv1.ValidationRule) bool {
 		return strings.Contains(rule.Message, "in defaults and in overrides")
 	})
@@ -30,7 +30,7 @@ func TestNoParameterCanBeInDefaultsAndInOverrides(t *testing.T) {
 
 // YAML 1.1, which kubectl reads, takes these keys for true and false.
 func TestNoFieldIsABooleanToYAML(t *testing.T) {
-	walk("", readSchema(t), func(path string, _ apiextensionsv1.JSONSchemaProps) {
+	walk("", readSchema(t, "modelroute"), func(path string, _ apiextensionsv1.JSONSchemaProps) {
 		name := strings.ToLower(path[strings.LastIndexByte(path, '.')+1:])
 		if slices.Contains([]string{"y", "n", "yes", "no", "on", "off", "true", "false"}, name) {
 			t.Errorf("%s cannot be written without quotes", path)

@@ -28,14 +28,17 @@ func walk(path string, schema apiextensionsv1.JSONSchemaProps, visit func(string
 	}
 }
 
-func readSchema(t *testing.T) apiextensionsv1.JSONSchemaProps {
+// kinds are the resources of the API, with the names of their kinds in small letters.
+var kinds = map[string]string{"modelroute": "modelroutes", "modelkey": "modelkeys"}
+
+func readSchema(t *testing.T, kind string) apiextensionsv1.JSONSchemaProps {
 	t.Helper()
-	return *readVersion(t).Schema.OpenAPIV3Schema
+	return *readVersion(t, kind).Schema.OpenAPIV3Schema
 }
 
-func readVersion(t *testing.T) apiextensionsv1.CustomResourceDefinitionVersion {
+func readVersion(t *testing.T, kind string) apiextensionsv1.CustomResourceDefinitionVersion {
 	t.Helper()
-	content, err := os.ReadFile("../../config/crd/bases/modelroute.dev_modelroutes.yaml")
+	content, err := os.ReadFile("../../config/crd/bases/modelroute.dev_" + kinds[kind] + ".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,12 +51,14 @@ func readVersion(t *testing.T) apiextensionsv1.CustomResourceDefinitionVersion {
 
 func TestEveryFieldIsDocumentedForKubectlExplain(t *testing.T) {
 	fields := 0
-	walk("modelroute", readSchema(t), func(path string, property apiextensionsv1.JSONSchemaProps) {
-		fields++
-		if property.Description == "" && path != "modelroute.metadata" {
-			t.Errorf("%s has no description", path)
-		}
-	})
+	for kind := range kinds {
+		walk(kind, readSchema(t, kind), func(path string, property apiextensionsv1.JSONSchemaProps) {
+			fields++
+			if property.Description == "" && path != kind+".metadata" {
+				t.Errorf("%s has no description", path)
+			}
+		})
+	}
 	if fields < 50 {
 		t.Errorf("only %d fields were looked at", fields)
 	}
@@ -62,7 +67,7 @@ func TestEveryFieldIsDocumentedForKubectlExplain(t *testing.T) {
 func TestEveryAmountAndSpanSaysItsUnit(t *testing.T) {
 	amount := regexp.MustCompile(`\.(amount|prompt|completion|limit|spent?|uncertain|held|remaining|total|summary\.budget)$`)
 	units := 0
-	walk("", readSchema(t), func(path string, property apiextensionsv1.JSONSchemaProps) {
+	saysIt := func(path string, property apiextensionsv1.JSONSchemaProps) {
 		unit := ""
 		switch {
 		case property.Type == "string" && amount.MatchString(path):
@@ -71,6 +76,10 @@ func TestEveryAmountAndSpanSaysItsUnit(t *testing.T) {
 			unit = "seconds"
 		case strings.HasSuffix(path, "rateLimits[].requests"):
 			unit = "requests"
+		case strings.HasSuffix(path, "intervalDays"):
+			unit = "days"
+		case strings.HasSuffix(path, "overlapHours"):
+			unit = "hours"
 		case strings.HasSuffix(strings.ToLower(path), "percents"), strings.HasSuffix(path, "percentUsed"):
 			unit = "percent"
 		case strings.HasSuffix(path, "contextLength"), strings.HasSuffix(strings.ToLower(path), "tokens"):
@@ -82,7 +91,10 @@ func TestEveryAmountAndSpanSaysItsUnit(t *testing.T) {
 		if !strings.Contains(property.Description, unit) {
 			t.Errorf("%s does not say that it is in %s: %q", path, unit, property.Description)
 		}
-	})
+	}
+	for kind := range kinds {
+		walk(kind, readSchema(t, kind), saysIt)
+	}
 	if units < 20 {
 		t.Errorf("only %d fields have a unit", units)
 	}
@@ -99,8 +111,10 @@ func TestAllBudgetsAndRateLimitsOfOneOwnerFitIntoTheLedger(t *testing.T) {
 		}
 		return *items
 	}
-	spec := readSchema(t).Properties["spec"]
-	for name, owner := range map[string]apiextensionsv1.JSONSchemaProps{"route": spec, "consumer": *spec.Properties["consumers"].Items.Schema} {
+	spec := readSchema(t, "modelroute").Properties["spec"]
+	for name, owner := range map[string]apiextensionsv1.JSONSchemaProps{
+		"route": spec, "consumer": *spec.Properties["consumers"].Items.Schema, "ModelKey": readSchema(t, "modelkey").Properties["spec"],
+	} {
 		// A rate limit is two accounts: one of requests, one of tokens.
 		if accounts := most(owner, "budgets") + 2*most(owner, "rateLimits"); accounts > accountsInTheLedger {
 			t.Errorf("a %s can have %d accounts, the ledger takes %d", name, accounts, accountsInTheLedger)
@@ -109,19 +123,22 @@ func TestAllBudgetsAndRateLimitsOfOneOwnerFitIntoTheLedger(t *testing.T) {
 }
 
 func TestKubectlGetShowsTheColumns(t *testing.T) {
-	var narrow, wide []string
-	for _, column := range readVersion(t).AdditionalPrinterColumns {
-		if column.Priority == 0 {
-			narrow = append(narrow, strings.ToUpper(column.Name))
-		} else {
-			wide = append(wide, strings.ToUpper(column.Name))
+	type columns struct{ Narrow, Wide []string }
+	for kind, want := range map[string]columns{
+		"modelroute": {[]string{"MODEL", "READY", "SPEND", "BUDGET", "USED", "RESETS", "AGE"}, []string{"ENDPOINT", "REASON"}},
+		"modelkey":   {[]string{"READY", "ROUTES", "SECRET", "SPEND", "BUDGET", "USED", "EXPIRES", "AGE"}, []string{"KEY", "REASON"}},
+	} {
+		var got columns
+		for _, column := range readVersion(t, kind).AdditionalPrinterColumns {
+			if column.Priority == 0 {
+				got.Narrow = append(got.Narrow, strings.ToUpper(column.Name))
+			} else {
+				got.Wide = append(got.Wide, strings.ToUpper(column.Name))
+			}
 		}
-	}
-	if diff := cmp.Diff([]string{"MODEL", "READY", "SPEND", "BUDGET", "USED", "RESETS", "AGE"}, narrow); diff != "" {
-		t.Errorf("columns (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"ENDPOINT", "REASON"}, wide); diff != "" {
-		t.Errorf("columns of -o wide (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("columns of a %s (-want +got):\n%s", kind, diff)
+		}
 	}
 }
 
@@ -147,16 +164,20 @@ func TestEveryRuleOfTheSchemaHasACaseThatItRefuses(t *testing.T) {
 			}
 		}
 	}
-	check("modelroute", readSchema(t))
-	walk("modelroute", readSchema(t), check)
+	for kind := range kinds {
+		check(kind, readSchema(t, kind))
+		walk(kind, readSchema(t, kind), check)
+	}
 }
 
 func TestTheSpecHasNoSchemaDefaultsBecauseGitOpsToolsWouldSeeThemAsDrift(t *testing.T) {
-	walk("modelroute.spec", readSchema(t).Properties["spec"], func(path string, property apiextensionsv1.JSONSchemaProps) {
-		if property.Default != nil {
-			t.Errorf("%s defaults to %s", path, property.Default.Raw)
-		}
-	})
+	for kind := range kinds {
+		walk(kind+".spec", readSchema(t, kind).Properties["spec"], func(path string, property apiextensionsv1.JSONSchemaProps) {
+			if property.Default != nil {
+				t.Errorf("%s defaults to %s", path, property.Default.Raw)
+			}
+		})
+	}
 }
 
 func TestSamplesAreStoredExactlyAsTheyAreWritten(t *testing.T) {
@@ -164,7 +185,7 @@ func TestSamplesAreStoredExactlyAsTheyAreWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := false
+	found := map[string]bool{}
 	for _, sample := range append(samples, "testdata/largest.yaml") {
 		written := &unstructured.Unstructured{}
 		content, err := os.ReadFile(sample)
@@ -174,10 +195,10 @@ func TestSamplesAreStoredExactlyAsTheyAreWritten(t *testing.T) {
 		if err := yaml.UnmarshalStrict(content, &written.Object); err != nil {
 			t.Fatalf("%s: %v", sample, err)
 		}
-		if written.GetKind() != "ModelRoute" {
+		if kinds[strings.ToLower(written.GetKind())] == "" {
 			continue
 		}
-		found = true
+		found[written.GetKind()] = true
 		stored := written.DeepCopy()
 		stored.SetNamespace("default")
 		if err := newClient(t).Create(t.Context(), stored, client.DryRunAll); err != nil {
@@ -188,8 +209,8 @@ func TestSamplesAreStoredExactlyAsTheyAreWritten(t *testing.T) {
 			t.Errorf("%s: stored as %v", sample, stored.Object["spec"])
 		}
 	}
-	if !found {
-		t.Fatal("no sample was found")
+	if len(found) < len(kinds) {
+		t.Errorf("there are samples of %v only", found)
 	}
 }
 
