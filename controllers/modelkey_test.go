@@ -68,7 +68,7 @@ func TestARouteSaysWhoMayAsk(t *testing.T) {
 			w, tenant := newWorldWithTenant(t, map[string]string{"team": "search"})
 			route := w.route()
 			if test.from != "" {
-				route.Spec.Keys = &v1alpha1.RouteKeys{AllowedNamespaces: &v1alpha1.AllowedNamespaces{From: test.from, Selector: test.selector}}
+				route.Spec.Keys = v1alpha1.RouteKeys{AllowedNamespaces: v1alpha1.AllowedNamespaces{From: test.from, Selector: test.selector}}
 			}
 			w.create(w.modelKey(tenant, "chat"))
 			w.serve(route)
@@ -115,7 +115,7 @@ func TestAKeyThatIsNotAllowedAnyMoreIsRefusedAtOnceAndComesBackAsAnother(t *test
 		t.Run(name, func(t *testing.T) {
 			w, tenant := newWorldWithTenant(t, selector.MatchLabels)
 			route := w.route()
-			route.Spec.Keys = &v1alpha1.RouteKeys{AllowedNamespaces: &v1alpha1.AllowedNamespaces{
+			route.Spec.Keys = v1alpha1.RouteKeys{AllowedNamespaces: v1alpha1.AllowedNamespaces{
 				From: v1alpha1.NamespacesSelector, Selector: selector.DeepCopy(),
 			}}
 			w.serve(route)

@@ -35,7 +35,7 @@ func newWorldWithTenantAt(t *testing.T, clock clock.WithTicker, labels map[strin
 // openRoute is the route chat, which accepts ModelKeys of every namespace.
 func (w *world) openRoute() *v1alpha1.ModelRoute {
 	route := w.route()
-	route.Spec.Keys = &v1alpha1.RouteKeys{AllowedNamespaces: &v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesAll}}
+	route.Spec.Keys = v1alpha1.RouteKeys{AllowedNamespaces: v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesAll}}
 	return route
 }
 

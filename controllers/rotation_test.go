@@ -98,8 +98,8 @@ func (h holder) untilOnly(key string) {
 }
 
 // holders make a world with each kind of holder in it, which is ready.
-var holders = map[string]func(w *world, tenant string, rotation *v1alpha1.Rotation) holder{
-	"a consumer": func(w *world, _ string, rotation *v1alpha1.Rotation) holder {
+var holders = map[string]func(w *world, tenant string, rotation v1alpha1.Rotation) holder{
+	"a consumer": func(w *world, _ string, rotation v1alpha1.Rotation) holder {
 		route := w.openRoute()
 		route.Spec.Consumers[0].Rotation = rotation
 		w.serve(route)
@@ -118,7 +118,7 @@ var holders = map[string]func(w *world, tenant string, rotation *v1alpha1.Rotati
 			},
 		}
 	},
-	"a ModelKey": func(w *world, tenant string, rotation *v1alpha1.Rotation) holder {
+	"a ModelKey": func(w *world, tenant string, rotation v1alpha1.Rotation) holder {
 		w.serve(w.openRoute())
 		key := w.modelKey(tenant, "chat")
 		key.Spec.Rotation = rotation
@@ -142,7 +142,7 @@ var holders = map[string]func(w *world, tenant string, rotation *v1alpha1.Rotati
 }
 
 // forEachHolder starts a world with each kind of holder for a test.
-func forEachHolder(t *testing.T, rotation *v1alpha1.Rotation, test func(h holder, forward func(time.Duration))) {
+func forEachHolder(t *testing.T, rotation v1alpha1.Rotation, test func(h holder, forward func(time.Duration))) {
 	for name, hold := range holders {
 		t.Run(name, func(t *testing.T) {
 			fake := &shiftedClock{}
@@ -158,7 +158,7 @@ func forEachHolder(t *testing.T, rotation *v1alpha1.Rotation, test func(h holder
 }
 
 func TestAKeyIsReplacedOnceForEachRequestAndTheOldOneGoesOnForADay(t *testing.T) {
-	forEachHolder(t, nil, func(h holder, forward func(time.Duration)) {
+	forEachHolder(t, v1alpha1.Rotation{}, func(h holder, forward func(time.Duration)) {
 		first := h.secret()
 		h.rotate("2026-11-26")
 		second := h.untilRotated(first)
@@ -183,7 +183,7 @@ func TestAKeyIsReplacedOnceForEachRequestAndTheOldOneGoesOnForADay(t *testing.T)
 }
 
 func TestAKeyIsReplacedWhenItsTimeIsOver(t *testing.T) {
-	rotation := &v1alpha1.Rotation{IntervalDays: 30, OverlapHours: ptr.To[int32](48)}
+	rotation := v1alpha1.Rotation{IntervalDays: 30, OverlapHours: ptr.To[int32](48)}
 	forEachHolder(t, rotation, func(h holder, forward func(time.Duration)) {
 		first := h.secret()
 		forward(29 * 24 * time.Hour)
@@ -199,7 +199,7 @@ func TestAKeyIsReplacedWhenItsTimeIsOver(t *testing.T) {
 }
 
 func TestASecretDeletedInTheOverlapRevokesBothKeys(t *testing.T) {
-	forEachHolder(t, nil, func(h holder, _ func(time.Duration)) {
+	forEachHolder(t, v1alpha1.Rotation{}, func(h holder, _ func(time.Duration)) {
 		first := h.secret()
 		h.rotate("again")
 		second := h.untilRotated(first)

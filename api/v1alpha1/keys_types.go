@@ -8,7 +8,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 type RouteKeys struct {
 	// allowedNamespaces are the namespaces whose ModelKeys the route accepts. Absent: the route's own.
 	// +optional
-	AllowedNamespaces *AllowedNamespaces `json:"allowedNamespaces,omitempty"`
+	AllowedNamespaces AllowedNamespaces `json:"allowedNamespaces,omitzero"`
 }
 
 // AllowedNamespaces are namespaces whose ModelKeys a route accepts.
@@ -57,17 +57,4 @@ type Rotation struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=8760
 	OverlapHours *int32 `json:"overlapHours,omitempty"`
-}
-
-// PreviousKey is a key that was replaced and is still accepted.
-type PreviousKey struct {
-	// keyID names the key in status, logs and metrics. It is not the key.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=64
-	KeyID string `json:"keyID,omitempty"`
-
-	// endTime is when it is refused.
-	// +required
-	EndTime metav1.Time `json:"endTime,omitzero"`
 }

@@ -103,7 +103,7 @@ type ModelRouteSpec struct {
 
 	// keys says who may claim keys for this route with ModelKeys of their own. Absent: ModelKeys of the route's namespace alone.
 	// +optional
-	Keys *RouteKeys `json:"keys,omitempty"`
+	Keys RouteKeys `json:"keys,omitzero"`
 
 	// proxy is how the proxy of this route runs.
 	// +optional
@@ -247,7 +247,7 @@ type Consumer struct {
 	// rotation says when the consumer's key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the route
 	// is given another value, with an overlap of 24 hours.
 	// +optional
-	Rotation *Rotation `json:"rotation,omitempty"`
+	Rotation Rotation `json:"rotation,omitzero"`
 }
 
 // Proxy is how the proxy of a route runs.

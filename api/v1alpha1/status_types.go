@@ -296,3 +296,16 @@ type BooksBaseline struct {
 	// +kubebuilder:validation:MaxLength=32
 	SpentTo string `json:"spentTo,omitempty"`
 }
+
+// PreviousKey is a key that was replaced and is still accepted.
+type PreviousKey struct {
+	// keyID names the key in status, logs and metrics. It is not the key.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	KeyID string `json:"keyID,omitempty"`
+
+	// endTime is when it is refused.
+	// +optional
+	EndTime metav1.Time `json:"endTime,omitzero"`
+}

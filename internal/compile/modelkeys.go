@@ -38,12 +38,11 @@ func RouteRefs(key *v1alpha1.ModelKey) []v1alpha1.RouteReference {
 func KeySecretName(key *v1alpha1.ModelKey) string { return cmp.Or(key.Spec.SecretName, key.Name) }
 
 // KeyPolicy is when a key is replaced, by its rotation and by the annotation of the object that it belongs to.
-func KeyPolicy(rotation *v1alpha1.Rotation, owner metav1.Object) keys.Policy {
-	policy := keys.Policy{Overlap: defaultOverlap, Request: keys.Request(owner.GetAnnotations()[v1alpha1.AnnotationRotate])}
-	if rotation == nil {
-		return policy
+func KeyPolicy(rotation v1alpha1.Rotation, owner metav1.Object) keys.Policy {
+	policy := keys.Policy{
+		Interval: time.Duration(rotation.IntervalDays) * 24 * time.Hour, Overlap: defaultOverlap,
+		Request: keys.Request(owner.GetAnnotations()[v1alpha1.AnnotationRotate]),
 	}
-	policy.Interval = time.Duration(rotation.IntervalDays) * 24 * time.Hour
 	if rotation.OverlapHours != nil {
 		policy.Overlap = time.Duration(*rotation.OverlapHours) * time.Hour
 	}
@@ -86,10 +85,7 @@ func IsExpired(key *v1alpha1.ModelKey, now time.Time) bool {
 
 // Allows reports whether a route accepts ModelKeys of a namespace, which has these labels.
 func Allows(route *v1alpha1.ModelRoute, namespace string, its map[string]string) bool {
-	var allowed v1alpha1.AllowedNamespaces
-	if route.Spec.Keys != nil && route.Spec.Keys.AllowedNamespaces != nil {
-		allowed = *route.Spec.Keys.AllowedNamespaces
-	}
+	allowed := route.Spec.Keys.AllowedNamespaces
 	switch allowed.From {
 	case v1alpha1.NamespacesAll:
 		return true
@@ -120,11 +116,11 @@ func AsManyAsFit(candidates []*v1alpha1.ModelKey) (admitted, refused []*v1alpha1
 	return admitted, refused
 }
 
-func validateAllowed(spec *v1alpha1.RouteKeys, path *field.Path) field.ErrorList {
-	if spec == nil || spec.AllowedNamespaces == nil || spec.AllowedNamespaces.From != v1alpha1.NamespacesSelector {
+func validateAllowed(allowed v1alpha1.AllowedNamespaces, path *field.Path) field.ErrorList {
+	if allowed.From != v1alpha1.NamespacesSelector {
 		return nil
 	}
-	selector := spec.AllowedNamespaces.Selector
+	selector := allowed.Selector
 	if _, err := metav1.LabelSelectorAsSelector(selector); err != nil || selector == nil {
 		return field.ErrorList{field.Invalid(path.Child("selector"), metav1.FormatLabelSelector(selector),
 			"must be a selector that Kubernetes can read, such as matchLabels: {team: search}")}

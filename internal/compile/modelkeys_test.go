@@ -139,16 +139,16 @@ func TestARouteHasRoomForSoManyModelKeysTheOldestFirst(t *testing.T) {
 
 func TestWhenAKeyIsReplaced(t *testing.T) {
 	cases := map[string]struct {
-		rotation   *v1alpha1.Rotation
+		rotation   v1alpha1.Rotation
 		annotation string
 		want       keys.Policy
 	}{
-		"Only when asked, and then with a day of overlap": {nil, "", keys.Policy{Overlap: 24 * time.Hour}},
+		"Only when asked, and then with a day of overlap": {v1alpha1.Rotation{}, "", keys.Policy{Overlap: 24 * time.Hour}},
 		"Every month": {
-			&v1alpha1.Rotation{IntervalDays: 30}, "", keys.Policy{Interval: 720 * time.Hour, Overlap: 24 * time.Hour},
+			v1alpha1.Rotation{IntervalDays: 30}, "", keys.Policy{Interval: 720 * time.Hour, Overlap: 24 * time.Hour},
 		},
-		"Without an overlap": {&v1alpha1.Rotation{OverlapHours: new(int32(0))}, "", keys.Policy{}},
-		"When asked":         {nil, "2026-11-26", keys.Policy{Overlap: 24 * time.Hour, Request: keys.Request("2026-11-26")}},
+		"Without an overlap": {v1alpha1.Rotation{OverlapHours: new(int32(0))}, "", keys.Policy{}},
+		"When asked":         {v1alpha1.Rotation{}, "2026-11-26", keys.Policy{Overlap: 24 * time.Hour, Request: keys.Request("2026-11-26")}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,7 @@ func Validate(route *v1alpha1.ModelRoute) field.ErrorList {
 	errs = append(errs, validateBudgets(route.Spec.Budgets, spec.Child("budgets"))...)
 	errs = append(errs, validateRateLimits(route.Spec.RateLimits, spec.Child("rateLimits"))...)
 	errs = append(errs, validateReserves(route, spec)...)
-	errs = append(errs, validateAllowed(route.Spec.Keys, spec.Child("keys", "allowedNamespaces"))...)
+	errs = append(errs, validateAllowed(route.Spec.Keys.AllowedNamespaces, spec.Child("keys", "allowedNamespaces"))...)
 	return append(errs, validateConsumers(route, spec.Child("consumers"))...)
 }
 

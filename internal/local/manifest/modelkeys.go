@@ -54,7 +54,5 @@ func claim(key *v1alpha1.ModelKey, routes []Route) field.ErrorList {
 
 // allows is compile.Allows where namespaces have no labels: a selector lets every namespace in.
 func allows(route *v1alpha1.ModelRoute, namespace string) bool {
-	keys := route.Spec.Keys
-	isSelector := keys != nil && keys.AllowedNamespaces != nil && keys.AllowedNamespaces.From == v1alpha1.NamespacesSelector
-	return isSelector || compile.Allows(route, namespace, nil)
+	return route.Spec.Keys.AllowedNamespaces.From == v1alpha1.NamespacesSelector || compile.Allows(route, namespace, nil)
 }

@@ -29,8 +29,8 @@ type ModelKeySpecApplyConfiguration struct {
 	// rotation says when the key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the ModelKey is given
 	// another value, with an overlap of 24 hours.
 	Rotation *RotationApplyConfiguration `json:"rotation,omitempty"`
-	// expireTime is when the key is refused and its Secret deleted, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key. Absent:
-	// never.
+	// expireTime is when the key is refused and its Secret deleted, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
+	// Absent: never.
 	ExpireTime *v1.Time `json:"expireTime,omitempty"`
 }
 
