@@ -44,6 +44,14 @@ const (
 	ReasonCABundleInvalid = "CABundleInvalid"
 )
 
+// Reasons of what has to do with teams: of ResolvedRefs, and of Accepted of a TeamBudget.
+const (
+	// ReasonTeamNotAllowed means that a consumer names a team in whose name its namespace may not spend; it is not served.
+	ReasonTeamNotAllowed = "TeamNotAllowed"
+	// ReasonSuperseded means that an older TeamBudget names the same team.
+	ReasonSuperseded = "Superseded"
+)
+
 // Reasons of Programmed.
 const (
 	// ReasonProgrammed means that every ready proxy serves this generation.

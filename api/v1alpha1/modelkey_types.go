@@ -45,9 +45,6 @@ type ModelKeyList struct {
 }
 
 // ModelKeySpec is the wanted state of a ModelKey.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.budgets) || self.routeRefs.size() == 1",message="budgets over several routes are not there yet: name one route in routeRefs, and make another ModelKey for each other route",fieldPath=".budgets"
-// +kubebuilder:validation:XValidation:rule="!has(self.rateLimits) || self.routeRefs.size() == 1",message="rateLimits over several routes are not there yet: name one route in routeRefs, and make another ModelKey for each other route",fieldPath=".rateLimits"
 type ModelKeySpec struct {
 	// routeRefs are the routes that the key is for. The Secret's OPENAI_BASE_URL and MODEL are those of the first, OPENAI_BASE_URL_2 and
 	// MODEL_2 those of the second, and so on.
@@ -58,7 +55,8 @@ type ModelKeySpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name == a.name && has(b.__namespace__) == has(a.__namespace__) && (!has(a.__namespace__) || b.__namespace__ == a.__namespace__)))",message="routeRefs names a route twice: name each once"
 	RouteRefs []RouteReference `json:"routeRefs,omitempty"`
 
-	// team is the team that the key belongs to. What it spends from then on is told by team as well, in the ledger's history.
+	// team is the team that the key belongs to. What it spends from then on counts against the team's TeamBudget, if there is one and its
+	// namespaceSelector selects the ModelKey's namespace, and is told by team as well, in the ledger's history.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=50
@@ -72,8 +70,8 @@ type ModelKeySpec struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	SecretName string `json:"secretName,omitempty"`
 
-	// budgets limit what is spent with the key, within the budgets of the route, which hold as well: they can only tighten. For a key of
-	// one route.
+	// budgets limit what is spent with the key at all routes together, within the budgets of the routes, which hold as well: they can only
+	// tighten.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -82,8 +80,8 @@ type ModelKeySpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(b, !has(b.whenExhausted))",message="a budget of a ModelKey has no whenExhausted: where requests go on is the route's to say"
 	Budgets []Budget `json:"budgets,omitempty"`
 
-	// rateLimits limit how many requests and tokens the key has in a short time, within the rate limits of the route, which hold as well.
-	// For a key of one route.
+	// rateLimits limit how many requests and tokens the key has at all routes together in a short time, within the rate limits of the
+	// routes, which hold as well.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

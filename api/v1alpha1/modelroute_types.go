@@ -212,7 +212,9 @@ type Consumer struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
-	// team is the team that the consumer belongs to. What it spends from then on is told by team as well, in the ledger's history.
+	// team is the team that the consumer belongs to. What it spends from then on counts against the team's TeamBudget, if there is one, and
+	// is told by team as well, in the ledger's history. A consumer whose namespace the TeamBudget's namespaceSelector does not select is not
+	// served.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=50

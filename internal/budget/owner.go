@@ -37,5 +37,8 @@ func (o Owner) Pays(team string) bool {
 // Words names the owner for people: "team search", "key ai/bot".
 func (o Owner) Words() string { return strings.Replace(string(o), "/", " ", 1) }
 
+// Key returns NAMESPACE/NAME of the key that the owner is; false if it is a team.
+func (o Owner) Key() (string, bool) { return strings.CutPrefix(string(o), keyPrefix) }
+
 // Team returns the team that the owner is; false if it is a key.
 func (o Owner) Team() (string, bool) { return strings.CutPrefix(string(o), teamPrefix) }

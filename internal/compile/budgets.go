@@ -25,14 +25,15 @@ var enforcements = map[v1alpha1.Enforcement]ledgerpb.Enforcement{
 }
 
 // Budgets is what the ledger is told of a route that Validate has found valid, and of the ModelKeys that it admits: its consumers, all
-// budgets, also those of its upstreams, with the credits that count now, all rate limits, and the identity that may serve it. An error
-// means that it was not valid.
+// budgets, also those of its upstreams, with the credits that count now, all rate limits, on which teams' and ModelKeys' budgets the
+// consumers draw, which Shared puts, and the identity that may serve it. An error means that it was not valid.
 func Budgets(
-	route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey, server string, now time.Time,
+	route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey, teams Teams, server string, now time.Time,
 ) (*ledgerpb.PutRouteRequest, error) {
 	request := &ledgerpb.PutRouteRequest{
-		Route:  &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
-		Server: server,
+		Route:   &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name},
+		Server:  server,
+		Members: members(route, modelKeys, teams),
 	}
 	budgets, err := ledgerBudgets("spec.budgets", &ledgerpb.BudgetRef{}, route.Spec.Budgets, now)
 	if err != nil {
@@ -82,7 +83,9 @@ func ledgerBudgets(path string, owner *ledgerpb.BudgetRef, budgets []v1alpha1.Bu
 			return nil, fmt.Errorf("%s[%d]: %w", path, i, err)
 		}
 		account := &ledgerpb.Budget{
-			Ref:         &ledgerpb.BudgetRef{Consumer: owner.GetConsumer(), Upstream: owner.GetUpstream(), Name: budget.Name},
+			Ref: &ledgerpb.BudgetRef{
+				Consumer: owner.GetConsumer(), Upstream: owner.GetUpstream(), Owner: owner.GetOwner(), Name: budget.Name,
+			},
 			Limit:       limit.Nano(),
 			Period:      periods[budget.Window.Period],
 			TimeZone:    budget.Window.TimeZone,

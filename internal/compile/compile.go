@@ -35,7 +35,9 @@ type Input struct {
 	Route *v1alpha1.ModelRoute
 	// ModelKeys are those that the route admits.
 	ModelKeys []*v1alpha1.ModelKey
-	Ledger    routeconfig.Ledger
+	// Teams are those in whose names its consumers spend, as far as they have budgets.
+	Teams  Teams
+	Ledger routeconfig.Ledger
 	// Keys are the accepted keys of each consumer, by its name, ModelKeys among them. A consumer without an entry has none yet.
 	Keys map[string][]routeconfig.Key
 	// UpstreamKeyDir is where the proxies find the upstreams' API keys, UpstreamCADir the certificates of their authorities; empty for
@@ -69,7 +71,7 @@ func Config(in Input) (routeconfig.Config, error) {
 			Unsupported:         unsupported(in.Route),
 			CostHeaders:         costHeaders(in.Route),
 
-			Consumers: consumers(Consumers(in.Route, in.ModelKeys), in.Keys),
+			Consumers: consumers(Consumers(in.Route, in.ModelKeys), in.Keys, in.Teams),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
 			Reserves:  reserves(in.Route.Spec.Budgets),
 

@@ -62,7 +62,7 @@ func TestTheLargestRouteCompilesToTheGoldenConfiguration(t *testing.T) {
 
 func TestTheBudgetsOfARouteAndItsConsumersGoToTheLedger(t *testing.T) {
 	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
-	request, err := compile.Budgets(route, nil, "system:serviceaccount:default:largest-proxy", noon)
+	request, err := compile.Budgets(route, nil, nil, "system:serviceaccount:default:largest-proxy", noon)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,11 @@ import (
 type Consumer struct {
 	// Name is that of the consumer, or NAMESPACE/NAME of the ModelKey: a name in a spec has no slash, so that they differ.
 	Name, Team string
+	// Budgets and RateLimits are those that the consumer has at this route. A ModelKey's are over all routes that it names: Key has them.
 	Budgets    []v1alpha1.Budget
 	RateLimits []v1alpha1.RateLimit
+	// Key is nil for a consumer of the spec.
+	Key *v1alpha1.ModelKey
 	// Expires is when its keys are refused, in Unix seconds; 0 is never.
 	Expires int64
 }
@@ -25,10 +28,7 @@ func Consumers(route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey) []Con
 		all = append(all, Consumer{Name: one.Name, Team: one.Team, Budgets: one.Budgets, RateLimits: one.RateLimits})
 	}
 	for _, one := range modelKeys {
-		consumer := Consumer{
-			Name: KeyConsumerName(one.Namespace, one.Name), Team: one.Spec.Team,
-			Budgets: one.Spec.Budgets, RateLimits: one.Spec.RateLimits,
-		}
+		consumer := Consumer{Name: KeyConsumerName(one.Namespace, one.Name), Team: one.Spec.Team, Key: one}
 		if at := one.Spec.ExpireTime; at != nil {
 			consumer.Expires = at.Unix()
 		}
@@ -40,14 +40,23 @@ func Consumers(route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey) []Con
 // KeyConsumerName is the name that a ModelKey has as a consumer: in configurations, in the ledger and in metrics.
 func KeyConsumerName(namespace, name string) string { return namespace + "/" + name }
 
+// denies reports whether the consumer's requests must have a bound, because of a budget or a rate limit of its own, of its ModelKey or of its
+// team.
+func (c Consumer) denies(teams Teams) bool {
+	if team := teams[c.Team]; team != nil && denies(team.Spec.Budgets, nil) {
+		return true
+	}
+	return denies(c.Budgets, c.RateLimits) || c.Key != nil && denies(c.Key.Spec.Budgets, c.Key.Spec.RateLimits)
+}
+
 // consumers are what the proxies are told of them, sorted by name.
-func consumers(all []Consumer, keys map[string][]routeconfig.Key) []routeconfig.Consumer {
+func consumers(all []Consumer, keys map[string][]routeconfig.Key, teams Teams) []routeconfig.Consumer {
 	compiled := make([]routeconfig.Consumer, 0, len(all))
 	for _, consumer := range all {
 		accepted := slices.Clone(keys[consumer.Name])
 		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
 		compiled = append(compiled, routeconfig.Consumer{
-			Name: consumer.Name, Team: consumer.Team, Keys: accepted, Denies: denies(consumer.Budgets, consumer.RateLimits),
+			Name: consumer.Name, Team: consumer.Team, Keys: accepted, Denies: consumer.denies(teams),
 			Reserves: reserves(consumer.Budgets), Expires: consumer.Expires,
 		})
 	}

@@ -35,14 +35,14 @@ func TestCreditsCountUntilTheyExpire(t *testing.T) {
 		{"one has expired", noon.Add(time.Hour), 5_250_000_000, noon.Add(2 * time.Hour)},
 		{"both have", noon.Add(2 * time.Hour), 5_000_000_000, time.Time{}},
 	} {
-		request, err := compile.Budgets(route, nil, "server", test.at)
+		request, err := compile.Budgets(route, nil, nil, "server", test.at)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := request.GetBudgets()[0].GetLimit(); got != test.nano {
 			t.Errorf("%s: the limit is %d nano-USD, want %d", test.why, got, test.nano)
 		}
-		if next := compile.NextExpiry(route, nil, test.at); !next.Equal(test.next) {
+		if next := compile.NextExpiry(route, nil, nil, test.at); !next.Equal(test.next) {
 			t.Errorf("%s: the next expires at %s, want %s", test.why, next, test.next)
 		}
 	}
@@ -52,7 +52,7 @@ func TestCreditsNeverTakeALimitBeyondWhatTheLedgerCounts(t *testing.T) {
 	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
 	route.Spec.Budgets[0].Amount = "999999999.999999999"
 	route.Spec.Budgets[0].Credits = []v1alpha1.Credit{credit("more", "999999999", noon.Add(time.Hour))}
-	request, err := compile.Budgets(route, nil, "server", noon)
+	request, err := compile.Budgets(route, nil, nil, "server", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestTheCreditsOfAnUpstreamsBudgetExpireToo(t *testing.T) {
 	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
 	route.Spec.Budgets, route.Spec.Consumers = nil, nil
 	route.Spec.Upstreams[1].Budgets[0].Credits = []v1alpha1.Credit{credit("fair", "5", noon.Add(time.Hour))}
-	if next := compile.NextExpiry(route, nil, noon); !next.Equal(noon.Add(time.Hour)) {
+	if next := compile.NextExpiry(route, nil, nil, noon); !next.Equal(noon.Add(time.Hour)) {
 		t.Errorf("the next expires at %s, want %s", next, noon.Add(time.Hour))
 	}
 }

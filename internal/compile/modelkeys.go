@@ -68,9 +68,6 @@ func ValidateKey(key *v1alpha1.ModelKey) field.ErrorList {
 		errs = append(errs, field.Required(spec.Child("routeRefs"), "name the routes that the key is for"))
 	case len(refs) != len(key.Spec.RouteRefs):
 		errs = append(errs, field.Invalid(spec.Child("routeRefs"), len(key.Spec.RouteRefs), "names a route twice: name each once"))
-	case len(refs) > 1 && len(key.Spec.Budgets)+len(key.Spec.RateLimits) > 0:
-		errs = append(errs, field.Forbidden(spec.Child("routeRefs"),
-			"a ModelKey with budgets or rateLimits is for one route: make another ModelKey for each other route"))
 	}
 	return errs
 }

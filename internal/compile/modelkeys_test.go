@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/keys"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -58,18 +60,29 @@ func TestAModelKeyIsAConsumerLikeAnyOther(t *testing.T) {
 	if _, err := routeconfig.Decode(encoded); err != nil {
 		t.Errorf("a proxy refuses it: %v", err)
 	}
-	request, err := compile.Budgets(route, []*v1alpha1.ModelKey{key}, "server", noon)
+	request, err := compile.Budgets(route, []*v1alpha1.ModelKey{key}, nil, "server", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"search", "search/crawler"}, request.GetConsumers()); diff != "" {
 		t.Errorf("the ledger's consumers (-want +got):\n%s", diff)
 	}
-	budgets := request.GetBudgets()
-	if last := budgets[len(budgets)-1]; last.GetRef().GetConsumer() != "search/crawler" || last.GetLimit() != 1_000_000_000 {
-		t.Errorf("the ledger's budgets are %v", budgets)
+	// Its budgets are over all routes that it names.
+	if budgets := request.GetBudgets(); len(budgets) > 0 {
+		t.Errorf("the budgets at the route are %v", budgets)
 	}
-	if next := compile.NextExpiry(route, []*v1alpha1.ModelKey{key}, noon); next.Unix() != 2_000_000_000 {
+	draws := []*ledgerpb.Member{{Consumer: "search/crawler", Owner: "key/search/crawler"}}
+	if diff := cmp.Diff(draws, request.GetMembers(), protocmp.Transform()); diff != "" {
+		t.Errorf("who draws on what (-want +got):\n%s", diff)
+	}
+	shared, err := compile.Shared(route, []*v1alpha1.ModelKey{key}, nil, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(shared) != 1 || shared[0].GetOwner() != "key/search/crawler" || shared[0].GetBudgets()[0].GetLimit() != 1_000_000_000 {
+		t.Errorf("the shared budgets are %v", shared)
+	}
+	if next := compile.NextExpiry(route, []*v1alpha1.ModelKey{key}, nil, noon); next.Unix() != 2_000_000_000 {
 		t.Errorf("the route is next looked at because of time at %s", next)
 	}
 }
@@ -92,10 +105,6 @@ func TestWhatIsWrongWithAModelKeyIsSaid(t *testing.T) {
 		"A route that is named with and without its namespace": {func(key *v1alpha1.ModelKey) {
 			key.Spec.RouteRefs = []v1alpha1.RouteReference{{Name: "chat"}, {Namespace: "search", Name: "chat"}}
 		}, "names a route twice"},
-		"A budget over two routes": {func(key *v1alpha1.ModelKey) {
-			key.Spec.RouteRefs = append(key.Spec.RouteRefs, v1alpha1.RouteReference{Name: "code"})
-			key.Spec.Budgets = []v1alpha1.Budget{budget}
-		}, "make another ModelKey for each other route"},
 		"No route": {func(key *v1alpha1.ModelKey) { key.Spec.RouteRefs = nil }, "spec.routeRefs: Required"},
 	}
 	for name, test := range cases {

@@ -44,7 +44,7 @@ func TestEachLimitThatIsSetIsAnAccountThatDenies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			route := readRoute(t, "../../test/crdcel/testdata/base.yaml")
 			route.Spec.Consumers = []v1alpha1.Consumer{{Name: "search", RateLimits: []v1alpha1.RateLimit{test.limit}}}
-			request, err := compile.Budgets(route, nil, "server", noon)
+			request, err := compile.Budgets(route, nil, nil, "server", noon)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestTheLedgerIsToldTheSameInWhateverOrderTheListsAre(t *testing.T) {
 	route.Spec.Consumers = []v1alpha1.Consumer{
 		{Name: "a", Budgets: budgets(), RateLimits: limits()}, {Name: "b", Budgets: budgets(), RateLimits: limits()},
 	}
-	want, err := compile.Budgets(route, nil, "server", noon)
+	want, err := compile.Budgets(route, nil, nil, "server", noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestTheLedgerIsToldTheSameInWhateverOrderTheListsAre(t *testing.T) {
 			shuffle(shuffled.Spec.Consumers[i].Budgets)
 			shuffle(shuffled.Spec.Consumers[i].RateLimits)
 		}
-		got, err := compile.Budgets(shuffled, nil, "server", noon)
+		got, err := compile.Budgets(shuffled, nil, nil, "server", noon)
 		if err != nil {
 			t.Fatal(err)
 		}

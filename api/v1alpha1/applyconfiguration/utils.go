@@ -76,12 +76,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RouteKeysApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RouteReference"):
 		return &apiv1alpha1.RouteReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RouteSpend"):
+		return &apiv1alpha1.RouteSpendApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
 		return &apiv1alpha1.SecretKeyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Spend"):
 		return &apiv1alpha1.SpendApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Summary"):
 		return &apiv1alpha1.SummaryApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TeamBudget"):
+		return &apiv1alpha1.TeamBudgetApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TeamBudgetSpec"):
+		return &apiv1alpha1.TeamBudgetSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TeamBudgetStatus"):
+		return &apiv1alpha1.TeamBudgetStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Upstream"):
 		return &apiv1alpha1.UpstreamApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UpstreamStatus"):

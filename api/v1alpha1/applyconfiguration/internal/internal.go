@@ -768,6 +768,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: namespace
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.RouteSpend
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: spent
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.SecretKeyReference
   map:
     fields:
@@ -805,6 +817,81 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: used
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.TeamBudget
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.TeamBudgetSpec
+    - name: status
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.TeamBudgetStatus
+- name: com.github.modelroute.modelroute.api.v1alpha1.TeamBudgetSpec
+  map:
+    fields:
+    - name: budgets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.Budget
+          elementRelationship: associative
+          keys:
+          - name
+    - name: namespaceSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: team
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.TeamBudgetStatus
+  map:
+    fields:
+    - name: budgets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.BudgetStatus
+          elementRelationship: associative
+          keys:
+          - name
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: routes
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.RouteSpend
+          elementRelationship: associative
+          keys:
+          - namespace
+          - name
+    - name: spend
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Spend
+    - name: summary
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Summary
+    - name: team
       type:
         scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.USD

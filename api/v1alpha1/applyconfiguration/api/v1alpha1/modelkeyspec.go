@@ -16,15 +16,16 @@ type ModelKeySpecApplyConfiguration struct {
 	// routeRefs are the routes that the key is for. The Secret's OPENAI_BASE_URL and MODEL are those of the first, OPENAI_BASE_URL_2 and
 	// MODEL_2 those of the second, and so on.
 	RouteRefs []RouteReferenceApplyConfiguration `json:"routeRefs,omitempty"`
-	// team is the team that the key belongs to. What it spends from then on is told by team as well, in the ledger's history.
+	// team is the team that the key belongs to. What it spends from then on counts against the team's TeamBudget, if there is one and its
+	// namespaceSelector selects the ModelKey's namespace, and is told by team as well, in the ledger's history.
 	Team *string `json:"team,omitempty"`
 	// secretName is the name of the Secret that is made beside the ModelKey, ready for envFrom. Absent: metadata.name.
 	SecretName *string `json:"secretName,omitempty"`
-	// budgets limit what is spent with the key, within the budgets of the route, which hold as well: they can only tighten. For a key of
-	// one route.
+	// budgets limit what is spent with the key at all routes together, within the budgets of the routes, which hold as well: they can only
+	// tighten.
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`
-	// rateLimits limit how many requests and tokens the key has in a short time, within the rate limits of the route, which hold as well.
-	// For a key of one route.
+	// rateLimits limit how many requests and tokens the key has at all routes together in a short time, within the rate limits of the
+	// routes, which hold as well.
 	RateLimits []RateLimitApplyConfiguration `json:"rateLimits,omitempty"`
 	// rotation says when the key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the ModelKey is given
 	// another value, with an overlap of 24 hours.
