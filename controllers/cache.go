@@ -31,6 +31,7 @@ func CacheOptions() cache.Options {
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&v1alpha1.ModelRoute{}:   {Transform: cache.TransformStripManagedFields()},
 		&v1alpha1.ModelKey{}:     {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.TeamBudget{}:   {Transform: cache.TransformStripManagedFields()},
 		&corev1.Secret{}:         ours,
 		&corev1.Service{}:        ours,
 		&corev1.ServiceAccount{}: ours,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,13 +76,18 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 
 // condition makes a condition of a verdict. The time of its last transition stays while its status does.
 func (s *scope) condition(name string, v verdict) metav1.Condition {
-	transition := metav1.NewTime(s.now)
-	if before := meta.FindStatusCondition(s.route.Status.Conditions, name); before != nil && before.Status == v.status {
+	return makeCondition(s.route.Status.Conditions, s.route.Generation, s.now, name, v)
+}
+
+// makeCondition is scope.condition for any object that has these conditions and this generation.
+func makeCondition(before []metav1.Condition, generation int64, now time.Time, name string, v verdict) metav1.Condition {
+	transition := metav1.NewTime(now)
+	if before := meta.FindStatusCondition(before, name); before != nil && before.Status == v.status {
 		transition = before.LastTransitionTime
 	}
 	return metav1.Condition{
 		Type: name, Status: v.status, Reason: v.reason, Message: clip(v.message, maxMessage),
-		ObservedGeneration: s.route.Generation, LastTransitionTime: transition,
+		ObservedGeneration: generation, LastTransitionTime: transition,
 	}
 }
 
@@ -107,6 +113,9 @@ func accepted(s *scope) verdict {
 }
 
 func resolvedRefs(s *scope) verdict {
+	if len(s.refused) > 0 && s.unresolved == nil {
+		return no(v1alpha1.ReasonTeamNotAllowed, listed(s.refused, " "))
+	}
 	switch {
 	case s.unresolved != nil:
 		return no(s.unresolved.Reason, s.unresolved.Message)
@@ -232,6 +241,26 @@ func withinBudget(s *scope, shown figures) verdict {
 	case !s.usage.fresh:
 		return unknown(v1alpha1.ReasonLedgerUnavailable, "The ledger cannot be reached, so that the spend is not known.")
 	case !denialsKnown(s.route, shown):
+		return unknown(v1alpha1.ReasonNotObserved, "The ledger has not said yet what was spent.")
+	case len(exhausted) == 0:
+		return yes(v1alpha1.ReasonWithinBudget, "No budget is used up.")
+	}
+	problems := make([]string, 0, len(exhausted))
+	for _, budget := range exhausted {
+		problems = append(problems, budget.describe())
+	}
+	return no(v1alpha1.ReasonBudgetExhausted, listed(problems, " "))
+}
+
+// withinBudgetOf is withinBudget for an object whose budgets all have one owner. It is told what to say where none of them denies.
+func withinBudgetOf(its owned, fresh bool, noBudget string) verdict {
+	exhausted := exhaustedOf(its)
+	switch {
+	case !slices.ContainsFunc(its.specs, denies):
+		return yes(v1alpha1.ReasonNoBudget, noBudget)
+	case !fresh:
+		return unknown(v1alpha1.ReasonLedgerUnavailable, "The ledger cannot be reached, so that the spend is not known.")
+	case !denyingAreIn(its.specs, its.statuses):
 		return unknown(v1alpha1.ReasonNotObserved, "The ledger has not said yet what was spent.")
 	case len(exhausted) == 0:
 		return yes(v1alpha1.ReasonWithinBudget, "No budget is used up.")

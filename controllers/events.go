@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/budget"
@@ -59,6 +60,20 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 // maxNote is how many bytes the API server takes as the note of an event.
 const maxNote = 1024
 
+// tellOfBudgets records which of an object's budgets have reached an alert or were used up since before. The object's budgets are told apart
+// by their actions.
+func tellOfBudgets(recorder events.EventRecorder, object runtime.Object, after owned, before []v1alpha1.BudgetStatus) {
+	for _, alert := range alertsOf(after, before) {
+		recorder.Eventf(object, nil, corev1.EventTypeWarning, eventBudgetAlert, alert.action(), "%s", alert.describe())
+	}
+	earlier := exhaustedOf(owned{owner: after.owner, specs: after.specs, statuses: before})
+	for _, budget := range exhaustedOf(after) {
+		if !slices.ContainsFunc(earlier, budget.isSame) {
+			recorder.Eventf(object, nil, corev1.EventTypeWarning, eventBudgetExhausted, budget.counting(), "%s", budget.describe())
+		}
+	}
+}
+
 // ownedBudget is a budget of its owner, in its window.
 type ownedBudget struct {
 	owner
@@ -91,6 +106,8 @@ func (e ownedBudget) whose() string {
 		return "Consumer " + e.consumer + "'s budget"
 	case e.upstream != "":
 		return "Upstream " + e.upstream + "'s budget"
+	case e.team != "":
+		return "Team " + e.team + "'s budget"
 	}
 	return "The budget"
 }

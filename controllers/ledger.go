@@ -30,8 +30,10 @@ type Ledger interface {
 	// PutRoute replaces the budgets and rate limits of a route, and who may serve it. It returns an *InvalidBudgetsError if the ledger
 	// finds fault with the request.
 	PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error
-	// ListUsage returns the spend, the budgets and the proxies of every route that was ever put.
-	ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, error)
+	// PutShared replaces the budgets and rate limits of an owner that routes share. Its errors are those of PutRoute.
+	PutShared(ctx context.Context, request *ledgerpb.PutSharedRequest) error
+	// ListUsage returns the spend and the budgets of every route and shared owner that was ever put, and the proxies of the routes.
+	ListUsage(ctx context.Context) (*ledgerpb.ListUsageResponse, error)
 	// ListUpstreamSpend returns what a route that was put ever spent, by upstream. The ledger sums it up from the route's history.
 	ListUpstreamSpend(ctx context.Context, route types.NamespacedName) (spendByUpstream, error)
 }
@@ -90,17 +92,31 @@ func (l *rpcLedger) PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequ
 	}
 	defer cancel()
 	_, err = l.manager.PutRoute(ctx, request)
+	return asPutError("the route's budgets", err)
+}
+
+func (l *rpcLedger) PutShared(ctx context.Context, request *ledgerpb.PutSharedRequest) error {
+	ctx, cancel, err := l.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	_, err = l.manager.PutShared(ctx, request)
+	return asPutError("the budgets of "+request.GetOwner(), err)
+}
+
+func asPutError(what string, err error) error {
 	var refusal *connect.Error
 	if errors.As(err, &refusal) && refusal.Code() == connect.CodeInvalidArgument {
 		return &InvalidBudgetsError{Message: refusal.Message()}
 	}
 	if err != nil {
-		return fmt.Errorf("putting the route's budgets to the ledger: %w", err)
+		return fmt.Errorf("putting %s to the ledger: %w", what, err)
 	}
 	return nil
 }
 
-func (l *rpcLedger) ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, error) {
+func (l *rpcLedger) ListUsage(ctx context.Context) (*ledgerpb.ListUsageResponse, error) {
 	ctx, cancel, err := l.prepare(ctx)
 	if err != nil {
 		return nil, err
@@ -110,7 +126,7 @@ func (l *rpcLedger) ListUsage(ctx context.Context) ([]*ledgerpb.RouteUsage, erro
 	if err != nil {
 		return nil, fmt.Errorf("asking the ledger for the spend: %w", err)
 	}
-	return response.GetRoutes(), nil
+	return response, nil
 }
 
 func (l *rpcLedger) ListUpstreamSpend(ctx context.Context, route types.NamespacedName) (spendByUpstream, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
@@ -39,16 +38,8 @@ func keyConditions(s *keyScope, shown keyFigures) []metav1.Condition {
 	return written
 }
 
-// condition makes a condition of a verdict. The time of its last transition stays while its status does.
 func (s *keyScope) condition(name string, v verdict) metav1.Condition {
-	transition := metav1.NewTime(s.now)
-	if before := meta.FindStatusCondition(s.key.Status.Conditions, name); before != nil && before.Status == v.status {
-		transition = before.LastTransitionTime
-	}
-	return metav1.Condition{
-		Type: name, Status: v.status, Reason: v.reason, Message: clip(v.message, maxMessage),
-		ObservedGeneration: s.key.Generation, LastTransitionTime: transition,
-	}
+	return makeCondition(s.key.Status.Conditions, s.key.Generation, s.now, name, v)
 }
 
 // keyAccepted says whether the spec is valid, in time, and allowed by every route that there is.
@@ -65,6 +56,9 @@ func keyAccepted(s *keyScope) verdict {
 		return no(v1alpha1.ReasonInvalid, listed(problems, "; ")+".")
 	case compile.IsExpired(s.key, s.now):
 		return no(v1alpha1.ReasonExpired, expired)
+	}
+	if s.teamRefusal != "" {
+		return no(v1alpha1.ReasonTeamNotAllowed, s.teamRefusal)
 	}
 	if messages := s.refusals(v1alpha1.KeyNotAllowed); len(messages) > 0 {
 		return no(v1alpha1.ReasonNotAllowed, listed(messages, " "))
@@ -124,20 +118,5 @@ func keyReady(s *keyScope) verdict {
 
 func keyWithinBudget(s *keyScope, shown keyFigures) verdict {
 	its := owned{specs: s.key.Spec.Budgets, statuses: shown.Budgets}
-	exhausted := exhaustedOf(its)
-	switch {
-	case !slices.ContainsFunc(its.specs, denies):
-		return yes(v1alpha1.ReasonNoBudget, "No budget of the ModelKey denies; those of the routes hold as well.")
-	case !s.usage.fresh:
-		return unknown(v1alpha1.ReasonLedgerUnavailable, "The ledger cannot be reached, so that the spend is not known.")
-	case !denyingAreIn(its.specs, its.statuses):
-		return unknown(v1alpha1.ReasonNotObserved, "The ledger has not said yet what was spent.")
-	case len(exhausted) == 0:
-		return yes(v1alpha1.ReasonWithinBudget, "No budget is used up.")
-	}
-	problems := make([]string, 0, len(exhausted))
-	for _, budget := range exhausted {
-		problems = append(problems, budget.describe())
-	}
-	return no(v1alpha1.ReasonBudgetExhausted, listed(problems, " "))
+	return withinBudgetOf(its, s.usage.fresh, "No budget of the ModelKey denies; those of the routes hold as well.")
 }

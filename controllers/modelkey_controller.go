@@ -51,6 +51,8 @@ func (r *ModelKeyReconciler) SetupWithManager(ctx context.Context, manager ctrl.
 		Owns(&corev1.Secret{}).
 		Watches(&v1alpha1.ModelRoute{}, handler.EnqueueRequestsFromMapFunc(r.modelKeysOfRoute),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.TeamBudget{}, handler.EnqueueRequestsFromMapFunc(r.modelKeysOfTeam),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelKeysOfNamespace),
 			builder.WithPredicates(otherLabels())).
 		WatchesRawSource(&r.Exchange.modelKeys).
@@ -93,6 +95,10 @@ func runKey(ctx context.Context, s *keyScope, phases ...func(context.Context, *k
 
 func (r *ModelKeyReconciler) modelKeysOfRoute(ctx context.Context, route client.Object) []reconcile.Request {
 	return r.list(ctx, client.MatchingFields{routeRefsIndex: client.ObjectKeyFromObject(route).String()})
+}
+
+func (r *ModelKeyReconciler) modelKeysOfTeam(ctx context.Context, team client.Object) []reconcile.Request {
+	return r.list(ctx, client.MatchingFields{consumerTeamsIndex: indexTeam(team)[0]})
 }
 
 func (r *ModelKeyReconciler) modelKeysOfNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {

@@ -21,6 +21,10 @@ func (r *ModelKeyReconciler) resolve(ctx context.Context, s *keyScope) error {
 	if err != nil {
 		return fmt.Errorf("reading the namespace: %w", err)
 	}
+	_, s.teamRefusal, err = teamRules{Client: r.Client, Usage: r.Usage}.check(ctx, s.key.Spec.Team, s.key.Name, s.key.Namespace)
+	if err != nil {
+		return err
+	}
 	for _, ref := range compile.RouteRefs(s.key) {
 		named := namedRoute{RouteReference: ref}
 		route := &v1alpha1.ModelRoute{}
@@ -48,6 +52,8 @@ func refuse(s *keyScope, named namedRoute, labels map[string]string) refusal {
 		return refusal{v1alpha1.KeyRefused, "The spec of the ModelKey is invalid."}
 	case compile.IsExpired(s.key, s.now):
 		return refusal{v1alpha1.KeyRefused, expired}
+	case s.teamRefusal != "":
+		return refusal{v1alpha1.KeyNotAllowed, s.teamRefusal}
 	case !compile.Allows(named.route, s.key.Namespace, labels):
 		return refusal{v1alpha1.KeyNotAllowed, fmt.Sprintf(
 			"ModelRoute %s does not allow ModelKeys of namespace %s: ask its owner to have spec.keys.allowedNamespaces include it.",

@@ -24,6 +24,8 @@ type keyScope struct {
 	resolved bool
 	invalid  field.ErrorList
 	routes   []namedRoute
+	// teamRefusal says why the ModelKey may not spend in its team's name; empty if it may.
+	teamRefusal string
 
 	// record are the keys that proxies accept, delivered is the key of the Secret, and seen the version that it was read from; pending has
 	// still to be delivered. The keys are nil where there is none.

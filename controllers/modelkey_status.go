@@ -80,7 +80,7 @@ func keyResult(s *keyScope) (reconcile.Result, error) {
 func computeKeyStatus(s *keyScope) v1alpha1.ModelKeyStatus {
 	shown := keyFiguresShown(s.key.Status)
 	if !s.usage.waits {
-		shown, _ = projectKeySpend(s.key, s.usage.spend, s.now)
+		shown, _ = projectKeySpend(s.key, s.usage, s.now)
 	}
 	routes := s.key.Status.Routes
 	if s.resolved {
@@ -154,15 +154,7 @@ func summariseKey(key *v1alpha1.ModelKey, routes []v1alpha1.ModelKeyRouteStatus,
 // tell records what the new status says and the one before did not.
 func (r *ModelKeyReconciler) tell(before *v1alpha1.ModelKey, after v1alpha1.ModelKeyStatus) {
 	its := owned{specs: before.Spec.Budgets, statuses: after.Budgets}
-	for _, alert := range alertsOf(its, before.Status.Budgets) {
-		r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventBudgetAlert, alert.action(), "%s", alert.describe())
-	}
-	earlier := exhaustedOf(owned{specs: before.Spec.Budgets, statuses: before.Status.Budgets})
-	for _, budget := range exhaustedOf(its) {
-		if !slices.ContainsFunc(earlier, budget.isSame) {
-			r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventBudgetExhausted, budget.counting(), "%s", budget.describe())
-		}
-	}
+	tellOfBudgets(r.Events, before, its, before.Status.Budgets)
 	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionStalled)
 	if stalled != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionStalled) {
 		r.Events.Eventf(before, nil, corev1.EventTypeWarning, stalled.Reason, actionReconcile, "%s", clip(stalled.Message, maxNote))

@@ -4,6 +4,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -61,6 +62,8 @@ type ModelRouteReconciler struct {
 	Authority func(ctx context.Context) ([]byte, error)
 	// Exchange has the keys of ModelKeys.
 	Exchange *KeyExchange
+	// Shared puts the budgets of teams and ModelKeys.
+	Shared *SharedBudgets
 	// Events records what happened to a route.
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
@@ -86,7 +89,12 @@ type Config struct {
 }
 
 // SetupWithManager lets a manager call the reconciler whenever a route, one of its children or pods, or the ledger has something new.
-func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
+func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
+	for _, kind := range []client.Object{&v1alpha1.ModelRoute{}, &v1alpha1.ModelKey{}} {
+		if err := manager.GetFieldIndexer().IndexField(ctx, kind, consumerTeamsIndex, indexConsumerTeams); err != nil {
+			return fmt.Errorf("indexing consumers by their teams: %w", err)
+		}
+	}
 	isAuthority := predicate.NewPredicateFuncs(func(object client.Object) bool {
 		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.AuthoritySecret
 	})
@@ -101,6 +109,8 @@ func (r *ModelRouteReconciler) SetupWithManager(manager ctrl.Manager) error {
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(routeOfPod)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.everyRoute), builder.WithPredicates(isAuthority)).
 		Watches(&v1alpha1.ModelKey{}, handler.EnqueueRequestsFromMapFunc(routesOfModelKey),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.TeamBudget{}, handler.EnqueueRequestsFromMapFunc(r.routesOfTeam),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.routesOfNamespace),
 			builder.WithPredicates(otherLabels())).
@@ -142,6 +152,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 	}
 	s := newScope(route, r.Clock.Now())
 	s.err = run(ctx, s,
+		r.admitTeams,
 		r.readKeys,
 		r.resolve,
 		r.issueKeys,

@@ -31,9 +31,21 @@ func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) err
 		if err != nil {
 			return err
 		}
-		if isUsable(key, s.now) && compile.Allows(s.route, key.Namespace, labels) {
-			candidates = append(candidates, key)
+		if !isUsable(key, s.now) || !compile.Allows(s.route, key.Namespace, labels) {
+			continue
 		}
+		// Why it is refused, the status of the ModelKey says.
+		team, refusal, err := teamRules{Client: r.Client, Usage: r.Usage}.check(ctx, key.Spec.Team, key.Name, key.Namespace)
+		if err != nil {
+			return err
+		}
+		if refusal != "" {
+			continue
+		}
+		if team != nil {
+			s.teams[key.Spec.Team] = team
+		}
+		candidates = append(candidates, key)
 	}
 	s.modelKeys, s.crowdedOut = compile.AsManyAsFit(candidates)
 	for _, key := range s.modelKeys {
@@ -124,7 +136,7 @@ func (r *ModelRouteReconciler) routesOfNamespace(ctx context.Context, namespace 
 	if err := r.Client.List(ctx, &list, client.InNamespace(namespace.GetName())); err != nil {
 		return nil // The cache is filled, or the controller would not run.
 	}
-	var requests []reconcile.Request
+	requests := r.routesWithTeams(ctx, namespace.GetName())
 	for i := range list.Items {
 		for _, request := range routesOfModelKey(ctx, &list.Items[i]) {
 			if !slices.Contains(requests, request) {

@@ -93,7 +93,9 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 	for consumer, plan := range s.plans {
 		accepted[consumer] = plan.Accepted
 	}
-	config, err := compile.Config(compile.Input{Route: s.route, ModelKeys: s.modelKeys, Ledger: ledger, Keys: accepted})
+	config, err := compile.Config(compile.Input{
+		Route: s.route, ModelKeys: s.modelKeys, Teams: s.teams, Ledger: ledger, Keys: accepted,
+	})
 	if err != nil {
 		return fmt.Errorf("compiling the route: %w", err)
 	}
@@ -107,11 +109,17 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 // putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a
 // budget that the ledger does not know.
 func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
-	request, err := compile.Budgets(s.route, s.modelKeys, desired.ProxyIdentity(s.route), s.now)
+	request, err := compile.Budgets(s.route, s.modelKeys, s.teams, desired.ProxyIdentity(s.route), s.now)
 	if err != nil {
 		return fmt.Errorf("compiling the budgets: %w", err)
 	}
-	err = r.put(ctx, s.name(), request)
+	shared, err := compile.Shared(s.route, s.modelKeys, s.teams, s.now)
+	if err != nil {
+		return fmt.Errorf("compiling the budgets of teams and ModelKeys: %w", err)
+	}
+	if err = r.Shared.putAll(ctx, shared, s.now); err == nil {
+		err = r.put(ctx, s.name(), request)
+	}
 	if refused, isRefused := errors.AsType[*InvalidBudgetsError](err); isRefused {
 		message := "the ledger refuses its budgets and rate limits: " + refused.Message
 		s.invalid = field.ErrorList{field.Forbidden(field.NewPath("spec"), message)}

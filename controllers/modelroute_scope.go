@@ -18,7 +18,7 @@ import (
 // scope is one pass over one route: what the phases find out and pass on. What a phase did not get to is at its zero value, which the
 // status shows as unknown.
 type scope struct {
-	// route is as it was read; nobody changes it.
+	// route is as it was read, but for the consumers that may not spend in their team's name; nobody changes it.
 	route *v1alpha1.ModelRoute
 	now   time.Time
 
@@ -40,6 +40,9 @@ type scope struct {
 	// admitted ones, by the names that they have as consumers.
 	modelKeys, crowdedOut []*v1alpha1.ModelKey
 	claims                map[string][]routeconfig.Key
+	// teams are the budgets of the teams in whose names consumers spend; refused says of which consumers that is not allowed, and why.
+	teams   compile.Teams
+	refused []string
 
 	// config is what the proxies are to be told, encoded, and hash its name.
 	config []byte
@@ -69,6 +72,7 @@ func newScope(route *v1alpha1.ModelRoute, now time.Time) *scope {
 		seen:      map[string]string{},
 		plans:     map[string]keys.Plan{},
 		claims:    map[string][]routeconfig.Key{},
+		teams:     compile.Teams{},
 	}
 }
 

@@ -70,7 +70,7 @@ func untilExpiry(s *scope, otherwise time.Duration) time.Duration {
 			otherwise = min(max(at.Sub(s.now), time.Millisecond), otherwise)
 		}
 	}
-	until(compile.NextExpiry(s.route, s.modelKeys, s.now))
+	until(compile.NextExpiry(s.route, s.modelKeys, s.teams, s.now))
 	for _, plan := range s.plans {
 		until(plan.Next)
 	}

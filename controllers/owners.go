@@ -2,8 +2,8 @@ package controllers
 
 import "github.com/modelroute/modelroute/api/v1alpha1"
 
-// owner is who has budgets: the route if both are empty, one of its upstreams, or one of its consumers.
-type owner struct{ consumer, upstream string }
+// owner is who has budgets: the route if all are empty, one of its upstreams, one of its consumers, or a team.
+type owner struct{ consumer, upstream, team string }
 
 // owned are the budgets of an owner: what the spec says of them, and the figures.
 type owned struct {

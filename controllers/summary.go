@@ -21,13 +21,20 @@ const never = "never"
 // summarise makes the columns of kubectl get: the spend in the window of the fullest budget of the route, one that denies before one that
 // warns; or in all, where it has no budget.
 func summarise(route *v1alpha1.ModelRoute, shown figures) *v1alpha1.Summary {
-	summary := &v1alpha1.Summary{Model: compile.ModelName(route)}
-	if shown.Spend == nil {
+	summary := summariseBudgets(route.Spec.Budgets, shown.Budgets, shown.Spend)
+	summary.Model = compile.ModelName(route)
+	return summary
+}
+
+// summariseBudgets makes those of the columns that tell of budgets.
+func summariseBudgets(specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus, spend *v1alpha1.Spend) *v1alpha1.Summary {
+	summary := &v1alpha1.Summary{}
+	if spend == nil {
 		return summary
 	}
-	spec, status := fullest(route.Spec.Budgets, shown.Budgets)
+	spec, status := fullest(specs, statuses)
 	if status == nil {
-		summary.Spend = columnAmount(shown.Spend.Total)
+		summary.Spend = columnAmount(spend.Total)
 		return summary
 	}
 	summary.Spend = columnAmount(status.Spent)

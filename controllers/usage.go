@@ -48,19 +48,36 @@ type Usage struct {
 	tried bool
 	// lost is true when the ledger has not answered for longer than usageGrace, or never.
 	lost bool
-	// byKey is what each ModelKey has spent, by route.
-	byKey map[types.NamespacedName]keySpend
+	// byKey is what each ModelKey has spent, by route; shared is what each shared owner has.
+	byKey  map[types.NamespacedName]keySpend
+	shared map[string]*ledgerpb.SharedUsage
 	// waiting are the objects whose figures are due and that have to wait for another look.
 	waiting map[subject]bool
 
-	// modelKeys wakes the ModelKeys whose status has to follow.
-	modelKeys waker
+	// modelKeys wakes the ModelKeys whose status has to follow, and teams the teams.
+	modelKeys, teams waker
 }
 
-// subject is an object whose status has figures: a route, or a ModelKey.
+// subject is what has figures in a status: a route, a ModelKey, or a team.
 type subject struct {
+	kind string
 	types.NamespacedName
-	isKey bool
+}
+
+const (
+	routeKind = "ModelRoute"
+	keyKind   = "ModelKey"
+	teamKind  = "TeamBudget"
+)
+
+func routeSubject(name types.NamespacedName) subject {
+	return subject{kind: routeKind, NamespacedName: name}
+}
+func keySubject(name types.NamespacedName) subject {
+	return subject{kind: keyKind, NamespacedName: name}
+}
+func teamSubject(name string) subject {
+	return subject{kind: teamKind, NamespacedName: types.NamespacedName{Name: name}}
 }
 
 // snapshot is what is known of one route's usage.
@@ -81,7 +98,7 @@ func (u *Usage) of(route types.NamespacedName) snapshot {
 	defer u.mu.Unlock()
 	return snapshot{
 		synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route],
-		waits: u.waiting[subject{NamespacedName: route}],
+		waits: u.waiting[routeSubject(route)],
 	}
 }
 
@@ -127,8 +144,10 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 	before := u.state()
 	u.ask(ctx)
 	after := u.state()
-	due, keys := u.takeTurns(ctx, after.routes)
-	u.modelKeys.wake(keys...)
+	turns := u.takeTurns(ctx, after.routes)
+	u.modelKeys.wake(turns[keyKind]...)
+	u.teams.wake(turns[teamKind]...)
+	due := turns[routeKind]
 	if (before.routes == nil) != (after.routes == nil) || before.lost != after.lost {
 		return u.everyRoute(ctx, after)
 	}
@@ -154,11 +173,11 @@ type turn struct {
 	shown time.Time
 }
 
-// takeTurns returns the routes and the ModelKeys whose figures are to be written now, at most turnsPerLook: the urgent ones first, then
-// those that have waited longest. The others wait.
+// takeTurns returns, by their kinds, those whose figures are to be written now, at most turnsPerLook in all: the urgent ones first, then those
+// that have waited longest. The others wait.
 func (u *Usage) takeTurns(
 	ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage,
-) (due, keys []types.NamespacedName) {
+) map[string][]types.NamespacedName {
 	var turns []turn
 	for name, usage := range routes {
 		if turn, isDue := u.turnOf(ctx, name, usage); isDue {
@@ -166,24 +185,23 @@ func (u *Usage) takeTurns(
 		}
 	}
 	turns = append(turns, u.keyTurns(ctx)...)
+	turns = append(turns, u.teamTurns(ctx)...)
 	slices.SortFunc(turns, func(a, b turn) int {
 		return cmp.Or(a.rank-b.rank, a.shown.Compare(b.shown), cmp.Compare(a.String(), b.String()))
 	})
 	waiting := map[subject]bool{}
+	due := map[string][]types.NamespacedName{}
 	for i, turn := range turns {
-		switch {
-		case i >= turnsPerLook:
+		if i < turnsPerLook {
+			due[turn.kind] = append(due[turn.kind], turn.NamespacedName)
+		} else {
 			waiting[turn.subject] = true
-		case turn.isKey:
-			keys = append(keys, turn.NamespacedName)
-		default:
-			due = append(due, turn.NamespacedName)
 		}
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.waiting = waiting
-	return due, keys
+	return due
 }
 
 // turnOf reports whether the figures in the route's status have to be written, and how urgent that is.
@@ -197,7 +215,7 @@ func (u *Usage) turnOf(ctx context.Context, name types.NamespacedName, usage *le
 		return turn{}, false
 	}
 	before := figuresShown(route.Status)
-	its := turn{subject: subject{NamespacedName: name}, rank: 1}
+	its := turn{subject: routeSubject(name), rank: 1}
 	if isUrgent(route.Spec, before, next) {
 		its.rank = 0
 	}
@@ -239,11 +257,15 @@ func (u *Usage) ask(ctx context.Context) {
 		logger.Info("The ledger answers again")
 	}
 	u.lost, u.asked = false, asked
-	u.routes = make(map[types.NamespacedName]*ledgerpb.RouteUsage, len(answer))
-	for _, usage := range answer {
+	u.routes = make(map[types.NamespacedName]*ledgerpb.RouteUsage, len(answer.GetRoutes()))
+	for _, usage := range answer.GetRoutes() {
 		u.routes[types.NamespacedName{Namespace: usage.GetRoute().GetNamespace(), Name: usage.GetRoute().GetName()}] = usage
 	}
 	u.byKey = spendByKey(u.routes)
+	u.shared = make(map[string]*ledgerpb.SharedUsage, len(answer.GetShared()))
+	for _, usage := range answer.GetShared() {
+		u.shared[usage.GetOwner()] = usage
+	}
 }
 
 // everyRoute returns all routes: those that exist and those that the ledger knows.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/money"
@@ -23,6 +24,8 @@ type keySpend map[types.NamespacedName]*ledgerpb.ConsumerUsage
 type keyUsage struct {
 	fresh, waits bool
 	spend        keySpend
+	// shared is what was spent under its budgets; nil if it never had any.
+	shared *ledgerpb.SharedUsage
 }
 
 // ofKey returns what the ledger said last of a ModelKey.
@@ -31,7 +34,7 @@ func (u *Usage) ofKey(name types.NamespacedName) keyUsage {
 	defer u.mu.Unlock()
 	return keyUsage{
 		fresh: u.routes != nil && !u.lost, spend: u.byKey[name],
-		waits: u.waiting[subject{NamespacedName: name, isKey: true}],
+		waits: u.waiting[keySubject(name)], shared: u.shared[string(budget.KeyOwner(name.Namespace, name.Name))],
 	}
 }
 
@@ -60,17 +63,17 @@ func (u *Usage) keyTurns(ctx context.Context) []turn {
 	byKey := u.byKey
 	u.mu.Unlock()
 	var turns []turn
-	for name, spend := range byKey {
+	for name := range byKey {
 		key := &v1alpha1.ModelKey{}
 		if err := u.Routes.Get(ctx, name, key); err != nil {
 			continue // one that is gone has no status
 		}
-		next, due := projectKeySpend(key, spend, u.Clock.Now())
+		next, due := projectKeySpend(key, u.ofKey(name), u.Clock.Now())
 		if !due {
 			continue
 		}
 		shown := keyFiguresShown(key.Status)
-		its := turn{subject: subject{NamespacedName: name, isKey: true}, rank: 1}
+		its := turn{subject: keySubject(name), rank: 1}
 		if isKeyUrgent(key, shown, next) {
 			its.rank = 0
 		}
@@ -91,12 +94,12 @@ type keyFigures struct {
 }
 
 // projectKeySpend decides which figures the status of a ModelKey shows, by the rules of projectSpend.
-func projectKeySpend(key *v1alpha1.ModelKey, spend keySpend, now time.Time) (shown keyFigures, due bool) {
+func projectKeySpend(key *v1alpha1.ModelKey, usage keyUsage, now time.Time) (shown keyFigures, due bool) {
 	shown = keyFiguresShown(key.Status)
-	if len(spend) == 0 {
+	if len(usage.spend) == 0 {
 		return shown, false
 	}
-	current := keyFiguresOf(key, spend)
+	current := keyFiguresOf(key, usage)
 	noteBudgetAlerts(key.Spec.Budgets, shown.Budgets, current.Budgets)
 	if shown.Spend != nil {
 		current.Spend.UpdateTime = shown.Spend.UpdateTime
@@ -125,9 +128,9 @@ func keyFiguresShown(status v1alpha1.ModelKeyStatus) keyFigures {
 	return shown
 }
 
-func keyFiguresOf(key *v1alpha1.ModelKey, spend keySpend) keyFigures {
+func keyFiguresOf(key *v1alpha1.ModelKey, its keyUsage) keyFigures {
 	var total, unsure money.Amount
-	for _, usage := range spend {
+	for _, usage := range its.spend {
 		total = total.Add(spent(usage.GetSpend()))
 		unsure = unsure.Add(money.FromNano(usage.GetSpend().GetUncertainNanoUsd()))
 	}
@@ -137,10 +140,10 @@ func keyFiguresOf(key *v1alpha1.ModelKey, spend keySpend) keyFigures {
 	}
 	for _, ref := range compile.RouteRefs(key) {
 		route := types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
-		if usage := spend[route]; usage != nil {
+		if usage := its.spend[route]; usage != nil {
 			current.Routes[route] = spent(usage.GetSpend()).String()
-			current.Budgets = append(current.Budgets, budgetStatuses(key.Spec.Budgets, usage.GetBudgets())...)
 		}
 	}
+	current.Budgets = budgetStatuses(key.Spec.Budgets, its.shared.GetBudgets())
 	return current
 }

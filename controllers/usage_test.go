@@ -33,7 +33,11 @@ type saying struct {
 
 func (s *saying) PutRoute(context.Context, *ledgerpb.PutRouteRequest) error { return s.err }
 
-func (s *saying) ListUsage(context.Context) ([]*ledgerpb.RouteUsage, error) { return s.usage, s.err }
+func (s *saying) PutShared(context.Context, *ledgerpb.PutSharedRequest) error { return s.err }
+
+func (s *saying) ListUsage(context.Context) (*ledgerpb.ListUsageResponse, error) {
+	return &ledgerpb.ListUsageResponse{Routes: s.usage}, s.err
+}
 
 func (s *saying) ListUpstreamSpend(context.Context, types.NamespacedName) (spendByUpstream, error) {
 	if s.upstreams == nil {

@@ -165,26 +165,34 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 		w.t.Fatal(err)
 	}
 	ledger := countingLedger{Ledger: NewLedger(LedgerOptions{URL: w.ledger.URL, TokenFile: tokenFile}), puts: &w.puts}
+	usage := &Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: w.clock}
 	w.reconciler = &ModelRouteReconciler{
 		Client:   manager.GetClient(),
+		Shared:   &SharedBudgets{Ledger: ledger, Usage: usage},
 		Live:     manager.GetAPIReader(),
 		Ledger:   ledger,
-		Usage:    &Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: w.clock},
+		Usage:    usage,
 		Exchange: &KeyExchange{},
 		Events:   &events.FakeRecorder{Events: w.events},
 		Clock:    w.clock,
 		Random:   rand.Reader,
 		Config:   Config{Namespace: w.namespace, LedgerURL: w.ledger.URL, ProxyImage: testImage},
 	}
-	if err := errors.Join(setUp(manager, w.reconciler), w.reconciler.SetupWithManager(manager)); err != nil {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	if err := errors.Join(setUp(manager, w.reconciler), w.reconciler.SetupWithManager(ctx, manager)); err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	w.modelKeys = &ModelKeyReconciler{
 		Client: w.reconciler.Client, Live: w.reconciler.Live, Usage: w.reconciler.Usage, Exchange: w.reconciler.Exchange,
 		Events: w.reconciler.Events, Clock: w.clock, Random: rand.Reader,
 	}
 	if err := w.modelKeys.SetupWithManager(ctx, manager); err != nil {
+		w.t.Fatal(err)
+	}
+	teams := &TeamBudgetReconciler{
+		Client: w.reconciler.Client, Shared: w.reconciler.Shared, Usage: usage, Events: w.reconciler.Events, Clock: w.clock,
+	}
+	if err := teams.SetupWithManager(ctx, manager); err != nil {
 		w.t.Fatal(err)
 	}
 	var running sync.WaitGroup

@@ -115,13 +115,15 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 		URL: options.LedgerURL, TokenFile: options.LedgerTokenFile,
 		Authority: func() ([]byte, error) { return authority(ctx) },
 	})
-	exchange := &controllers.KeyExchange{}
+	usage := &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}}
+	exchange, shared := &controllers.KeyExchange{}, &controllers.SharedBudgets{Ledger: ledger, Usage: usage}
 	reconciler := &controllers.ModelRouteReconciler{
 		Exchange: exchange,
+		Shared:   shared,
 		Client:   manager.GetClient(),
 		Live:     manager.GetAPIReader(),
 		Ledger:   ledger,
-		Usage:    &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}},
+		Usage:    usage,
 		Events:   manager.GetEventRecorder(eventReporter),
 		Clock:    clock.RealClock{},
 		Random:   rand.Reader,
@@ -140,7 +142,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	if strings.HasPrefix(options.LedgerURL, "https://") {
 		reconciler.Authority = authority
 	}
-	if err := reconciler.SetupWithManager(manager); err != nil {
+	if err := reconciler.SetupWithManager(ctx, manager); err != nil {
 		return fmt.Errorf("adding the controller of routes: %w", err)
 	}
 	modelKeys := &controllers.ModelKeyReconciler{
@@ -149,6 +151,12 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	}
 	if err := modelKeys.SetupWithManager(ctx, manager); err != nil {
 		return fmt.Errorf("adding the controller of ModelKeys: %w", err)
+	}
+	teams := &controllers.TeamBudgetReconciler{
+		Client: manager.GetClient(), Shared: shared, Usage: usage, Events: reconciler.Events, Clock: reconciler.Clock,
+	}
+	if err := teams.SetupWithManager(ctx, manager); err != nil {
+		return fmt.Errorf("adding the controller of TeamBudgets: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,133 @@
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+)
+
+// maxTeamRoutes is how many routes the status of a TeamBudget shows.
+const maxTeamRoutes = 64
+
+// sharedSnapshot is what is known of the usage of one shared owner, as a snapshot is of a route's.
+type sharedSnapshot struct {
+	synced, fresh, waits bool
+	asked                time.Time
+	// usage is nil if the ledger does not know the owner.
+	usage *ledgerpb.SharedUsage
+}
+
+// ofOwner returns what the ledger said last of a shared owner.
+func (u *Usage) ofOwner(owner string) sharedSnapshot {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return sharedSnapshot{
+		synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.shared[owner],
+	}
+}
+
+// ofTeam is ofOwner for a team, whose status may have to wait for its turn.
+func (u *Usage) ofTeam(team string) sharedSnapshot {
+	said := u.ofOwner(compile.TeamOwner(team))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	said.waits = u.waiting[teamSubject(team)]
+	return said
+}
+
+// teamTurns are the teams whose figures have to be written. A team is called by its name, since several TeamBudgets may name it.
+func (u *Usage) teamTurns(ctx context.Context) []turn {
+	u.mu.Lock()
+	shared := u.shared
+	u.mu.Unlock()
+	var turns []turn
+	for owner, usage := range shared {
+		name, isTeam := budget.Owner(owner).Team()
+		if !isTeam {
+			continue
+		}
+		team, err := teamInForce(ctx, u.Routes, name)
+		if err != nil || team == nil {
+			continue // one that is gone has no status
+		}
+		next, due := projectTeamSpend(team, usage, u.Clock.Now())
+		if !due {
+			continue
+		}
+		shown := teamFiguresShown(team.Status)
+		its := turn{subject: teamSubject(name), rank: 1}
+		if isTeamUrgent(team, shown, next) {
+			its.rank = 0
+		}
+		if shown.Spend != nil {
+			its.shown = shown.Spend.UpdateTime.Time
+		}
+		turns = append(turns, its)
+	}
+	return turns
+}
+
+// teamFigures are the parts of a TeamBudget's status that come from the ledger.
+type teamFigures struct {
+	Spend   *v1alpha1.Spend
+	Budgets []v1alpha1.BudgetStatus
+	Routes  []v1alpha1.RouteSpend
+}
+
+// projectTeamSpend decides which figures the status of a TeamBudget shows, by the rules of projectSpend.
+func projectTeamSpend(team *v1alpha1.TeamBudget, usage *ledgerpb.SharedUsage, now time.Time) (shown teamFigures, due bool) {
+	shown = teamFiguresShown(team.Status)
+	if usage == nil {
+		return shown, false
+	}
+	current := teamFiguresOf(team, usage)
+	noteBudgetAlerts(team.Spec.Budgets, shown.Budgets, current.Budgets)
+	if shown.Spend != nil {
+		current.Spend.UpdateTime = shown.Spend.UpdateTime
+		isSoon := now.Sub(shown.Spend.UpdateTime.Time) < spendInterval
+		if equality.Semantic.DeepEqual(shown, current) || isSoon && !isTeamUrgent(team, shown, current) {
+			return shown, false
+		}
+	}
+	current.Spend.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
+	return current, true
+}
+
+func isTeamUrgent(team *v1alpha1.TeamBudget, shown, next teamFigures) bool {
+	before := budgetMilestones(owned{specs: team.Spec.Budgets, statuses: shown.Budgets})
+	after := budgetMilestones(owned{specs: team.Spec.Budgets, statuses: next.Budgets})
+	return shown.Spend == nil || !slices.EqualFunc(before, after, milestone.canWait)
+}
+
+func teamFiguresShown(status v1alpha1.TeamBudgetStatus) teamFigures {
+	return teamFigures{Spend: status.Spend.DeepCopy(), Budgets: status.Budgets, Routes: status.Routes}
+}
+
+func teamFiguresOf(team *v1alpha1.TeamBudget, usage *ledgerpb.SharedUsage) teamFigures {
+	current := teamFigures{
+		Spend:   &v1alpha1.Spend{Total: spent(usage.GetSpend()).String(), Uncertain: uncertain(usage.GetSpend())},
+		Budgets: budgetStatuses(team.Spec.Budgets, usage.GetBudgets()),
+	}
+	routes := slices.SortedFunc(slices.Values(usage.GetRoutes()), func(a, b *ledgerpb.RouteSpend) int {
+		return cmp.Or(
+			spent(b.GetSpend()).Cmp(spent(a.GetSpend())),
+			cmp.Compare(a.GetRoute().GetNamespace(), b.GetRoute().GetNamespace()),
+			cmp.Compare(a.GetRoute().GetName(), b.GetRoute().GetName()),
+		)
+	})
+	for _, route := range routes[:min(len(routes), maxTeamRoutes)] {
+		current.Routes = append(current.Routes, v1alpha1.RouteSpend{
+			Namespace: route.GetRoute().GetNamespace(), Name: route.GetRoute().GetName(), Spent: spent(route.GetSpend()).String(),
+		})
+	}
+	return current
+}
