@@ -89,7 +89,24 @@ func writeTable(out io.Writer, found local.Usage) error {
 			rows = append(rows, append([]string{name}, line...))
 		}
 	}
+	for _, team := range found.Teams {
+		rows = append(rows, sharedRows("(all routes)", "team "+team.Name, team)...)
+	}
+	for _, key := range found.ModelKeys {
+		rows = append(rows, sharedRows("(all routes)", key.Name, key)...)
+	}
 	return writeRows(out, rows)
+}
+
+func sharedRows(where, who string, shared local.SharedUsage) [][]string {
+	var rows [][]string
+	for i, line := range linesOf(who, shared.Spent, shared.Budgets) {
+		if i > 0 {
+			where = ""
+		}
+		rows = append(rows, append([]string{where}, line...))
+	}
+	return rows
 }
 
 func linesOf(who string, spent money.Amount, budgets []local.BudgetUsage) [][]string {

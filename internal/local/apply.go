@@ -55,7 +55,7 @@ func (a *applier) prepare(ctx context.Context, routes []manifest.Route) (*applie
 	routes = withoutExpired(routes, now)
 	made := &applied{routes: routes}
 	for _, route := range routes {
-		at := compile.NextExpiry(route.ModelRoute, route.ModelKeys, now)
+		at := compile.NextExpiry(route.ModelRoute, route.ModelKeys, route.Teams, now)
 		if !at.IsZero() && (made.expires.IsZero() || at.Before(made.expires)) {
 			made.expires = at
 		}
@@ -70,7 +70,7 @@ func (a *applier) prepare(ctx context.Context, routes []manifest.Route) (*applie
 		return nil, err
 	}
 	made.hash = routeconfig.Hash(config)
-	if err := errors.Join(a.writeUpstreamKeys(routes), a.rememberRoutes(routes)); err != nil {
+	if err := errors.Join(a.writeUpstreamKeys(routes), a.remember(routes)); err != nil {
 		return nil, err
 	}
 	if err := a.putBudgets(ctx, routes, now); err != nil {
@@ -147,7 +147,7 @@ func (a *applier) compile(routes []manifest.Route, keys []map[string][]routeconf
 	config := routeconfig.Config{Version: routeconfig.Version, Ledger: routeconfig.Ledger{URL: a.ledger.url}}
 	for i, route := range routes {
 		one, err := compile.Config(compile.Input{
-			Route: route.ModelRoute, ModelKeys: route.ModelKeys, Ledger: config.Ledger, Keys: keys[i],
+			Route: route.ModelRoute, ModelKeys: route.ModelKeys, Teams: route.Teams, Ledger: config.Ledger, Keys: keys[i],
 			UpstreamKeyDir: a.upstreamKeyDir(route), UpstreamCADir: a.upstreamKeyDir(route),
 		})
 		if err != nil {
@@ -188,18 +188,25 @@ func (a *applier) writeUpstreamKeys(routes []manifest.Route) error {
 	return nil
 }
 
-// rememberRoutes keeps what `usage` has to know of the routes and the ledger does not.
-func (a *applier) rememberRoutes(routes []manifest.Route) error {
-	remembered := make([]*v1alpha1.ModelRoute, 0, len(routes))
+// remembered is what `usage` has to know and the ledger does not: the budgets as they were written, with the percentages of their alerts.
+type remembered struct {
+	Routes []*v1alpha1.ModelRoute `json:"routes"`
+	// Shared are the budgets of teams and ModelKeys, by what the ledger knows them by.
+	Shared map[string][]v1alpha1.Budget `json:"shared,omitempty"`
+}
+
+func (a *applier) remember(routes []manifest.Route) error {
+	all := remembered{Shared: map[string][]v1alpha1.Budget{}}
 	for _, route := range routes {
-		one := route.DeepCopy()
-		for _, key := range route.ModelKeys { // to the books they are consumers
-			name := compile.KeyConsumerName(key.Namespace, key.Name)
-			one.Spec.Consumers = append(one.Spec.Consumers, v1alpha1.Consumer{Name: name, Budgets: key.Spec.Budgets})
+		all.Routes = append(all.Routes, route.ModelRoute)
+		for name, team := range route.Teams {
+			all.Shared[compile.TeamOwner(name)] = team.Spec.Budgets
 		}
-		remembered = append(remembered, one)
+		for _, key := range route.ModelKeys {
+			all.Shared[compile.KeyOwner(key)] = key.Spec.Budgets
+		}
 	}
-	encoded, err := json.Marshal(remembered)
+	encoded, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("encoding the routes: %w", err)
 	}
@@ -208,8 +215,12 @@ func (a *applier) rememberRoutes(routes []manifest.Route) error {
 
 // putBudgets tells the ledger what may be spent now. In the name of a route that is gone nobody may; what it has spent stays in the books.
 func (a *applier) putBudgets(ctx context.Context, routes []manifest.Route, now time.Time) error {
+	shared := map[string]bool{}
 	for _, route := range routes {
-		request, err := compile.Budgets(route.ModelRoute, route.ModelKeys, string(proxyIdentity), now)
+		if err := a.putShared(ctx, route, now, shared); err != nil {
+			return err
+		}
+		request, err := compile.Budgets(route.ModelRoute, route.ModelKeys, route.Teams, string(proxyIdentity), now)
 		if err != nil {
 			return fmt.Errorf("compiling the budgets of route %s/%s: %w", route.Namespace, route.Name, err)
 		}
@@ -221,11 +232,41 @@ func (a *applier) putBudgets(ctx context.Context, routes []manifest.Route, now t
 	if err != nil {
 		return fmt.Errorf("asking the ledger for the routes that it knows: %w", err)
 	}
+	for _, one := range known.GetShared() {
+		if owner := one.GetOwner(); !shared[owner] && len(one.GetBudgets()) > 0 {
+			if _, err := a.ledger.manager.PutShared(ctx, &ledgerpb.PutSharedRequest{Owner: owner}); err != nil {
+				return fmt.Errorf("taking the budgets of %s away: %w", owner, err)
+			}
+		}
+	}
 	for _, one := range known.GetRoutes() {
 		if !slices.ContainsFunc(routes, func(route manifest.Route) bool { return isOf(one, route) }) {
 			if err := a.put(ctx, &ledgerpb.PutRouteRequest{Route: one.GetRoute()}); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// putShared tells the ledger what the teams and the ModelKeys may spend in whose names a route is spent on, and notes their owners.
+func (a *applier) putShared(ctx context.Context, route manifest.Route, now time.Time, told map[string]bool) error {
+	requests, err := compile.Shared(route.ModelRoute, route.ModelKeys, route.Teams, now)
+	if err != nil {
+		return fmt.Errorf("compiling the budgets of teams and ModelKeys: %w", err)
+	}
+	for _, request := range requests {
+		owner := request.GetOwner()
+		if told[owner] {
+			continue
+		}
+		told[owner] = true
+		_, err := a.ledger.manager.PutShared(ctx, request)
+		if refused, ok := errors.AsType[*connect.Error](err); ok {
+			err = errors.New(refused.Message())
+		}
+		if err != nil {
+			return fmt.Errorf("the ledger does not take the budgets of %s: %w", owner, err)
 		}
 	}
 	return nil

@@ -28,6 +28,9 @@ import (
 // Usage is what was spent. Amounts are in USD.
 type Usage struct {
 	Routes []RouteUsage `json:"routes"`
+	// Teams and ModelKeys are those that have budgets, or had.
+	Teams     []SharedUsage `json:"teams,omitempty"`
+	ModelKeys []SharedUsage `json:"modelKeys,omitempty"`
 	// Unreported is true if a run was killed that has not been followed by another one: what it had not reported is not counted yet.
 	Unreported bool `json:"-"`
 }
@@ -41,6 +44,14 @@ type RouteUsage struct {
 	// Upstreams are those that have budgets.
 	Upstreams []UpstreamUsage `json:"upstreams,omitempty"`
 	Consumers []ConsumerUsage `json:"consumers"`
+}
+
+// SharedUsage is what was spent in the name of a team, or with the key of a ModelKey, at all routes together.
+type SharedUsage struct {
+	// Name is that of the team, or NAMESPACE/NAME of the ModelKey.
+	Name    string        `json:"name"`
+	Spent   money.Amount  `json:"spent"`
+	Budgets []BudgetUsage `json:"budgets"`
 }
 
 // UpstreamUsage is how the budgets of an upstream stand.
@@ -93,6 +104,19 @@ func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (U
 	usage := Usage{Routes: []RouteUsage{}}
 	for _, one := range known.GetRoutes() {
 		usage.Routes = append(usage.Routes, routeUsage(one, alerts))
+	}
+	for _, one := range known.GetShared() {
+		owner := budget.Owner(one.GetOwner())
+		shared := SharedUsage{
+			Spent: spent(one.GetSpend()), Budgets: budgetUsages(budgetName{shared: one.GetOwner()}, one.GetBudgets(), alerts),
+		}
+		if team, isTeam := owner.Team(); isTeam {
+			shared.Name = team
+			usage.Teams = append(usage.Teams, shared)
+		} else {
+			shared.Name, _ = owner.Key()
+			usage.ModelKeys = append(usage.ModelKeys, shared)
+		}
 	}
 	usage.Unreported = !running && hasLeases(known)
 	return usage, nil
@@ -153,30 +177,38 @@ func readBooks(ctx context.Context, dir directory, ticking clock.WithTicker) (kn
 	}).Usage(ctx)
 }
 
-// budgetName names a budget of a route, or of a consumer or an upstream of it.
-type budgetName struct{ namespace, route, consumer, upstream, budget string }
+// budgetName names a budget of a route, of a consumer or an upstream of it, or of a shared owner.
+type budgetName struct{ namespace, route, consumer, upstream, shared, budget string }
 
 // rememberedAlerts are the alert percentages of budgets, which the ledger does not know. Without them the usual ones count.
 func rememberedAlerts(dir directory) map[budgetName][]int32 {
 	alerts := map[budgetName][]int32{}
-	var routes []v1alpha1.ModelRoute
+	var all remembered
 	content, err := os.ReadFile(dir.routes())
-	if err != nil || json.Unmarshal(content, &routes) != nil {
+	if err != nil || json.Unmarshal(content, &all) != nil {
 		return alerts
 	}
-	for _, route := range routes {
-		note := func(consumer, upstream string, budgets []v1alpha1.Budget) {
-			for _, one := range budgets {
-				alerts[budgetName{route.Namespace, route.Name, consumer, upstream, one.Name}] = one.AlertPercents
-			}
+	note := func(of budgetName, budgets []v1alpha1.Budget) {
+		for _, one := range budgets {
+			of.budget = one.Name
+			alerts[of] = one.AlertPercents
 		}
-		note("", "", route.Spec.Budgets)
+	}
+	for _, route := range all.Routes {
+		of := budgetName{namespace: route.Namespace, route: route.Name}
+		note(of, route.Spec.Budgets)
 		for _, upstream := range route.Spec.Upstreams {
-			note("", upstream.Name, upstream.Budgets)
+			of.upstream = upstream.Name
+			note(of, upstream.Budgets)
 		}
+		of.upstream = ""
 		for _, consumer := range route.Spec.Consumers {
-			note(consumer.Name, "", consumer.Budgets)
+			of.consumer = consumer.Name
+			note(of, consumer.Budgets)
 		}
+	}
+	for owner, budgets := range all.Shared {
+		note(budgetName{shared: owner}, budgets)
 	}
 	return alerts
 }

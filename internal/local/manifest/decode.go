@@ -23,6 +23,7 @@ import (
 const (
 	kindRoute    = "ModelRoute"
 	kindModelKey = "ModelKey"
+	kindTeam     = "TeamBudget"
 	kindSecret   = "Secret"
 	// kindConfigMap has certificates.
 	kindConfigMap = "ConfigMap"
@@ -90,16 +91,16 @@ func (o *objects) kindOf(at place, object map[string]any) (string, bool) {
 	case isOurs(kind) && version == v1alpha1.GroupVersion.String(), (kind == kindSecret || kind == kindConfigMap) && version == "v1":
 		return kind, true
 	default:
-		o.add(at, "kind %s of %s is not known here, only %s and %s of %s, and %s and %s of v1 are",
-			kind, version, kindRoute, kindModelKey, v1alpha1.GroupVersion, kindSecret, kindConfigMap)
+		o.add(at, "kind %s of %s is not known here, only %s, %s and %s of %s, and %s and %s of v1 are",
+			kind, version, kindRoute, kindModelKey, kindTeam, v1alpha1.GroupVersion, kindSecret, kindConfigMap)
 	}
 	return "", false
 }
 
 // isOurs reports whether a kind is one of this project's.
-func isOurs(kind string) bool { return kind == kindRoute || kind == kindModelKey }
+func isOurs(kind string) bool { return kind == kindRoute || kind == kindModelKey || kind == kindTeam }
 
-// nameOf returns NAMESPACE/NAME of an object, and gives it a namespace if it has none. Names become paths, so what is no name ends here.
+// nameOf returns NAMESPACE/NAME of an object, and gives it a namespace if it has none; of a TeamBudget, which is in no namespace, the name. Names become paths, so what is no name ends here.
 func nameOf(kind string, object map[string]any) (string, field.ErrorList) {
 	metadata := field.NewPath("metadata")
 	name, _, err := unstructured.NestedString(object, "metadata", "name")
@@ -110,7 +111,12 @@ func nameOf(kind string, object map[string]any) (string, field.ErrorList) {
 	if err != nil {
 		return "", field.ErrorList{field.Invalid(metadata.Child("namespace"), field.OmitValueType{}, "must be a name")}
 	}
-	if namespace == "" {
+	switch {
+	case kind == kindTeam && namespace != "":
+		return "", field.ErrorList{field.Forbidden(metadata.Child("namespace"), "a TeamBudget is in no namespace: take it away")}
+	case kind == kindTeam:
+		return name, nil
+	case namespace == "":
 		namespace = defaultNamespace
 		if err := unstructured.SetNestedField(object, namespace, "metadata", "namespace"); err != nil {
 			return "", field.ErrorList{field.Invalid(metadata, field.OmitValueType{}, "must be an object")}
@@ -134,7 +140,7 @@ func (o *objects) addAll(at place, errs field.ErrorList) {
 	}
 }
 
-// addOurs takes up a route or a ModelKey.
+// addOurs takes up a route, a ModelKey or a TeamBudget.
 func (o *objects) addOurs(ctx context.Context, at place, kind string, object map[string]any) {
 	errs := o.reader.schemas[kind].Validate(ctx, object)
 	o.addAll(at, errs)
@@ -147,6 +153,8 @@ func (o *objects) addOurs(ctx context.Context, at place, kind string, object map
 		o.routes = append(o.routes, locatedRoute{place: at, route: one})
 	case *v1alpha1.ModelKey:
 		o.modelKeys = append(o.modelKeys, locatedKey{place: at, key: one})
+	case *v1alpha1.TeamBudget:
+		o.teams = append(o.teams, locatedTeam{place: at, team: one})
 	}
 }
 

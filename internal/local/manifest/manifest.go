@@ -16,6 +16,7 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/crdschema"
 )
 
@@ -44,6 +45,8 @@ type Route struct {
 	UpstreamAuthorities map[string]string
 	// ModelKeys are those that name the route, in the order of the files.
 	ModelKeys []*v1alpha1.ModelKey
+	// Teams are the budgets of the teams in whose names its consumers and ModelKeys spend.
+	Teams compile.Teams
 }
 
 // Reader reads manifests.
@@ -107,6 +110,7 @@ func (r *Reader) Routes(ctx context.Context, files []File) ([]Route, error) {
 	}
 	routes := found.resolve()
 	found.resolveKeys(routes)
+	found.resolveTeams(routes)
 	if len(found.problems) > 0 {
 		return nil, found.problems
 	}
@@ -121,6 +125,7 @@ type objects struct {
 	reader    *Reader
 	routes    []locatedRoute
 	modelKeys []locatedKey
+	teams     []locatedTeam
 	// declared has where each object stands, by its kind and name.
 	declared map[string]place
 	// delivered has whose each Secret is that is made here, by NAMESPACE/NAME.
@@ -139,6 +144,11 @@ type locatedRoute struct {
 type locatedKey struct {
 	place
 	key *v1alpha1.ModelKey
+}
+
+type locatedTeam struct {
+	place
+	team *v1alpha1.TeamBudget
 }
 
 func (o *objects) add(at place, format string, arguments ...any) {
