@@ -101,6 +101,9 @@ func TestAPassOverAnUnchangedWorldWritesNothing(t *testing.T) {
 	}
 	route.Spec.Proxy.NodeSelector = map[string]string{"disk": "fast"}
 	route.Spec.Proxy.Tolerations = []corev1.Toleration{{Key: "gpu"}, {Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute}}
+	route.Spec.Proxy.Replicas = new(int32(2))
+	route.Spec.Proxy.ImagePullSecrets = []v1alpha1.SecretReference{{Name: "registry"}}
+	route.Spec.Proxy.PodAnnotations = map[string]string{"example.com/a": ""}
 	w.serve(route)
 	w.quiet("chat")
 	w.stopManager()

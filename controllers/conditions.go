@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -210,10 +212,23 @@ func available(s *scope) verdict {
 	case wantedReplicas(s) == 0:
 		return yes(v1alpha1.ReasonAvailable, noReplicas)
 	case s.deployment.Status.AvailableReplicas < wantedReplicas(s):
+		if refusal := podRefusal(s.deployment); refusal != "" {
+			return no(v1alpha1.ReasonUnavailable, "The API server refuses the proxies' pods: "+refusal+".")
+		}
 		return no(v1alpha1.ReasonUnavailable, fmt.Sprintf("%d of %d proxies are available. See the pods with the label %s=%s.",
 			s.deployment.Status.AvailableReplicas, wantedReplicas(s), v1alpha1.LabelRoute, s.route.Name))
 	}
 	return yes(v1alpha1.ReasonAvailable, "All proxies are available.")
+}
+
+// podRefusal is why the Deployment's pods cannot be made, such as a quota or a PriorityClass that is missing; empty if they can.
+func podRefusal(deployment *appsv1.Deployment) string {
+	for _, condition := range deployment.Status.Conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			return strings.TrimSuffix(condition.Message, ".")
+		}
+	}
+	return ""
 }
 
 // wantedReplicas is how many proxies the Deployment wants; 1 if there is none, since then it is not 0 that keeps it from serving.

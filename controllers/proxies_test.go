@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -229,10 +230,12 @@ func (w *world) children() map[string]client.Object {
 	w.t.Helper()
 	secrets, services, accounts := &corev1.SecretList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{}
 	roles, bindings, deployments := &rbacv1.RoleList{}, &rbacv1.RoleBindingList{}, &appsv1.DeploymentList{}
+	disruptions := &policyv1.PodDisruptionBudgetList{}
 	children := map[string]client.Object{}
 	for kind, list := range map[string]client.ObjectList{
 		"Secret": secrets, "Service": services, "ServiceAccount": accounts,
 		"Role": roles, "RoleBinding": bindings, "Deployment": deployments,
+		"PodDisruptionBudget": disruptions,
 	} {
 		w.list(list)
 		items, err := meta.ExtractList(list)

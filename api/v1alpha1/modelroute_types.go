@@ -1,9 +1,6 @@
 package v1alpha1
 
-import (
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // ModelRoute makes one model available to consumers under budgets. It names the model, the upstream that serves it and its price,
 // the default parameters, the budgets, and who may use it. The operator runs an OpenAI-compatible proxy for it in the same
@@ -250,76 +247,4 @@ type Consumer struct {
 	// is given another value, with an overlap of 24 hours.
 	// +optional
 	Rotation Rotation `json:"rotation,omitzero"`
-}
-
-// Proxy is how the proxy of a route runs.
-type Proxy struct {
-	// replicas is how many proxies run. Absent: 2.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=100
-	Replicas *int32 `json:"replicas,omitempty"`
-
-	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
-	// +optional
-	Resources *Resources `json:"resources,omitempty"`
-
-	// maxRequestBytes is how large the body of a request may be, in bytes, at most 268435456. Absent: 33554432.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=268435456
-	MaxRequestBytes int64 `json:"maxRequestBytes,omitempty"`
-
-	// maxAttempts is how often a request is sent to upstreams at the most, before any of an answer has come. Absent: once to each upstream,
-	// and three times in all where there are fewer.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=16
-	MaxAttempts int32 `json:"maxAttempts,omitempty"`
-
-	// nodeSelector restricts the nodes on which proxies run.
-	// +optional
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=32
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-
-	// tolerations let proxies run on tainted nodes.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
-	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
-
-	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
-	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
-	// +optional
-	CostHeaders CostHeaders `json:"costHeaders,omitempty"`
-}
-
-// CostHeaders says whether answers tell what they cost.
-// +kubebuilder:validation:Enum=Send;Omit
-type CostHeaders string
-
-const (
-	// CostHeadersSend has answers tell what they cost.
-	CostHeadersSend CostHeaders = "Send"
-	// CostHeadersOmit keeps it from clients.
-	CostHeadersOmit CostHeaders = "Omit"
-)
-
-// Resources are the compute resources of one proxy.
-type Resources struct {
-	// requests are what the scheduler sets aside for it, as quantities: cpu in CPUs, such as 100m, memory in bytes, such as 48Mi.
-	// +optional
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=8
-	// +kubebuilder:validation:XValidation:rule="self.all(name, type(self[name]) == int || isQuantity(self[name]))",message="each resource must be a quantity that Kubernetes can read, such as 100m for cpu or 128Mi for memory"
-	Requests corev1.ResourceList `json:"requests,omitempty"`
-
-	// limits are the most that it may use, in the same units as requests.
-	// +optional
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=8
-	// +kubebuilder:validation:XValidation:rule="self.all(name, type(self[name]) == int || isQuantity(self[name]))",message="each resource must be a quantity that Kubernetes can read, such as 100m for cpu or 128Mi for memory"
-	Limits corev1.ResourceList `json:"limits,omitempty"`
 }

@@ -3,10 +3,12 @@ package apply
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -39,6 +41,9 @@ var kinds = map[schema.GroupVersionKind]kind{
 	appsv1.SchemeGroupVersion.WithKind("Deployment"): kindOf(
 		func() *appsv1.Deployment { return &appsv1.Deployment{} },
 		func() client.ObjectList { return &appsv1.DeploymentList{} }, appsv1ac.ExtractDeployment),
+	policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"): kindOf(
+		func() *policyv1.PodDisruptionBudget { return &policyv1.PodDisruptionBudget{} },
+		func() client.ObjectList { return &policyv1.PodDisruptionBudgetList{} }, policyv1ac.ExtractPodDisruptionBudget),
 }
 
 func kindOf[T client.Object, C any](newObject func() T, newList func() client.ObjectList, extract func(T, string) (C, error)) kind {

@@ -1,8 +1,6 @@
 package desired
 
 import (
-	"cmp"
-	"maps"
 	"path"
 	"strconv"
 
@@ -42,8 +40,6 @@ const (
 func deployment(in Input) Object {
 	name := ProxyName(in.Route)
 	selector := ProxyLabels(in.Route)
-	podLabels := labels(in.Route)
-	maps.Copy(podLabels, selector)
 	deployment := appsv1ac.Deployment(name, in.Route.Namespace).
 		WithLabels(labels(in.Route)).
 		WithOwnerReferences(ownerReference(in.Route)).
@@ -54,7 +50,7 @@ func deployment(in Input) Object {
 				WithType(appsv1.RollingUpdateDeploymentStrategyType).
 				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
 					WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))).
-			WithTemplate(corev1ac.PodTemplateSpec().WithLabels(podLabels).WithSpec(podSpec(in))))
+			WithTemplate(podTemplate(in)))
 	return object("apps", "Deployment", in.Route, name, deployment)
 }
 
@@ -63,26 +59,6 @@ func replicas(route *v1alpha1.ModelRoute) int32 {
 		return defaultReplicas
 	}
 	return *route.Spec.Proxy.Replicas
-}
-
-func podSpec(in Input) *corev1ac.PodSpecApplyConfiguration {
-	spec := corev1ac.PodSpec().
-		WithServiceAccountName(ProxyName(in.Route)).
-		WithEnableServiceLinks(false).
-		WithTerminationGracePeriodSeconds(longestRequestSeconds(in.Route) + drainSeconds).
-		WithSecurityContext(corev1ac.PodSecurityContext().
-			WithRunAsNonRoot(true).WithRunAsUser(nonRootID).WithRunAsGroup(nonRootID).WithFSGroup(nonRootID).
-			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
-		WithVolumes(volumes(in.Route)...).
-		WithContainers(container(in))
-	proxy := in.Route.Spec.Proxy
-	if proxy == nil {
-		return spec
-	}
-	for _, toleration := range proxy.Tolerations {
-		spec.WithTolerations(tolerationOf(toleration))
-	}
-	return spec.WithNodeSelector(proxy.NodeSelector)
 }
 
 // longestRequestSeconds is how long a request may still take that began just before the proxy was told to stop.
@@ -133,62 +109,6 @@ func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
 
 func portName(name string) intstr.IntOrString { return intstr.FromString(name) }
 
-// volumes are the configuration, the token for the ledger, the journal, which outlives the container and not the pod, one directory for
-// each upstream's API key, and one for the certificates of its authorities where it has some of its own.
-func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
-	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 3+2*len(route.Spec.Upstreams))
-	all = append(all,
-		corev1ac.Volume().WithName("config").WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(ConfigSecretName(route)).WithDefaultMode(0o440)),
-		corev1ac.Volume().WithName("ledger-token").WithProjected(corev1ac.ProjectedVolumeSource().
-			WithDefaultMode(0o440).
-			WithSources(corev1ac.VolumeProjection().WithServiceAccountToken(corev1ac.ServiceAccountTokenProjection().
-				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))),
-		corev1ac.Volume().WithName("journal").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(journalSize))),
-	)
-	for i, upstream := range route.Spec.Upstreams {
-		all = append(all, corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(upstream.APIKeySecretRef.Name).WithDefaultMode(0o440).
-			WithItems(corev1ac.KeyToPath().WithKey(upstream.APIKeySecretRef.Key).WithPath(compile.UpstreamKeyFile))))
-		if ref, has := compile.CABundle(upstream); has {
-			all = append(all, authoritiesVolume(authoritiesName(i), ref))
-		}
-	}
-	return all
-}
-
-func mounts(route *v1alpha1.ModelRoute) []*corev1ac.VolumeMountApplyConfiguration {
-	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, 3+2*len(route.Spec.Upstreams))
-	all = append(all,
-		corev1ac.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
-		corev1ac.VolumeMount().WithName("ledger-token").WithMountPath(tokenDir).WithReadOnly(true),
-		corev1ac.VolumeMount().WithName("journal").WithMountPath(journalDir),
-	)
-	for i, upstream := range route.Spec.Upstreams {
-		all = append(all, corev1ac.VolumeMount().WithName(upstreamVolume(i)).
-			WithMountPath(path.Join(compile.UpstreamKeyDir, upstream.Name)).WithReadOnly(true))
-		if _, has := compile.CABundle(upstream); has {
-			all = append(all, corev1ac.VolumeMount().WithName(authoritiesName(i)).
-				WithMountPath(path.Join(compile.UpstreamCADir, upstream.Name)).WithReadOnly(true))
-		}
-	}
-	return all
-}
-
-func upstreamVolume(index int) string { return "upstream-" + strconv.Itoa(index) }
-
-func authoritiesVolume(name string, ref v1alpha1.CABundleReference) *corev1ac.VolumeApplyConfiguration {
-	item := corev1ac.KeyToPath().WithKey(ref.Key).WithPath(compile.UpstreamCAFile)
-	if ref.Kind == v1alpha1.CABundleSecret {
-		return corev1ac.Volume().WithName(name).WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(ref.Name).WithDefaultMode(0o440).WithItems(item))
-	}
-	return corev1ac.Volume().WithName(name).WithConfigMap(corev1ac.ConfigMapVolumeSource().
-		WithName(ref.Name).WithDefaultMode(0o440).WithItems(item))
-}
-
-func authoritiesName(index int) string { return "authorities-" + strconv.Itoa(index) }
-
 func resources(route *v1alpha1.ModelRoute) *corev1ac.ResourceRequirementsApplyConfiguration {
 	if proxy := route.Spec.Proxy; proxy != nil && proxy.Resources != nil {
 		return corev1ac.ResourceRequirements().WithRequests(proxy.Resources.Requests).WithLimits(proxy.Resources.Limits)
@@ -197,21 +117,4 @@ func resources(route *v1alpha1.ModelRoute) *corev1ac.ResourceRequirementsApplyCo
 		corev1.ResourceCPU:    resource.MustParse("20m"),
 		corev1.ResourceMemory: resource.MustParse("48Mi"),
 	})
-}
-
-func tolerationOf(spec corev1.Toleration) *corev1ac.TolerationApplyConfiguration {
-	toleration := corev1ac.Toleration().WithOperator(cmp.Or(spec.Operator, corev1.TolerationOpEqual))
-	if spec.Key != "" {
-		toleration.WithKey(spec.Key)
-	}
-	if spec.Value != "" {
-		toleration.WithValue(spec.Value)
-	}
-	if spec.Effect != "" {
-		toleration.WithEffect(spec.Effect)
-	}
-	if spec.TolerationSeconds != nil {
-		toleration.WithTolerationSeconds(*spec.TolerationSeconds)
-	}
-	return toleration
 }

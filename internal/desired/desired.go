@@ -67,14 +67,17 @@ func ProxyLabels(route *v1alpha1.ModelRoute) map[string]string {
 // Objects returns the objects of a route in the order in which they are to be applied: the proxies come last, when all that they
 // need is there.
 func Objects(in Input) []Object {
-	return []Object{
+	objects := []Object{
 		serviceAccount(in.Route),
 		role(in.Route),
 		roleBinding(in.Route),
 		configSecret(in.Route, in.Config),
 		service(in.Route),
-		deployment(in),
 	}
+	if replicas(in.Route) > 1 { // A single proxy would only be in the way of whoever drains its node.
+		objects = append(objects, disruptionBudget(in.Route))
+	}
+	return append(objects, deployment(in))
 }
 
 func configSecret(route *v1alpha1.ModelRoute, config []byte) Object {

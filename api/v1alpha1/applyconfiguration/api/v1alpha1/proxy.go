@@ -27,6 +27,18 @@ type ProxyApplyConfiguration struct {
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let proxies run on tainted nodes.
 	Tolerations []v1.Toleration `json:"tolerations,omitempty"`
+	// priorityClassName is the PriorityClass of the proxies' pods. Absent: the cluster's default.
+	PriorityClassName *string `json:"priorityClassName,omitempty"`
+	// imagePullSecrets are the Secrets, in the route's namespace, with which the proxies' image is pulled from a private registry.
+	ImagePullSecrets []SecretReferenceApplyConfiguration `json:"imagePullSecrets,omitempty"`
+	// topologySpreadConstraints are how the proxies are spread over nodes. Absent: over nodes (kubernetes.io/hostname) and zones
+	// (topology.kubernetes.io/zone) as evenly as can be.
+	TopologySpreadConstraints []TopologySpreadConstraintApplyConfiguration `json:"topologySpreadConstraints,omitempty"`
+	// podLabels are further labels of the proxies' pods, for example for a service mesh. Those under app.kubernetes.io/ and modelroute.dev/
+	// are the operator's.
+	PodLabels map[string]string `json:"podLabels,omitempty"`
+	// podAnnotations are annotations of the proxies' pods.
+	PodAnnotations map[string]string `json:"podAnnotations,omitempty"`
 	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
 	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
 	CostHeaders *apiv1alpha1.CostHeaders `json:"costHeaders,omitempty"`
@@ -90,6 +102,68 @@ func (b *ProxyApplyConfiguration) WithNodeSelector(entries map[string]string) *P
 func (b *ProxyApplyConfiguration) WithTolerations(values ...v1.Toleration) *ProxyApplyConfiguration {
 	for i := range values {
 		b.Tolerations = append(b.Tolerations, values[i])
+	}
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithPriorityClassName(value string) *ProxyApplyConfiguration {
+	b.PriorityClassName = &value
+	return b
+}
+
+// WithImagePullSecrets adds the given value to the ImagePullSecrets field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ImagePullSecrets field.
+func (b *ProxyApplyConfiguration) WithImagePullSecrets(values ...*SecretReferenceApplyConfiguration) *ProxyApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithImagePullSecrets")
+		}
+		b.ImagePullSecrets = append(b.ImagePullSecrets, *values[i])
+	}
+	return b
+}
+
+// WithTopologySpreadConstraints adds the given value to the TopologySpreadConstraints field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TopologySpreadConstraints field.
+func (b *ProxyApplyConfiguration) WithTopologySpreadConstraints(values ...*TopologySpreadConstraintApplyConfiguration) *ProxyApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTopologySpreadConstraints")
+		}
+		b.TopologySpreadConstraints = append(b.TopologySpreadConstraints, *values[i])
+	}
+	return b
+}
+
+// WithPodLabels puts the entries into the PodLabels field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the PodLabels field,
+// overwriting an existing map entries in PodLabels field with the same key.
+func (b *ProxyApplyConfiguration) WithPodLabels(entries map[string]string) *ProxyApplyConfiguration {
+	if b.PodLabels == nil && len(entries) > 0 {
+		b.PodLabels = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.PodLabels[k] = v
+	}
+	return b
+}
+
+// WithPodAnnotations puts the entries into the PodAnnotations field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the PodAnnotations field,
+// overwriting an existing map entries in PodAnnotations field with the same key.
+func (b *ProxyApplyConfiguration) WithPodAnnotations(entries map[string]string) *ProxyApplyConfiguration {
+	if b.PodAnnotations == nil && len(entries) > 0 {
+		b.PodAnnotations = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.PodAnnotations[k] = v
 	}
 	return b
 }

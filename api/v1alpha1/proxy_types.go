@@ -1,0 +1,145 @@
+package v1alpha1
+
+import corev1 "k8s.io/api/core/v1"
+
+// Proxy is how the proxy of a route runs.
+type Proxy struct {
+	// replicas is how many proxies run. Absent: 2.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
+	// +optional
+	Resources *Resources `json:"resources,omitempty"`
+
+	// maxRequestBytes is how large the body of a request may be, in bytes, at most 268435456. Absent: 33554432.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=268435456
+	MaxRequestBytes int64 `json:"maxRequestBytes,omitempty"`
+
+	// maxAttempts is how often a request is sent to upstreams at the most, before any of an answer has come. Absent: once to each upstream,
+	// and three times in all where there are fewer.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	MaxAttempts int32 `json:"maxAttempts,omitempty"`
+
+	// nodeSelector restricts the nodes on which proxies run.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// tolerations let proxies run on tainted nodes.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// priorityClassName is the PriorityClass of the proxies' pods. Absent: the cluster's default.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+
+	// imagePullSecrets are the Secrets, in the route's namespace, with which the proxies' image is pulled from a private registry.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	ImagePullSecrets []SecretReference `json:"imagePullSecrets,omitempty"`
+
+	// topologySpreadConstraints are how the proxies are spread over nodes. Absent: over nodes (kubernetes.io/hostname) and zones
+	// (topology.kubernetes.io/zone) as evenly as can be.
+	// +optional
+	// +listType=map
+	// +listMapKey=topologyKey
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	TopologySpreadConstraints []TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
+
+	// podLabels are further labels of the proxies' pods, for example for a service mesh. Those under app.kubernetes.io/ and modelroute.dev/
+	// are the operator's.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(name, !name.startsWith('app.kubernetes.io/') && !name.startsWith('modelroute.dev/'))",message="labels under app.kubernetes.io/ and modelroute.dev/ are the operator's, who finds the proxies by them: take them away"
+	PodLabels map[string]string `json:"podLabels,omitempty"`
+
+	// podAnnotations are annotations of the proxies' pods.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	PodAnnotations map[string]string `json:"podAnnotations,omitempty"`
+
+	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
+	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
+	// +optional
+	CostHeaders CostHeaders `json:"costHeaders,omitempty"`
+}
+
+// CostHeaders says whether answers tell what they cost.
+// +kubebuilder:validation:Enum=Send;Omit
+type CostHeaders string
+
+const (
+	// CostHeadersSend has answers tell what they cost.
+	CostHeadersSend CostHeaders = "Send"
+	// CostHeadersOmit keeps it from clients.
+	CostHeadersOmit CostHeaders = "Omit"
+)
+
+// Resources are the compute resources of one proxy.
+type Resources struct {
+	// requests are what the scheduler sets aside for it, as quantities: cpu in CPUs, such as 100m, memory in bytes, such as 48Mi.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, type(self[name]) == int || isQuantity(self[name]))",message="each resource must be a quantity that Kubernetes can read, such as 100m for cpu or 128Mi for memory"
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+
+	// limits are the most that it may use, in the same units as requests.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, type(self[name]) == int || isQuantity(self[name]))",message="each resource must be a quantity that Kubernetes can read, such as 100m for cpu or 128Mi for memory"
+	Limits corev1.ResourceList `json:"limits,omitempty"`
+}
+
+// SecretReference names a Secret in the same namespace.
+type SecretReference struct {
+	// name is the name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+}
+
+// TopologySpreadConstraint spreads the proxies over the values of one label of nodes. It counts the proxies of one revision, so that a
+// rollout ends as it should.
+type TopologySpreadConstraint struct {
+	// topologyKey is the label of nodes, for example topology.kubernetes.io/zone.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=316
+	TopologyKey string `json:"topologyKey,omitempty"`
+
+	// maxSkew is how many more proxies one value of the label may have than another one. Absent: 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	MaxSkew int32 `json:"maxSkew,omitempty"`
+
+	// whenUnsatisfiable is what becomes of a proxy that has no place under this constraint: ScheduleAnyway gives it the best that there is,
+	// DoNotSchedule has it wait. Absent: ScheduleAnyway.
+	// +optional
+	// +kubebuilder:validation:Enum=ScheduleAnyway;DoNotSchedule
+	WhenUnsatisfiable corev1.UnsatisfiableConstraintAction `json:"whenUnsatisfiable,omitempty"`
+}
