@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -30,17 +31,18 @@ func CacheOptions() cache.Options {
 	pods := ours
 	pods.Transform = onlyReadiness
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&v1alpha1.ModelRoute{}:          {Transform: cache.TransformStripManagedFields()},
-		&v1alpha1.ModelKey{}:            {Transform: cache.TransformStripManagedFields()},
-		&v1alpha1.TeamBudget{}:          {Transform: cache.TransformStripManagedFields()},
-		&corev1.Secret{}:                ours,
-		&corev1.Service{}:               ours,
-		&corev1.ServiceAccount{}:        ours,
-		&rbacv1.Role{}:                  ours,
-		&rbacv1.RoleBinding{}:           ours,
-		&appsv1.Deployment{}:            ours,
-		&corev1.Pod{}:                   pods,
-		&policyv1.PodDisruptionBudget{}: ours,
+		&v1alpha1.ModelRoute{}:                   {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.ModelKey{}:                     {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.TeamBudget{}:                   {Transform: cache.TransformStripManagedFields()},
+		&corev1.Secret{}:                         ours,
+		&corev1.Service{}:                        ours,
+		&corev1.ServiceAccount{}:                 ours,
+		&rbacv1.Role{}:                           ours,
+		&rbacv1.RoleBinding{}:                    ours,
+		&appsv1.Deployment{}:                     ours,
+		&corev1.Pod{}:                            pods,
+		&policyv1.PodDisruptionBudget{}:          ours,
+		&autoscalingv2.HorizontalPodAutoscaler{}: ours,
 	}}
 }
 

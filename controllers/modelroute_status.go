@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -16,6 +17,7 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -107,6 +109,7 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 	if s.deployment != nil {
 		status.Replicas = new(s.deployment.Status.Replicas)
 		status.ReadyReplicas = new(s.deployment.Status.ReadyReplicas)
+		status.Selector = labels.FormatLabels(desired.ProxyLabels(s.route))
 	}
 	return status
 }

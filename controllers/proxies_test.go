@@ -11,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -230,12 +231,12 @@ func (w *world) children() map[string]client.Object {
 	w.t.Helper()
 	secrets, services, accounts := &corev1.SecretList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{}
 	roles, bindings, deployments := &rbacv1.RoleList{}, &rbacv1.RoleBindingList{}, &appsv1.DeploymentList{}
-	disruptions := &policyv1.PodDisruptionBudgetList{}
+	disruptions, scalers := &policyv1.PodDisruptionBudgetList{}, &autoscalingv2.HorizontalPodAutoscalerList{}
 	children := map[string]client.Object{}
 	for kind, list := range map[string]client.ObjectList{
 		"Secret": secrets, "Service": services, "ServiceAccount": accounts,
 		"Role": roles, "RoleBinding": bindings, "Deployment": deployments,
-		"PodDisruptionBudget": disruptions,
+		"PodDisruptionBudget": disruptions, "HorizontalPodAutoscaler": scalers,
 	} {
 		w.list(list)
 		items, err := meta.ExtractList(list)

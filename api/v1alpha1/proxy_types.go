@@ -3,12 +3,19 @@ package v1alpha1
 import corev1 "k8s.io/api/core/v1"
 
 // Proxy is how the proxy of a route runs.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || !has(self.replicas)",message="replicas and autoscaling both say how many proxies run: take one of them away",fieldPath=".replicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || has(self.resources) && (has(self.resources.requests) && 'cpu' in self.resources.requests || has(self.resources.limits) && 'cpu' in self.resources.limits)",message="autoscaling counts CPU time in percent of resources.requests.cpu: say there what one proxy needs, such as 500m",fieldPath=".autoscaling"
 type Proxy struct {
-	// replicas is how many proxies run. Absent: 2.
+	// replicas is how many proxies run. Absent: 2, or as autoscaling says.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	Replicas *int32 `json:"replicas,omitempty"`
+
+	// autoscaling has a HorizontalPodAutoscaler say how many proxies run. Absent: replicas says it.
+	// +optional
+	Autoscaling Autoscaling `json:"autoscaling,omitzero"`
 
 	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
 	// +optional
@@ -110,6 +117,29 @@ type Resources struct {
 	// +kubebuilder:validation:MaxProperties=8
 	// +kubebuilder:validation:XValidation:rule="self.all(name, type(self[name]) == int || isQuantity(self[name]))",message="each resource must be a quantity that Kubernetes can read, such as 100m for cpu or 128Mi for memory"
 	Limits corev1.ResourceList `json:"limits,omitempty"`
+}
+
+// Autoscaling is how many proxies run by how busy they are.
+//
+// +kubebuilder:validation:XValidation:rule="self.maxReplicas >= (has(self.minReplicas) ? self.minReplicas : 2)",message="maxReplicas is less than minReplicas (2 where it is absent)",fieldPath=".maxReplicas"
+type Autoscaling struct {
+	// minReplicas is how many proxies run at the least. Absent: 2.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	MinReplicas int32 `json:"minReplicas,omitempty"`
+
+	// maxReplicas is how many proxies run at the most.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	MaxReplicas int32 `json:"maxReplicas,omitempty"`
+
+	// targetCPUPercent is how much CPU time a proxy is to use, in percent of what its resources request. Absent: 70.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	TargetCPUPercent int32 `json:"targetCPUPercent,omitempty"`
 }
 
 // SecretReference names a Secret in the same namespace.

@@ -53,6 +53,11 @@ type ModelRouteStatus struct {
 	// +optional
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
 
+	// selector finds the pods of the proxies by their labels, for what scales them by way of the scale subresource.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Selector string `json:"selector,omitempty"`
+
 	// upstreams show the budgets of those upstreams that have some, and compare the books of those that tell what they billed with what was
 	// spent here.
 	// +optional

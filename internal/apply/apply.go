@@ -102,7 +102,11 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reser
 		if current {
 			continue
 		}
-		if err := a.write(ctx, child); err != nil {
+		err = a.handOver(ctx, child)
+		if err == nil {
+			err = a.write(ctx, child)
+		}
+		if err != nil {
 			return &WriteError{Kind: child.Kind.Kind, Err: err}
 		}
 		logr.FromContextOrDiscard(ctx).Info("Applied a child",
@@ -149,6 +153,9 @@ func (a *Applier) children(ctx context.Context, owner client.Object, objects []d
 			return nil, &NotOwnedError{Kind: object.Kind.Kind, Name: object.Name.Name, Leaving: isLeaving(existing, owner)}
 		}
 		if child.want, err = toMap(object.Config); err != nil {
+			return nil, fmt.Errorf("encoding the %s: %w", object.Kind.Kind, err)
+		}
+		if err := child.beginWithReplicas(); err != nil {
 			return nil, fmt.Errorf("encoding the %s: %w", object.Kind.Kind, err)
 		}
 		children = append(children, child)

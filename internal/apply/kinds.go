@@ -2,11 +2,13 @@ package apply
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	autoscalingv2ac "k8s.io/client-go/applyconfigurations/autoscaling/v2"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
@@ -41,6 +43,10 @@ var kinds = map[schema.GroupVersionKind]kind{
 	appsv1.SchemeGroupVersion.WithKind("Deployment"): kindOf(
 		func() *appsv1.Deployment { return &appsv1.Deployment{} },
 		func() client.ObjectList { return &appsv1.DeploymentList{} }, appsv1ac.ExtractDeployment),
+	autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"): kindOf(
+		func() *autoscalingv2.HorizontalPodAutoscaler { return &autoscalingv2.HorizontalPodAutoscaler{} },
+		func() client.ObjectList { return &autoscalingv2.HorizontalPodAutoscalerList{} },
+		autoscalingv2ac.ExtractHorizontalPodAutoscaler),
 	policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"): kindOf(
 		func() *policyv1.PodDisruptionBudget { return &policyv1.PodDisruptionBudget{} },
 		func() client.ObjectList { return &policyv1.PodDisruptionBudgetList{} }, policyv1ac.ExtractPodDisruptionBudget),

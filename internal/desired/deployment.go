@@ -39,26 +39,23 @@ const (
 
 func deployment(in Input) Object {
 	name := ProxyName(in.Route)
-	selector := ProxyLabels(in.Route)
-	deployment := appsv1ac.Deployment(name, in.Route.Namespace).
+	spec := appsv1ac.DeploymentSpec().
+		WithSelector(metav1ac.LabelSelector().WithMatchLabels(ProxyLabels(in.Route))).
+		WithStrategy(appsv1ac.DeploymentStrategy().
+			WithType(appsv1.RollingUpdateDeploymentStrategyType).
+			WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
+				WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))).
+		WithTemplate(podTemplate(in))
+	made := object("apps", "Deployment", in.Route, name, appsv1ac.Deployment(name, in.Route.Namespace).
 		WithLabels(labels(in.Route)).
 		WithOwnerReferences(ownerReference(in.Route)).
-		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(replicas(in.Route)).
-			WithSelector(metav1ac.LabelSelector().WithMatchLabels(selector)).
-			WithStrategy(appsv1ac.DeploymentStrategy().
-				WithType(appsv1.RollingUpdateDeploymentStrategyType).
-				WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
-					WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))).
-			WithTemplate(podTemplate(in)))
-	return object("apps", "Deployment", in.Route, name, deployment)
-}
-
-func replicas(route *v1alpha1.ModelRoute) int32 {
-	if route.Spec.Proxy == nil || route.Spec.Proxy.Replicas == nil {
-		return defaultReplicas
+		WithSpec(spec))
+	if isAutoscaled(in.Route) {
+		made.FirstReplicas = fewestReplicas(in.Route)
+	} else {
+		spec.WithReplicas(fewestReplicas(in.Route))
 	}
-	return *route.Spec.Proxy.Replicas
+	return made
 }
 
 // longestRequestSeconds is how long a request may still take that began just before the proxy was told to stop.

@@ -41,6 +41,9 @@ type Object struct {
 	// Seen is the resourceVersion of the object that Config was made from, where it was: it must not be written over what the object has
 	// become since. Empty means that Config stands whatever there is.
 	Seen string
+	// FirstReplicas is how many replicas a Deployment begins with whose number is then for an autoscaler to say, and how many it has at the
+	// least when the autoscaler takes over. 0: Config says how many, or the object has none.
+	FirstReplicas int32
 }
 
 // ServiceName is the name of the route's Service: the host in its endpoint.
@@ -64,8 +67,8 @@ func ProxyLabels(route *v1alpha1.ModelRoute) map[string]string {
 	return map[string]string{"app.kubernetes.io/name": "modelroute-proxy", v1alpha1.LabelRoute: route.Name}
 }
 
-// Objects returns the objects of a route in the order in which they are to be applied: the proxies come last, when all that they
-// need is there.
+// Objects returns the objects of a route in the order in which they are to be applied: the proxies come when all that they need is there,
+// and what scales them comes after them.
 func Objects(in Input) []Object {
 	objects := []Object{
 		serviceAccount(in.Route),
@@ -74,10 +77,14 @@ func Objects(in Input) []Object {
 		configSecret(in.Route, in.Config),
 		service(in.Route),
 	}
-	if replicas(in.Route) > 1 { // A single proxy would only be in the way of whoever drains its node.
+	if mostReplicas(in.Route) > 1 { // A single proxy would only be in the way of whoever drains its node.
 		objects = append(objects, disruptionBudget(in.Route))
 	}
-	return append(objects, deployment(in))
+	objects = append(objects, deployment(in))
+	if isAutoscaled(in.Route) {
+		objects = append(objects, autoscaler(in.Route))
+	}
+	return objects
 }
 
 func configSecret(route *v1alpha1.ModelRoute, config []byte) Object {

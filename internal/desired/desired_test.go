@@ -31,19 +31,37 @@ func readRoute(t *testing.T, file string) *v1alpha1.ModelRoute {
 	return route
 }
 
+const (
+	smallest = "../../test/crdcel/testdata/base.yaml"
+	largest  = "../../test/crdcel/testdata/largest.yaml"
+)
+
 func objects(t *testing.T, file string) []desired.Object {
 	t.Helper()
+	return objectsOf(readRoute(t, file))
+}
+
+func objectsOf(route *v1alpha1.ModelRoute) []desired.Object {
 	return desired.Objects(desired.Input{
-		Route: readRoute(t, file), Config: []byte("{}\n"), Image: "modelroute:test", PullPolicy: corev1.PullIfNotPresent,
+		Route: route, Config: []byte("{}\n"), Image: "modelroute:test", PullPolicy: corev1.PullIfNotPresent,
 	})
 }
 
-func TestTheObjectsOfTheSmallestAndTheLargestRouteAreTheGoldenOnes(t *testing.T) {
-	for name, file := range map[string]string{
-		"smallest": "../../test/crdcel/testdata/base.yaml", "largest": "../../test/crdcel/testdata/largest.yaml",
+// autoscaled is the largest route with what it cannot have beside replicas.
+func autoscaled(t *testing.T) *v1alpha1.ModelRoute {
+	t.Helper()
+	route := readRoute(t, largest)
+	route.Spec.Proxy.Replicas = nil
+	route.Spec.Proxy.Autoscaling = v1alpha1.Autoscaling{MaxReplicas: 10}
+	return route
+}
+
+func TestTheObjectsOfTheSmallestAndTheLargestRoutesAreTheGoldenOnes(t *testing.T) {
+	for name, route := range map[string]*v1alpha1.ModelRoute{
+		"smallest": readRoute(t, smallest), "largest": readRoute(t, largest), "autoscaled": autoscaled(t),
 	} {
 		var documents []string
-		for _, object := range objects(t, file) {
+		for _, object := range objectsOf(route) {
 			document, err := yaml.Marshal(object.Config)
 			if err != nil {
 				t.Fatal(err)
@@ -80,8 +98,8 @@ type meta struct {
 }
 
 func TestEveryObjectIsOwnedByItsRouteAndLivesBesideIt(t *testing.T) {
-	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
-	all := append(objects(t, "../../test/crdcel/testdata/largest.yaml"),
+	route := readRoute(t, largest)
+	all := append(objects(t, largest),
 		desired.ConsumerSecret(route, route.Spec.Consumers[0], "mrk_test"))
 	for _, object := range all {
 		encoded, err := json.Marshal(object.Config)
@@ -106,7 +124,7 @@ func TestEveryObjectIsOwnedByItsRouteAndLivesBesideIt(t *testing.T) {
 }
 
 func TestAConsumersSecretIsReadyForEnvFrom(t *testing.T) {
-	route := readRoute(t, "../../test/crdcel/testdata/largest.yaml")
+	route := readRoute(t, largest)
 	encoded, err := json.Marshal(desired.ConsumerSecret(route, route.Spec.Consumers[0], "mrk_test").Config)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +144,7 @@ func TestAConsumersSecretIsReadyForEnvFrom(t *testing.T) {
 }
 
 func TestTheProxiesMayReadTheirOwnConfigurationAndNothingElse(t *testing.T) {
-	for _, object := range objects(t, "../../test/crdcel/testdata/largest.yaml") {
+	for _, object := range objects(t, largest) {
 		if object.Kind.Kind != "Role" {
 			continue
 		}

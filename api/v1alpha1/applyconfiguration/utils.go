@@ -22,6 +22,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AllowedNamespacesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Attribution"):
 		return &apiv1alpha1.AttributionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Autoscaling"):
+		return &apiv1alpha1.AutoscalingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BooksBaseline"):
 		return &apiv1alpha1.BooksBaselineApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Budget"):

@@ -43,6 +43,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: title
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.Autoscaling
+  map:
+    fields:
+    - name: maxReplicas
+      type:
+        scalar: numeric
+    - name: minReplicas
+      type:
+        scalar: numeric
+    - name: targetCPUPercent
+      type:
+        scalar: numeric
 - name: com.github.modelroute.modelroute.api.v1alpha1.BooksBaseline
   map:
     fields:
@@ -512,6 +524,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: replicas
       type:
         scalar: numeric
+    - name: selector
+      type:
+        scalar: string
     - name: spend
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Spend
@@ -694,6 +709,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.modelroute.modelroute.api.v1alpha1.Proxy
   map:
     fields:
+    - name: autoscaling
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Autoscaling
     - name: costHeaders
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.CostHeaders

@@ -33,6 +33,8 @@ type ModelRouteStatusApplyConfiguration struct {
 	Replicas *int32 `json:"replicas,omitempty"`
 	// readyReplicas is how many proxies are ready.
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+	// selector finds the pods of the proxies by their labels, for what scales them by way of the scale subresource.
+	Selector *string `json:"selector,omitempty"`
 	// upstreams show the budgets of those upstreams that have some, and compare the books of those that tell what they billed with what was
 	// spent here.
 	Upstreams []UpstreamStatusApplyConfiguration `json:"upstreams,omitempty"`
@@ -128,6 +130,14 @@ func (b *ModelRouteStatusApplyConfiguration) WithReplicas(value int32) *ModelRou
 // If called multiple times, the ReadyReplicas field is set to the value of the last call.
 func (b *ModelRouteStatusApplyConfiguration) WithReadyReplicas(value int32) *ModelRouteStatusApplyConfiguration {
 	b.ReadyReplicas = &value
+	return b
+}
+
+// WithSelector sets the Selector field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Selector field is set to the value of the last call.
+func (b *ModelRouteStatusApplyConfiguration) WithSelector(value string) *ModelRouteStatusApplyConfiguration {
+	b.Selector = &value
 	return b
 }
 

@@ -14,8 +14,10 @@ import (
 //
 // Proxy is how the proxy of a route runs.
 type ProxyApplyConfiguration struct {
-	// replicas is how many proxies run. Absent: 2.
+	// replicas is how many proxies run. Absent: 2, or as autoscaling says.
 	Replicas *int32 `json:"replicas,omitempty"`
+	// autoscaling has a HorizontalPodAutoscaler say how many proxies run. Absent: replicas says it.
+	Autoscaling *AutoscalingApplyConfiguration `json:"autoscaling,omitempty"`
 	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
 	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
 	// maxRequestBytes is how large the body of a request may be, in bytes, at most 268435456. Absent: 33554432.
@@ -55,6 +57,14 @@ func Proxy() *ProxyApplyConfiguration {
 // If called multiple times, the Replicas field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithReplicas(value int32) *ProxyApplyConfiguration {
 	b.Replicas = &value
+	return b
+}
+
+// WithAutoscaling sets the Autoscaling field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Autoscaling field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithAutoscaling(value *AutoscalingApplyConfiguration) *ProxyApplyConfiguration {
+	b.Autoscaling = value
 	return b
 }
 
