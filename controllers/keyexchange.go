@@ -38,6 +38,8 @@ type issuedKeys struct {
 type routeReport struct {
 	// able is true if the route has ready proxies that can be told.
 	able bool
+	// ca is what the endpoint's certificate is known by, as in an Access.
+	ca   string
 	keys map[types.NamespacedName]keyReport
 }
 
@@ -92,7 +94,7 @@ func (e *KeyExchange) report(route types.NamespacedName, next routeReport) {
 	e.reports[route] = next
 	e.mu.Unlock()
 	for key, its := range next.keys {
-		if earlier, known := before.keys[key]; !known || before.able != next.able || !reflect.DeepEqual(earlier, its) {
+		if earlier, known := before.keys[key]; !known || before.able != next.able || before.ca != next.ca || !reflect.DeepEqual(earlier, its) {
 			e.modelKeys.wake(key)
 		}
 	}

@@ -85,6 +85,7 @@ func (s *keyScope) access() []desired.Access {
 	for i, one := range s.routes {
 		if one.admits {
 			all[i] = desired.AccessOf(one.route)
+			all[i].CA = one.report.ca
 		}
 	}
 	return all

@@ -70,6 +70,7 @@ func (r *ModelRouteReconciler) reportModelKeys(s *scope) {
 	before, _ := r.Exchange.reportOf(s.name())
 	r.Exchange.report(s.name(), routeReport{
 		able: ready > 0 && !isStuck,
+		ca:   string(s.endpointCA),
 		keys: keyReports(s, before, s.err == nil && ready > 0 && s.usage.fresh && s.acknowledged() == ready),
 	})
 }

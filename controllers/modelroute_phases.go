@@ -38,6 +38,9 @@ func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 			s.unresolved = problem
 		}
 	}
+	if err := r.resolveCertificate(ctx, s); err != nil {
+		return err
+	}
 	s.resolved = true
 	switch {
 	case len(s.invalid) > 0:
@@ -154,11 +157,11 @@ func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) erro
 		// Whoever edits or deletes the Secret meanwhile wants another key, and must not get the old one back.
 		seen := s.seen[consumer.Name]
 		if key, pending := s.pending[consumer.Name]; pending {
-			next := desired.ConsumerSecret(s.route, consumer, key.secret)
+			next := desired.ConsumerSecret(s.route, consumer, s.access(), key.secret)
 			next.Seen = seen
 			s.reserved = append(s.reserved, next)
 		} else if key, delivered := s.delivered[consumer.Name]; delivered {
-			present := desired.ConsumerSecret(s.route, consumer, key.secret)
+			present := desired.ConsumerSecret(s.route, consumer, s.access(), key.secret)
 			present.Seen = seen
 			s.objects = append(s.objects, present)
 		}

@@ -28,6 +28,9 @@ type scope struct {
 	invalid             field.ErrorList
 	unresolved          *unresolvedError
 
+	// endpointCA is what the endpoint's certificate is known by; empty where any client knows it, or there is none.
+	endpointCA []byte
+
 	// record are the hashes of record: the keys that the proxies accept, by consumer, ModelKeys among them.
 	record map[string][]routeconfig.Key
 	// delivered are the keys that are in their consumers' Secrets and of record; pending are those that have still to be delivered.
@@ -94,6 +97,13 @@ func (s *scope) deliver(consumer v1alpha1.Consumer, key consumerKey) {
 }
 
 func (s *scope) name() types.NamespacedName { return client.ObjectKeyFromObject(s.route) }
+
+// access is how clients reach the route.
+func (s *scope) access() desired.Access {
+	access := desired.AccessOf(s.route)
+	access.CA = string(s.endpointCA)
+	return access
+}
 
 // acknowledged returns how many of the ready proxies serve this pass's configuration.
 func (s *scope) acknowledged() int {

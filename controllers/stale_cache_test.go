@@ -120,7 +120,7 @@ func TestAnObjectThatHasTakenTheNameSinceIsNotOverwritten(t *testing.T) {
 		ours.DeepCopyInto(secret)
 		return nil
 	})}
-	wanted := []desired.Object{desired.ConsumerSecret(route, route.Spec.Consumers[0], "a new key")}
+	wanted := []desired.Object{desired.ConsumerSecret(route, route.Spec.Consumers[0], desired.AccessOf(route), "a new key")}
 	if _, refused := errors.AsType[*apply.WriteError](applier.Apply(t.Context(), route, wanted, nil)); !refused {
 		t.Error("the API server does not refuse it")
 	}

@@ -42,6 +42,8 @@ const (
 	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
 	// ReasonCABundleInvalid means that what the spec names as certificates is none.
 	ReasonCABundleInvalid = "CABundleInvalid"
+	// ReasonCertificateInvalid means that clients could not be served under the certificate of proxy.tls.
+	ReasonCertificateInvalid = "CertificateInvalid"
 )
 
 // Reasons of what has to do with teams: of ResolvedRefs, and of Accepted of a TeamBudget.

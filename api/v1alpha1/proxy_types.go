@@ -34,6 +34,10 @@ type Proxy struct {
 	// +kubebuilder:validation:Maximum=16
 	MaxAttempts int32 `json:"maxAttempts,omitempty"`
 
+	// tls has clients served over TLS alone, at https:// instead of http://. Absent: without TLS.
+	// +optional
+	TLS TLS `json:"tls,omitzero"`
+
 	// nodeSelector restricts the nodes on which proxies run.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
@@ -140,6 +144,15 @@ type Autoscaling struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	TargetCPUPercent int32 `json:"targetCPUPercent,omitempty"`
+}
+
+// TLS is under which certificate clients are served. It is TLS 1.2 or later.
+type TLS struct {
+	// secretRef names the Secret, as cert-manager makes them: of type kubernetes.io/tls, with the certificate and those between it and its
+	// authority as tls.crt and its private key as tls.key. The certificate is for the host of status.endpoint, ROUTE.NAMESPACE.svc. When the
+	// Secret changes, proxies serve the new certificate without a restart. If it has a ca.crt, consumers' Secrets have it as CA_CERT.
+	// +required
+	SecretRef SecretReference `json:"secretRef,omitzero"`
 }
 
 // SecretReference names a Secret in the same namespace.

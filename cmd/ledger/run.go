@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +18,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/ledger"
 	"github.com/modelroute/modelroute/internal/ledger/auth"
-	"github.com/modelroute/modelroute/internal/ledger/tlsfiles"
+	"github.com/modelroute/modelroute/internal/tlsfiles"
 )
 
 // shutdownTimeout is how long calls that have begun may take after SIGTERM.
@@ -117,7 +118,7 @@ func serveCalls(
 		return fmt.Errorf("listening for calls: %w", err)
 	}
 	server := ledger.NewServer(service.Handler(), options.Logger)
-	server.TLSConfig = files.Config()
+	server.TLSConfig = files.Config(tls.VersionTLS13)
 	options.Logger.Info("serving", slog.String("address", listener.Addr().String()))
 	state.Store(serving)
 	defer state.Store(ending)

@@ -49,6 +49,7 @@ func main() {
 // flags are what the command line says.
 type flags struct {
 	listen, adminListen      string
+	tlsDir                   string
 	configDir, configSecret  string
 	journalDir               string
 	ledgerTokenFile          string
@@ -63,6 +64,7 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.SetOutput(output)
 	set.StringVar(&f.listen, "listen", ":8080", "address for clients")
 	set.StringVar(&f.adminListen, "admin-listen", ":8081", "address for /healthz, /readyz and /metrics")
+	set.StringVar(&f.tlsDir, "tls-dir", "", "directory with tls.crt and tls.key under which clients are served, followed; empty for plain HTTP")
 	set.StringVar(&f.configDir, "config-dir", "/etc/modelroute/config",
 		"directory with the configuration, "+configsource.Key+"; empty for none")
 	set.StringVar(&f.configSecret, "config-secret", "",
@@ -114,6 +116,7 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 // options are what the flags ask for, without the listeners.
 func (f flags) options(logger *slog.Logger) (proxy.Options, error) {
 	options := proxy.Options{
+		TLSDir:       f.tlsDir,
 		ConfigDir:    f.configDir,
 		JournalDir:   f.journalDir,
 		LedgerToken:  proxy.TokenFile(f.ledgerTokenFile),

@@ -40,7 +40,7 @@ func TestHelpIsNoFailure(t *testing.T) {
 		t.Errorf("parse = %v", err)
 	}
 	for _, name := range []string{
-		"listen", "admin-listen", "config-dir", "config-secret", "ledger-token-file", "instance", "drain-delay", "drain-timeout",
+		"listen", "admin-listen", "tls-dir", "config-dir", "config-secret", "ledger-token-file", "instance", "drain-delay", "drain-timeout",
 	} {
 		if !strings.Contains(output.String(), "-"+name+" ") {
 			t.Errorf("the help does not explain --%s", name)

@@ -15,7 +15,7 @@ import (
 func TestEveryChildIsOfAKnownKind(t *testing.T) {
 	route := &v1alpha1.ModelRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "chat"}}
 	route.Spec.Proxy = &v1alpha1.Proxy{Autoscaling: v1alpha1.Autoscaling{MaxReplicas: 3}}
-	objects := append(desired.Objects(desired.Input{Route: route}), desired.ConsumerSecret(route, v1alpha1.Consumer{Name: "search"}, "key"))
+	objects := append(desired.Objects(desired.Input{Route: route}), desired.ConsumerSecret(route, v1alpha1.Consumer{Name: "search"}, desired.Access{}, ""))
 	for _, object := range objects {
 		if _, known := kinds[object.Kind]; !known {
 			t.Errorf("%s could be neither applied nor pruned", object.Kind)

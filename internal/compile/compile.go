@@ -88,7 +88,24 @@ func ModelName(route *v1alpha1.ModelRoute) string {
 
 // Endpoint is the base URL of the route for OpenAI clients within the cluster.
 func Endpoint(route *v1alpha1.ModelRoute) string {
-	return fmt.Sprintf("http://%s.%s.svc/v1", route.Name, route.Namespace)
+	scheme := "http"
+	if _, encrypted := TLSSecret(route); encrypted {
+		scheme = "https"
+	}
+	return scheme + "://" + EndpointHost(route) + "/v1"
+}
+
+// EndpointHost is the name of the route's endpoint in the cluster's DNS.
+func EndpointHost(route *v1alpha1.ModelRoute) string {
+	return route.Name + "." + route.Namespace + ".svc"
+}
+
+// TLSSecret is the name of the Secret with the certificate under which clients are served; false if they are served without TLS.
+func TLSSecret(route *v1alpha1.ModelRoute) (string, bool) {
+	if route.Spec.Proxy == nil || route.Spec.Proxy.TLS.SecretRef.Name == "" {
+		return "", false
+	}
+	return route.Spec.Proxy.TLS.SecretRef.Name, true
 }
 
 // SecretName is the name of the Secret that delivers the consumer's key.

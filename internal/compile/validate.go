@@ -147,6 +147,10 @@ func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.Error
 			errs = append(errs, field.Invalid(path.Child("secretName"), secret,
 				"is the Secret with the proxies' configuration: choose another name"))
 		}
+		if certificate, has := TLSSecret(route); has && secret == certificate {
+			errs = append(errs, field.Invalid(path.Child("secretName"), secret,
+				"is the Secret with the certificate of proxy.tls: choose another name"))
+		}
 		for _, upstream := range route.Spec.Upstreams {
 			if secret == upstream.APIKeySecretRef.Name {
 				errs = append(errs, field.Invalid(path.Child("secretName"), secret,

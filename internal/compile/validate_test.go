@@ -40,6 +40,14 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			},
 			want: []string{"spec.consumers[0].secretName", "upstream's API key"},
 		},
+		"a consumer's Secret is the endpoint's certificate": {
+			reason: "it would overwrite the certificate",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Consumers = []v1alpha1.Consumer{{Name: "a", SecretName: "endpoint"}}
+				spec.Proxy = &v1alpha1.Proxy{TLS: v1alpha1.TLS{SecretRef: v1alpha1.SecretReference{Name: "endpoint"}}}
+			},
+			want: []string{"spec.consumers[0].secretName", "certificate of proxy.tls"},
+		},
 		"a consumer's Secret is the configuration's": {
 			reason: "the proxies would read a key as their configuration",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {

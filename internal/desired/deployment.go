@@ -32,9 +32,14 @@ const (
 	tokenSeconds = 3600
 
 	configDir  = "/etc/modelroute/config"
+	tlsDir     = "/etc/modelroute/tls"
 	tokenDir   = "/var/run/secrets/modelroute"
 	tokenFile  = "token"
 	journalDir = "/var/lib/modelroute"
+
+	// The names of the containers' ports, and of the Service's, which are those of their protocols.
+	portHTTP, portHTTPS, portAdmin = "http", "https", "admin"
+	httpsPort                      = 8443
 )
 
 func deployment(in Input) Object {
@@ -83,9 +88,8 @@ func container(in Input) *corev1ac.ContainerApplyConfiguration {
 		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").WithValueFrom(corev1ac.EnvVarSource().
 			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).
 		WithEnv(environment(in.Env)...).
-		WithPorts(
-			corev1ac.ContainerPort().WithName("http").WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP),
-			corev1ac.ContainerPort().WithName("admin").WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
+		WithPorts(clientPort(in.Route),
+			corev1ac.ContainerPort().WithName(portAdmin).WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
 		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2).WithFailureThreshold(2)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6)).
 		WithResources(resources(in.Route)).
@@ -93,18 +97,29 @@ func container(in Input) *corev1ac.ContainerApplyConfiguration {
 			WithAllowPrivilegeEscalation(false).WithReadOnlyRootFilesystem(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		WithVolumeMounts(mounts(in.Route)...)
+	if _, encrypted := compile.TLSSecret(in.Route); encrypted {
+		container.WithArgs("--listen=:"+strconv.Itoa(httpsPort), "--tls-dir="+tlsDir)
+	}
 	if in.PullPolicy != "" {
 		container.WithImagePullPolicy(in.PullPolicy)
 	}
 	return container
 }
 
-func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
-	return corev1ac.Probe().WithTimeoutSeconds(2).
-		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(urlPath).WithPort(portName("admin")))
+// clientPort is where clients are served. It is another one over TLS, so that the Service sends nobody to a proxy of the other kind while
+// one kind replaces the other.
+func clientPort(route *v1alpha1.ModelRoute) *corev1ac.ContainerPortApplyConfiguration {
+	port := corev1ac.ContainerPort().WithName(portHTTP).WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP)
+	if _, encrypted := compile.TLSSecret(route); encrypted {
+		port.WithName(portHTTPS).WithContainerPort(httpsPort)
+	}
+	return port
 }
 
-func portName(name string) intstr.IntOrString { return intstr.FromString(name) }
+func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
+	return corev1ac.Probe().WithTimeoutSeconds(2).
+		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(urlPath).WithPort(intstr.FromString(portAdmin)))
+}
 
 func resources(route *v1alpha1.ModelRoute) *corev1ac.ResourceRequirementsApplyConfiguration {
 	if proxy := route.Spec.Proxy; proxy != nil && proxy.Resources != nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
@@ -128,7 +129,10 @@ func roleBinding(route *v1alpha1.ModelRoute) Object {
 }
 
 func service(route *v1alpha1.ModelRoute) Object {
-	name := ServiceName(route)
+	name, protocol, port := ServiceName(route), portHTTP, int32(80)
+	if _, encrypted := compile.TLSSecret(route); encrypted {
+		protocol, port = portHTTPS, 443
+	}
 	service := corev1ac.Service(name, route.Namespace).
 		WithLabels(labels(route)).
 		WithOwnerReferences(ownerReference(route)).
@@ -136,8 +140,8 @@ func service(route *v1alpha1.ModelRoute) Object {
 			WithType(corev1.ServiceTypeClusterIP).
 			WithSelector(ProxyLabels(route)).
 			WithPorts(corev1ac.ServicePort().
-				WithName("http").WithProtocol(corev1.ProtocolTCP).WithAppProtocol("http").
-				WithPort(80).WithTargetPort(portName("http"))))
+				WithName(protocol).WithProtocol(corev1.ProtocolTCP).WithAppProtocol(protocol).
+				WithPort(port).WithTargetPort(intstr.FromString(protocol))))
 	return object("", "Service", route, name, service)
 }
 

@@ -100,7 +100,7 @@ type meta struct {
 func TestEveryObjectIsOwnedByItsRouteAndLivesBesideIt(t *testing.T) {
 	route := readRoute(t, largest)
 	all := append(objects(t, largest),
-		desired.ConsumerSecret(route, route.Spec.Consumers[0], "mrk_test"))
+		desired.ConsumerSecret(route, route.Spec.Consumers[0], desired.AccessOf(route), "mrk_test"))
 	for _, object := range all {
 		encoded, err := json.Marshal(object.Config)
 		if err != nil {
@@ -125,7 +125,7 @@ func TestEveryObjectIsOwnedByItsRouteAndLivesBesideIt(t *testing.T) {
 
 func TestAConsumersSecretIsReadyForEnvFrom(t *testing.T) {
 	route := readRoute(t, largest)
-	encoded, err := json.Marshal(desired.ConsumerSecret(route, route.Spec.Consumers[0], "mrk_test").Config)
+	encoded, err := json.Marshal(desired.ConsumerSecret(route, route.Spec.Consumers[0], desired.Access{CA: "-----BEGIN"}, "mrk_test").Config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,8 +135,9 @@ func TestAConsumersSecretIsReadyForEnvFrom(t *testing.T) {
 	}
 	want := map[string][]byte{
 		"OPENAI_API_KEY":  []byte("mrk_test"),
-		"OPENAI_BASE_URL": []byte("http://largest.default.svc/v1"),
+		"OPENAI_BASE_URL": []byte("https://largest.default.svc/v1"),
 		"MODEL":           []byte("mixtral-8x22b-instruct"),
+		"CA_CERT":         []byte("-----BEGIN"),
 	}
 	if diff := cmp.Diff(want, secret.Data); diff != "" || secret.Name != "mixtral-search" {
 		t.Errorf("Secret %s (-want +got):\n%s", secret.Name, diff)

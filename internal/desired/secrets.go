@@ -15,10 +15,26 @@ const (
 	ConsumerKeyAPIKey  = "OPENAI_API_KEY"
 	ConsumerKeyBaseURL = "OPENAI_BASE_URL"
 	ConsumerKeyModel   = "MODEL"
+	// ConsumerKeyCA is there only where the endpoint's certificate is by an authority of its own. No SDK reads it by itself: a program
+	// does, or has it mounted as a file. Its name is that of a variable nevertheless, or envFrom would warn of it.
+	ConsumerKeyCA = "CA_CERT"
 )
 
 // Access is how a client reaches one route.
-type Access struct{ BaseURL, Model string }
+type Access struct {
+	BaseURL, Model string
+	// CA is what the endpoint's certificate is known by, in PEM; empty where any client knows it.
+	CA string
+}
+
+// variables are the entries of a Secret for a route, under names that end so.
+func (a Access) variables(suffix string) []Variable {
+	variables := []Variable{{ConsumerKeyBaseURL + suffix, a.BaseURL}, {ConsumerKeyModel + suffix, a.Model}}
+	if a.CA != "" {
+		variables = append(variables, Variable{ConsumerKeyCA + suffix, a.CA})
+	}
+	return variables
+}
 
 // AccessOf is how a client within the cluster reaches a route.
 func AccessOf(route *v1alpha1.ModelRoute) Access {
@@ -39,24 +55,24 @@ func Variables(key string, routes []Access) []Variable {
 			continue
 		}
 		if first {
-			variables = append(variables, Variable{ConsumerKeyBaseURL, one.BaseURL}, Variable{ConsumerKeyModel, one.Model})
+			variables = append(variables, one.variables("")...)
 			first = false
 		}
 		if place := "_" + strconv.Itoa(i+1); i > 0 {
-			variables = append(variables, Variable{ConsumerKeyBaseURL + place, one.BaseURL}, Variable{ConsumerKeyModel + place, one.Model})
+			variables = append(variables, one.variables(place)...)
 		}
 	}
 	return variables
 }
 
 // ConsumerSecret returns the Secret that delivers a key to a consumer.
-func ConsumerSecret(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer, key string) Object {
+func ConsumerSecret(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer, access Access, key string) Object {
 	name := compile.SecretName(route, consumer)
 	secret := corev1ac.Secret(name, route.Namespace).
 		WithLabels(labels(route)).WithLabels(map[string]string{v1alpha1.LabelConsumer: consumer.Name}).
 		WithOwnerReferences(ownerReference(route)).
 		WithType(corev1.SecretTypeOpaque).
-		WithData(dataOf(Variables(key, []Access{AccessOf(route)})))
+		WithData(dataOf(Variables(key, []Access{access})))
 	return object("", "Secret", route, name, secret)
 }
 

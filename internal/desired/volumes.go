@@ -4,6 +4,7 @@ import (
 	"path"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -11,10 +12,10 @@ import (
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
-// volumes are the configuration, the token for the ledger, the journal, which outlives the container and not the pod, one directory for
-// each upstream's API key, and one for the certificates of its authorities where it has some of its own.
+// volumes are the configuration, the token for the ledger, the journal, which outlives the container and not the pod, the certificate for
+// clients, if there is one, one directory for each upstream's API key, and one for the certificates of its authorities where it has some of its own.
 func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
-	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 3+2*len(route.Spec.Upstreams))
+	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 4+2*len(route.Spec.Upstreams))
 	all = append(all,
 		corev1ac.Volume().WithName("config").WithSecret(corev1ac.SecretVolumeSource().
 			WithSecretName(ConfigSecretName(route)).WithDefaultMode(0o440)),
@@ -24,6 +25,12 @@ func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
 				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))),
 		corev1ac.Volume().WithName("journal").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(journalSize))),
 	)
+	if name, encrypted := compile.TLSSecret(route); encrypted {
+		all = append(all, corev1ac.Volume().WithName("tls").WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(name).WithDefaultMode(0o440).WithItems(
+			corev1ac.KeyToPath().WithKey(corev1.TLSCertKey).WithPath(corev1.TLSCertKey),
+			corev1ac.KeyToPath().WithKey(corev1.TLSPrivateKeyKey).WithPath(corev1.TLSPrivateKeyKey))))
+	}
 	for i, upstream := range route.Spec.Upstreams {
 		all = append(all, corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
 			WithSecretName(upstream.APIKeySecretRef.Name).WithDefaultMode(0o440).
@@ -36,12 +43,15 @@ func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
 }
 
 func mounts(route *v1alpha1.ModelRoute) []*corev1ac.VolumeMountApplyConfiguration {
-	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, 3+2*len(route.Spec.Upstreams))
+	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, 4+2*len(route.Spec.Upstreams))
 	all = append(all,
 		corev1ac.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
 		corev1ac.VolumeMount().WithName("ledger-token").WithMountPath(tokenDir).WithReadOnly(true),
 		corev1ac.VolumeMount().WithName("journal").WithMountPath(journalDir),
 	)
+	if _, encrypted := compile.TLSSecret(route); encrypted {
+		all = append(all, corev1ac.VolumeMount().WithName("tls").WithMountPath(tlsDir).WithReadOnly(true))
+	}
 	for i, upstream := range route.Spec.Upstreams {
 		all = append(all, corev1ac.VolumeMount().WithName(upstreamVolume(i)).
 			WithMountPath(path.Join(compile.UpstreamKeyDir, upstream.Name)).WithReadOnly(true))

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,9 @@ const (
 type Options struct {
 	// Listener takes the clients' connections, AdminListener those that ask for health and metrics. Run closes both.
 	Listener, AdminListener net.Listener
+	// TLSDir is the directory with tls.crt and tls.key, which may be replaced at any time, under which clients are served; empty for plain
+	// HTTP.
+	TLSDir string
 	// ConfigDir is the directory that holds the configuration; empty for none. Secret is the Secret to watch for it; nil for none.
 	ConfigDir string
 	Secret    *configsource.Secret
@@ -74,14 +78,15 @@ func Run(ctx context.Context, options Options) (err error) {
 	defer stop()
 	workers.Go(func() { server.watchConfig(background, options) })
 	workers.Go(func() { server.ledger.Run(background) })
+	workers.Go(func() { server.watchCertificates(background) })
 	workers.Go(func() { server.corrector.run(ctx) })
 	workers.Go(func() { server.corrector.addPast(ctx, server.ledger.PastDoubts(ctx), server.routeNow) })
 
 	public := server.httpServer(server)
 	admin := server.httpServer(server.adminHandler())
 	failed := make(chan error, 2)
-	workers.Go(func() { failed <- serve(public, options.Listener) })
-	workers.Go(func() { failed <- serve(admin, options.AdminListener) })
+	workers.Go(func() { failed <- server.serveClients(public, options.Listener) })
+	workers.Go(func() { failed <- serve(options.AdminListener, admin.Serve) })
 	defer func() { _ = admin.Close() }()
 	defer func() { _ = public.Close() }()
 
@@ -100,6 +105,13 @@ func (s *server) watchConfig(ctx context.Context, options Options) {
 	}, s.load)
 }
 
+// watchCertificates takes up the clients' certificate, and those that follow it.
+func (s *server) watchCertificates(ctx context.Context) {
+	if s.certificates != nil && s.certificates.Wait(ctx) {
+		s.certificates.Watch(ctx)
+	}
+}
+
 func (s *server) httpServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -110,11 +122,20 @@ func (s *server) httpServer(handler http.Handler) *http.Server {
 	}
 }
 
-func serve(server *http.Server, listener net.Listener) error {
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+func serve(listener net.Listener, serve func(net.Listener) error) error {
+	if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving %s: %w", listener.Addr(), err)
 	}
 	return nil
+}
+
+// serveClients serves plain HTTP, or HTTP/2 and HTTP over TLS. Until there is a certificate no connection comes about.
+func (s *server) serveClients(public *http.Server, listener net.Listener) error {
+	if s.certificates == nil {
+		return serve(listener, public.Serve)
+	}
+	public.TLSConfig = s.certificates.Config(tls.VersionTLS12)
+	return serve(listener, func(listener net.Listener) error { return public.ServeTLS(listener, "", "") })
 }
 
 // drain ends the serving of requests. ctx is not the one that asked for the end.
@@ -165,6 +186,8 @@ func (s *server) notReady() string {
 		return "draining"
 	case s.tables.Load() == nil:
 		return "no configuration yet"
+	case s.certificates != nil && !s.certificates.Ready():
+		return "no certificate yet"
 	case !s.ledger.Ready():
 		return "no session with the ledger yet"
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/routeconfig"
+	"github.com/modelroute/modelroute/internal/tlsfiles"
 )
 
 // server answers clients by the table that it has now.
@@ -29,8 +30,10 @@ type server struct {
 	corrector  *corrector
 	health     *health
 	drains     *drains
-	tables     atomic.Pointer[table]
-	draining   atomic.Bool
+	// certificates are those under which clients are served; nil for plain HTTP.
+	certificates *tlsfiles.Files
+	tables       atomic.Pointer[table]
+	draining     atomic.Bool
 	// tracer is nil if traces are off.
 	tracer trace.Tracer
 
@@ -52,6 +55,9 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 		address:    &ledgerAddress{},
 		health:     newHealth(options.Clock.Now),
 		tracer:     options.Traces.Tracer(tracerName),
+	}
+	if options.TLSDir != "" {
+		s.certificates = tlsfiles.New(options.TLSDir, options.Logger)
 	}
 	s.drains = newDrains(options.MaxDrains, s.metrics)
 	s.lifetime, s.abort = context.WithCancel(context.WithoutCancel(ctx))

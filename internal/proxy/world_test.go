@@ -78,6 +78,8 @@ type setup struct {
 	maxDrains    int
 	drainDelay   time.Duration
 	drainLimit   time.Duration
+	// tlsDir has the certificate under which clients are served; empty for plain HTTP.
+	tlsDir string
 	// traces is where spans go; nil is nowhere.
 	traces *telemetry.Traces
 }
@@ -182,6 +184,9 @@ func (w *world) start(s setup) {
 	w.must(err)
 	w.url, w.adminURL = "http://"+listener.Addr().String(), "http://"+admin.Addr().String()
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
+	if s.tlsDir != "" {
+		w.url = "https://" + listener.Addr().String()
+	}
 	w.client = &http.Client{Transport: transport}
 	ctx, cancel := context.WithCancel(w.t.Context())
 	w.terminate = cancel
@@ -195,7 +200,7 @@ func (w *world) start(s setup) {
 	go func() {
 		defer close(done)
 		w.ended <- proxy.Run(ctx, proxy.Options{
-			Listener: listener, AdminListener: admin, ConfigDir: w.dir, JournalDir: w.journalDir,
+			Listener: listener, AdminListener: admin, TLSDir: s.tlsDir, ConfigDir: w.dir, JournalDir: w.journalDir,
 			LedgerToken: w.ledger.token, Instance: "proxy-0",
 			CorrectAfter: s.correctAfter, MaxDrains: s.maxDrains, Traces: s.traces,
 			DrainDelay: s.drainDelay, DrainTimeout: s.drainLimit, Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Clock: clock.RealClock{},

@@ -25,6 +25,8 @@ type ProxyApplyConfiguration struct {
 	// maxAttempts is how often a request is sent to upstreams at the most, before any of an answer has come. Absent: once to each upstream,
 	// and three times in all where there are fewer.
 	MaxAttempts *int32 `json:"maxAttempts,omitempty"`
+	// tls has clients served over TLS alone, at https:// instead of http://. Absent: without TLS.
+	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
 	// nodeSelector restricts the nodes on which proxies run.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let proxies run on tainted nodes.
@@ -89,6 +91,14 @@ func (b *ProxyApplyConfiguration) WithMaxRequestBytes(value int64) *ProxyApplyCo
 // If called multiple times, the MaxAttempts field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithMaxAttempts(value int32) *ProxyApplyConfiguration {
 	b.MaxAttempts = &value
+	return b
+}
+
+// WithTLS sets the TLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TLS field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithTLS(value *TLSApplyConfiguration) *ProxyApplyConfiguration {
+	b.TLS = value
 	return b
 }
 

@@ -36,7 +36,7 @@ func New(dir string, logger *slog.Logger) *Files {
 
 // Wait waits for a certificate. It reports false if ctx ended first.
 func (f *Files) Wait(ctx context.Context) bool {
-	for f.load(); f.current.Load() == nil; f.load() {
+	for f.load(); !f.Ready(); f.load() {
 		select {
 		case <-ctx.Done():
 			return false
@@ -61,10 +61,13 @@ func (f *Files) Watch(ctx context.Context) {
 	}
 }
 
-// Config returns a server's configuration, for TLS 1.3 with the certificate of the moment.
-func (f *Files) Config() *tls.Config {
+// Ready reports whether there is a certificate.
+func (f *Files) Ready() bool { return f.current.Load() != nil }
+
+// Config returns a server's configuration, for that version of TLS and later ones, with the certificate of the moment.
+func (f *Files) Config(minVersion uint16) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
+		MinVersion: minVersion,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return f.current.Load(), nil
@@ -78,7 +81,7 @@ func (f *Files) load() {
 	switch {
 	case err != nil && err.Error() != f.failing:
 		f.failing = err.Error()
-		if errors.Is(err, fs.ErrNotExist) && f.current.Load() == nil {
+		if errors.Is(err, fs.ErrNotExist) && !f.Ready() {
 			f.logger.Info("waiting for a certificate", slog.String("dir", f.dir))
 		} else {
 			f.logger.Error("the certificate cannot be read", slog.Any("error", err))

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
-	"github.com/modelroute/modelroute/internal/ledger/tlsfiles"
+	"github.com/modelroute/modelroute/internal/tlsfiles"
 )
 
 // deliver writes a certificate and its key as the kubelet does: a new directory, then a symbolic link that is swapped.
@@ -48,7 +48,7 @@ func serve(t *testing.T, files *tlsfiles.Files) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure := tls.NewListener(listener, files.Config())
+	secure := tls.NewListener(listener, files.Config(tls.VersionTLS13))
 	var accepting sync.WaitGroup
 	accepting.Go(func() {
 		for {
