@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,6 +41,7 @@ func CacheOptions() cache.Options {
 		&rbacv1.Role{}:                           ours,
 		&rbacv1.RoleBinding{}:                    ours,
 		&appsv1.Deployment{}:                     ours,
+		&networkingv1.NetworkPolicy{}:            ours,
 		&corev1.Pod{}:                            pods,
 		&policyv1.PodDisruptionBudget{}:          ours,
 		&autoscalingv2.HorizontalPodAutoscaler{}: ours,

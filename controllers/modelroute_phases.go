@@ -177,8 +177,11 @@ func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) erro
 // refusedChild says what the API server finds wrong with a child, beside the field of the route that is to blame.
 func refusedChild(refused *apply.WriteError) *field.Error {
 	path := field.NewPath("spec")
-	if refused.Kind == "Deployment" {
+	switch refused.Kind {
+	case "Deployment", "HorizontalPodAutoscaler":
 		path = path.Child("proxy")
+	case "NetworkPolicy":
+		path = path.Child("proxy", "networkPolicy")
 	}
 	return field.Forbidden(path, fmt.Sprintf("the API server refuses the %s: %s", refused.Kind, listed(refused.Causes(), ", ")))
 }

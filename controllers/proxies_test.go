@@ -13,6 +13,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -232,11 +233,13 @@ func (w *world) children() map[string]client.Object {
 	secrets, services, accounts := &corev1.SecretList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{}
 	roles, bindings, deployments := &rbacv1.RoleList{}, &rbacv1.RoleBindingList{}, &appsv1.DeploymentList{}
 	disruptions, scalers := &policyv1.PodDisruptionBudgetList{}, &autoscalingv2.HorizontalPodAutoscalerList{}
+	policies := &networkingv1.NetworkPolicyList{}
 	children := map[string]client.Object{}
 	for kind, list := range map[string]client.ObjectList{
 		"Secret": secrets, "Service": services, "ServiceAccount": accounts,
 		"Role": roles, "RoleBinding": bindings, "Deployment": deployments,
 		"PodDisruptionBudget": disruptions, "HorizontalPodAutoscaler": scalers,
+		"NetworkPolicy": policies,
 	} {
 		w.list(list)
 		items, err := meta.ExtractList(list)

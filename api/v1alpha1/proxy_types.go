@@ -1,6 +1,9 @@
 package v1alpha1
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+)
 
 // Proxy is how the proxy of a route runs.
 //
@@ -37,6 +40,11 @@ type Proxy struct {
 	// tls has clients served over TLS alone, at https:// instead of http://. Absent: without TLS.
 	// +optional
 	TLS TLS `json:"tls,omitzero"`
+
+	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed in
+	// either case.
+	// +optional
+	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
 
 	// nodeSelector restricts the nodes on which proxies run.
 	// +optional
@@ -144,6 +152,18 @@ type Autoscaling struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	TargetCPUPercent int32 `json:"targetCPUPercent,omitempty"`
+}
+
+// NetworkPolicy is who can connect to the proxies as a client. It holds where the cluster's network enforces NetworkPolicies. Health and
+// metrics stay reachable, and nothing that the proxies themselves connect to is restricted.
+type NetworkPolicy struct {
+	// from are the clients, as in a Kubernetes NetworkPolicy: pods by namespaceSelector and podSelector, or addresses by ipBlock. Those that
+	// match any of them can connect.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	From []networkingv1.NetworkPolicyPeer `json:"from,omitempty"`
 }
 
 // TLS is under which certificate clients are served. It is TLS 1.2 or later.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -14,7 +15,10 @@ import (
 
 func TestEveryChildIsOfAKnownKind(t *testing.T) {
 	route := &v1alpha1.ModelRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "chat"}}
-	route.Spec.Proxy = &v1alpha1.Proxy{Autoscaling: v1alpha1.Autoscaling{MaxReplicas: 3}}
+	route.Spec.Proxy = &v1alpha1.Proxy{
+		Autoscaling:   v1alpha1.Autoscaling{MaxReplicas: 3},
+		NetworkPolicy: v1alpha1.NetworkPolicy{From: []networkingv1.NetworkPolicyPeer{{}}},
+	}
 	objects := append(desired.Objects(desired.Input{Route: route}), desired.ConsumerSecret(route, v1alpha1.Consumer{Name: "search"}, desired.Access{}, ""))
 	for _, object := range objects {
 		if _, known := kinds[object.Kind]; !known {

@@ -4,12 +4,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	autoscalingv2ac "k8s.io/client-go/applyconfigurations/autoscaling/v2"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,6 +49,9 @@ var kinds = map[schema.GroupVersionKind]kind{
 		func() *autoscalingv2.HorizontalPodAutoscaler { return &autoscalingv2.HorizontalPodAutoscaler{} },
 		func() client.ObjectList { return &autoscalingv2.HorizontalPodAutoscalerList{} },
 		autoscalingv2ac.ExtractHorizontalPodAutoscaler),
+	networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"): kindOf(
+		func() *networkingv1.NetworkPolicy { return &networkingv1.NetworkPolicy{} },
+		func() client.ObjectList { return &networkingv1.NetworkPolicyList{} }, networkingv1ac.ExtractNetworkPolicy),
 	policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"): kindOf(
 		func() *policyv1.PodDisruptionBudget { return &policyv1.PodDisruptionBudget{} },
 		func() client.ObjectList { return &policyv1.PodDisruptionBudgetList{} }, policyv1ac.ExtractPodDisruptionBudget),

@@ -81,6 +81,9 @@ func Objects(in Input) []Object {
 	if mostReplicas(in.Route) > 1 { // A single proxy would only be in the way of whoever drains its node.
 		objects = append(objects, disruptionBudget(in.Route))
 	}
+	if len(proxyOf(in.Route).NetworkPolicy.From) > 0 {
+		objects = append(objects, networkPolicy(in.Route))
+	}
 	objects = append(objects, deployment(in))
 	if isAutoscaled(in.Route) {
 		objects = append(objects, autoscaler(in.Route))

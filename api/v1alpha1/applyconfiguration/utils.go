@@ -56,6 +56,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ModelRouteSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelRouteStatus"):
 		return &apiv1alpha1.ModelRouteStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NetworkPolicy"):
+		return &apiv1alpha1.NetworkPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ParameterLimits"):
 		return &apiv1alpha1.ParameterLimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Parameters"):

@@ -27,6 +27,9 @@ type ProxyApplyConfiguration struct {
 	MaxAttempts *int32 `json:"maxAttempts,omitempty"`
 	// tls has clients served over TLS alone, at https:// instead of http://. Absent: without TLS.
 	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
+	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed in
+	// either case.
+	NetworkPolicy *NetworkPolicyApplyConfiguration `json:"networkPolicy,omitempty"`
 	// nodeSelector restricts the nodes on which proxies run.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let proxies run on tainted nodes.
@@ -99,6 +102,14 @@ func (b *ProxyApplyConfiguration) WithMaxAttempts(value int32) *ProxyApplyConfig
 // If called multiple times, the TLS field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithTLS(value *TLSApplyConfiguration) *ProxyApplyConfiguration {
 	b.TLS = value
+	return b
+}
+
+// WithNetworkPolicy sets the NetworkPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NetworkPolicy field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithNetworkPolicy(value *NetworkPolicyApplyConfiguration) *ProxyApplyConfiguration {
+	b.NetworkPolicy = value
 	return b
 }
 
