@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"strings"
 	"testing"
@@ -112,9 +113,7 @@ func TestACertificateThatCannotServeIsAskedForAndTheLastOneGoesOn(t *testing.T) 
 		"WithAnothersKey": {func(w *world, data map[string][]byte) { data["tls.key"] = w.certificateSecret("a").Data["tls.key"] },
 			v1alpha1.ReasonCertificateInvalid, "has no certificate that can be served"},
 		"ForAnotherHost": {func(w *world, data map[string][]byte) {
-			for key, value := range w.certificateSecret("elsewhere.example").Data {
-				data[key] = value
-			}
+			maps.Copy(data, w.certificateSecret("elsewhere.example").Data)
 		}, v1alpha1.ReasonCertificateInvalid, "has a certificate that is not for chat."},
 		"WithAnAuthorityThatIsNone": {func(_ *world, data map[string][]byte) { data["ca.crt"] = []byte("none") },
 			v1alpha1.ReasonCertificateInvalid, "has a ca.crt without usable certificates"},

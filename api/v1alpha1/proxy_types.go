@@ -41,8 +41,8 @@ type Proxy struct {
 	// +optional
 	TLS TLS `json:"tls,omitzero"`
 
-	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed in
-	// either case.
+	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed
+	// in either case.
 	// +optional
 	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
 
@@ -157,8 +157,8 @@ type Autoscaling struct {
 // NetworkPolicy is who can connect to the proxies as a client. It holds where the cluster's network enforces NetworkPolicies. Health and
 // metrics stay reachable, and nothing that the proxies themselves connect to is restricted.
 type NetworkPolicy struct {
-	// from are the clients, as in a Kubernetes NetworkPolicy: pods by namespaceSelector and podSelector, or addresses by ipBlock. Those that
-	// match any of them can connect.
+	// from are the clients, as in a Kubernetes NetworkPolicy: pods by namespaceSelector and podSelector, or addresses by ipBlock. Those
+	// that match any of them can connect.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -169,8 +169,8 @@ type NetworkPolicy struct {
 // TLS is under which certificate clients are served. It is TLS 1.2 or later.
 type TLS struct {
 	// secretRef names the Secret, as cert-manager makes them: of type kubernetes.io/tls, with the certificate and those between it and its
-	// authority as tls.crt and its private key as tls.key. The certificate is for the host of status.endpoint, ROUTE.NAMESPACE.svc. When the
-	// Secret changes, proxies serve the new certificate without a restart. If it has a ca.crt, consumers' Secrets have it as CA_CERT.
+	// authority as tls.crt and its private key as tls.key. The certificate is for the host of status.endpoint, ROUTE.NAMESPACE.svc. When
+	// the Secret changes, proxies serve the new certificate without a restart. If it has a ca.crt, consumers' Secrets have it as CA_CERT.
 	// +required
 	SecretRef SecretReference `json:"secretRef,omitzero"`
 }

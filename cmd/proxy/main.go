@@ -64,7 +64,8 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.SetOutput(output)
 	set.StringVar(&f.listen, "listen", ":8080", "address for clients")
 	set.StringVar(&f.adminListen, "admin-listen", ":8081", "address for /healthz, /readyz and /metrics")
-	set.StringVar(&f.tlsDir, "tls-dir", "", "directory with tls.crt and tls.key under which clients are served, followed; empty for plain HTTP")
+	set.StringVar(&f.tlsDir, "tls-dir", "",
+		"directory with tls.crt and tls.key under which clients are served, followed; empty for plain HTTP")
 	set.StringVar(&f.configDir, "config-dir", "/etc/modelroute/config",
 		"directory with the configuration, "+configsource.Key+"; empty for none")
 	set.StringVar(&f.configSecret, "config-secret", "",

@@ -13,7 +13,8 @@ import (
 )
 
 // volumes are the configuration, the token for the ledger, the journal, which outlives the container and not the pod, the certificate for
-// clients, if there is one, one directory for each upstream's API key, and one for the certificates of its authorities where it has some of its own.
+// clients, if there is one, one directory for each upstream's API key, and one for the certificates of its authorities where it has some of
+// its own.
 func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
 	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 4+2*len(route.Spec.Upstreams))
 	all = append(all,

@@ -87,7 +87,7 @@ func TestAVersionOfTLSThatIsTooOldIsRefused(t *testing.T) {
 	w, dir := beginTLS(t)
 	config := w.newCertificate(dir)
 	w.eventually("it is ready", w.isReady)
-	config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // This is what is refused.
+	config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	dialer := tls.Dialer{Config: config}
 	connection, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(w.url, "https://"))
 	if err == nil {

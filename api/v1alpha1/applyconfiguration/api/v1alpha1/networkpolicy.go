@@ -14,8 +14,8 @@ import (
 // NetworkPolicy is who can connect to the proxies as a client. It holds where the cluster's network enforces NetworkPolicies. Health and
 // metrics stay reachable, and nothing that the proxies themselves connect to is restricted.
 type NetworkPolicyApplyConfiguration struct {
-	// from are the clients, as in a Kubernetes NetworkPolicy: pods by namespaceSelector and podSelector, or addresses by ipBlock. Those that
-	// match any of them can connect.
+	// from are the clients, as in a Kubernetes NetworkPolicy: pods by namespaceSelector and podSelector, or addresses by ipBlock. Those
+	// that match any of them can connect.
 	From []v1.NetworkPolicyPeer `json:"from,omitempty"`
 }
 

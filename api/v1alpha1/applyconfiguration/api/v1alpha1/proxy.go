@@ -27,8 +27,8 @@ type ProxyApplyConfiguration struct {
 	MaxAttempts *int32 `json:"maxAttempts,omitempty"`
 	// tls has clients served over TLS alone, at https:// instead of http://. Absent: without TLS.
 	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
-	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed in
-	// either case.
+	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed
+	// in either case.
 	NetworkPolicy *NetworkPolicyApplyConfiguration `json:"networkPolicy,omitempty"`
 	// nodeSelector restricts the nodes on which proxies run.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
