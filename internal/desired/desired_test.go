@@ -125,7 +125,9 @@ func TestEveryObjectIsOwnedByItsRouteAndLivesBesideIt(t *testing.T) {
 
 func TestAConsumersSecretIsReadyForEnvFrom(t *testing.T) {
 	route := readRoute(t, largest)
-	encoded, err := json.Marshal(desired.ConsumerSecret(route, route.Spec.Consumers[0], desired.Access{CA: "-----BEGIN"}, "mrk_test").Config)
+	access := desired.AccessOf(route)
+	access.CA = "-----BEGIN"
+	encoded, err := json.Marshal(desired.ConsumerSecret(route, route.Spec.Consumers[0], access, "mrk_test").Config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -543,6 +543,15 @@ var schemaYAML = typed.YAMLObject(`types:
           - name
 - name: com.github.modelroute.modelroute.api.v1alpha1.NamespacesFrom
   scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.NetworkPolicy
+  map:
+    fields:
+    - name: from
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.networking.v1.NetworkPolicyPeer
+          elementRelationship: atomic
 - name: com.github.modelroute.modelroute.api.v1alpha1.OnDisconnect
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.OutputModality
@@ -715,29 +724,64 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: costHeaders
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.CostHeaders
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.SecretReference
+          elementRelationship: associative
+          keys:
+          - name
     - name: maxAttempts
       type:
         scalar: numeric
     - name: maxRequestBytes
       type:
         scalar: numeric
+    - name: networkPolicy
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.NetworkPolicy
     - name: nodeSelector
       type:
         map:
           elementType:
             scalar: string
+    - name: podAnnotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: podLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: priorityClassName
+      type:
+        scalar: string
     - name: replicas
       type:
         scalar: numeric
     - name: resources
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Resources
+    - name: tls
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.TLS
     - name: tolerations
       type:
         list:
           elementType:
             namedType: io.k8s.api.core.v1.Toleration
           elementRelationship: atomic
+    - name: topologySpreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.TopologySpreadConstraint
+          elementRelationship: associative
+          keys:
+          - topologyKey
 - name: com.github.modelroute.modelroute.api.v1alpha1.RateLimit
   map:
     fields:
@@ -807,6 +851,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.SecretReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Spend
   map:
     fields:
@@ -837,6 +887,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: used
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.TLS
+  map:
+    fields:
+    - name: secretRef
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.SecretReference
 - name: com.github.modelroute.modelroute.api.v1alpha1.TeamBudget
   map:
     fields:
@@ -912,6 +968,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: team
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.TopologySpreadConstraint
+  map:
+    fields:
+    - name: maxSkew
+      type:
+        scalar: numeric
+    - name: topologyKey
+      type:
+        scalar: string
+    - name: whenUnsatisfiable
+      type:
+        namedType: io.k8s.api.core.v1.UnsatisfiableConstraintAction
 - name: com.github.modelroute.modelroute.api.v1alpha1.USD
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.USDPerMillionTokens
@@ -1053,6 +1121,32 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: io.k8s.api.core.v1.TolerationOperator
   scalar: string
+- name: io.k8s.api.core.v1.UnsatisfiableConstraintAction
+  scalar: string
+- name: io.k8s.api.networking.v1.IPBlock
+  map:
+    fields:
+    - name: cidr
+      type:
+        scalar: string
+    - name: except
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.api.networking.v1.NetworkPolicyPeer
+  map:
+    fields:
+    - name: ipBlock
+      type:
+        namedType: io.k8s.api.networking.v1.IPBlock
+    - name: namespaceSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: podSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 - name: io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON
   scalar: untyped
   list:
