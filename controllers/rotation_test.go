@@ -79,10 +79,24 @@ func (h holder) untilRotated(old string) string {
 			return errors.New("other keys are accepted")
 		case id != keys.ID(keys.Hash(now)) || previous == nil || previous.KeyID != keys.ID(keys.Hash(old)):
 			return fmt.Errorf("the status shows %s and %v", id, previous)
+		case !h.isEndOfRecord(old):
+			return errors.New("the end of the old key is not of record yet")
 		}
 		return nil
 	})
 	return now
+}
+
+// isEndOfRecord reports whether the configuration says when a key ends. The status does so a moment earlier.
+func (h holder) isEndOfRecord(secret string) bool {
+	for _, consumer := range h.w.proxyConfig("chat").Routes[0].Consumers {
+		for _, key := range consumer.Keys {
+			if key.SHA256 == keys.Hash(secret) && key.Expires != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // untilOnly waits until one key alone is accepted, and the status shows no other.
