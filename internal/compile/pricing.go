@@ -61,5 +61,4 @@ func upstreamParameters(provider v1alpha1.Provider, pricing routeconfig.Pricing)
 	return []routeconfig.Parameter{{Name: "provider", Value: value}}
 }
 
-// perMillion is a price in USD per million tokens.
-func perMillion(pico int64) string { return money.FromNano(money.PicoPerNano * pico).String() }
+func perMillion(pico int64) string { return money.PriceFromPico(pico).PerMillion() }

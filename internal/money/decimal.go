@@ -39,6 +39,24 @@ func ParsePricePerMillion(text string) (Price, error) {
 	return Price{pico: pico}, nil
 }
 
+// mostPico is the highest price that a manifest can have, in pico-USD per token.
+const mostPico = 1_000_000_000*1_000_000 - 1
+
+// ParsePricePerToken reads a price as the lists of models of OpenAI-compatible APIs have it: USD per token, a JSON number as text, such as
+// "0.000002" or "2e-6". It is read exactly, and rounded up to pico-USD. A negative price, by which OpenRouter says that there is no
+// fixed one, and one that a manifest could not have are errors.
+func ParsePricePerToken(text string) (Price, error) {
+	usd, err := parseNumber(text)
+	if err != nil {
+		return Price{}, fmt.Errorf("price %w", err)
+	}
+	pico, fits := roundedUp(usd, NanoPerUSD*PicoPerNano)
+	if !fits || pico > mostPico {
+		return Price{}, fmt.Errorf("price %q: is too high", text)
+	}
+	return Price{pico: pico}, nil
+}
+
 // parseDecimal returns text × 10^decimals. The caller's bounds make the result fit an int64.
 func parseDecimal(text string, decimals int) (int64, error) {
 	whole, fraction, hasPoint := strings.Cut(text, ".")
@@ -71,29 +89,44 @@ var jsonNumber = regexp.MustCompile(`^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE]([+
 // negative number, one beyond Max, one longer than 64 characters and one with an exponent beyond ±40 are errors: none is
 // a bill that can be booked.
 func ParseUSDNumber(text string) (Amount, error) {
-	if len(text) > maxNumberLength {
-		return Amount{}, fmt.Errorf("amount of %d characters: longer than %d", len(text), maxNumberLength)
+	if len(text) <= maxNumberLength {
+		if nano, plain := plainNano(text); plain {
+			return Amount{nano: nano}, nil
+		}
 	}
-	if nano, plain := plainNano(text); plain {
-		return Amount{nano: nano}, nil
+	usd, err := parseNumber(text)
+	if err != nil {
+		return Amount{}, fmt.Errorf("amount %w", err)
+	}
+	nano, fits := roundedUp(usd, NanoPerUSD)
+	if !fits {
+		return Amount{}, fmt.Errorf("amount of %s USD: is too large", usd.FloatString(0))
+	}
+	return Amount{nano: nano}, nil
+}
+
+// parseNumber reads a JSON number that is not negative, exactly. The errors begin with the text.
+func parseNumber(text string) (*big.Rat, error) {
+	if len(text) > maxNumberLength {
+		return nil, fmt.Errorf("of %d characters: longer than %d", len(text), maxNumberLength)
 	}
 	parts := jsonNumber.FindStringSubmatch(text)
 	if parts == nil {
-		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
+		return nil, fmt.Errorf("%q: is no JSON number", text)
 	}
 	if exponent := parts[1]; exponent != "" {
 		if power, err := strconv.Atoi(exponent); err != nil || power > maxExponent || power < -maxExponent {
-			return Amount{}, fmt.Errorf("amount %q: exponent is out of range", text)
+			return nil, fmt.Errorf("%q: exponent is out of range", text)
 		}
 	}
-	usd, ok := new(big.Rat).SetString(text)
+	number, ok := new(big.Rat).SetString(text)
 	switch {
 	case !ok:
-		return Amount{}, fmt.Errorf("amount %q: is no JSON number", text)
-	case usd.Sign() < 0:
-		return Amount{}, fmt.Errorf("amount %q: is negative", text)
+		return nil, fmt.Errorf("%q: is no JSON number", text)
+	case number.Sign() < 0:
+		return nil, fmt.Errorf("%q: is negative", text)
 	}
-	return nanoRoundedUp(usd)
+	return number, nil
 }
 
 // plainNano reads what nearly every bill is, without arithmetic of any size: a JSON number with neither sign nor exponent, and no more
@@ -130,17 +163,14 @@ func powerOfTen(exponent int) int64 {
 	return power
 }
 
-// nanoRoundedUp returns a non-negative number of USD as an Amount.
-func nanoRoundedUp(usd *big.Rat) (Amount, error) {
-	scaled := new(big.Rat).Mul(usd, big.NewRat(NanoPerUSD, 1))
+// roundedUp returns a non-negative number of USD in a unit of which so many make one USD; false if that does not fit.
+func roundedUp(usd *big.Rat, perUSD int64) (int64, bool) {
+	scaled := new(big.Rat).Mul(usd, big.NewRat(perUSD, 1))
 	quotient, remainder := new(big.Int).QuoRem(scaled.Num(), scaled.Denom(), new(big.Int))
 	if remainder.Sign() > 0 {
 		quotient.Add(quotient, big.NewInt(1))
 	}
-	if !quotient.IsInt64() {
-		return Amount{}, fmt.Errorf("amount of %s USD: is too large", usd.FloatString(0))
-	}
-	return Amount{nano: quotient.Int64()}, nil
+	return quotient.Int64(), quotient.IsInt64()
 }
 
 // String returns the amount in USD with at least two and at most nine decimals and no unit, such as "12.345678" or "500.00": what status
@@ -171,3 +201,7 @@ func (p Price) PerToken() string {
 	}
 	return strconv.FormatInt(whole, 10) + "." + fraction
 }
+
+// PerMillion returns the price as a manifest has it: USD per million tokens with at least two decimals, such as "2.00".
+// ParsePricePerMillion reads it back if it is one that a manifest can have.
+func (p Price) PerMillion() string { return Amount{nano: p.pico * PicoPerNano}.String() }
