@@ -12,6 +12,9 @@ const (
 	ConditionAvailable = "Available"
 	// ConditionWithinBudget is True when no Deny budget is used up. It is not part of Ready.
 	ConditionWithinBudget = "WithinBudget"
+	// ConditionPricesCurrent is True when what the upstreams list is what requests are reserved at. It is there where a list is read, and not
+	// part of Ready.
+	ConditionPricesCurrent = "PricesCurrent"
 	// ConditionReady is True when Accepted, ResolvedRefs, Programmed and Available are.
 	ConditionReady = "Ready"
 	// ConditionReconciling is there, and True, while the operator is at work towards the spec.
@@ -26,6 +29,18 @@ const (
 	ReasonAccepted = "Accepted"
 	// ReasonInvalid means that the spec contradicts itself or names something unknown; the message says which field.
 	ReasonInvalid = "Invalid"
+	// ReasonListPending means that the route leaves out what an upstream's list of models may have, which was not read yet.
+	ReasonListPending = "ListPending"
+)
+
+// Reasons of PricesCurrent.
+const (
+	// ReasonPricesCurrent means that the prices in force are those that the upstreams list.
+	ReasonPricesCurrent = "PricesCurrent"
+	// ReasonPriceChanged means that an upstream lists another price than the one in force.
+	ReasonPriceChanged = "PriceChanged"
+	// ReasonListUnavailable means that an upstream's list of models cannot be read, or does not have the model's price.
+	ReasonListUnavailable = "ListUnavailable"
 )
 
 // Reasons of ResolvedRefs.

@@ -47,15 +47,15 @@ type ModelRouteList struct {
 
 // ModelRouteSpec is the wanted state of a route.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.defaults) || !has(self.parameters.defaults.max_completion_tokens) || self.parameters.defaults.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.defaults.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
-// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.overrides) || !has(self.parameters.overrides.max_completion_tokens) || self.parameters.overrides.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.overrides.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
-// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.limits) || !has(self.parameters.limits.max_completion_tokens) || self.parameters.limits.max_completion_tokens <= (has(self.model.maxCompletionTokens) ? self.model.maxCompletionTokens : self.model.contextLength)",message="parameters.limits.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
-// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.unsupported) || has(self.model.supportedParameters)",message="parameters.unsupported says what becomes of parameters that are not in model.supportedParameters: list those that the model supports",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.defaults) || !has(self.parameters.defaults.max_completion_tokens) || (has(self.model.maxCompletionTokens) ? self.parameters.defaults.max_completion_tokens <= self.model.maxCompletionTokens : !has(self.model.contextLength) || self.parameters.defaults.max_completion_tokens <= self.model.contextLength)",message="parameters.defaults.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.overrides) || !has(self.parameters.overrides.max_completion_tokens) || (has(self.model.maxCompletionTokens) ? self.parameters.overrides.max_completion_tokens <= self.model.maxCompletionTokens : !has(self.model.contextLength) || self.parameters.overrides.max_completion_tokens <= self.model.contextLength)",message="parameters.overrides.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
+// +kubebuilder:validation:XValidation:rule="!has(self.parameters) || !has(self.parameters.limits) || !has(self.parameters.limits.max_completion_tokens) || (has(self.model.maxCompletionTokens) ? self.parameters.limits.max_completion_tokens <= self.model.maxCompletionTokens : !has(self.model.contextLength) || self.parameters.limits.max_completion_tokens <= self.model.contextLength)",message="parameters.limits.max_completion_tokens is more than the model can produce (model.maxCompletionTokens or, without it, model.contextLength)",fieldPath=".parameters"
 // +kubebuilder:validation:XValidation:rule="!has(self.budgets) || self.budgets.all(b, !has(b.whenExhausted) || self.upstreams.exists(u, u.name == b.whenExhausted.upstream))",message="whenExhausted.upstream of a budget is none of the route's upstreams: name one of spec.upstreams",fieldPath=".budgets"
 // +kubebuilder:validation:XValidation:rule="!has(self.consumers) || self.consumers.all(c, !has(c.budgets) || c.budgets.all(b, !has(b.whenExhausted) || self.upstreams.exists(u, u.name == b.whenExhausted.upstream)))",message="whenExhausted.upstream of a consumer's budget is none of the route's upstreams: name one of spec.upstreams",fieldPath=".consumers"
 // +kubebuilder:validation:XValidation:rule="self.upstreams.exists(u, !(has(self.budgets) && self.budgets.exists(b, has(b.whenExhausted) && b.whenExhausted.upstream == u.name)) && !(has(self.consumers) && self.consumers.exists(c, has(c.budgets) && c.budgets.exists(b, has(b.whenExhausted) && b.whenExhausted.upstream == u.name))))",message="every upstream is named by a whenExhausted and serves only what a budget refuses: add one that serves the other requests",fieldPath=".upstreams"
 type ModelRouteSpec struct {
-	// model describes the model to clients and bounds what a request can cost.
+	// model describes the model to clients and bounds what a request can cost. What it leaves out, the lists of models of the route's
+	// upstreams may have, or the built-in catalog; what it says wins over them. status.model is what is in force.
 	// +required
 	Model Model `json:"model,omitzero"`
 
@@ -106,11 +106,39 @@ type ModelRouteSpec struct {
 	// proxy is how the proxy of this route runs.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
+
+	// catalog is what the route does with what upstreams say of their models. Absent: priceChanges is Hold.
+	// +optional
+	Catalog Catalog `json:"catalog,omitzero"`
 }
+
+// Catalog is what a route does with what upstreams say of their models.
+//
+// +kubebuilder:validation:MinProperties=1
+type Catalog struct {
+	// priceChanges is what becomes of a price that was left out of spec.upstreams[].pricing when its upstream lists another one: Hold keeps
+	// the one that was adopted first, and the condition PricesCurrent says what is listed now; Adopt takes up the new one. A price that the
+	// route says is compared and never changed. Absent: Hold.
+	// +optional
+	PriceChanges PriceChanges `json:"priceChanges,omitempty"`
+}
+
+// PriceChanges is what becomes of a price when its upstream lists another one.
+//
+// +kubebuilder:validation:Enum=Adopt;Hold
+type PriceChanges string
+
+const (
+	// PriceChangesAdopt takes up the new price.
+	PriceChangesAdopt PriceChanges = "Adopt"
+	// PriceChangesHold keeps the price that was adopted first.
+	PriceChangesHold PriceChanges = "Hold"
+)
 
 // Model is what clients are told of a model, and what bounds the cost of a request.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.maxCompletionTokens) || self.maxCompletionTokens <= self.contextLength",message="maxCompletionTokens is more than contextLength: a model cannot produce more tokens than its context has",fieldPath=".maxCompletionTokens"
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="!has(self.maxCompletionTokens) || !has(self.contextLength) || self.maxCompletionTokens <= self.contextLength",message="maxCompletionTokens is more than contextLength: a model cannot produce more tokens than its context has",fieldPath=".maxCompletionTokens"
 // +kubebuilder:validation:XValidation:rule="!has(self.aliases) || !has(self.name) || !(self.name in self.aliases)",message="aliases repeats the model's name: list only other names",fieldPath=".aliases"
 type Model struct {
 	// name is the model name that clients send. Absent: metadata.name.
@@ -142,26 +170,29 @@ type Model struct {
 	// +kubebuilder:validation:MaxLength=2048
 	Description string `json:"description,omitempty"`
 
-	// contextLength is how many tokens prompt and completion may have together. It bounds what one request can cost.
-	// +required
+	// contextLength is how many tokens prompt and completion may have together. It bounds what one request can cost. Absent: the longest that
+	// an upstream's list of models has, else that of the built-in catalog; a route that finds none is not accepted.
+	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
 	ContextLength int64 `json:"contextLength,omitempty"`
 
-	// maxCompletionTokens is how many tokens the model can produce in one answer. Absent: only contextLength bounds it.
+	// maxCompletionTokens is how many tokens the model can produce in one answer. Absent: what the first upstream lists that
+	// says so, else the built-in catalog, but no less than parameters of this route ask for; where nothing says, only contextLength bounds it.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
 	MaxCompletionTokens int64 `json:"maxCompletionTokens,omitempty"`
 
-	// inputModalities are what the model reads. Absent: text.
+	// inputModalities are what the model reads. Absent: what the first upstream lists that says so, else the built-in catalog, else text.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=5
 	InputModalities []Modality `json:"inputModalities,omitempty"`
 
-	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: text.
+	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: embeddings if the first upstream that
+	// says so lists that, else text; what costs otherwise than text has to be said here.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -170,7 +201,8 @@ type Model struct {
 	OutputModalities []OutputModality `json:"outputModalities,omitempty"`
 
 	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models; what becomes of
-	// others, parameters.unsupported says. Absent: every parameter is passed on.
+	// others, parameters.unsupported says. Absent: clients see what the first upstream lists that says so, else the built-in catalog; and
+	// every parameter is passed on, unless parameters.unsupported is there.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

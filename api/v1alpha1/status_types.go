@@ -10,8 +10,9 @@ type ModelRouteStatus struct {
 	// +kubebuilder:validation:Minimum=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; and, only while they are True,
-	// Reconciling and Stalled. WithinBudget is not part of Ready: a budget that holds is a healthy system.
+	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; where an upstream's list of models is read,
+	// PricesCurrent; and, only while they are True, Reconciling and Stalled. WithinBudget and PricesCurrent are not part of Ready: a budget
+	// that holds is a healthy system.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -21,6 +22,11 @@ type ModelRouteStatus struct {
 	// summary has the columns of kubectl get, as text.
 	// +optional
 	Summary *Summary `json:"summary,omitempty"`
+
+	// model is what is in force of the model: what the route says, and what it leaves out and is known of the model. Absent: nothing was found
+	// out yet.
+	// +optional
+	Model *ModelStatus `json:"model,omitempty"`
 
 	// endpoint is the base URL for OpenAI clients within the cluster.
 	// +optional
@@ -58,13 +64,45 @@ type ModelRouteStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Selector string `json:"selector,omitempty"`
 
-	// upstreams show the budgets of those upstreams that have some, and compare the books of those that tell what they billed with what was
-	// spent here.
+	// upstreams are the route's upstreams with the prices that are in force and their budgets. They compare the books of those that tell
+	// what they billed with what was spent here.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=8
 	Upstreams []UpstreamStatus `json:"upstreams,omitempty"`
+}
+
+// ModelStatus is what is in force of a model.
+type ModelStatus struct {
+	// contextLength is how many tokens prompt and completion may have together.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ContextLength int64 `json:"contextLength,omitempty"`
+
+	// maxCompletionTokens is how many tokens the model can produce in one answer; absent where only contextLength bounds it.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxCompletionTokens int64 `json:"maxCompletionTokens,omitempty"`
+
+	// inputModalities are what the model reads.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=5
+	InputModalities []Modality `json:"inputModalities,omitempty"`
+
+	// outputModalities are what the model produces.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=5
+	OutputModalities []OutputModality `json:"outputModalities,omitempty"`
+
+	// supportedParameters are the request parameters that the model understands; absent if that is not known.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=64
+	SupportedParameters []string `json:"supportedParameters,omitempty"`
 }
 
 // Summary is what kubectl get shows.
@@ -210,8 +248,8 @@ type ConsumerStatus struct {
 	Budgets []BudgetStatus `json:"budgets,omitempty"`
 }
 
-// UpstreamStatus shows the budgets of an upstream, and compares what it has billed to its API key with what was spent here by all routes
-// that use the same key, at those of their upstreams that do.
+// UpstreamStatus shows the prices and the budgets of an upstream, and compares what it has billed to its API key with what was spent here by
+// all routes that use the same key, at those of their upstreams that do.
 // All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which upstreams of which routes use
 // it.
 type UpstreamStatus struct {
@@ -220,6 +258,30 @@ type UpstreamStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=40
 	Name string `json:"name,omitempty"`
+
+	// baseURL is where the upstream is, and model what the model is called there. A price that was adopted is that of this model there.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	BaseURL string `json:"baseURL,omitempty"`
+
+	// model is described with baseURL.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Model string `json:"model,omitempty"`
+
+	// pricing is what requests are reserved and, where the upstream does not report what it billed, booked at. Absent: no price is known,
+	// and what the upstream reports is counted.
+	// +optional
+	Pricing Pricing `json:"pricing,omitzero"`
+
+	// pricingSource is where pricing is from: Route if the route says it, Upstream if it was adopted from the upstream's list of models,
+	// BuiltIn if it was adopted from the built-in catalog. Absent: no price is known.
+	// +optional
+	PricingSource PricingSource `json:"pricingSource,omitempty"`
+
+	// listedPricing is what the upstream lists at present, if that is something else; see the condition PricesCurrent.
+	// +optional
+	ListedPricing Pricing `json:"listedPricing,omitzero"`
 
 	// budgets are the upstream's budgets in their present windows.
 	// +optional
@@ -260,6 +322,20 @@ type UpstreamStatus struct {
 	// +optional
 	Baseline *BooksBaseline `json:"baseline,omitempty"`
 }
+
+// PricingSource is where a price is from.
+//
+// +kubebuilder:validation:Enum=Route;Upstream;BuiltIn
+type PricingSource string
+
+const (
+	// PricingFromRoute is a price that the route says.
+	PricingFromRoute PricingSource = "Route"
+	// PricingFromUpstream is one that was adopted from the upstream's list of models.
+	PricingFromUpstream PricingSource = "Upstream"
+	// PricingBuiltIn is one that was adopted from the built-in catalog.
+	PricingBuiltIn PricingSource = "BuiltIn"
+)
 
 // BooksState says whether an upstream's books and ours agree.
 //

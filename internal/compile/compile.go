@@ -32,7 +32,10 @@ const UpstreamCAFile = "ca.crt"
 
 // Input is all that a route's configuration is made of.
 type Input struct {
+	// Route says all that it needs, or was completed.
 	Route *v1alpha1.ModelRoute
+	// SupportedParameters are what is known of the model where the route does not say; see Completed.
+	SupportedParameters []string
 	// ModelKeys are those that the route admits.
 	ModelKeys []*v1alpha1.ModelKey
 	// Teams are those in whose names its consumers spend, as far as they have budgets.
@@ -62,7 +65,7 @@ func Config(in Input) (routeconfig.Config, error) {
 		Routes: []routeconfig.Route{{
 			Namespace: in.Route.Namespace,
 			Name:      in.Route.Name,
-			Model:     model(in.Route),
+			Model:     model(in),
 			Upstreams: upstreams,
 			Defaults:  defaults,
 			Overrides: overrides,
@@ -126,8 +129,8 @@ func costHeaders(route *v1alpha1.ModelRoute) routeconfig.CostHeaders {
 	return ""
 }
 
-func model(route *v1alpha1.ModelRoute) routeconfig.Model {
-	spec := route.Spec.Model
+func model(in Input) routeconfig.Model {
+	route, spec := in.Route, in.Route.Spec.Model
 	return routeconfig.Model{
 		Name:                ModelName(route),
 		Aliases:             slices.Sorted(slices.Values(spec.Aliases)),
@@ -137,9 +140,17 @@ func model(route *v1alpha1.ModelRoute) routeconfig.Model {
 		MaxCompletionTokens: spec.MaxCompletionTokens,
 		InputModalities:     sortedNames(spec.InputModalities, v1alpha1.ModalityText),
 		OutputModalities:    sortedNames(spec.OutputModalities, v1alpha1.OutputText),
-		SupportedParameters: slices.Sorted(slices.Values(spec.SupportedParameters)),
+		SupportedParameters: supportedParameters(in),
 		Created:             max(route.CreationTimestamp.Unix(), 0),
 	}
+}
+
+// supportedParameters are what the model supports, by the route or by what is known of the model; none if that is not known.
+func supportedParameters(in Input) []string {
+	if said := in.Route.Spec.Model.SupportedParameters; len(said) > 0 {
+		return slices.Sorted(slices.Values(said))
+	}
+	return slices.Sorted(slices.Values(in.SupportedParameters))
 }
 
 // sortedNames returns the names sorted, or the ones that the route has where it does not say.
@@ -160,25 +171,31 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 	compiled := make([]routeconfig.Upstream, 0, len(route.Spec.Upstreams))
 	reserved := reservedUpstreams(route)
 	for i, upstream := range route.Spec.Upstreams { // their order is the order in which they are tried
-		pricing, err := pricingOf(upstream.Pricing)
+		var pricing routeconfig.Pricing
+		var err error
+		if !isUnpriced(upstream) {
+			pricing, err = pricingOf(upstream.Pricing)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("spec.upstreams[%d].pricing.%w", i, err)
 		}
+		at := UpstreamModelOf(route, upstream)
 		compiled = append(compiled, routeconfig.Upstream{
 			Name:           upstream.Name,
 			Provider:       routeconfig.Provider(upstream.Provider),
-			BaseURL:        strings.TrimRight(upstream.BaseURL, "/"),
-			Model:          cmp.Or(upstream.Model, ModelName(route)),
+			BaseURL:        at.BaseURL,
+			Model:          at.ID,
 			Endpoints:      endpoints(route.Spec.Model, upstream),
 			APIKeyFile:     keyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
 			Pricing:        pricing,
+			Unpriced:       isUnpriced(upstream),
 			TimeoutSeconds: TimeoutSeconds(upstream),
-			Parameters:     upstreamParameters(upstream.Provider, pricing),
+			Parameters:     upstreamParameters(upstream, pricing),
 
 			ConnectTimeoutSeconds:   int64(upstream.ConnectTimeoutSeconds),
 			FirstByteTimeoutSeconds: int64(upstream.FirstByteTimeoutSeconds),
 			IdleTimeoutSeconds:      int64(upstream.IdleTimeoutSeconds),
-			OnDisconnect:            onDisconnect(upstream, route.Spec.Model.SupportedParameters),
+			OnDisconnect:            onDisconnect(upstream, supportedParameters(in)),
 
 			Reserve:  reserved[upstream.Name],
 			Denies:   denies(upstream.Budgets, nil),

@@ -51,9 +51,9 @@ func optionalPico(name string, text v1alpha1.USDPerMillionTokens) (*int64, error
 
 // upstreamParameters are what every request to an upstream has. OpenRouter may send a request to providers at other prices than the one
 // that it shows; it refuses those that ask for more than max_price, in USD per million tokens and, of request, in USD, and so never bills
-// more than was reserved for.
-func upstreamParameters(provider v1alpha1.Provider, pricing routeconfig.Pricing) []routeconfig.Parameter {
-	if provider != v1alpha1.ProviderOpenRouter {
+// more than was reserved for. Where no price is known, nothing is reserved.
+func upstreamParameters(upstream v1alpha1.Upstream, pricing routeconfig.Pricing) []routeconfig.Parameter {
+	if upstream.Provider != v1alpha1.ProviderOpenRouter || isUnpriced(upstream) {
 		return nil
 	}
 	value := fmt.Appendf(nil, `{"max_price":{"prompt":%q,"completion":%q,"request":%q}}`,

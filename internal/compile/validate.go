@@ -15,10 +15,11 @@ const ConfigSecretSuffix = ".config"
 
 // Validate returns what is wrong with a route. The API server has refused most of it already, by schema and CEL; what it cannot
 // check, such as the names of time zones, is checked here, and the rest once more, for routes that an older schema let in. Every
-// message says what to do.
+// message says what to do. What the route leaves out must have been completed.
 func Validate(route *v1alpha1.ModelRoute) field.ErrorList {
 	spec := field.NewPath("spec")
 	errs := validateUpstreams(route.Spec.Upstreams, spec.Child("upstreams"))
+	errs = append(errs, validatePriced(route, spec.Child("upstreams"))...)
 	errs = append(errs, validateModel(route, spec)...)
 	errs = append(errs, validateBudgets(route.Spec.Budgets, spec.Child("budgets"))...)
 	errs = append(errs, validateRateLimits(route.Spec.RateLimits, spec.Child("rateLimits"))...)
@@ -31,7 +32,12 @@ func validateModel(route *v1alpha1.ModelRoute, spec *field.Path) field.ErrorList
 	var errs field.ErrorList
 	model := route.Spec.Model
 	if model.ContextLength <= 0 {
-		errs = append(errs, field.Required(spec.Child("model", "contextLength"), "how many tokens prompt and completion may have together"))
+		errs = append(errs, field.Required(spec.Child("model", "contextLength"),
+			"no upstream lists it, and the built-in catalog does not have it: write how many tokens prompt and completion may have together"))
+	}
+	if model.MaxCompletionTokens > model.ContextLength && model.ContextLength > 0 {
+		errs = append(errs, field.Invalid(spec.Child("model", "maxCompletionTokens"), model.MaxCompletionTokens, fmt.Sprintf(
+			"is more than the context of %d tokens: a model cannot produce more tokens than its context has", model.ContextLength)))
 	}
 	for i, alias := range model.Aliases {
 		if alias == ModelName(route) {
@@ -52,11 +58,28 @@ func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.Er
 			errs = append(errs, field.Duplicate(path.Index(i).Child("name"), upstream.Name))
 		}
 		names[upstream.Name] = true
-		pricing := path.Index(i).Child("pricing")
-		errs = append(errs, validatePricing(upstream.Pricing, pricing)...)
+		if !isUnpriced(upstream) {
+			errs = append(errs, validatePricing(upstream.Pricing, path.Index(i).Child("pricing"))...)
+		}
 		errs = append(errs, validateBudgets(upstream.Budgets, path.Index(i).Child("budgets"))...)
 		if upstream.Attribution != (v1alpha1.Attribution{}) && upstream.Provider != v1alpha1.ProviderOpenRouter {
 			errs = append(errs, field.Forbidden(path.Index(i).Child("attribution"), "is told to OpenRouter alone: take it away"))
+		}
+	}
+	return errs
+}
+
+// validatePriced checks that there is a price wherever one is reserved.
+func validatePriced(route *v1alpha1.ModelRoute, path *field.Path) field.ErrorList {
+	if !deniesMoney(route) {
+		return nil
+	}
+	var errs field.ErrorList
+	for i, upstream := range route.Spec.Upstreams {
+		if isUnpriced(upstream) {
+			errs = append(errs, field.Required(path.Index(i).Child("pricing"), fmt.Sprintf("a budget denies, and no price is known of %s at "+
+				`upstream %s: write what it costs in USD per million tokens, such as {prompt: "2.00", completion: "6.00"}`,
+				UpstreamModelOf(route, upstream).ID, upstream.Name)))
 		}
 	}
 	return errs

@@ -26,6 +26,8 @@ type ModelInfo struct {
 	// Endpoints are the paths at which the model is served, such as /v1/chat/completions.
 	Endpoints []string
 	Prices    pricing.Prices
+	// Unpriced is true if no price is known; clients are told -1, as OpenRouter has it of what has no fixed price. 0 would be free.
+	Unpriced bool
 }
 
 // modelObject has the members of OpenAI's model and those of OpenRouter's, whose prices are strings in USD per token. OpenRouter's SDK
@@ -68,7 +70,14 @@ type modelPricing struct {
 	InputCacheWrite string `json:"input_cache_write"`
 }
 
-func pricingOf(prices pricing.Prices) modelPricing {
+// noPrice is what a price is where none is known.
+const noPrice = "-1"
+
+func pricingOf(model ModelInfo) modelPricing {
+	if model.Unpriced {
+		return modelPricing{Prompt: noPrice, Completion: noPrice, Request: noPrice, InputCacheRead: noPrice, InputCacheWrite: noPrice}
+	}
+	prices := model.Prices
 	return modelPricing{
 		Prompt:          prices.Prompt.PerToken(),
 		Completion:      prices.Completion.PerToken(),
@@ -127,7 +136,7 @@ func (m ModelInfo) object() modelObject {
 			OutputModalities: output,
 			Tokenizer:        "Other",
 		},
-		Pricing:             pricingOf(m.Prices),
+		Pricing:             pricingOf(m),
 		TopProvider:         modelProvider{ContextLength: m.ContextLength},
 		SupportedParameters: append([]string{}, m.SupportedParameters...),
 		SupportedEndpoints:  append([]string{}, m.Endpoints...),

@@ -51,6 +51,14 @@ func TestModelsListReadsAsOpenAIsAndAsOpenRouters(t *testing.T) {
 	}
 }
 
+func TestAModelWhosePriceNobodyKnowsIsNotShownAsFree(t *testing.T) {
+	object := decoded(t, string(ModelObject(ModelInfo{ID: "m", Unpriced: true}))).(map[string]any)
+	want := decoded(t, `{"prompt":"-1","completion":"-1","request":"-1","input_cache_read":"-1","input_cache_write":"-1"}`)
+	if diff := cmp.Diff(want, object["pricing"]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestNoModelsAreAnEmptyList(t *testing.T) {
 	if got, want := string(ModelsList(nil)), `{"object":"list","data":[],"total_count":0,"links":{"next":null}}`; got != want {
 		t.Errorf("got %s, want %s", got, want)

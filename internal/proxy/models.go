@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/pricing"
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 // ownedBy is what clients are told of who owns the models: for them it is this endpoint.
@@ -57,6 +59,7 @@ func modelInfo(granted *grant) openai.ModelInfo {
 		OutputModalities:    model.OutputModalities,
 		SupportedParameters: model.SupportedParameters,
 		Prices:              granted.highestPrices(),
+		Unpriced:            granted.isUnpriced(),
 		Endpoints:           granted.paths(),
 	}
 }
@@ -70,6 +73,11 @@ func (g *grant) highestPrices() pricing.Prices {
 		}
 	}
 	return highest
+}
+
+// isUnpriced reports whether of an upstream that may serve a request no price is known.
+func (g *grant) isUnpriced() bool {
+	return slices.ContainsFunc(g.route.Upstreams, func(one routeconfig.Upstream) bool { return one.Unpriced && g.mayServe(&one) })
 }
 
 func writeJSON(w http.ResponseWriter, content []byte) {

@@ -78,3 +78,17 @@ func TestThePricesOfAModelAreTheHighestOfTheUpstreamsThatMayServeIt(t *testing.T
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestAModelIsShownWithoutAPriceIfOneOfItsUpstreamsHasNone(t *testing.T) {
+	w := begin(t, setup{edit: func(config *routeconfig.Config) {
+		config.Routes[0].Upstreams = append(config.Routes[0].Upstreams, routeconfig.Upstream{
+			Name: "second", Provider: routeconfig.OpenAICompatible, BaseURL: "http://127.0.0.1:1/v1", Model: "m", TimeoutSeconds: 1, Unpriced: true,
+		})
+	}})
+	var got struct{ Pricing map[string]string }
+	header := http.Header{"Authorization": {"Bearer " + consumerKey}}
+	w.must(json.Unmarshal([]byte(w.get(w.url+"/v1/models/mixtral-8x22b-instruct", header).expectOK(t).body), &got))
+	if got.Pricing["prompt"] != "-1" || got.Pricing["completion"] != "-1" {
+		t.Errorf("the prices are %v", got.Pricing)
+	}
+}

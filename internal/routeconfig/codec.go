@@ -201,6 +201,8 @@ func validateUpstream(upstream Upstream) error {
 		return errors.New("model must be set")
 	case upstream.Pricing.isNegative():
 		return errors.New("pricing must not be negative")
+	case upstream.Unpriced && upstream.Pricing != (Pricing{}):
+		return errors.New("pricing must be nothing where it is not known")
 	case upstream.TimeoutSeconds <= 0:
 		return errors.New("timeoutSeconds must be positive")
 	case min(upstream.ConnectTimeoutSeconds, upstream.FirstByteTimeoutSeconds, upstream.IdleTimeoutSeconds) < 0:

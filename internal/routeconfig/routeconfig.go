@@ -126,6 +126,8 @@ type Upstream struct {
 	// APIKeyFile is the file that holds the upstream's API key.
 	APIKeyFile string  `json:"apiKeyFile"`
 	Pricing    Pricing `json:"pricing"`
+	// Unpriced is true if no price is known, so that Pricing is nothing: what the upstream reports is booked, and no budget may deny.
+	Unpriced bool `json:"unpriced,omitempty"`
 	// TimeoutSeconds bounds one attempt from its first byte sent to its last byte received.
 	TimeoutSeconds int64 `json:"timeoutSeconds"`
 	// Parameters are set in every request to this upstream, sorted by name. Clients cannot set them.

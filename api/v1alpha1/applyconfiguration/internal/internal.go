@@ -159,6 +159,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.Catalog
+  map:
+    fields:
+    - name: priceChanges
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.PriceChanges
 - name: com.github.modelroute.modelroute.api.v1alpha1.Consumer
   map:
     fields:
@@ -449,6 +455,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: catalog
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Catalog
     - name: consumers
       type:
         list:
@@ -515,6 +524,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: endpoint
       type:
         scalar: string
+    - name: model
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelStatus
     - name: observedGeneration
       type:
         scalar: numeric
@@ -541,6 +553,33 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelStatus
+  map:
+    fields:
+    - name: contextLength
+      type:
+        scalar: numeric
+    - name: inputModalities
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.Modality
+          elementRelationship: associative
+    - name: maxCompletionTokens
+      type:
+        scalar: numeric
+    - name: outputModalities
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.OutputModality
+          elementRelationship: associative
+    - name: supportedParameters
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.modelroute.modelroute.api.v1alpha1.NamespacesFrom
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.NetworkPolicy
@@ -695,6 +734,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: keyID
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.PriceChanges
+  scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Pricing
   map:
     fields:
@@ -713,6 +754,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: request
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.USD
+- name: com.github.modelroute.modelroute.api.v1alpha1.PricingSource
+  scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Provider
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Proxy
@@ -1048,6 +1091,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.modelroute.modelroute.api.v1alpha1.UpstreamStatus
   map:
     fields:
+    - name: baseURL
+      type:
+        scalar: string
     - name: baseline
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.BooksBaseline
@@ -1065,9 +1111,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: drift
       type:
         scalar: string
+    - name: listedPricing
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Pricing
+    - name: model
+      type:
+        scalar: string
     - name: name
       type:
         scalar: string
+    - name: pricing
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Pricing
+    - name: pricingSource
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.PricingSource
     - name: settled
       type:
         scalar: string

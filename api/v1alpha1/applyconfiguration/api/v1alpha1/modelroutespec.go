@@ -9,7 +9,8 @@ package v1alpha1
 //
 // ModelRouteSpec is the wanted state of a route.
 type ModelRouteSpecApplyConfiguration struct {
-	// model describes the model to clients and bounds what a request can cost.
+	// model describes the model to clients and bounds what a request can cost. What it leaves out, the lists of models of the route's
+	// upstreams may have, or the built-in catalog; what it says wins over them. status.model is what is in force.
 	Model *ModelApplyConfiguration `json:"model,omitempty"`
 	// upstreams are the places that serve the model, in the order in which they are tried. One that a budget names in whenExhausted is not
 	// among them: it serves only what such a budget refuses. The next one is asked if one cannot be reached,
@@ -28,6 +29,8 @@ type ModelRouteSpecApplyConfiguration struct {
 	Keys *RouteKeysApplyConfiguration `json:"keys,omitempty"`
 	// proxy is how the proxy of this route runs.
 	Proxy *ProxyApplyConfiguration `json:"proxy,omitempty"`
+	// catalog is what the route does with what upstreams say of their models. Absent: priceChanges is Hold.
+	Catalog *CatalogApplyConfiguration `json:"catalog,omitempty"`
 }
 
 // ModelRouteSpecApplyConfiguration constructs a declarative configuration of the ModelRouteSpec type for use with
@@ -117,5 +120,13 @@ func (b *ModelRouteSpecApplyConfiguration) WithKeys(value *RouteKeysApplyConfigu
 // If called multiple times, the Proxy field is set to the value of the last call.
 func (b *ModelRouteSpecApplyConfiguration) WithProxy(value *ProxyApplyConfiguration) *ModelRouteSpecApplyConfiguration {
 	b.Proxy = value
+	return b
+}
+
+// WithCatalog sets the Catalog field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Catalog field is set to the value of the last call.
+func (b *ModelRouteSpecApplyConfiguration) WithCatalog(value *CatalogApplyConfiguration) *ModelRouteSpecApplyConfiguration {
+	b.Catalog = value
 	return b
 }

@@ -12,13 +12,25 @@ import (
 // UpstreamStatusApplyConfiguration represents a declarative configuration of the UpstreamStatus type for use
 // with apply.
 //
-// UpstreamStatus shows the budgets of an upstream, and compares what it has billed to its API key with what was spent here by all routes
-// that use the same key, at those of their upstreams that do.
+// UpstreamStatus shows the prices and the budgets of an upstream, and compares what it has billed to its API key with what was spent here by
+// all routes that use the same key, at those of their upstreams that do.
 // All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which upstreams of which routes use
 // it.
 type UpstreamStatusApplyConfiguration struct {
 	// name is the upstream's name.
 	Name *string `json:"name,omitempty"`
+	// baseURL is where the upstream is, and model what the model is called there. A price that was adopted is that of this model there.
+	BaseURL *string `json:"baseURL,omitempty"`
+	// model is described with baseURL.
+	Model *string `json:"model,omitempty"`
+	// pricing is what requests are reserved and, where the upstream does not report what it billed, booked at. Absent: no price is known,
+	// and what the upstream reports is counted.
+	Pricing *PricingApplyConfiguration `json:"pricing,omitempty"`
+	// pricingSource is where pricing is from: Route if the route says it, Upstream if it was adopted from the upstream's list of models,
+	// BuiltIn if it was adopted from the built-in catalog. Absent: no price is known.
+	PricingSource *apiv1alpha1.PricingSource `json:"pricingSource,omitempty"`
+	// listedPricing is what the upstream lists at present, if that is something else; see the condition PricesCurrent.
+	ListedPricing *PricingApplyConfiguration `json:"listedPricing,omitempty"`
 	// budgets are the upstream's budgets in their present windows.
 	Budgets []BudgetStatusApplyConfiguration `json:"budgets,omitempty"`
 	// since is when the comparison began.
@@ -49,6 +61,46 @@ func UpstreamStatus() *UpstreamStatusApplyConfiguration {
 // If called multiple times, the Name field is set to the value of the last call.
 func (b *UpstreamStatusApplyConfiguration) WithName(value string) *UpstreamStatusApplyConfiguration {
 	b.Name = &value
+	return b
+}
+
+// WithBaseURL sets the BaseURL field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BaseURL field is set to the value of the last call.
+func (b *UpstreamStatusApplyConfiguration) WithBaseURL(value string) *UpstreamStatusApplyConfiguration {
+	b.BaseURL = &value
+	return b
+}
+
+// WithModel sets the Model field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Model field is set to the value of the last call.
+func (b *UpstreamStatusApplyConfiguration) WithModel(value string) *UpstreamStatusApplyConfiguration {
+	b.Model = &value
+	return b
+}
+
+// WithPricing sets the Pricing field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Pricing field is set to the value of the last call.
+func (b *UpstreamStatusApplyConfiguration) WithPricing(value *PricingApplyConfiguration) *UpstreamStatusApplyConfiguration {
+	b.Pricing = value
+	return b
+}
+
+// WithPricingSource sets the PricingSource field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PricingSource field is set to the value of the last call.
+func (b *UpstreamStatusApplyConfiguration) WithPricingSource(value apiv1alpha1.PricingSource) *UpstreamStatusApplyConfiguration {
+	b.PricingSource = &value
+	return b
+}
+
+// WithListedPricing sets the ListedPricing field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ListedPricing field is set to the value of the last call.
+func (b *UpstreamStatusApplyConfiguration) WithListedPricing(value *PricingApplyConfiguration) *UpstreamStatusApplyConfiguration {
+	b.ListedPricing = value
 	return b
 }
 
