@@ -65,7 +65,7 @@ func booksShown(status []v1alpha1.UpstreamStatus) []v1alpha1.UpstreamStatus {
 	for _, one := range status {
 		if isCompared(one) {
 			one.Budgets = nil
-			shown = append(shown, one)
+			shown = append(shown, withPrices(one, v1alpha1.UpstreamStatus{}))
 		}
 	}
 	return shown

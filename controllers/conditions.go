@@ -66,6 +66,9 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 	written = append(written,
 		s.condition(v1alpha1.ConditionWithinBudget, withinBudget(s, shown)),
 		s.condition(v1alpha1.ConditionReady, ready))
+	if prices, isThere := pricesCurrent(s); isThere {
+		written = append(written, s.condition(v1alpha1.ConditionPricesCurrent, prices))
+	}
 	switch {
 	case ready.status == metav1.ConditionTrue:
 	case isStalled(s):
@@ -159,10 +162,11 @@ func notProgrammed(s *scope) verdict {
 	var (
 		notOwned   *apply.NotOwnedError
 		unresolved *unresolvedError
+		pending    *pendingListError
 		ledger     *ledgerError
 	)
 	switch {
-	case errors.Is(s.err, invalidError{}), errors.As(s.err, &unresolved):
+	case errors.Is(s.err, invalidError{}), errors.As(s.err, &unresolved), errors.As(s.err, &pending):
 		if s.deployment != nil {
 			return no(v1alpha1.ReasonLastGood, servingLastGood)
 		}
@@ -191,10 +195,15 @@ func childNotOwned(problem *apply.NotOwnedError) string {
 
 // failed is the verdict on what could not be found out because of an error.
 func failed(s *scope) verdict {
-	var write *apply.WriteError
+	var (
+		write   *apply.WriteError
+		pending *pendingListError
+	)
 	switch {
 	case s.err == nil:
 		return notObserved()
+	case errors.As(s.err, &pending):
+		return unknown(v1alpha1.ReasonListPending, pending.Error())
 	case errors.As(s.err, &write) && write.Reason() != metav1.StatusReasonUnknown:
 		return unknown(v1alpha1.ReasonInternalError, fmt.Sprintf(
 			"The API server refuses to write the %s (%s). This is tried again; the manager's log has the details.",

@@ -21,10 +21,12 @@ const (
 	eventBudgetAlert     = "BudgetAlert"
 	eventBudgetExhausted = "BudgetExhausted"
 	eventBooksDrift      = "UpstreamBooksDrift"
+	eventPriceChanged    = "UpstreamPriceChanged"
 
 	actionDeliver   = "DeliverKey"
 	actionCount     = "CountSpend"
 	actionCompare   = "CompareBooks"
+	actionPrices    = "ComparePrices"
 	actionReconcile = "Reconcile"
 )
 
@@ -35,7 +37,7 @@ func secretOf(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) *corev1.Se
 }
 
 // tell records what the new status says and the one before did not: an alert, a budget that is used up, an upstream that
-// bills something else, a route that got stuck.
+// bills or lists something else, a route that got stuck.
 func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.ModelRouteStatus) {
 	for _, alert := range newAlerts(before, figuresShown(before.Status), figuresShown(after)) {
 		alert.count(before)
@@ -51,10 +53,20 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 	for _, drift := range newDrifts(before.Status.Upstreams, after.Upstreams) {
 		r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventBooksDrift, actionCompare+"/"+drift.Name, "%s", describeDrift(drift))
 	}
+	prices := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionPricesCurrent)
+	if prices != nil && prices.Status == metav1.ConditionFalse && !wasSaid(before, *prices) {
+		r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventPriceChanged, actionPrices, "%s", clip(prices.Message, maxNote))
+	}
 	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionStalled)
 	if stalled != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionStalled) {
 		r.Events.Eventf(before, nil, corev1.EventTypeWarning, stalled.Reason, actionReconcile, "%s", clip(stalled.Message, maxNote))
 	}
+}
+
+// wasSaid reports whether the status before said the same.
+func wasSaid(before *v1alpha1.ModelRoute, condition metav1.Condition) bool {
+	said := meta.FindStatusCondition(before.Status.Conditions, condition.Type)
+	return said != nil && said.Status == condition.Status && said.Message == condition.Message
 }
 
 // maxNote is how many bytes the API server takes as the note of an event.

@@ -62,6 +62,8 @@ type ModelRouteReconciler struct {
 	// Ledger is told the budgets, and Usage knows what it says of the spend.
 	Ledger Ledger
 	Usage  *Usage
+	// Lists keeps the upstreams' lists of models; nil if nobody does.
+	Lists *Lists
 	// Books compares the spend with what upstreams have billed; nil if nobody does.
 	Books *Books
 	// Authority returns the certificate, as PEM, by which proxies know the ledger; nil where the ledger is reached without TLS.
@@ -126,6 +128,9 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 		WatchesRawSource(&r.Exchange.routes).
 		WatchesRawSource(r.Usage).
 		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles})
+	if r.Lists != nil {
+		controlled = controlled.WatchesRawSource(r.Lists)
+	}
 	if r.Books != nil {
 		controlled = controlled.WatchesRawSource(r.Books)
 	}

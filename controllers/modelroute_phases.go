@@ -28,7 +28,10 @@ import (
 
 // resolve checks the spec and whether what it refers to is there. It does both, so that the status says all that is wrong.
 func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
-	s.invalid, s.validated = compile.Validate(s.route), true
+	s.completed = new(compile.Complete(s.route, r.Lists.of(s.route)))
+	if s.isCompleted() {
+		s.invalid, s.validated = compile.Validate(s.completed.Route), true
+	}
 	for _, upstream := range s.route.Spec.Upstreams {
 		problem, err := r.lookUpUpstream(ctx, s.route.Namespace, upstream)
 		if err != nil {
@@ -43,6 +46,8 @@ func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 	}
 	s.resolved = true
 	switch {
+	case !s.isCompleted():
+		return &pendingListError{s.completed.Pending}
 	case len(s.invalid) > 0:
 		return invalidError{}
 	case s.unresolved != nil:
@@ -97,7 +102,8 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 		accepted[consumer] = plan.Accepted
 	}
 	config, err := compile.Config(compile.Input{
-		Route: s.route, ModelKeys: s.modelKeys, Teams: s.teams, Ledger: ledger, Keys: accepted,
+		Route: s.completed.Route, SupportedParameters: s.completed.SupportedParameters,
+		ModelKeys: s.modelKeys, Teams: s.teams, Ledger: ledger, Keys: accepted,
 	})
 	if err != nil {
 		return fmt.Errorf("compiling the route: %w", err)

@@ -22,6 +22,8 @@ type scope struct {
 	route *v1alpha1.ModelRoute
 	now   time.Time
 
+	// completed is the route with what it leaves out; nil if the pass did not get to it.
+	completed *compile.Completed
 	// validated and resolved are true once the spec, and what it refers to, were looked at; invalid and unresolved are what is wrong with
 	// them.
 	validated, resolved bool
@@ -95,6 +97,9 @@ func (s *scope) deliver(consumer v1alpha1.Consumer, key consumerKey) {
 	s.delivered[consumer.Name] = key
 	s.plans[consumer.Name] = ring.Plan(compile.KeyPolicy(consumer.Rotation, s.route), s.now)
 }
+
+// isCompleted reports whether it is known what the route leaves out.
+func (s *scope) isCompleted() bool { return s.completed != nil && len(s.completed.Pending) == 0 }
 
 func (s *scope) name() types.NamespacedName { return client.ObjectKeyFromObject(s.route) }
 

@@ -46,6 +46,7 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 	var (
 		notOwned   *apply.NotOwnedError
 		unresolved *unresolvedError
+		pending    *pendingListError
 		ledger     *ledgerError
 	)
 	switch {
@@ -55,7 +56,7 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 		return reconcile.Result{RequeueAfter: untilExpiry(s, pendingInterval)}, nil
 	case errors.Is(s.err, invalidError{}):
 		return reconcile.Result{RequeueAfter: idleInterval}, nil
-	case errors.As(s.err, &notOwned), errors.As(s.err, &unresolved):
+	case errors.As(s.err, &notOwned), errors.As(s.err, &unresolved), errors.As(s.err, &pending):
 		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	case errors.As(s.err, &ledger):
 		log.FromContext(ctx).Info("The ledger could not be told the budgets; this is tried again", "error", s.err.Error())
@@ -96,6 +97,7 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 	status := v1alpha1.ModelRouteStatus{
 		ObservedGeneration: s.route.Generation,
 		Conditions:         conditions(s, shown),
+		Model:              modelShown(s),
 		Summary:            summarise(s.route, shown),
 		Endpoint:           s.route.Status.Endpoint,
 		Spend:              shown.Spend,
@@ -114,9 +116,9 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 	return status
 }
 
-// upstreamStatuses are those of the upstreams that have budgets or whose books are compared, in the order of the spec.
+// upstreamStatuses are those of the upstreams of which there is anything to show, in the order of the spec.
 func upstreamStatuses(s *scope, shown figures) []v1alpha1.UpstreamStatus {
-	compared := projectBooks(s.route, s.books, s.now)
+	compared, prices := projectBooks(s.route, s.books, s.now), pricesShown(s)
 	var statuses []v1alpha1.UpstreamStatus
 	for _, upstream := range s.route.Spec.Upstreams {
 		status := v1alpha1.UpstreamStatus{Name: upstream.Name}
@@ -125,8 +127,9 @@ func upstreamStatuses(s *scope, shown figures) []v1alpha1.UpstreamStatus {
 				status = one
 			}
 		}
+		status = withPrices(status, prices[upstream.Name])
 		status.Budgets = shown.Upstreams[upstream.Name]
-		if len(status.Budgets) > 0 || isCompared(status) {
+		if len(status.Budgets) > 0 || isCompared(status) || status.BaseURL != "" {
 			statuses = append(statuses, status)
 		}
 	}

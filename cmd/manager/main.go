@@ -27,8 +27,11 @@ import (
 // namespaceFile is where a pod finds the namespace that it runs in.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// minBooksInterval keeps a slip of the pen from flooding an upstream with questions.
-const minBooksInterval = 10 * time.Second
+// minBooksInterval and minListsInterval keep a slip of the pen from flooding an upstream with questions.
+const (
+	minBooksInterval = 10 * time.Second
+	minListsInterval = 10 * time.Second
+)
 
 // version is what the build says that this is; the linker sets it.
 var version = "unknown"
@@ -89,6 +92,7 @@ type flags struct {
 	metricsAddr, healthAddr string
 	leaderElect             bool
 	booksInterval           time.Duration
+	listsInterval           time.Duration
 	logLevel                slog.Level
 }
 
@@ -107,6 +111,8 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "work only while elected among several managers")
 	set.DurationVar(&f.booksInterval, "books-interval", controllers.DefaultBooksInterval,
 		"how often upstreams that tell are asked what they have billed, to compare it with the spend; 0 is never")
+	set.DurationVar(&f.listsInterval, "lists-interval", controllers.DefaultListsInterval,
+		"how often upstreams are asked for their lists of models, which have prices and more; 0 is never")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
 	if err := set.Parse(arguments); err != nil {
 		return flags{}, err
@@ -116,6 +122,9 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	}
 	if f.booksInterval != 0 && f.booksInterval < minBooksInterval {
 		return flags{}, fmt.Errorf("--books-interval is %s: 0, or at least %s", f.booksInterval, minBooksInterval)
+	}
+	if f.listsInterval != 0 && f.listsInterval < minListsInterval {
+		return flags{}, fmt.Errorf("--lists-interval is %s: 0, or at least %s", f.listsInterval, minListsInterval)
 	}
 	if f.proxyImage == "" && f.pod == "" {
 		return flags{}, errors.New("--proxy-image or --pod must be set")
@@ -155,6 +164,7 @@ func (f *flags) options(logger *slog.Logger) Options {
 		HealthProbeBindAddress: f.healthAddr,
 		LeaderElection:         f.leaderElect,
 		BooksInterval:          f.booksInterval,
+		ListsInterval:          f.listsInterval,
 		Logger:                 logger,
 	}
 }

@@ -20,6 +20,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/modelroute/modelroute/controllers"
+	"github.com/modelroute/modelroute/internal/catalog/listing"
 	"github.com/modelroute/modelroute/internal/certs"
 	"github.com/modelroute/modelroute/internal/desired"
 )
@@ -49,6 +50,8 @@ type Options struct {
 	// MetricsBindAddress and HealthProbeBindAddress may be "0" for none.
 	MetricsBindAddress, HealthProbeBindAddress string
 	LeaderElection                             bool
+	// ListsInterval is how often upstreams are asked for their lists of models; 0 is never.
+	ListsInterval time.Duration
 	// BooksInterval is how often upstreams are asked what they have billed; 0 is never.
 	BooksInterval time.Duration
 	Logger        *slog.Logger
@@ -132,6 +135,12 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 			ProxyImage: options.ProxyImage, ProxyPullPolicy: options.ProxyPullPolicy,
 			ProxyEnv: options.ProxyEnv,
 		},
+	}
+	if options.ListsInterval > 0 {
+		reconciler.Lists = &controllers.Lists{
+			Routes: manager.GetClient(), Upstream: listing.NewReader("modelroute-manager"), Clock: clock.RealClock{},
+			Interval: options.ListsInterval,
+		}
 	}
 	if options.BooksInterval > 0 {
 		reconciler.Books = &controllers.Books{

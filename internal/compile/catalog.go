@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -69,9 +70,9 @@ type CompletedUpstream struct {
 	Listed  Listed
 }
 
-// Complete adds to a route what it leaves out. What the route says wins; then what an upstream lists; then, where a list cannot be read, what
-// was in force before, by the route's status; then the built-in catalog. Of prices, what was in force before wins over what is listed, unless
-// the route has changes adopted.
+// Complete adds to a route what it leaves out. What the route says wins; then what an upstream lists; then, where a list cannot be read,
+// what was in force before, by the route's status; then the built-in catalog. Of prices, what was in force before wins over what is listed,
+// unless the route has changes adopted.
 func Complete(route *v1alpha1.ModelRoute, lists Lists) Completed {
 	if lists == nil {
 		lists = func(UpstreamModel) Listed { return Listed{} }
@@ -126,9 +127,8 @@ func wasAdopted(route *v1alpha1.ModelRoute, at CompletedUpstream) bool {
 // status can be edited by anybody who may.
 func adoptedPricing(route *v1alpha1.ModelRoute, at CompletedUpstream) (v1alpha1.Pricing, v1alpha1.PricingSource) {
 	for _, status := range route.Status.Upstreams {
-		isSame := status.Name == at.Name && status.BaseURL == at.BaseURL && status.Model == at.ID
 		isAdopted := status.PricingSource == v1alpha1.PricingFromUpstream || status.PricingSource == v1alpha1.PricingBuiltIn
-		if !isSame || !isAdopted {
+		if !at.isOf(status) || !isAdopted {
 			continue
 		}
 		if _, err := pricingOf(status.Pricing); err == nil {
@@ -163,9 +163,9 @@ func writtenPricing(known catalog.Pricing) v1alpha1.Pricing {
 	return written
 }
 
-// ListedOtherwise is what the upstream lists, if that is another price than the one in force; else nothing and false. Prices that the route itself says are compared
-// where it says them: without one of its own, what is read from a cache costs what the rest of the prompt does, and what is written to one is
-// not allowed.
+// ListedOtherwise is what the upstream lists, if that is another price than the one in force; else nothing and false. Of a price that the
+// route itself says only what it says is compared: without a price of its own, what is read from a cache costs what the rest of the prompt
+// does, and what is written to one is not allowed.
 func (u CompletedUpstream) ListedOtherwise() (v1alpha1.Pricing, bool) {
 	listed, isListed := listedPricing(u.Listed)
 	if !isListed || u.Source == "" {
@@ -190,16 +190,7 @@ func (u CompletedUpstream) ListedOtherwise() (v1alpha1.Pricing, bool) {
 func samePricing(a, b v1alpha1.Pricing) bool {
 	first, err1 := pricingOf(a)
 	second, err2 := pricingOf(b)
-	return err1 == nil && err2 == nil && first.PromptPicoUSD == second.PromptPicoUSD && first.CompletionPicoUSD == second.CompletionPicoUSD &&
-		first.RequestNanoUSD == second.RequestNanoUSD && samePico(first.CachedPromptPicoUSD, second.CachedPromptPicoUSD) &&
-		samePico(first.CacheWritePicoUSD, second.CacheWritePicoUSD)
-}
-
-func samePico(a, b *int64) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
+	return err1 == nil && err2 == nil && reflect.DeepEqual(first, second)
 }
 
 // isUnpriced reports whether no price is known of requests to an upstream.
@@ -217,11 +208,29 @@ func (c Completed) Statuses() []v1alpha1.UpstreamStatus {
 	statuses := make([]v1alpha1.UpstreamStatus, 0, len(c.Upstreams))
 	for _, one := range c.Upstreams {
 		listed, _ := one.ListedOtherwise()
+		if one.Listed.State == ListPending || one.Listed.State == ListUnavailable {
+			listed = c.listedBefore(one)
+		}
 		statuses = append(statuses, v1alpha1.UpstreamStatus{
 			Name: one.Name, BaseURL: one.BaseURL, Model: one.ID, Pricing: one.Pricing, PricingSource: one.Source, ListedPricing: listed,
 		})
 	}
 	return statuses
+}
+
+// listedBefore is what the status shows to be listed at a price that is still in force.
+func (c Completed) listedBefore(one CompletedUpstream) v1alpha1.Pricing {
+	for _, status := range c.Route.Status.Upstreams {
+		if one.isOf(status) && samePricing(status.Pricing, one.Pricing) {
+			return status.ListedPricing
+		}
+	}
+	return v1alpha1.Pricing{}
+}
+
+// isOf reports whether a status is that of the same model at the same place.
+func (u CompletedUpstream) isOf(status v1alpha1.UpstreamStatus) bool {
+	return status.Name == u.Name && status.BaseURL == u.BaseURL && status.Model == u.ID
 }
 
 // ModelStatus is what a route's status shows of its model.
@@ -236,7 +245,10 @@ func (c Completed) ModelStatus() *v1alpha1.ModelStatus {
 }
 
 func named[Name ~string](texts []string) []Name {
-	var names []Name
+	if len(texts) == 0 {
+		return nil
+	}
+	names := make([]Name, 0, len(texts))
 	for _, text := range texts {
 		names = append(names, Name(text))
 	}

@@ -87,7 +87,7 @@ func (c *Completed) knownOfModel(route *v1alpha1.ModelRoute) catalog.Facts {
 func (c *Completed) knownBefore(route *v1alpha1.ModelRoute) catalog.Facts {
 	status := route.Status.Model
 	isSame := slices.EqualFunc(route.Status.Upstreams, c.Upstreams, func(status v1alpha1.UpstreamStatus, one CompletedUpstream) bool {
-		return status.Name == one.Name && status.BaseURL == one.BaseURL && status.Model == one.ID
+		return one.isOf(status)
 	})
 	if status == nil || !isSame {
 		return catalog.Facts{}

@@ -33,7 +33,7 @@ func validateModel(route *v1alpha1.ModelRoute, spec *field.Path) field.ErrorList
 	model := route.Spec.Model
 	if model.ContextLength <= 0 {
 		errs = append(errs, field.Required(spec.Child("model", "contextLength"),
-			"no upstream lists it, and the built-in catalog does not have it: write how many tokens prompt and completion may have together"))
+			"no upstream lists it, and the built-in catalog has none: write how many tokens prompt and completion may have together"))
 	}
 	if model.MaxCompletionTokens > model.ContextLength && model.ContextLength > 0 {
 		errs = append(errs, field.Invalid(spec.Child("model", "maxCompletionTokens"), model.MaxCompletionTokens, fmt.Sprintf(
@@ -77,9 +77,9 @@ func validatePriced(route *v1alpha1.ModelRoute, path *field.Path) field.ErrorLis
 	var errs field.ErrorList
 	for i, upstream := range route.Spec.Upstreams {
 		if isUnpriced(upstream) {
-			errs = append(errs, field.Required(path.Index(i).Child("pricing"), fmt.Sprintf("a budget denies, and no price is known of %s at "+
-				`upstream %s: write what it costs in USD per million tokens, such as {prompt: "2.00", completion: "6.00"}`,
-				UpstreamModelOf(route, upstream).ID, upstream.Name)))
+			errs = append(errs, field.Required(path.Index(i).Child("pricing"), fmt.Sprintf(
+				"a budget denies, and no price is known of %s at upstream %s: write what it costs in USD per million tokens, such as "+
+					`{prompt: "2.00", completion: "6.00"}`, UpstreamModelOf(route, upstream).ID, upstream.Name)))
 		}
 	}
 	return errs

@@ -82,7 +82,8 @@ func TestThePricesOfAModelAreTheHighestOfTheUpstreamsThatMayServeIt(t *testing.T
 func TestAModelIsShownWithoutAPriceIfOneOfItsUpstreamsHasNone(t *testing.T) {
 	w := begin(t, setup{edit: func(config *routeconfig.Config) {
 		config.Routes[0].Upstreams = append(config.Routes[0].Upstreams, routeconfig.Upstream{
-			Name: "second", Provider: routeconfig.OpenAICompatible, BaseURL: "http://127.0.0.1:1/v1", Model: "m", TimeoutSeconds: 1, Unpriced: true,
+			Name: "second", Provider: routeconfig.OpenAICompatible, BaseURL: "http://127.0.0.1:1/v1", Model: "m", TimeoutSeconds: 1,
+			Unpriced: true,
 		})
 	}})
 	var got struct{ Pricing map[string]string }

@@ -199,10 +199,6 @@ func validateUpstream(upstream Upstream) error {
 		return errors.New("baseURL: must not end in a slash")
 	case upstream.Model == "":
 		return errors.New("model must be set")
-	case upstream.Pricing.isNegative():
-		return errors.New("pricing must not be negative")
-	case upstream.Unpriced && upstream.Pricing != (Pricing{}):
-		return errors.New("pricing must be nothing where it is not known")
 	case upstream.TimeoutSeconds <= 0:
 		return errors.New("timeoutSeconds must be positive")
 	case min(upstream.ConnectTimeoutSeconds, upstream.FirstByteTimeoutSeconds, upstream.IdleTimeoutSeconds) < 0:
@@ -210,10 +206,20 @@ func validateUpstream(upstream Upstream) error {
 	case !slices.Contains([]OnDisconnect{"", Drain, Cancel, CancelAsServed}, upstream.OnDisconnect):
 		return fmt.Errorf("onDisconnect is %q, which is not known", upstream.OnDisconnect)
 	}
-	if err := validateWay(upstream); err != nil {
+	if err := errors.Join(validatePricing(upstream), validateWay(upstream)); err != nil {
 		return err
 	}
 	return validateValues("parameters", upstream.Parameters)
+}
+
+func validatePricing(upstream Upstream) error {
+	switch {
+	case upstream.Pricing.isNegative():
+		return errors.New("pricing must not be negative")
+	case upstream.Unpriced && upstream.Pricing != (Pricing{}):
+		return errors.New("pricing must be nothing where it is not known")
+	}
+	return nil
 }
 
 // validateWay checks how the upstream is reached, and what it is told beside the request.
