@@ -86,14 +86,14 @@ func (l *Lists) of(route *v1alpha1.ModelRoute) compile.Lists {
 	}
 }
 
-// wantedPlaces are those whose lists are of use to a route: OpenRouter's always, since it tells prices to compare with; of OpenAI and
-// Mistral none, since theirs tell nothing without a key; and another one's where the route leaves something out.
+// wantedPlaces are those whose lists are of use to a route: OpenRouter's always, since it tells prices to compare with, and another one's
+// where the route leaves something out.
 func wantedPlaces(route *v1alpha1.ModelRoute) map[place]bool {
 	wanted := map[place]bool{}
 	for _, upstream := range route.Spec.Upstreams {
-		leavesOut := upstream.Pricing == (v1alpha1.Pricing{}) || route.Spec.Model.ContextLength == 0
-		if upstream.Provider == v1alpha1.ProviderOpenRouter || upstream.Provider == v1alpha1.ProviderOpenAICompatible && leavesOut {
-			wanted[placeOf(compile.UpstreamModelOf(route, upstream))] = true
+		at := compile.UpstreamModelOf(route, upstream)
+		if at.HasList() && (at.Provider == v1alpha1.ProviderOpenRouter || compile.LeavesOut(route, upstream)) {
+			wanted[placeOf(at)] = true
 		}
 	}
 	return wanted

@@ -24,6 +24,16 @@ func UpstreamModelOf(route *v1alpha1.ModelRoute, upstream v1alpha1.Upstream) Ups
 	}
 }
 
+// HasList reports whether the list of models of an upstream is of use: those of OpenAI and Mistral tell nothing, and want a key.
+func (m UpstreamModel) HasList() bool {
+	return m.Provider == v1alpha1.ProviderOpenRouter || m.Provider == v1alpha1.ProviderOpenAICompatible
+}
+
+// LeavesOut reports whether a route leaves out of an upstream, or of its model, what it cannot do without.
+func LeavesOut(route *v1alpha1.ModelRoute, upstream v1alpha1.Upstream) bool {
+	return isUnpriced(upstream) || route.Spec.Model.ContextLength == 0
+}
+
 // ListState is how it stands with an upstream's list of models.
 type ListState int
 

@@ -147,7 +147,8 @@ func (a *applier) compile(routes []manifest.Route, keys []map[string][]routeconf
 	config := routeconfig.Config{Version: routeconfig.Version, Ledger: routeconfig.Ledger{URL: a.ledger.url}}
 	for i, route := range routes {
 		one, err := compile.Config(compile.Input{
-			Route: route.ModelRoute, ModelKeys: route.ModelKeys, Teams: route.Teams, Ledger: config.Ledger, Keys: keys[i],
+			Route: route.ModelRoute, SupportedParameters: route.SupportedParameters,
+			ModelKeys: route.ModelKeys, Teams: route.Teams, Ledger: config.Ledger, Keys: keys[i],
 			UpstreamKeyDir: a.upstreamKeyDir(route), UpstreamCADir: a.upstreamKeyDir(route),
 		})
 		if err != nil {
@@ -188,7 +189,8 @@ func (a *applier) writeUpstreamKeys(routes []manifest.Route) error {
 	return nil
 }
 
-// remembered is what `usage` has to know and the ledger does not: the budgets as they were written, with the percentages of their alerts.
+// remembered is what `usage` has to know and the ledger does not: the budgets as they were written, with the percentages of their alerts. The
+// status of the routes has the prices that were adopted, for the next run.
 type remembered struct {
 	Routes []*v1alpha1.ModelRoute `json:"routes"`
 	// Shared are the budgets of teams and ModelKeys, by what the ledger knows them by.

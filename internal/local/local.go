@@ -54,15 +54,16 @@ func Run(ctx context.Context, options Options) (err error) {
 	if err != nil {
 		return err
 	}
-	routes, err := reader.Routes(ctx, files)
-	if err != nil {
-		return err
-	}
 	path, err := filepath.Abs(options.DataDir)
 	if err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	dir := directory(path)
+	reader.Complete = newCompleter(dir, options).complete
+	routes, err := reader.Routes(ctx, files)
+	if err != nil {
+		return err
+	}
 	if err := dir.prepare(); err != nil {
 		return err
 	}

@@ -180,14 +180,20 @@ func readBooks(ctx context.Context, dir directory, ticking clock.WithTicker) (kn
 // budgetName names a budget of a route, of a consumer or an upstream of it, or of a shared owner.
 type budgetName struct{ namespace, route, consumer, upstream, shared, budget string }
 
-// rememberedAlerts are the alert percentages of budgets, which the ledger does not know. Without them the usual ones count.
-func rememberedAlerts(dir directory) map[budgetName][]int32 {
-	alerts := map[budgetName][]int32{}
+// readRemembered is what was served last; nothing if nobody knows.
+func readRemembered(dir directory) remembered {
 	var all remembered
 	content, err := os.ReadFile(dir.routes())
 	if err != nil || json.Unmarshal(content, &all) != nil {
-		return alerts
+		return remembered{}
 	}
+	return all
+}
+
+// rememberedAlerts are the alert percentages of budgets, which the ledger does not know. Without them the usual ones count.
+func rememberedAlerts(dir directory) map[budgetName][]int32 {
+	alerts := map[budgetName][]int32{}
+	all := readRemembered(dir)
 	note := func(of budgetName, budgets []v1alpha1.Budget) {
 		for _, one := range budgets {
 			of.budget = one.Name

@@ -35,7 +35,7 @@ type SecretKey struct{ Namespace, Name, Key string }
 // String is NAMESPACE/NAME/KEY.
 func (k SecretKey) String() string { return k.Namespace + "/" + k.Name + "/" + k.Key }
 
-// Route is a route that is valid, with what it refers to.
+// Route is a route that is valid, with what it refers to and what it leaves out. Its status has the prices that are in force.
 type Route struct {
 	*v1alpha1.ModelRoute
 	// UpstreamKeys are the API keys of its upstreams, by the upstream's name.
@@ -43,6 +43,8 @@ type Route struct {
 	// UpstreamAuthorities are the certificates in PEM, by the upstream's name, of the authorities that upstreams are known by beside those
 	// of the system.
 	UpstreamAuthorities map[string]string
+	// SupportedParameters are what is known of the model where the route does not say.
+	SupportedParameters []string
 	// ModelKeys are those that name the route, in the order of the files.
 	ModelKeys []*v1alpha1.ModelKey
 	// Teams are the budgets of the teams in whose names its consumers and ModelKeys spend.
@@ -51,6 +53,9 @@ type Route struct {
 
 // Reader reads manifests.
 type Reader struct {
+	// Complete adds to routes what they leave out; where it is nil, that is what the built-in catalog has.
+	Complete func(ctx context.Context, route *v1alpha1.ModelRoute) compile.Completed
+
 	schemas map[string]*crdschema.Schema
 	given   map[SecretKey]string
 }
@@ -108,7 +113,7 @@ func (r *Reader) Routes(ctx context.Context, files []File) ([]Route, error) {
 	if len(found.routes) == 0 {
 		return nil, Problems{"there is no ModelRoute in the files: name one that has one, with -f"}
 	}
-	routes := found.resolve()
+	routes := found.resolve(ctx)
 	found.resolveKeys(routes)
 	found.resolveTeams(routes)
 	if len(found.problems) > 0 {

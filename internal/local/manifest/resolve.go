@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -12,18 +13,35 @@ import (
 )
 
 // resolve checks the routes for what the schema cannot check, and gives them the keys of their upstreams.
-func (o *objects) resolve() []Route {
+func (o *objects) resolve(ctx context.Context) []Route {
 	routes := make([]Route, 0, len(o.routes))
 	for _, one := range o.routes {
-		o.addAll(one.place, compile.Validate(one.route))
+		completed := o.complete(ctx, one.route)
+		o.addAll(one.place, compile.Validate(completed.Route))
 		o.addAll(one.place, o.checkConsumers(one.route))
 		keys, errs := o.upstreamKeys(one.route)
 		o.addAll(one.place, errs)
 		authorities, errs := o.upstreamAuthorities(one.route)
 		o.addAll(one.place, errs)
-		routes = append(routes, Route{ModelRoute: one.route, UpstreamKeys: keys, UpstreamAuthorities: authorities})
+		routes = append(routes, Route{
+			ModelRoute: completed.Route, SupportedParameters: completed.SupportedParameters,
+			UpstreamKeys: keys, UpstreamAuthorities: authorities,
+		})
 	}
 	return routes
+}
+
+// complete adds to a route what it leaves out, and shows it in the status.
+func (o *objects) complete(ctx context.Context, route *v1alpha1.ModelRoute) compile.Completed {
+	complete := o.reader.Complete
+	if complete == nil {
+		complete = func(_ context.Context, route *v1alpha1.ModelRoute) compile.Completed {
+			return compile.Complete(route, nil)
+		}
+	}
+	completed := complete(ctx, route)
+	completed.Route.Status = v1alpha1.ModelRouteStatus{Upstreams: completed.Statuses(), Model: completed.ModelStatus()}
+	return completed
 }
 
 // checkConsumers makes sure that each consumer's Secret is its own.
