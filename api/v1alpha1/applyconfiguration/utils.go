@@ -32,6 +32,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BudgetStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CABundleReference"):
 		return &apiv1alpha1.CABundleReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Catalog"):
+		return &apiv1alpha1.CatalogApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Consumer"):
 		return &apiv1alpha1.ConsumerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConsumerStatus"):
@@ -56,6 +58,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ModelRouteSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelRouteStatus"):
 		return &apiv1alpha1.ModelRouteStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelStatus"):
+		return &apiv1alpha1.ModelStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NetworkPolicy"):
 		return &apiv1alpha1.NetworkPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ParameterLimits"):

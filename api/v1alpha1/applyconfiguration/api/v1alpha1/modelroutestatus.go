@@ -16,11 +16,15 @@ import (
 type ModelRouteStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; and, only while they are True,
-	// Reconciling and Stalled. WithinBudget is not part of Ready: a budget that holds is a healthy system.
+	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; where an upstream's list of models is read,
+	// PricesCurrent; and, only while they are True, Reconciling and Stalled. WithinBudget and PricesCurrent are not part of Ready: a budget
+	// that holds is a healthy system.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// summary has the columns of kubectl get, as text.
 	Summary *SummaryApplyConfiguration `json:"summary,omitempty"`
+	// model is what is in force of the model: what the route says, and what it leaves out and is known of the model. Absent: nothing was found
+	// out yet.
+	Model *ModelStatusApplyConfiguration `json:"model,omitempty"`
 	// endpoint is the base URL for OpenAI clients within the cluster.
 	Endpoint *string `json:"endpoint,omitempty"`
 	// spend is what the route has spent in all.
@@ -35,8 +39,8 @@ type ModelRouteStatusApplyConfiguration struct {
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
 	// selector finds the pods of the proxies by their labels, for what scales them by way of the scale subresource.
 	Selector *string `json:"selector,omitempty"`
-	// upstreams show the budgets of those upstreams that have some, and compare the books of those that tell what they billed with what was
-	// spent here.
+	// upstreams are the route's upstreams with the prices that are in force and their budgets. They compare the books of those that tell
+	// what they billed with what was spent here.
 	Upstreams []UpstreamStatusApplyConfiguration `json:"upstreams,omitempty"`
 }
 
@@ -72,6 +76,14 @@ func (b *ModelRouteStatusApplyConfiguration) WithConditions(values ...*v1.Condit
 // If called multiple times, the Summary field is set to the value of the last call.
 func (b *ModelRouteStatusApplyConfiguration) WithSummary(value *SummaryApplyConfiguration) *ModelRouteStatusApplyConfiguration {
 	b.Summary = value
+	return b
+}
+
+// WithModel sets the Model field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Model field is set to the value of the last call.
+func (b *ModelRouteStatusApplyConfiguration) WithModel(value *ModelStatusApplyConfiguration) *ModelRouteStatusApplyConfiguration {
+	b.Model = value
 	return b
 }
 
