@@ -49,6 +49,8 @@ type keyReport struct {
 	acknowledged []string
 	// crowdedOut is true if the route has no room for this ModelKey.
 	crowdedOut bool
+	// unpriced is true if a budget of the ModelKey denies and the route knows no price.
+	unpriced bool
 }
 
 // issue notes the keys of a ModelKey, and wakes the routes if they are others than before.

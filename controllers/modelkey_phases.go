@@ -58,6 +58,10 @@ func refuse(s *keyScope, named namedRoute, labels map[string]string) refusal {
 		return refusal{v1alpha1.KeyNotAllowed, fmt.Sprintf(
 			"ModelRoute %s does not allow ModelKeys of namespace %s: ask its owner to have spec.keys.allowedNamespaces include it.",
 			named.objectKey(), s.key.Namespace)}
+	case named.report.keys[s.name()].unpriced:
+		return refusal{v1alpha1.KeyNotAllowed, fmt.Sprintf(
+			"At ModelRoute %s no price is known, and a budget of the ModelKey or of its team denies: ask its owner to write the price.",
+			named.objectKey())}
 	case named.report.keys[s.name()].crowdedOut:
 		return refusal{v1alpha1.KeyTooMany, fmt.Sprintf(
 			"ModelRoute %s has as many ModelKeys as it can: delete some that are not needed, or claim another route.", named.objectKey())}

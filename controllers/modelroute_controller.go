@@ -166,6 +166,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 	}
 	s := newScope(route, r.Clock.Now())
 	s.err = run(ctx, s,
+		r.complete,
 		r.admitTeams,
 		r.readKeys,
 		r.resolve,

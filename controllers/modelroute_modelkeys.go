@@ -42,6 +42,10 @@ func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) err
 		if refusal != "" {
 			continue
 		}
+		if s.isUnpriced() && (compile.DenyMoney(key.Spec.Budgets) || team != nil && compile.DenyMoney(team.Spec.Budgets)) {
+			s.unpriced = append(s.unpriced, key)
+			continue
+		}
 		if team != nil {
 			s.teams[key.Spec.Team] = team
 		}
@@ -89,6 +93,9 @@ func keyReports(s *scope, before routeReport, all bool) map[types.NamespacedName
 	}
 	for _, key := range s.crowdedOut {
 		reports[client.ObjectKeyFromObject(key)] = keyReport{crowdedOut: true}
+	}
+	for _, key := range s.unpriced {
+		reports[client.ObjectKeyFromObject(key)] = keyReport{unpriced: true}
 	}
 	return reports
 }

@@ -26,9 +26,14 @@ import (
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
+// complete adds to the route what it leaves out.
+func (r *ModelRouteReconciler) complete(_ context.Context, s *scope) error {
+	s.completed = new(compile.Complete(s.route, r.Lists.of(s.route)))
+	return nil
+}
+
 // resolve checks the spec and whether what it refers to is there. It does both, so that the status says all that is wrong.
 func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
-	s.completed = new(compile.Complete(s.route, r.Lists.of(s.route)))
 	if s.isCompleted() {
 		s.invalid, s.validated = compile.Validate(s.completed.Route), true
 	}

@@ -41,10 +41,11 @@ type scope struct {
 	seen map[string]string
 	// plans say which keys each consumer of the spec is to have.
 	plans map[string]keys.Plan
-	// modelKeys are those that the route admits, crowdedOut those that it has no room for; claims are the keys that are accepted of the
+	// modelKeys are those that the route admits, crowdedOut those that it has no room for, unpriced those that have a budget that denies while
+	// no price is known; claims are the keys that are accepted of the
 	// admitted ones, by the names that they have as consumers.
-	modelKeys, crowdedOut []*v1alpha1.ModelKey
-	claims                map[string][]routeconfig.Key
+	modelKeys, crowdedOut, unpriced []*v1alpha1.ModelKey
+	claims                          map[string][]routeconfig.Key
 	// teams are the budgets of the teams in whose names consumers spend; refused says of which consumers that is not allowed, and why.
 	teams   compile.Teams
 	refused []string
@@ -100,6 +101,9 @@ func (s *scope) deliver(consumer v1alpha1.Consumer, key consumerKey) {
 
 // isCompleted reports whether it is known what the route leaves out.
 func (s *scope) isCompleted() bool { return s.completed != nil && len(s.completed.Pending) == 0 }
+
+// isUnpriced reports whether no price is known at one of the route's upstreams, so that no budget that denies can be held to.
+func (s *scope) isUnpriced() bool { return s.isCompleted() && compile.IsUnpriced(s.completed.Route) }
 
 func (s *scope) name() types.NamespacedName { return client.ObjectKeyFromObject(s.route) }
 

@@ -14,6 +14,9 @@ import (
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
+// writePrice says what to do where no price is known.
+const writePrice = "Write it in spec.upstreams[].pricing of the route."
+
 // teamRules finds out in which teams' names somebody may spend.
 type teamRules struct {
 	Client client.Client
@@ -56,6 +59,11 @@ func (r *ModelRouteReconciler) admitTeams(ctx context.Context, s *scope) error {
 		case refusal != "":
 			s.refused = append(s.refused, refusal)
 			continue
+		case team != nil && s.isUnpriced() && compile.DenyMoney(team.Spec.Budgets):
+			s.refused = append(s.refused, fmt.Sprintf(
+				"Consumer %s is not served: a budget of TeamBudget %s denies, and no price is known at one of the upstreams. %s",
+				consumer.Name, team.Name, writePrice))
+			continue
 		case team != nil:
 			s.teams[consumer.Team] = team
 		}
@@ -63,7 +71,7 @@ func (r *ModelRouteReconciler) admitTeams(ctx context.Context, s *scope) error {
 	}
 	if len(s.refused) > 0 {
 		s.route = s.route.DeepCopy()
-		s.route.Spec.Consumers = served
+		s.route.Spec.Consumers, s.completed.Route.Spec.Consumers = served, served
 	}
 	return nil
 }

@@ -205,3 +205,32 @@ func TestAModelKeysBudgetIsOverAllItsRoutes(t *testing.T) {
 		t.Errorf("%s USD count against the ModelKey's budget, want 1.00", got)
 	}
 }
+
+// A team's budget, or a ModelKey's, holds at no route that knows no price: a request could cost anything.
+func TestWhereNoPriceIsKnownNobodyIsServedUnderABudgetThatDenies(t *testing.T) {
+	w, tenant := newWorldWithTenant(t, nil)
+	w.create(w.team("1.00"))
+	w.untilTeam("team-of-"+w.namespace, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+	route := w.teamRoute("chat")
+	route.Spec.Keys.AllowedNamespaces.From = v1alpha1.NamespacesAll
+	route.Spec.Upstreams[0] = v1alpha1.Upstream{
+		Name: "own", Provider: v1alpha1.ProviderOpenAICompatible, BaseURL: "http://vllm.models.svc/v1",
+		APIKeySecretRef: route.Spec.Upstreams[0].APIKeySecretRef,
+	}
+	key := w.modelKey(tenant, "chat")
+	key.Spec.Budgets = []v1alpha1.Budget{daily("1.00")}
+	w.create(route)
+	w.create(key)
+	refused := w.until("chat", v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonTeamNotAllowed)
+	message := meta.FindStatusCondition(refused.Status.Conditions, v1alpha1.ConditionResolvedRefs).Message
+	if want := "no price is known"; !strings.Contains(message, want) {
+		t.Errorf("the message is %q", message)
+	}
+	w.untilKey(tenant, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonNotAllowed)
+
+	change(w, "chat", &v1alpha1.ModelRoute{}, func(route *v1alpha1.ModelRoute) {
+		route.Spec.Upstreams[0].Pricing = v1alpha1.Pricing{Prompt: "1", Completion: "1"}
+	})
+	w.until("chat", v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs)
+	w.untilKey(tenant, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted)
+}

@@ -206,11 +206,17 @@ func samePricing(a, b v1alpha1.Pricing) bool {
 // isUnpriced reports whether no price is known of requests to an upstream.
 func isUnpriced(upstream v1alpha1.Upstream) bool { return upstream.Pricing == (v1alpha1.Pricing{}) }
 
+// IsUnpriced reports whether no price is known of requests to one of the upstreams of a route that was completed.
+func IsUnpriced(route *v1alpha1.ModelRoute) bool {
+	return slices.ContainsFunc(route.Spec.Upstreams, isUnpriced)
+}
+
+// DenyMoney reports whether any of the budgets denies, so that requests must have a price.
+func DenyMoney(budgets []v1alpha1.Budget) bool { return denies(budgets, nil) }
+
 // deniesMoney reports whether any budget of the route denies, so that requests must have a price.
 func deniesMoney(route *v1alpha1.ModelRoute) bool {
-	return slices.ContainsFunc(allBudgets(route), func(budget v1alpha1.Budget) bool {
-		return budget.Enforcement == v1alpha1.EnforcementDeny
-	})
+	return DenyMoney(allBudgets(route))
 }
 
 // Statuses are what a route's status shows of its upstreams' prices, in the order of the spec.

@@ -21,6 +21,9 @@ func (o *objects) resolveKeys(routes []Route) {
 	}
 }
 
+// unpriced says that a budget denies what has no price.
+const unpriced = "a budget %s denies, and at one of the upstreams of ModelRoute %s no price is known: write it in its spec.upstreams[].pricing"
+
 // claim gives a ModelKey to the routes that it names, or says which of them it cannot have.
 func claim(key *v1alpha1.ModelKey, routes []Route) field.ErrorList {
 	var errs field.ErrorList
@@ -38,6 +41,9 @@ func claim(key *v1alpha1.ModelKey, routes []Route) field.ErrorList {
 				"ModelRoute %s does not allow ModelKeys of namespace %s: have its spec.keys.allowedNamespaces include it",
 				name, key.Namespace)))
 			continue
+		}
+		if compile.DenyMoney(key.Spec.Budgets) && compile.IsUnpriced(route.ModelRoute) {
+			errs = append(errs, field.Forbidden(path, fmt.Sprintf(unpriced, "of the ModelKey", name)))
 		}
 		for _, model := range append([]string{compile.ModelName(route.ModelRoute)}, route.Spec.Model.Aliases...) {
 			if other, taken := models[model]; taken {

@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/modelroute/modelroute/internal/compile"
@@ -20,10 +22,17 @@ func (o *objects) resolveTeams(routes []Route) {
 		teams[name], places[name] = one.team, one.place
 	}
 	for i := range routes {
-		routes[i].Teams = compile.Teams{}
-		for _, consumer := range compile.Consumers(routes[i].ModelRoute, routes[i].ModelKeys) {
+		route := &routes[i]
+		route.Teams = compile.Teams{}
+		for _, consumer := range compile.Consumers(route.ModelRoute, route.ModelKeys) {
 			if team := teams[consumer.Team]; team != nil {
-				routes[i].Teams[consumer.Team] = team
+				route.Teams[consumer.Team] = team
+			}
+		}
+		for name, team := range route.Teams {
+			if compile.DenyMoney(team.Spec.Budgets) && compile.IsUnpriced(route.ModelRoute) {
+				o.addAll(places[name], field.ErrorList{field.Forbidden(field.NewPath("spec", "budgets"),
+					fmt.Sprintf(unpriced, "of the team", route.Namespace+"/"+route.Name))})
 			}
 		}
 	}
