@@ -1,0 +1,3 @@
+local actions = {}
+actions["rotate-key"] = {}
+return actions
