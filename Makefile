@@ -29,7 +29,7 @@ BIN ?= $(CURDIR)/bin
 export IMG UPSTREAM_IMG VERSION
 
 CLUSTER_BIN := $(CURDIR)/.cluster/bin
-MODULES := . hack/tools hack/cluster
+MODULES := . hack/tools hack/cluster hack/argocd
 API := ./api/v1alpha1
 PROGRAMS := ./cmd/...
 
@@ -104,10 +104,11 @@ generate: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-ge
 	PATH="$(BIN):$$PATH" buf generate
 
 .PHONY: manifests
-manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from the markers in the code.
+manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from the markers in the code, and Argo CD's ConfigMap.
 	rm -rf config/crd/bases
 	$(BIN)/controller-gen crd paths=$(API) output:crd:dir=config/crd/bases
 	$(BIN)/controller-gen rbac:roleName=modelroute-manager paths=./controllers/... output:rbac:dir=config/rbac
+	go test -count=1 ./config/argocd -args -update
 
 .PHONY: docs
 docs: ## Write the tables of docs/parameters.md and docs/observability.md anew.
@@ -137,8 +138,16 @@ test-integration: envtest ## Run the controllers against a real API server.
 test-crdcel: envtest ## Try every validation rule of the CRD on a real API server.
 	$(GO_TEST) ./test/crdcel/...
 
+.PHONY: test-gitops
+test-gitops: envtest ## Hold the API and the operator to what Argo CD and Flux rely on, at a real API server.
+	$(GO_TEST) ./test/gitops/...
+
+.PHONY: test-argocd
+test-argocd: ## Run the scripts of config/argocd in Argo CD's own code.
+	cd hack/argocd && $(ARGOCD_GO) test $(TESTFLAGS) $(ARGOCD_FLAGS) ./...
+
 .PHONY: test-e2e
-test-e2e: cluster-up deploy postgres ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
+test-e2e: cluster-up deploy postgres argocd test-argocd ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
 	UPSTREAM_IMG="$$(hack/image.sh ref upstream)" go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS) ./test/e2e/...
 
 .PHONY: fuzz
@@ -175,6 +184,20 @@ postgres:
 .PHONY: nginx
 nginx:
 	@hack/nginx.sh
+
+# The end-to-end tests sync with the controller and the repository server of a real Argo CD, and with the cache and the git that these need.
+.PHONY: argocd
+argocd: $(CLUSTER_BIN)/argocd
+	@hack/ensure.sh redis-server:redis-server git:git
+
+$(CLUSTER_BIN)/argocd: hack/argocd/go.mod hack/argocd/go.sum hack/argocd/cmd/argocd/main.go
+	mkdir -p $(@D)
+	cd hack/argocd && $(ARGOCD_GO) build $(ARGOCD_FLAGS) -ldflags '-s -w' -o $@ ./cmd/argocd
+	touch $@
+
+# Alike for the build and the tests, so that the second finds compiled what the first has: Argo CD is 1700 packages.
+ARGOCD_GO = CGO_ENABLED=0 go
+ARGOCD_FLAGS = -trimpath
 
 # The SDKs that the proxy is tested with come from npm, and so does the Node.js that they run on: the distribution's may be too old for them, and
 # only installs them.
