@@ -69,6 +69,9 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 	if prices, isThere := pricesCurrent(s); isThere {
 		written = append(written, s.condition(v1alpha1.ConditionPricesCurrent, prices))
 	}
+	if compile.IsSuspended(s.route) {
+		written = append(written, s.condition(v1alpha1.ConditionSuspended, yes(v1alpha1.ReasonSuspended, suspended)))
+	}
 	switch {
 	case ready.status == metav1.ConditionTrue:
 	case isStalled(s):
@@ -132,6 +135,7 @@ func resolvedRefs(s *scope) verdict {
 
 const (
 	servingLastGood   = "The proxies go on serving the last generation that could be served."
+	suspended         = "Requests are refused until the annotation " + v1alpha1.AnnotationSuspended + " is taken away."
 	noReplicas        = "No proxy runs, since spec.proxy.replicas is 0: nobody is served."
 	ledgerUnavailable = "The ledger cannot be reached, so that it is not known which proxies serve this generation. " +
 		"See the pods of modelroute-ledger in the operator's namespace."

@@ -65,6 +65,13 @@ func TestConditionsSay(t *testing.T) {
 		}, []string{
 			"Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs", "Programmed=True/Programmed", "Available=True/Available",
 			"WithinBudget=False/BudgetExhausted", "Ready=True/Ready"}},
+		"Suspended, and Ready as well, since that is as it was asked for": {func() *scope {
+			s := healthy()
+			s.route.Annotations = map[string]string{v1alpha1.AnnotationSuspended: "true"}
+			return s
+		}, []string{
+			"Accepted=True/Accepted", "ResolvedRefs=True/ResolvedRefs", "Programmed=True/Programmed", "Available=True/Available",
+			"WithinBudget=True/WithinBudget", "Ready=True/Ready", "Suspended=True/Suspended"}},
 		"Stalled, when the spec is invalid, and that the last good one is served": {func() *scope {
 			s := failing(invalidError{})
 			s.invalid = field.ErrorList{field.Required(field.NewPath("spec", "x"), "say it")}

@@ -15,6 +15,9 @@ const (
 	// ConditionPricesCurrent is True when what the upstreams list is what requests are reserved at. It is there where a list is read, and not
 	// part of Ready.
 	ConditionPricesCurrent = "PricesCurrent"
+	// ConditionSuspended is there, and True, while the annotation modelroute.dev/suspended has the proxies refuse requests. It is not part of
+	// Ready: Programmed says whether they already do.
+	ConditionSuspended = "Suspended"
 	// ConditionReady is True when Accepted, ResolvedRefs, Programmed and Available are.
 	ConditionReady = "Ready"
 	// ConditionReconciling is there, and True, while the operator is at work towards the spec.
@@ -113,6 +116,9 @@ const (
 	ReasonRouteNotFound = "RouteNotFound"
 )
 
+// ReasonSuspended is the reason of Suspended: somebody asked for it.
+const ReasonSuspended = "Suspended"
+
 // Reasons of Ready and of several conditions.
 const (
 	// ReasonReady means that the proxies serve this generation of the route.
@@ -122,6 +128,10 @@ const (
 	// ReasonNotObserved means that this could not be looked at, since something earlier failed.
 	ReasonNotObserved = "NotObserved"
 )
+
+// AnnotationSuspended, when it is "true" on a route, has its proxies refuse requests until it goes away. It is an annotation, since GitOps
+// tools undo a change of the spec that is not in git.
+const AnnotationSuspended = "modelroute.dev/suspended"
 
 // Labels and annotations of the objects that are made for a route.
 const (

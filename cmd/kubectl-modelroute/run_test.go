@@ -76,6 +76,24 @@ func TestABudgetThatIsSpentDeniesUntilTheFileRaisesIt(t *testing.T) {
 	w.wantBooksEqual()
 }
 
+func TestARouteIsSuspendedByAnAnnotationInItsFile(t *testing.T) {
+	w := newWorld(t)
+	route := w.route("chat", "")
+	w.write("chat.yaml", route)
+	s := w.start("-f", "chat.yaml", keyFlag)
+	w.answered("chat-search", "Are you there?", http.StatusOK)
+
+	w.write("chat.yaml", strings.Replace(route, "metadata: {", `metadata: {annotations: {modelroute.dev/suspended: "true"}, `, 1))
+	if !w.eventually(func() bool { return w.ask("chat-search", "Still?", false).StatusCode == http.StatusServiceUnavailable }) {
+		t.Fatalf("it is not suspended:\n%s", s.log)
+	}
+	wantContains(t, w.answered("chat-search", "Why?", http.StatusServiceUnavailable), "route_suspended")
+	w.write("chat.yaml", route)
+	if !w.eventually(func() bool { return w.ask("chat-search", "Again?", false).StatusCode == http.StatusOK }) {
+		t.Fatalf("it is not resumed:\n%s", s.log)
+	}
+}
+
 func TestAChangeThatIsWrongIsKeptOut(t *testing.T) {
 	w := newWorld(t)
 	good := w.route("chat", limited("1.00"))

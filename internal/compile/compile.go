@@ -72,6 +72,7 @@ func Config(in Input) (routeconfig.Config, error) {
 			MaxCompletionTokens: maxCompletionTokens(in.Route),
 			Unsupported:         unsupported(in.Route),
 			CostHeaders:         costHeaders(in.Route),
+			Suspended:           IsSuspended(in.Route),
 
 			Consumers: consumers(Consumers(in.Route, in.ModelKeys), in.Keys, in.Teams),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
@@ -81,6 +82,11 @@ func Config(in Input) (routeconfig.Config, error) {
 			MaxAttempts:     int64(proxy.MaxAttempts),
 		}},
 	}, nil
+}
+
+// IsSuspended reports whether somebody has asked for the route to refuse requests.
+func IsSuspended(route *v1alpha1.ModelRoute) bool {
+	return route.Annotations[v1alpha1.AnnotationSuspended] == "true"
 }
 
 // ModelName is the name under which clients ask for the route's model.

@@ -111,6 +111,20 @@ func shuffle[T any](list []T) {
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 }
 
+func TestOnlyTheAnnotationTrueSuspends(t *testing.T) {
+	for value, want := range map[string]bool{"true": true, "false": false, "": false, "yes": false} {
+		route := readRoute(t, "../../test/crdcel/testdata/base.yaml")
+		route.Annotations = map[string]string{v1alpha1.AnnotationSuspended: value}
+		config, err := compile.Config(compile.Input{Route: route})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config.Routes[0].Suspended; got != want {
+			t.Errorf("with %q it is %t that the route is suspended", value, got)
+		}
+	}
+}
+
 func TestARouteThatSaysLittleGetsTheDefaultsHereAndNotInTheSchema(t *testing.T) {
 	route := readRoute(t, "../../test/crdcel/testdata/base.yaml")
 	config, err := compile.Config(compile.Input{Route: route, Ledger: routeconfig.Ledger{URL: "https://ledger:8443"}})

@@ -36,6 +36,7 @@ const (
 	CodeBudgetHeld           = "budget_held"
 	CodeRateLimitExceeded    = "rate_limit_exceeded"
 	CodeLedgerUnavailable    = "ledger_unavailable"
+	CodeRouteSuspended       = "route_suspended"
 	CodeInternal             = "internal_error"
 )
 
@@ -157,6 +158,13 @@ func LedgerUnavailable() *Error {
 	e := newError(http.StatusServiceUnavailable, TypeServer, CodeLedgerUnavailable, "",
 		"The budget of this request cannot be checked at the moment, so it was not sent. Nothing was charged. Retry shortly.")
 	return e.withRetryAfter(ledgerRetryAfter)
+}
+
+// RouteSuspended is a 503 for a model that somebody has suspended. It may last for days, so SDKs shall not try again by themselves.
+func RouteSuspended(model string) *Error {
+	e := newError(http.StatusServiceUnavailable, TypeServer, CodeRouteSuspended, "model",
+		"The model %.200q is suspended here until whoever runs this endpoint resumes it. Nothing was sent or charged.", model)
+	return e.with(headerShouldRetry, "false")
 }
 
 // UpstreamError is an answer for a failure of the upstream: 429 and 5xx, or a status of the upstream that is the client's to see.

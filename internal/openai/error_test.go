@@ -91,6 +91,12 @@ func TestErrorsHaveOpenAIsShape(t *testing.T) {
 				`Nothing was charged. Retry shortly.","type":"server_error","param":null,"code":"ledger_unavailable"}}`,
 			map[string]string{"Retry-After": "2"},
 		},
+		"RouteSuspended": {
+			RouteSuspended("chat"), 503,
+			`{"error":{"message":"The model \"chat\" is suspended here until whoever runs this endpoint resumes it. ` +
+				`Nothing was sent or charged.","type":"server_error","param":"model","code":"route_suspended"}}`,
+			map[string]string{"X-Should-Retry": "false"},
+		},
 		"UpstreamServer": {
 			UpstreamError(502, "upstream_unreachable", "Gone."), 502,
 			`{"error":{"message":"Gone.","type":"server_error","param":null,"code":"upstream_unreachable"}}`, nil,

@@ -124,7 +124,10 @@ func (p *principal) grantFor(model string) (*grant, *openai.Error) {
 		return nil, openai.InvalidRequest("model", "model is missing.")
 	}
 	granted, found := p.models[model]
-	if found {
+	switch {
+	case found && granted.route.Suspended:
+		return nil, openai.RouteSuspended(model)
+	case found:
 		return granted, nil
 	}
 	if name, suffix, isVariant := p.variantOf(model); isVariant {

@@ -107,6 +107,36 @@ func TestAReloadDropsNoStreamAndRefusesARevokedKey(t *testing.T) {
 	w.booksAgree()
 }
 
+func TestASuspendedRouteRefusesWhatIsNewAndEndsWhatIsUnderWay(t *testing.T) {
+	w := begin(t, setup{budgets: []*ledgerpb.Budget{monthly("", 10_000_000_000)}})
+	stream := w.pauseStream()
+
+	w.config.Routes[0].Suspended = true
+	w.serves(w.deliver(w.config))
+	asked := len(w.received.all())
+	for _, body := range []string{asking("", ""), asking("", short+streamed)} {
+		refused := w.ask(body)
+		refused.expectFailure(t, http.StatusServiceUnavailable, "route_suspended")
+		if got := refused.header.Get("X-Should-Retry"); got != "false" {
+			t.Errorf("SDKs are told %q: they would try again and again", got)
+		}
+	}
+	if got := len(w.received.all()) - asked; got != 0 {
+		t.Errorf("the upstream was asked %d times", got)
+	}
+	if got := w.status(w.adminURL + "/readyz"); got != http.StatusOK {
+		t.Errorf("readiness %d: a proxy that can say why it refuses stays ready", got)
+	}
+	if _, done := stream.finish(t).expectOK(t).chunks(t); !done {
+		t.Error("the stream that had begun before does not end well")
+	}
+
+	w.config.Routes[0].Suspended = false
+	w.serves(w.deliver(w.config))
+	w.ask(asking("", "")).expectOK(t)
+	w.booksAgree()
+}
+
 func TestABadConfigurationKeepsTheLastGoodOne(t *testing.T) {
 	w := begin(t, setup{})
 	const failed, succeeded = "\nmodelroute_proxy_config_last_reload_successful 0\n", "\nmodelroute_proxy_config_last_reload_successful 1\n"

@@ -45,6 +45,8 @@ type Route struct {
 	Unsupported Unsupported `json:"unsupported,omitempty"`
 	// CostHeaders is OmitCostHeaders if answers do not tell what they cost and what is left; empty if they do.
 	CostHeaders CostHeaders `json:"costHeaders,omitempty"`
+	// Suspended is true while every request is refused that is not yet under way.
+	Suspended bool `json:"suspended,omitempty"`
 	// Consumers are sorted by name.
 	Consumers []Consumer `json:"consumers,omitempty"`
 	// Denies is true if a budget of the route denies or a rate limit of the route counts tokens: then every request carries a
