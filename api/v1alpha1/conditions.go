@@ -15,8 +15,8 @@ const (
 	// ConditionPricesCurrent is True when what the upstreams list is what requests are reserved at. It is there where a list is read, and not
 	// part of Ready.
 	ConditionPricesCurrent = "PricesCurrent"
-	// ConditionSuspended is there, and True, while the annotation modelroute.dev/suspended has the proxies refuse requests. It is not part of
-	// Ready: Programmed says whether they already do.
+	// ConditionSuspended is there, and True, while the annotation modelroute.dev/suspended has the proxies refuse requests. It is not part
+	// of Ready: Programmed says whether they already do.
 	ConditionSuspended = "Suspended"
 	// ConditionReady is True when Accepted, ResolvedRefs, Programmed and Available are.
 	ConditionReady = "Ready"
@@ -129,8 +129,8 @@ const (
 	ReasonNotObserved = "NotObserved"
 )
 
-// AnnotationSuspended, when it is "true" on a route, has its proxies refuse requests until it goes away. It is an annotation, since GitOps
-// tools undo a change of the spec that is not in git.
+// AnnotationSuspended has the proxies of a route refuse requests, while its value is "true". It is an annotation, since GitOps tools undo a
+// change of the spec that is not in git.
 const AnnotationSuspended = "modelroute.dev/suspended"
 
 // Labels and annotations of the objects that are made for a route.

@@ -31,8 +31,8 @@ type ModelRoute struct {
 	// +required
 	Spec ModelRouteSpec `json:"spec,omitzero"`
 
-	// status says what is there, and what was spent. Of a route that the operator has not seen yet, observedGeneration is -1, since kstatus takes
-	// an object without a status for one that is done.
+	// status says what is there, and what was spent. Of a route that the operator has not seen yet, observedGeneration is -1, since kstatus
+	// takes an object without a status for one that is done.
 	// +optional
 	// +kubebuilder:default={observedGeneration:-1}
 	Status ModelRouteStatus `json:"status,omitzero"`

@@ -23,7 +23,7 @@ var scriptsDir = filepath.Join("resource_customizations", "modelroute.dev")
 func TestTheConfigMapHasTheScripts(t *testing.T) {
 	want := configMap(t)
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // Everybody may read it.
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -231,9 +232,7 @@ func (a *argo) apply(manifest *unstructured.Unstructured) {
 func argoObject(version, kind, name string, content map[string]any) *unstructured.Unstructured {
 	made := object(version, kind, argoNamespace, name)
 	made.SetLabels(map[string]string{"app.kubernetes.io/part-of": "argocd"})
-	for key, value := range content {
-		made.Object[key] = value
-	}
+	maps.Copy(made.Object, content)
 	return made
 }
 
