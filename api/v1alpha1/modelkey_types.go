@@ -30,8 +30,10 @@ type ModelKey struct {
 	// +required
 	Spec ModelKeySpec `json:"spec,omitzero"`
 
-	// status says what is there, and what was spent.
+	// status says what is there, and what was spent. Until the operator has seen the object, observedGeneration is -1, as
+	// kstatus wants it.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status ModelKeyStatus `json:"status,omitzero"`
 }
 

@@ -27,8 +27,10 @@ type TeamBudget struct {
 	// +required
 	Spec TeamBudgetSpec `json:"spec,omitzero"`
 
-	// status says what is in force, and what was spent.
+	// status says what is in force, and what was spent. Until the operator has seen the object, observedGeneration is -1, as
+	// kstatus wants it.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status TeamBudgetStatus `json:"status,omitzero"`
 }
 

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
 func TestWhatIsAppliedIsWhatIsStoredAlsoOnceTheOperatorHasSeenIt(t *testing.T) {
@@ -23,8 +22,7 @@ func TestWhatIsAppliedIsWhatIsStoredAlsoOnceTheOperatorHasSeenIt(t *testing.T) {
 			if diff := cmp.Diff(encode(t, manifest.Object["spec"]), encode(t, stored.Object["spec"])); diff != "" {
 				t.Errorf("the API server stores something else (-applied +stored):\n%s", diff)
 			}
-			reconciler, _ := w.startOperator()
-			settled := w.settled(reconciler, manifest)
+			settled := w.settled(w.startOperator(), manifest)
 			if diff := cmp.Diff(encode(t, manifest.Object["spec"]), encode(t, settled.Object["spec"])); diff != "" {
 				t.Errorf("the operator changed it (-applied +stored):\n%s", diff)
 			}
@@ -45,9 +43,9 @@ func TestAppliedAgainNothingIsWritten(t *testing.T) {
 			if again := w.apply(manifest); again.GetResourceVersion() != before.GetResourceVersion() {
 				t.Errorf("the API server wrote it anew: %v", again.Object)
 			}
-			reconciler, stop := w.startOperator()
-			settled := w.settled(reconciler, manifest)
-			stop()
+			operator := w.startOperator()
+			settled := w.settled(operator, manifest)
+			operator.stop()
 			again := w.apply(manifest)
 			if again.GetResourceVersion() != settled.GetResourceVersion() || again.GetGeneration() != 1 {
 				t.Errorf("the API server wrote it anew, once it had a status: %v", again.Object)
@@ -61,12 +59,11 @@ func TestTenPassesWriteNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.apply(manifest)
-			reconciler, _ := w.startOperator()
-			settled := w.settled(reconciler, manifest)
+			operator := w.startOperator()
+			settled := w.settled(operator, manifest)
 			children := w.children()
 			for range 10 {
-				request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(settled)}
-				if _, err := reconciler.Reconcile(t.Context(), request); err != nil {
+				if err := operator.pass(t.Context(), settled); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -84,8 +81,7 @@ func TestTheApplierOwnsNoneOfTheStatusAndTheOperatorNothingElse(t *testing.T) {
 	w := newWorld(t)
 	manifest := parse(t, route)
 	w.apply(manifest)
-	reconciler, _ := w.startOperator()
-	entries := w.settled(reconciler, manifest).GetManagedFields()
+	entries := w.settled(w.startOperator(), manifest).GetManagedFields()
 	owners := map[string]bool{}
 	for _, entry := range entries {
 		fields := map[string]any{}
@@ -114,8 +110,7 @@ func TestTheChildrenDoNotSayThatTheyBelongToTheApplicationOfTheirRoute(t *testin
 		"argocd.argoproj.io/sync-wave":   "2",
 	})
 	w.apply(manifest)
-	reconciler, _ := w.startOperator()
-	settled := w.settled(reconciler, manifest)
+	settled := w.settled(w.startOperator(), manifest)
 	kinds := map[string]bool{}
 	for name, child := range w.children() {
 		kind, _, _ := strings.Cut(name, " ")

@@ -40,6 +40,8 @@ const (
 	applier = "argocd-controller"
 	// patience is how long a test waits for what is to come about by itself.
 	patience = 30 * time.Second
+	// namespaceOfSamples is where the samples' ModelKey looks for its route, which is not there.
+	namespaceOfSamples = "ai-platform"
 )
 
 // server is the API server that all tests of the package share.
@@ -89,15 +91,20 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// startOperator starts an operator that sees this namespace alone, with a ledger. It runs until stop is called, or the test ends.
-func (w *world) startOperator() (reconciler *controllers.ModelRouteReconciler, stop func()) {
+// operator is the controllers of all kinds.
+type operator struct {
+	routes *controllers.ModelRouteReconciler
+	keys   *controllers.ModelKeyReconciler
+	teams  *controllers.TeamBudgetReconciler
+	// stop ends it; so does the end of the test.
+	stop func()
+}
+
+// startOperator starts an operator, with a ledger, that sees this namespace and the one that the samples refer to.
+func (w *world) startOperator() *operator {
 	w.t.Helper()
-	tokenFile := filepath.Join(w.t.TempDir(), "token")
-	if err := os.WriteFile(tokenFile, []byte(ledgertest.Key+"\n"), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
 	cacheOptions := controllers.CacheOptions()
-	cacheOptions.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
+	cacheOptions.DefaultNamespaces = map[string]cache.Config{w.namespace: {}, namespaceOfSamples: {}}
 	manager, err := ctrl.NewManager(server, ctrl.Options{
 		Scheme:     w.Scheme(),
 		Cache:      cacheOptions,
@@ -107,41 +114,64 @@ func (w *world) startOperator() (reconciler *controllers.ModelRouteReconciler, s
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	url := ledgertest.Start(w.t).URL
-	ledger := controllers.NewLedger(controllers.LedgerOptions{URL: url, TokenFile: tokenFile})
-	reconciler = &controllers.ModelRouteReconciler{
-		Client: manager.GetClient(),
-		Live:   manager.GetAPIReader(),
-		Ledger: ledger,
-		Usage:  &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}},
-		Events: &events.FakeRecorder{},
-		Clock:  clock.RealClock{},
-		Random: rand.Reader,
-		Config: controllers.Config{Namespace: w.namespace, LedgerURL: url, ProxyImage: "localhost/modelroute:test"},
-	}
-	if err := reconciler.SetupWithManager(manager); err != nil {
+	o := w.newOperator(manager)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	err = errors.Join(o.routes.SetupWithManager(ctx, manager), o.keys.SetupWithManager(ctx, manager), o.teams.SetupWithManager(ctx, manager))
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := manager.Start(ctx); err != nil {
 			w.t.Errorf("running the operator: %v", err)
 		}
 	})
-	stop = func() {
+	o.stop = func() {
 		cancel()
 		running.Wait()
 	}
-	w.t.Cleanup(stop)
-	return reconciler, stop
+	w.t.Cleanup(o.stop)
+	return o
+}
+
+func (w *world) newOperator(manager ctrl.Manager) *operator {
+	w.t.Helper()
+	tokenFile := filepath.Join(w.t.TempDir(), "token")
+	if err := os.WriteFile(tokenFile, []byte(ledgertest.Key+"\n"), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	url := ledgertest.Start(w.t).URL
+	ledger := controllers.NewLedger(controllers.LedgerOptions{URL: url, TokenFile: tokenFile})
+	usage := &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}}
+	shared := &controllers.SharedBudgets{Ledger: ledger, Usage: usage}
+	exchange := &controllers.KeyExchange{}
+	return &operator{
+		routes: &controllers.ModelRouteReconciler{
+			Client: manager.GetClient(), Live: manager.GetAPIReader(), Ledger: ledger, Usage: usage, Shared: shared, Exchange: exchange,
+			Events: &events.FakeRecorder{}, Clock: clock.RealClock{}, Random: rand.Reader,
+			Config: controllers.Config{Namespace: w.namespace, LedgerURL: url, ProxyImage: "localhost/modelroute:test"},
+		},
+		keys: &controllers.ModelKeyReconciler{
+			Client: manager.GetClient(), Live: manager.GetAPIReader(), Usage: usage, Exchange: exchange,
+			Events: &events.FakeRecorder{}, Clock: clock.RealClock{}, Random: rand.Reader,
+		},
+		teams: &controllers.TeamBudgetReconciler{
+			Client: manager.GetClient(), Shared: shared, Usage: usage, Events: &events.FakeRecorder{}, Clock: clock.RealClock{},
+		},
+	}
+}
+
+// pass takes an object through one pass more.
+func (o *operator) pass(ctx context.Context, object *unstructured.Unstructured) error {
+	byKind := map[string]reconcile.Reconciler{"ModelRoute": o.routes, "ModelKey": o.keys, "TeamBudget": o.teams}
+	_, err := byKind[object.GetKind()].Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)})
+	return err
 }
 
 // apply applies a manifest as Argo CD does, and returns what is stored.
 func (w *world) apply(manifest *unstructured.Unstructured) *unstructured.Unstructured {
 	w.t.Helper()
-	applied := manifest.DeepCopy()
-	applied.SetNamespace(w.namespace)
+	applied := w.placed(manifest)
 	err := w.Apply(w.t.Context(), client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner(applier), client.ForceOwnership)
 	if err != nil {
 		w.t.Fatalf("applying %s: %v", manifest.GetName(), err)
@@ -149,28 +179,48 @@ func (w *world) apply(manifest *unstructured.Unstructured) *unstructured.Unstruc
 	return w.read(manifest)
 }
 
+// placed is the manifest in the namespace of the test. What has none is deleted when the test ends.
+func (w *world) placed(manifest *unstructured.Unstructured) *unstructured.Unstructured {
+	w.t.Helper()
+	placed := manifest.DeepCopy()
+	placed.SetNamespace(w.namespace)
+	isNamespaced, err := w.IsObjectNamespaced(manifest)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !isNamespaced {
+		placed.SetNamespace("")
+		w.t.Cleanup(func() {
+			if err := w.Delete(context.WithoutCancel(w.t.Context()), placed); client.IgnoreNotFound(err) != nil {
+				w.t.Error(err)
+			}
+		})
+	}
+	return placed
+}
+
 // read returns what is stored.
 func (w *world) read(manifest *unstructured.Unstructured) *unstructured.Unstructured {
 	w.t.Helper()
-	stored := &unstructured.Unstructured{}
-	stored.SetGroupVersionKind(manifest.GroupVersionKind())
-	if err := w.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: manifest.GetName()}, stored); err != nil {
+	stored := w.placed(manifest)
+	if err := w.Get(w.t.Context(), client.ObjectKeyFromObject(stored), stored); err != nil {
 		w.t.Fatalf("reading %s: %v", manifest.GetName(), err)
 	}
 	return stored
 }
 
 // settled waits until the operator has looked at the manifest and has nothing more to write, and returns what is stored.
-func (w *world) settled(r *controllers.ModelRouteReconciler, manifest *unstructured.Unstructured) *unstructured.Unstructured {
+func (w *world) settled(o *operator, manifest *unstructured.Unstructured) *unstructured.Unstructured {
 	w.t.Helper()
-	var before, after *unstructured.Unstructured
+	var after *unstructured.Unstructured
 	w.eventually("the operator is done with "+manifest.GetName(), func() error {
-		before = w.read(manifest)
-		_, err := r.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(before)})
+		before := w.read(manifest)
+		err := o.pass(w.t.Context(), before)
 		after = w.read(manifest)
 		observed, _, _ := unstructured.NestedInt64(after.Object, "status", "observedGeneration")
 		_, hasSpend, _ := unstructured.NestedMap(after.Object, "status", "spend")
-		if observed != after.GetGeneration() || before.GetResourceVersion() != after.GetResourceVersion() || !hasSpend {
+		isCounted := hasSpend || after.GetKind() != "ModelRoute"
+		if observed != after.GetGeneration() || before.GetResourceVersion() != after.GetResourceVersion() || !isCounted {
 			err = errors.Join(err, fmt.Errorf("the status is %v", after.Object["status"]))
 		}
 		return err
