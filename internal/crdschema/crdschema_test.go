@@ -1,6 +1,7 @@
 package crdschema_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 const rules = "../../test/crdcel/testdata"
 
 type ruleFile struct {
+	Base           string
 	Accept, Reject []struct {
 		Why, Message string
 		Patch        json.RawMessage
@@ -29,7 +31,6 @@ func TestWhatTheAPIServerAcceptsAndRefusesIsAcceptedAndRefusedHere(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := readYAML(t, filepath.Join(rules, "base.yaml"))
 	files, err := filepath.Glob(filepath.Join(rules, "rule-*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("there are no rules: %v", err)
@@ -39,6 +40,7 @@ func TestWhatTheAPIServerAcceptsAndRefusesIsAcceptedAndRefusedHere(t *testing.T)
 		if err := json.Unmarshal(readYAML(t, file), &rule); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
+		base := readYAML(t, filepath.Join(rules, cmp.Or(rule.Base, "base.yaml")))
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			for _, accepted := range rule.Accept {
 				if problem := check(t, schemas, base, accepted.Patch); problem != "" {
