@@ -307,6 +307,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelKeyStatus
+      default:
+        observedGeneration: -1
 - name: com.github.modelroute.modelroute.api.v1alpha1.ModelKeyRouteStatus
   map:
     fields:
@@ -444,6 +446,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelRouteStatus
+      default:
+        observedGeneration: -1
 - name: com.github.modelroute.modelroute.api.v1alpha1.ModelRouteSpec
   map:
     fields:
@@ -954,6 +958,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.TeamBudgetStatus
+      default:
+        observedGeneration: -1
 - name: com.github.modelroute.modelroute.api.v1alpha1.TeamBudgetSpec
   map:
     fields:

@@ -25,7 +25,8 @@ type ModelKeyApplyConfiguration struct {
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec says what is wanted.
 	Spec *ModelKeySpecApplyConfiguration `json:"spec,omitempty"`
-	// status says what is there, and what was spent.
+	// status says what is there, and what was spent. Until the operator has seen the object, observedGeneration is -1, as
+	// kstatus wants it.
 	Status *ModelKeyStatusApplyConfiguration `json:"status,omitempty"`
 }
 

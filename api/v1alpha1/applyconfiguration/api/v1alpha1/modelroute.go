@@ -26,7 +26,8 @@ type ModelRouteApplyConfiguration struct {
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec says what is wanted.
 	Spec *ModelRouteSpecApplyConfiguration `json:"spec,omitempty"`
-	// status says what is there, and what was spent.
+	// status says what is there, and what was spent. Of a route that the operator has not seen yet, observedGeneration is -1, since kstatus
+	// takes an object without a status for one that is done.
 	Status *ModelRouteStatusApplyConfiguration `json:"status,omitempty"`
 }
 

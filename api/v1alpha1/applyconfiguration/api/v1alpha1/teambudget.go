@@ -24,7 +24,8 @@ type TeamBudgetApplyConfiguration struct {
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec says what the team may spend, and who may spend in its name.
 	Spec *TeamBudgetSpecApplyConfiguration `json:"spec,omitempty"`
-	// status says what is in force, and what was spent.
+	// status says what is in force, and what was spent. Until the operator has seen the object, observedGeneration is -1, as
+	// kstatus wants it.
 	Status *TeamBudgetStatusApplyConfiguration `json:"status,omitempty"`
 }
 
