@@ -66,7 +66,8 @@ func TestTheBudgetsOfASharedOwnerGoOverTheWire(t *testing.T) {
 	want := &ledgerpb.SharedUsage{
 		Owner: search, Spend: spent, Routes: []*ledgerpb.RouteSpend{{Route: chat, Spend: spent}},
 		Budgets: []*ledgerpb.BudgetUsage{{
-			Budget: daily(1000), Spend: spent, WindowStart: got.GetBudgets()[0].GetWindowStart(), WindowEnd: got.GetBudgets()[0].GetWindowEnd(),
+			Budget: daily(1000), Spend: spent,
+			WindowStart: got.GetBudgets()[0].GetWindowStart(), WindowEnd: got.GetBudgets()[0].GetWindowEnd(),
 		}},
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {

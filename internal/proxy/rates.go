@@ -24,8 +24,9 @@ func (s *server) rateLimited(denied *client.DeniedError, admitted *admission, di
 		needed = admitted.mostTokens()
 	}
 	limit := openai.RateLimit{
-		Name: denied.Budget, Owner: denied.Owner.Words(), Unit: denied.Unit.String(), Limit: denied.Limit.Nano(), Remaining: denied.Remaining.Nano(),
-		ResetsIn: denied.ResetsIn,
+		Name: denied.Budget, Owner: denied.Owner.Words(), Unit: denied.Unit.String(), Limit: denied.Limit.Nano(),
+		Remaining: denied.Remaining.Nano(),
+		ResetsIn:  denied.ResetsIn,
 	}
 	after := denied.ResetsIn
 	if denied.Reason == client.Held {

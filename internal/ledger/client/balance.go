@@ -21,8 +21,8 @@ func nameOf(ref *ledgerpb.BudgetRef) budgetName {
 	}
 }
 
-// String is route/NAME, consumer/NAME, upstream/NAME, team/NAME or key/NAME. The own name of the consumer, upstream, team or key is not in it:
-// whoever reads it knows of which one it is.
+// String is route/NAME, consumer/NAME, upstream/NAME, team/NAME or key/NAME. The own name of the consumer, upstream, team or key is not in
+// it: whoever reads it knows of which one it is.
 func (n budgetName) String() string {
 	switch {
 	case n.owner != "":

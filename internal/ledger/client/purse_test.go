@@ -50,7 +50,8 @@ func drawSpender(t *rapid.T) spenderKey {
 }
 
 // leasesOf names the leases that a spender is told of, in the window and for the version of now: one that the whole route shares, and that
-// has the upstream spare as its reserve, its own, one of the tokens that the whole route shares, one of the upstream spare, and one of a team that both routes share.
+// has the upstream spare as its reserve, its own, one of the tokens that the whole route shares, one of the upstream spare, and one of a
+// team that both routes share.
 func (m *purseModel) leasesOf(key spenderKey) []int64 {
 	base := 1000 * (m.window + 1)
 	if key.route == purseRoutes[1] {

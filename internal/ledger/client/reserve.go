@@ -47,9 +47,10 @@ type outcome struct {
 	err  error
 }
 
-// Reserve holds the demand's amount in every budget of its route, consumer and upstream, and of the owners on which the consumer draws, that
-// denies and covers the upstream, or in none. Ordinarily it takes it from what the proxy has drawn ahead of need, without a call. If the money is there but held by other requests, it waits up to two seconds for
-// it. The error is a *DeniedError if a budget refuses, else one that wraps ErrUnavailable.
+// Reserve holds the demand's amount in every budget of its route, consumer and upstream, and of the owners on which the consumer draws,
+// that denies and covers the upstream, or in none. Ordinarily it takes it from what the proxy has drawn ahead of need, without a call. If
+// the money is there but held by other requests, it waits up to two seconds for it. The error is a *DeniedError if a budget refuses, else
+// one that wraps ErrUnavailable.
 func (c *Client) Reserve(ctx context.Context, demand Demand) (*Hold, error) {
 	if err := demand.check(); err != nil {
 		return nil, err

@@ -220,8 +220,8 @@ func TestWhatIsHeldForATeamIsSpentInItsNameWhateverTheConfigurationSays(t *testi
 	}
 }
 
-// TestATeamsBudgetIsNeverOverspent has several proxies spend a team's budget to its end through two routes, each of them serving one or both,
-// while some of them are killed and come back.
+// TestATeamsBudgetIsNeverOverspent has several proxies spend a team's budget to its end through two routes, each of them serving one or
+// both, while some of them are killed and come back.
 func TestATeamsBudgetIsNeverOverspent(t *testing.T) {
 	t.Parallel()
 	const limit, spenders, rounds = 20_000, 4, 3

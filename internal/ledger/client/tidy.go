@@ -22,8 +22,8 @@ func (p *purse) recall(now time.Time, lease int64) []charge {
 	return s.returnAll()
 }
 
-// heed notes which slices others need more, and of which accounts more is out than their limits allow: one was lowered, and an answer may tell
-// of that before a heartbeat does.
+// heed notes which slices others need more, and of which accounts more is out than their limits allow: one was lowered, and an answer may
+// tell of that before a heartbeat does.
 func (p *purse) heed(now time.Time, leases []granted) {
 	for _, one := range leases {
 		if s := p.slices[one.lease]; s != nil && (one.recalled || one.told.free.IsNegative()) {

@@ -18,13 +18,13 @@ import (
 
 // Store keeps the ledger's books.
 //
-// Money leaves the books in leases: a proxy draws from an account, spends what it drew without asking, and reports what became of it in
-// a log of numbered records. The books obey one invariant: whenever money is leased, settled + uncertain + leased + amount ≤ limit in
-// the current window of the account. What was spent belongs to names (namespace, route, consumer, shared owner) and is never forgotten: not
+// Money leaves the books in leases: a proxy draws from an account, spends what it drew without asking, and reports what became of it in a
+// log of numbered records. The books obey one invariant: whenever money is leased, settled + uncertain + leased + amount ≤ limit in the
+// current window of the account. What was spent belongs to names (namespace, route, consumer, shared owner) and is never forgotten: not
 // when a budget is edited, and not when a route is emptied and put again.
 //
-// A shared owner (a team, a key) has accounts that the consumers of several routes draw on. What a consumer spends in the owner's name counts
-// for it also where it was spent before the owner was put, and stays with it when the consumer no longer draws on it.
+// A shared owner (a team, a key) has accounts that the consumers of several routes draw on. What a consumer spends in the owner's name
+// counts for it also where it was spent before the owner was put, and stays with it when the consumer no longer draws on it.
 type Store interface {
 	// PutRoute replaces the budgets of a route and its consumers, who may serve it, and on which shared owners its consumers draw.
 	// ErrUnknownOwner.

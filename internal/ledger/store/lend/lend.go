@@ -57,7 +57,8 @@ func (c *Claim) Weigh(demand *store.Demand, have, out money.Amount, sharers int,
 func (c *Claim) Lease(id int64, granted money.Amount, sharers int) store.Lease {
 	return store.Lease{
 		ID: id, Granted: granted, WindowEnd: c.Window.End,
-		Consumer: c.Budget.Consumer, Owner: c.Budget.Owner, Budget: c.Budget.Name, Coverage: c.Budget.Coverage, Unit: c.Budget.Unit, Limit: c.Budget.Limit,
+		Consumer: c.Budget.Consumer, Owner: c.Budget.Owner, Budget: c.Budget.Name,
+		Coverage: c.Budget.Coverage, Unit: c.Budget.Unit, Limit: c.Budget.Limit,
 		Remaining: c.Remaining(), Free: c.Free(), Sharers: sharers, Recalled: c.Contended,
 	}
 }

@@ -49,7 +49,8 @@ func (s *scope) team() (now string, former []string) {
 
 const (
 	selectMembers = `SELECT routes.namespace, routes.name, scopes.consumer, owners.namespace, owners.name, members.active,
-		members.settled, members.uncertain FROM members JOIN scopes ON scopes.id = members.scope_id JOIN routes ON routes.id = scopes.route_id
+		members.settled, members.uncertain
+		FROM members JOIN scopes ON scopes.id = members.scope_id JOIN routes ON routes.id = scopes.route_id
 		JOIN scopes AS own ON own.id = owner_id JOIN routes AS owners ON owners.id = own.route_id `
 	membersOf = selectMembers + `WHERE routes.id = ANY ($1) ORDER BY owners.name, scopes.id`
 )
@@ -182,8 +183,8 @@ func (w *work) flushMembers(b *pgx.Batch) {
 	}
 }
 
-// PutShared implements store.Store. A call that changes nothing writes nothing. Every route that shares the owner has another version then, so
-// that its proxies learn of it: who becomes a member meanwhile waits for the owner's scope, or is found here.
+// PutShared implements store.Store. A call that changes nothing writes nothing. Every route that shares the owner has another version then,
+// so that its proxies learn of it: who becomes a member meanwhile waits for the owner's scope, or is found here.
 func (s *Store) PutShared(ctx context.Context, shared store.Shared) error {
 	put := shared.Route()
 	return s.put(ctx, put, func(t *tx, _ *route) error {
@@ -289,8 +290,8 @@ var addSpentInName = `INSERT INTO history AS h (scope_id, bucket, model, upstrea
 	SELECT $1::bigint, bucket, model, upstream, team, ` + historyColumns + spentInName + `
 	ON CONFLICT (scope_id, bucket, model, upstream, team) DO UPDATE SET ` + historySums("excluded")
 
-// queueMember makes a consumer a member of an owner for the first time: what it has spent in the owner's name until now is the owner's, too.
-// The owner's windows of money are summed anew when they are next needed.
+// queueMember makes a consumer a member of an owner for the first time: what it has spent in the owner's name until now is the owner's,
+// too. The owner's windows of money are summed anew when they are next needed.
 func queueMember(b *pgx.Batch, key memberKey, owner budget.Owner) {
 	team, isTeam := owner.Team()
 	arguments := []any{key.owner, key.scope, !isTeam, team}

@@ -12,8 +12,8 @@ import (
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// route is what is remembered of a route or a shared owner at one version. It does not change: another version is another route. Whoever uses it checks,
-// once the rows that it is about are locked, that its version is still the one in the database.
+// route is what is remembered of a route or a shared owner at one version. It does not change: another version is another route. Whoever
+// uses it checks, once the rows that it is about are locked, that its version is still the one in the database.
 type route struct {
 	id      int64
 	key     store.RouteKey
@@ -173,8 +173,8 @@ func (t *tx) load(which string, arguments ...any) (map[store.RouteKey]*route, er
 	return loaded, nil
 }
 
-// selectRoutes reads routes with all of their scopes and accounts. It is one statement, so that what it reads is one version. What is read of
-// the members after it may be of a later one, which shows when the version is checked.
+// selectRoutes reads routes with all of their scopes and accounts. It is one statement, so that what it reads is one version. What is read
+// of the members after it may be of a later one, which shows when the version is checked.
 const selectRoutes = `SELECT namespace, routes.name, server, version, routes.id, scopes.id, consumer, scopes.active,
 	coalesce(accounts.id, 0), coalesce(accounts.active, FALSE), coalesce(accounts.name, ''), coalesce(ceiling, 0),
 	coalesce(unit, 0), coalesce(period, ''), coalesce(time_zone, ''), coalesce(enforcement, ''),

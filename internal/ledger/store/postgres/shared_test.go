@@ -33,8 +33,8 @@ func joining(key store.RouteKey, others int) store.Route {
 	return route
 }
 
-// TestReplicasRaceForATeamsLastDollar has proxies of three routes draw and spend through several replicas, while others edit the team's budget
-// and give its routes further members.
+// TestReplicasRaceForATeamsLastDollar has proxies of three routes draw and spend through several replicas, while others edit the team's
+// budget and give its routes further members.
 func TestReplicasRaceForATeamsLastDollar(t *testing.T) {
 	const limit, racers = 1000, 9
 	server := pgtest.Start(t, pgtest.Options{Settings: []string{"deadlock_timeout=10ms"}})
@@ -98,8 +98,9 @@ func TestReplicasRaceForATeamsLastDollar(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := store.Spend{Settled: money.FromNano(spent), Leased: money.FromNano(granted - spent)}
-	if got := usage.Shared[0].Budgets[0].Spend; got != want || usage.Shared[0].Spend.Settled != want.Settled || len(usage.Shared[0].Routes) != 3 {
-		t.Errorf("the books have %+v, the proxies %+v", usage.Shared[0], want)
+	got := usage.Shared[0]
+	if got.Budgets[0].Spend != want || got.Spend.Settled != want.Settled || len(got.Routes) != len(routes) {
+		t.Errorf("the books have %+v, the proxies %+v", got, want)
 	}
 	if verdict, err := replicas[2].Verify(t.Context(), time.Now()); err != nil || len(verdict.Discrepancies) > 0 {
 		t.Errorf("verifying: %+v, %v", verdict.Discrepancies, err)

@@ -42,8 +42,9 @@ func (d *deltas) lease(l *lease) { d.leases[l.id] = l }
 
 func (d *deltas) logOf(p *state) { d.logs[p.id] = p }
 
-// book adds what an attempt cost to everything that its payers (see payersOf) count in, at the time at which it was held. Every account that is
-// spent from gets a row for its window at now, also where nothing is leased from it: to sum it anew whenever the usage is read takes too long.
+// book adds what an attempt cost to everything that its payers (see payersOf) count in, at the time at which it was held. Every account
+// that is spent from gets a row for its window at now, also where nothing is leased from it: to sum it anew whenever the usage is read
+// takes too long.
 func (t *tx) book(now time.Time, payers []*scope, openedAt time.Time, one *store.Settlement) error {
 	d := &t.deltas
 	bucket, sums := bucketOf(openedAt.UnixMilli()), one.Sums()
@@ -102,13 +103,8 @@ func (t *tx) flush() error {
 			return fmt.Errorf("booking on scope %d: %w", id, err)
 		}
 	}
-	for key, c := range t.deltas.members {
-		if c == (change{}) {
-			continue
-		}
-		if _, err := t.exec(updateMember, bounded(c.settled), bounded(c.uncertain), key.owner, key.scope); err != nil {
-			return fmt.Errorf("booking on a member of scope %d: %w", key.owner, err)
-		}
+	if err := t.flushMembers(); err != nil {
+		return err
 	}
 	for key, sums := range t.deltas.history {
 		if err := t.addHistory(key, sums); err != nil {
@@ -128,6 +124,19 @@ func (t *tx) flush() error {
 		return err
 	}
 	t.deltas.clear()
+	return nil
+}
+
+// flushMembers writes what consumers spent in the names of owners.
+func (t *tx) flushMembers() error {
+	for key, c := range t.deltas.members {
+		if c == (change{}) {
+			continue
+		}
+		if _, err := t.exec(updateMember, bounded(c.settled), bounded(c.uncertain), key.owner, key.scope); err != nil {
+			return fmt.Errorf("booking on a member of scope %d: %w", key.owner, err)
+		}
+	}
 	return nil
 }
 

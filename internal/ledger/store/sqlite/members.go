@@ -45,8 +45,8 @@ func (s *scope) team() (now string, former []string) {
 	return now, former
 }
 
-// PutShared implements store.Store. A call that changes nothing writes nothing. Every route that shares the owner has another version then, so
-// that its proxies learn of it.
+// PutShared implements store.Store. A call that changes nothing writes nothing. Every route that shares the owner has another version then,
+// so that its proxies learn of it.
 func (s *Store) PutShared(ctx context.Context, shared store.Shared) error {
 	put, key := shared.Route(), store.OwnerKey(shared.Owner)
 	var changed *route
@@ -159,7 +159,8 @@ func (t *tx) addMember(key memberKey, owner budget.Owner) error {
 
 const (
 	selectMembers = `SELECT routes.namespace, routes.name, scopes.consumer, owners.namespace, owners.name, members.active,
-		members.settled, members.uncertain FROM members JOIN scopes ON scopes.id = members.scope_id JOIN routes ON routes.id = scopes.route_id
+		members.settled, members.uncertain
+		FROM members JOIN scopes ON scopes.id = members.scope_id JOIN routes ON routes.id = scopes.route_id
 		JOIN scopes AS own ON own.id = owner_id JOIN routes AS owners ON owners.id = own.route_id `
 	orderMembers = ` ORDER BY owners.name, routes.id, scopes.consumer`
 )

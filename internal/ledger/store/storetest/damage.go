@@ -146,19 +146,22 @@ func newDamaged(t *testing.T, open Open) *books {
 	return b
 }
 
+// aliceInName is the member of newSharedDamaged.
+const aliceInName = "consumer alice of route ai/chat in the name of team search: "
+
 // sharedDamages are what can be wrong with the books of newSharedDamaged.
 var sharedDamages = map[string]struct{ planted, want []string }{
 	"a member of which too much is booked": {
 		[]string{`UPDATE members SET settled = settled + 5`},
 		[]string{
-			"consumer alice of route ai/chat in the name of team search: settled is 0.250000005 USD, what its history has in that name 0.25 USD",
+			aliceInName + "settled is 0.250000005 USD, what its history has in that name 0.25 USD",
 			"team search: settled is 0.25 USD, the sum of those who draw on it 0.250000005 USD",
 		},
 	},
 	"a member of which too much is uncertain": {
 		[]string{`UPDATE members SET uncertain = 5`},
 		[]string{
-			"consumer alice of route ai/chat in the name of team search: uncertain is 0.000000005 USD, what its history has in that name 0.00 USD",
+			aliceInName + "uncertain is 0.000000005 USD, what its history has in that name 0.00 USD",
 			"team search: uncertain is 0.00 USD, the sum of those who draw on it 0.000000005 USD",
 		},
 	},
@@ -171,11 +174,14 @@ var sharedDamages = map[string]struct{ planted, want []string }{
 	},
 	"a window of an owner that has more than was settled": {
 		[]string{`UPDATE windows SET settled = settled + 1`},
-		[]string{"budget month of team search in the window from 2026-11-01T00:00:00Z: settled is 0.250000001 USD, the sum of the history 0.25 USD"},
+		[]string{
+			"budget month of team search in the window from 2026-11-01T00:00:00Z: " +
+				"settled is 0.250000001 USD, the sum of the history 0.25 USD",
+		},
 	},
 	"history that went over to another team": {
 		[]string{`UPDATE history SET team = 'ads'`},
-		[]string{"consumer alice of route ai/chat in the name of team search: settled is 0.25 USD, what its history has in that name 0.00 USD"},
+		[]string{aliceInName + "settled is 0.25 USD, what its history has in that name 0.00 USD"},
 	},
 	"a member of nobody": {
 		[]string{`UPDATE members SET owner_id = 99`},

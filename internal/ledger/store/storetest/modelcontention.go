@@ -41,7 +41,8 @@ func (m *model) isContended(c *modelClaim, answer store.Answer) bool {
 		had = c.lease.granted
 	}
 	return slices.ContainsFunc(answer.Leases, func(l store.Lease) bool {
-		isIts := l.Consumer == c.budget.Consumer && l.Owner == c.budget.Owner && l.Coverage == c.budget.Coverage && l.Budget == c.budget.Name
+		isIts := l.Consumer == c.budget.Consumer && l.Owner == c.budget.Owner && l.Coverage == c.budget.Coverage &&
+			l.Budget == c.budget.Name
 		return isIts && l.Granted.Nano() == had+c.need
 	})
 }

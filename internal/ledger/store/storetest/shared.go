@@ -245,7 +245,9 @@ func runMembers(t *testing.T, open Open) {
 	month := of(search, denies(t, "", "month", "1", budget.Month))
 	t.Run("an owner that was never put", func(t *testing.T) {
 		b := newBooks(t, open)
-		err := b.PutRoute(t.Context(), store.Route{Namespace: "ai", Name: "image", Consumers: []string{"alice"}, Members: []store.Member{asSearch}})
+		err := b.PutRoute(t.Context(), store.Route{
+			Namespace: "ai", Name: "image", Consumers: []string{"alice"}, Members: []store.Member{asSearch},
+		})
 		if !errors.Is(err, store.ErrUnknownOwner) {
 			t.Fatalf("PutRoute: %v, want ErrUnknownOwner", err)
 		}
