@@ -253,8 +253,8 @@ type Answer struct {
 	// Leases are those of the proxy in every account of the route, of the consumer, of its shared owners and of the upstreams that denies,
 	// in their current windows.
 	Leases []Lease
-	// Team is the team on whose accounts the consumer draws, empty if on none; Former are those on whose accounts it drew once. The attempt is
-	// spent in the name of that team, and not in the name of one of these.
+	// Team is the team on whose accounts the consumer draws, empty if on none; Former are those on whose accounts it drew once. The attempt
+	// is spent in the name of that team, and not in the name of one of these.
 	Team   string
 	Former []string
 }
