@@ -79,8 +79,8 @@ func (r *ModelRouteReconciler) reportModelKeys(s *scope) {
 	})
 }
 
-// keyReports say what the proxies accept: all keys of this pass if they have all acknowledged its configuration, and else those of them that
-// they acknowledged before.
+// keyReports say what the proxies accept: all keys of this pass if they have all acknowledged its configuration, and else those of them
+// that they acknowledged before.
 func keyReports(s *scope, before routeReport, all bool) map[types.NamespacedName]keyReport {
 	reports := map[types.NamespacedName]keyReport{}
 	for _, key := range s.modelKeys {

@@ -18,7 +18,8 @@ func TestAModelKeyReachesTheRoutesThatItNamesUntilItExpires(t *testing.T) {
 		t.Errorf("the models are %q and %q", environment["MODEL"], environment["MODEL_2"])
 	}
 	for _, suffix := range []string{"", "_2"} {
-		answer := w.post(environment["OPENAI_BASE_URL"+suffix]+"/chat/completions", environment["OPENAI_API_KEY"], environment["MODEL"+suffix], "Hello", false)
+		url := environment["OPENAI_BASE_URL"+suffix] + "/chat/completions"
+		answer := w.post(url, environment["OPENAI_API_KEY"], environment["MODEL"+suffix], "Hello", false)
 		if body := w.rest(answer); answer.StatusCode != http.StatusOK {
 			t.Errorf("MODEL%s: %d %s", suffix, answer.StatusCode, body)
 		}
