@@ -245,10 +245,13 @@ func (w *world) eventually(what string, check func() error) {
 // createReferents makes all that our samples, and a route with every field, refer to.
 func (w *world) createReferents() {
 	w.t.Helper()
-	certificate, _ := ledgertest.NewCertificate(w.t)
+	certificate, privateKey := ledgertest.NewCertificate(w.t)
 	named := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: w.namespace, Name: name} }
 	objects := []client.Object{
 		&corev1.Secret{ObjectMeta: named("private-ca"), Data: map[string][]byte{"bundle.pem": certificate}},
+		&corev1.Secret{ObjectMeta: named("largest-tls"), Type: corev1.SecretTypeTLS, Data: map[string][]byte{
+			corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: privateKey, "ca.crt": certificate,
+		}},
 		&corev1.ConfigMap{ObjectMeta: named("private-ca"), Data: map[string]string{"ca.crt": string(certificate)}},
 	}
 	for _, upstream := range []string{"openrouter", "vllm", "own"} {
