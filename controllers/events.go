@@ -72,8 +72,8 @@ func wasSaid(before *v1alpha1.ModelRoute, condition metav1.Condition) bool {
 // maxNote is how many bytes the API server takes as the note of an event.
 const maxNote = 1024
 
-// tellOfBudgets records which of an object's budgets have reached an alert or were used up since before. The object's budgets are told apart
-// by their actions.
+// tellOfBudgets records which of an object's budgets have reached an alert or were used up since before. The object's budgets are told
+// apart by their actions.
 func tellOfBudgets(recorder events.EventRecorder, object runtime.Object, after owned, before []v1alpha1.BudgetStatus) {
 	for _, alert := range alertsOf(after, before) {
 		recorder.Eventf(object, nil, corev1.EventTypeWarning, eventBudgetAlert, alert.action(), "%s", alert.describe())

@@ -96,7 +96,8 @@ func (e *KeyExchange) report(route types.NamespacedName, next routeReport) {
 	e.reports[route] = next
 	e.mu.Unlock()
 	for key, its := range next.keys {
-		if earlier, known := before.keys[key]; !known || before.able != next.able || before.ca != next.ca || !reflect.DeepEqual(earlier, its) {
+		earlier, known := before.keys[key]
+		if !known || before.able != next.able || before.ca != next.ca || !reflect.DeepEqual(earlier, its) {
 			e.modelKeys.wake(key)
 		}
 	}

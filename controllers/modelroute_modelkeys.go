@@ -26,30 +26,13 @@ func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) err
 	}
 	var candidates []*v1alpha1.ModelKey
 	for i := range list.Items {
-		key := &list.Items[i]
-		labels, err := namespaceLabels(ctx, r.Client, key.Namespace)
+		admitted, err := r.admits(ctx, s, &list.Items[i])
 		if err != nil {
 			return err
 		}
-		if !isUsable(key, s.now) || !compile.Allows(s.route, key.Namespace, labels) {
-			continue
+		if admitted {
+			candidates = append(candidates, &list.Items[i])
 		}
-		// Why it is refused, the status of the ModelKey says.
-		team, refusal, err := teamRules{Client: r.Client, Usage: r.Usage}.check(ctx, key.Spec.Team, key.Name, key.Namespace)
-		if err != nil {
-			return err
-		}
-		if refusal != "" {
-			continue
-		}
-		if s.isUnpriced() && (compile.DenyMoney(key.Spec.Budgets) || team != nil && compile.DenyMoney(team.Spec.Budgets)) {
-			s.unpriced = append(s.unpriced, key)
-			continue
-		}
-		if team != nil {
-			s.teams[key.Spec.Team] = team
-		}
-		candidates = append(candidates, key)
 	}
 	s.modelKeys, s.crowdedOut = compile.AsManyAsFit(candidates)
 	for _, key := range s.modelKeys {
@@ -60,6 +43,26 @@ func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) err
 		}
 	}
 	return nil
+}
+
+// admits reports whether the route accepts a ModelKey, if it has room for it. Why it does not, the status of the ModelKey says.
+func (r *ModelRouteReconciler) admits(ctx context.Context, s *scope, key *v1alpha1.ModelKey) (bool, error) {
+	labels, err := namespaceLabels(ctx, r.Client, key.Namespace)
+	if err != nil || !isUsable(key, s.now) || !compile.Allows(s.route, key.Namespace, labels) {
+		return false, err
+	}
+	team, refusal, err := teamRules{Client: r.Client, Usage: r.Usage}.check(ctx, key.Spec.Team, key.Name, key.Namespace)
+	if err != nil || refusal != "" {
+		return false, err
+	}
+	if s.isUnpriced() && (compile.DenyMoney(key.Spec.Budgets) || team != nil && compile.DenyMoney(team.Spec.Budgets)) {
+		s.unpriced = append(s.unpriced, key)
+		return false, nil
+	}
+	if team != nil {
+		s.teams[key.Spec.Team] = team
+	}
+	return true, nil
 }
 
 // reportModelKeys tells the controller of ModelKeys what the proxies do with their keys. What a pass did not find out stays as it was.

@@ -41,9 +41,8 @@ type scope struct {
 	seen map[string]string
 	// plans say which keys each consumer of the spec is to have.
 	plans map[string]keys.Plan
-	// modelKeys are those that the route admits, crowdedOut those that it has no room for, unpriced those that have a budget that denies while
-	// no price is known; claims are the keys that are accepted of the
-	// admitted ones, by the names that they have as consumers.
+	// modelKeys are those that the route admits, crowdedOut those that it has no room for, unpriced those that have a budget that denies
+	// while no price is known; claims are the keys that are accepted of the admitted ones, by the names that they have as consumers.
 	modelKeys, crowdedOut, unpriced []*v1alpha1.ModelKey
 	claims                          map[string][]routeconfig.Key
 	// teams are the budgets of the teams in whose names consumers spend; refused says of which consumers that is not allowed, and why.

@@ -41,7 +41,8 @@ func (t teamRules) check(ctx context.Context, team, consumer, namespace string) 
 	}
 	// Budgets that cannot be in force leave those that could last; where there were none, nobody may spend.
 	if len(compile.ValidateTeam(inForce)) > 0 && len(t.Usage.ofTeam(team).usage.GetBudgets()) == 0 {
-		return inForce, fmt.Sprintf("Consumer %s is not served: TeamBudget %s of its team is invalid, as its status says.", consumer, inForce.Name), nil
+		return inForce, fmt.Sprintf("Consumer %s is not served: TeamBudget %s of its team is invalid, as its status says.",
+			consumer, inForce.Name), nil
 	}
 	return inForce, "", nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 )
 
-// SharedBudgets puts the budgets of teams and ModelKeys to the ledger. Whoever needs them puts them: before a route is served whose consumers
-// draw on them, and when they change; the ledger is told only what it does not know.
+// SharedBudgets puts the budgets of teams and ModelKeys to the ledger. Whoever needs them puts them: before a route is served whose
+// consumers draw on them, and when they change; the ledger is told only what it does not know.
 type SharedBudgets struct {
 	Ledger Ledger
 	Usage  *Usage

@@ -163,7 +163,9 @@ func TestOfSeveralBudgetsOfATeamTheOldestIsInForce(t *testing.T) {
 		t.Errorf("the message does not name the other: %s", message)
 	}
 	chat := w.serve(w.teamRoute("chat"))
-	chat.untilDenied("search", usd*2)
+	if denied := chat.untilDenied("search", usd*2); denied.Limit.Nano() != usd {
+		t.Errorf("a budget of %s USD denies, want the older one, of 1.00", denied.Limit)
+	}
 	w.delete(first)
 	w.untilTeam(second.Name, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
 	chat.spend(usd * 2)
@@ -198,7 +200,9 @@ func TestAModelKeysBudgetIsOverAllItsRoutes(t *testing.T) {
 	w.untilKeyReady(tenant)
 	consumer := tenant + "/crawler"
 	atChat.spendAs(consumer, "openrouter", usd*3/4)
-	atCode.untilDenied(consumer, usd/2)
+	if denied := atCode.untilDenied(consumer, usd/2); denied.Remaining.Nano() != usd/4 {
+		t.Errorf("%s USD are left, want 0.25", denied.Remaining)
+	}
 	atCode.spendAs(consumer, "openrouter", usd/4)
 	spent := w.untilKey(tenant, v1alpha1.ConditionWithinBudget, metav1.ConditionFalse, v1alpha1.ReasonBudgetExhausted)
 	if got := spent.Status.Budgets[0].Spent; got != "1.00" {

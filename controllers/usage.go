@@ -173,8 +173,8 @@ type turn struct {
 	shown time.Time
 }
 
-// takeTurns returns, by their kinds, those whose figures are to be written now, at most turnsPerLook in all: the urgent ones first, then those
-// that have waited longest. The others wait.
+// takeTurns returns, by their kinds, those whose figures are to be written now, at most turnsPerLook in all: the urgent ones first, then
+// those that have waited longest. The others wait.
 func (u *Usage) takeTurns(
 	ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage,
 ) map[string][]types.NamespacedName {

@@ -12,8 +12,8 @@ const (
 	ConditionAvailable = "Available"
 	// ConditionWithinBudget is True when no Deny budget is used up. It is not part of Ready.
 	ConditionWithinBudget = "WithinBudget"
-	// ConditionPricesCurrent is True when what the upstreams list is what requests are reserved at. It is there where a list is read, and not
-	// part of Ready.
+	// ConditionPricesCurrent is True when what the upstreams list is what requests are reserved at. It is there where a list is read, and
+	// not part of Ready.
 	ConditionPricesCurrent = "PricesCurrent"
 	// ConditionSuspended is there, and True, while the annotation modelroute.dev/suspended has the proxies refuse requests. It is not part
 	// of Ready: Programmed says whether they already do.

@@ -172,15 +172,16 @@ type Model struct {
 	// +kubebuilder:validation:MaxLength=2048
 	Description string `json:"description,omitempty"`
 
-	// contextLength is how many tokens prompt and completion may have together. It bounds what one request can cost. Absent: the longest that
-	// an upstream's list of models has, else that of the built-in catalog; a route that finds none is not accepted.
+	// contextLength is how many tokens prompt and completion may have together. It bounds what one request can cost. Absent: the longest
+	// that an upstream's list of models has, else that of the built-in catalog; a route that finds none is not accepted.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
 	ContextLength int64 `json:"contextLength,omitempty"`
 
 	// maxCompletionTokens is how many tokens the model can produce in one answer. Absent: what the first upstream lists that
-	// says so, else the built-in catalog, but no less than parameters of this route ask for; where nothing says, only contextLength bounds it.
+	// says so, else the built-in catalog, but no less than parameters of this route ask for; where nothing says, only contextLength bounds
+	// it.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
@@ -193,8 +194,8 @@ type Model struct {
 	// +kubebuilder:validation:MaxItems=5
 	InputModalities []Modality `json:"inputModalities,omitempty"`
 
-	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: embeddings if the first upstream that
-	// says so lists that, else text; what costs otherwise than text has to be said here.
+	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: embeddings if the first upstream
+	// that says so lists that, else text; what costs otherwise than text has to be said here.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -245,8 +246,8 @@ type Consumer struct {
 	Name string `json:"name,omitempty"`
 
 	// team is the team that the consumer belongs to. What it spends from then on counts against the team's TeamBudget, if there is one, and
-	// is told by team as well, in the ledger's history. A consumer whose namespace the TeamBudget's namespaceSelector does not select is not
-	// served.
+	// is told by team as well, in the ledger's history. A consumer whose namespace the TeamBudget's namespaceSelector does not select is
+	// not served.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=50

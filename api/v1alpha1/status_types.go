@@ -23,8 +23,8 @@ type ModelRouteStatus struct {
 	// +optional
 	Summary *Summary `json:"summary,omitempty"`
 
-	// model is what is in force of the model: what the route says, and what it leaves out and is known of the model. Absent: nothing was found
-	// out yet.
+	// model is what is in force of the model: what the route says, and what it leaves out and is known of the model. Absent: nothing was
+	// found out yet.
 	// +optional
 	Model *ModelStatus `json:"model,omitempty"`
 
@@ -248,10 +248,9 @@ type ConsumerStatus struct {
 	Budgets []BudgetStatus `json:"budgets,omitempty"`
 }
 
-// UpstreamStatus shows the prices and the budgets of an upstream, and compares what it has billed to its API key with what was spent here by
-// all routes that use the same key, at those of their upstreams that do.
-// All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which upstreams of which routes use
-// it.
+// UpstreamStatus shows the prices and the budgets of an upstream, and compares what it has billed to its API key with what was spent here
+// by all routes that use the same key, at those of their upstreams that do. All amounts are in USD with up to nine decimals. The comparison
+// begins anew when the key changes, or which upstreams of which routes use it.
 type UpstreamStatus struct {
 	// name is the upstream's name.
 	// +required

@@ -79,8 +79,8 @@ type Upstream struct {
 	APIKeySecretRef SecretKeyReference `json:"apiKeySecretRef,omitzero"`
 
 	// pricing is what requests cost here. Money is reserved at these prices before a request is sent. Absent: what the upstream's list of
-	// models has (that of OpenRouter, or of an OpenAICompatible one), else the built-in catalog; see spec.catalog. A route with a budget that
-	// denies is not accepted if no price is known; without one, what the upstream reports is counted.
+	// models has (that of OpenRouter, or of an OpenAICompatible one), else the built-in catalog; see spec.catalog. A route with a budget
+	// that denies is not accepted if no price is known; without one, what the upstream reports is counted.
 	// +optional
 	Pricing Pricing `json:"pricing,omitzero"`
 

@@ -96,7 +96,8 @@ func TestARouteWhosePriceNobodyKnowsIsRefusedUnderABudget(t *testing.T) {
 	w := newWorld(t)
 	w.write("route.yaml", strings.Replace(w.sparseRoute("nobody/knows"), "knows}", "knows, contextLength: 4096}", 1))
 	status, _, diagnostics := w.call("run", "-f", "route.yaml", keyFlag)
-	want := "route.yaml: document 1 (ModelRoute ai/sparse): spec.upstreams[0].pricing: Required value: a budget denies, and no price is known of nobody/knows"
+	want := "route.yaml: document 1 (ModelRoute ai/sparse): spec.upstreams[0].pricing: Required value: " +
+		"a budget denies, and no price is known of nobody/knows"
 	if status != 2 || !strings.Contains(diagnostics, want) {
 		t.Errorf("exit status %d:\n%s", status, diagnostics)
 	}

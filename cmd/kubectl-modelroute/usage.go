@@ -99,8 +99,9 @@ func writeTable(out io.Writer, found local.Usage) error {
 }
 
 func sharedRows(where, who string, shared local.SharedUsage) [][]string {
-	var rows [][]string
-	for i, line := range linesOf(who, shared.Spent, shared.Budgets) {
+	lines := linesOf(who, shared.Spent, shared.Budgets)
+	rows := make([][]string, 0, len(lines))
+	for i, line := range lines {
 		if i > 0 {
 			where = ""
 		}

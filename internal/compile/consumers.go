@@ -40,8 +40,8 @@ func Consumers(route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey) []Con
 // KeyConsumerName is the name that a ModelKey has as a consumer: in configurations, in the ledger and in metrics.
 func KeyConsumerName(namespace, name string) string { return namespace + "/" + name }
 
-// denies reports whether the consumer's requests must have a bound, because of a budget or a rate limit of its own, of its ModelKey or of its
-// team.
+// denies reports whether the consumer's requests must have a bound, because of a budget or a rate limit of its own, of its ModelKey or of
+// its team.
 func (c Consumer) denies(teams Teams) bool {
 	if team := teams[c.Team]; team != nil && denies(team.Spec.Budgets, nil) {
 		return true

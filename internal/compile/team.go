@@ -35,7 +35,8 @@ func ValidateTeam(team *v1alpha1.TeamBudget) field.ErrorList {
 			"must be at most 50 small letters, digits and hyphens, with a letter or digit at both ends"))
 	}
 	if _, err := metav1.LabelSelectorAsSelector(team.Spec.NamespaceSelector); err != nil {
-		errs = append(errs, field.Invalid(spec.Child("namespaceSelector"), metav1.FormatLabelSelector(team.Spec.NamespaceSelector), err.Error()))
+		selector := metav1.FormatLabelSelector(team.Spec.NamespaceSelector)
+		errs = append(errs, field.Invalid(spec.Child("namespaceSelector"), selector, err.Error()))
 	}
 	return errs
 }

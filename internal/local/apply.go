@@ -189,8 +189,8 @@ func (a *applier) writeUpstreamKeys(routes []manifest.Route) error {
 	return nil
 }
 
-// remembered is what `usage` has to know and the ledger does not: the budgets as they were written, with the percentages of their alerts. The
-// status of the routes has the prices that were adopted, for the next run.
+// remembered is what `usage` has to know and the ledger does not: the budgets as they were written, with the percentages of their alerts.
+// The status of the routes has the prices that were adopted, for the next run.
 type remembered struct {
 	Routes []*v1alpha1.ModelRoute `json:"routes"`
 	// Shared are the budgets of teams and ModelKeys, by what the ledger knows them by.
@@ -230,6 +230,11 @@ func (a *applier) putBudgets(ctx context.Context, routes []manifest.Route, now t
 			return err
 		}
 	}
+	return a.putNothing(ctx, routes, shared)
+}
+
+// putNothing tells the ledger of all routes and shared owners but these that nobody may spend in their names.
+func (a *applier) putNothing(ctx context.Context, routes []manifest.Route, shared map[string]bool) error {
 	known, err := a.ledger.service.Usage(ctx)
 	if err != nil {
 		return fmt.Errorf("asking the ledger for the routes that it knows: %w", err)

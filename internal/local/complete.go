@@ -77,7 +77,8 @@ func (c *completer) listed(ctx context.Context, at compile.UpstreamModel) compil
 		list = readList{at: c.clock.Now(), state: compile.ListRead, models: models}
 		if err != nil {
 			list.state = compile.ListUnavailable
-			c.logger.LogAttrs(ctx, slog.LevelWarn, "An upstream's list of models cannot be read; what is known otherwise is in force", oneLine(err))
+			c.logger.LogAttrs(ctx, slog.LevelWarn,
+				"An upstream's list of models cannot be read; what is known otherwise is in force", oneLine(err))
 		}
 		c.lists[at.BaseURL] = list
 	}

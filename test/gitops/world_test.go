@@ -116,7 +116,8 @@ func (w *world) startOperator() *operator {
 	}
 	o := w.newOperator(manager)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	err = errors.Join(o.routes.SetupWithManager(ctx, manager), o.keys.SetupWithManager(ctx, manager), o.teams.SetupWithManager(ctx, manager))
+	err = errors.Join(
+		o.routes.SetupWithManager(ctx, manager), o.keys.SetupWithManager(ctx, manager), o.teams.SetupWithManager(ctx, manager))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -100,7 +100,8 @@ func (o *objects) kindOf(at place, object map[string]any) (string, bool) {
 // isOurs reports whether a kind is one of this project's.
 func isOurs(kind string) bool { return kind == kindRoute || kind == kindModelKey || kind == kindTeam }
 
-// nameOf returns NAMESPACE/NAME of an object, and gives it a namespace if it has none; of a TeamBudget, which is in no namespace, the name. Names become paths, so what is no name ends here.
+// nameOf returns NAMESPACE/NAME of an object, and gives it a namespace if it has none; of a TeamBudget, which is in no namespace, the name.
+// Names become paths, so what is no name ends here.
 func nameOf(kind string, object map[string]any) (string, field.ErrorList) {
 	metadata := field.NewPath("metadata")
 	name, _, err := unstructured.NestedString(object, "metadata", "name")

@@ -22,7 +22,8 @@ func (o *objects) resolveKeys(routes []Route) {
 }
 
 // unpriced says that a budget denies what has no price.
-const unpriced = "a budget %s denies, and at one of the upstreams of ModelRoute %s no price is known: write it in its spec.upstreams[].pricing"
+const unpriced = "a budget %s denies, and at one of the upstreams of ModelRoute %s no price is known: " +
+	"write it in its spec.upstreams[].pricing"
 
 // claim gives a ModelKey to the routes that it names, or says which of them it cannot have.
 func claim(key *v1alpha1.ModelKey, routes []Route) field.ErrorList {

@@ -12,8 +12,8 @@ type ConsumerApplyConfiguration struct {
 	// name is the consumer's name, unique within the route. What it spent belongs to this name.
 	Name *string `json:"name,omitempty"`
 	// team is the team that the consumer belongs to. What it spends from then on counts against the team's TeamBudget, if there is one, and
-	// is told by team as well, in the ledger's history. A consumer whose namespace the TeamBudget's namespaceSelector does not select is not
-	// served.
+	// is told by team as well, in the ledger's history. A consumer whose namespace the TeamBudget's namespaceSelector does not select is
+	// not served.
 	Team *string `json:"team,omitempty"`
 	// secretName is the name of the Secret that is made for the consumer, with OPENAI_API_KEY, OPENAI_BASE_URL and MODEL, ready
 	// for envFrom. Absent: ROUTE-CONSUMER.

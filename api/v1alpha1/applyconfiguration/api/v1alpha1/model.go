@@ -21,16 +21,17 @@ type ModelApplyConfiguration struct {
 	DisplayName *string `json:"displayName,omitempty"`
 	// description says in a few sentences what the model is good for. Clients see it in GET /v1/models.
 	Description *string `json:"description,omitempty"`
-	// contextLength is how many tokens prompt and completion may have together. It bounds what one request can cost. Absent: the longest that
-	// an upstream's list of models has, else that of the built-in catalog; a route that finds none is not accepted.
+	// contextLength is how many tokens prompt and completion may have together. It bounds what one request can cost. Absent: the longest
+	// that an upstream's list of models has, else that of the built-in catalog; a route that finds none is not accepted.
 	ContextLength *int64 `json:"contextLength,omitempty"`
 	// maxCompletionTokens is how many tokens the model can produce in one answer. Absent: what the first upstream lists that
-	// says so, else the built-in catalog, but no less than parameters of this route ask for; where nothing says, only contextLength bounds it.
+	// says so, else the built-in catalog, but no less than parameters of this route ask for; where nothing says, only contextLength bounds
+	// it.
 	MaxCompletionTokens *int64 `json:"maxCompletionTokens,omitempty"`
 	// inputModalities are what the model reads. Absent: what the first upstream lists that says so, else the built-in catalog, else text.
 	InputModalities []apiv1alpha1.Modality `json:"inputModalities,omitempty"`
-	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: embeddings if the first upstream that
-	// says so lists that, else text; what costs otherwise than text has to be said here.
+	// outputModalities are what the model produces. A model of embeddings produces nothing else. Absent: embeddings if the first upstream
+	// that says so lists that, else text; what costs otherwise than text has to be said here.
 	OutputModalities []apiv1alpha1.OutputModality `json:"outputModalities,omitempty"`
 	// supportedParameters are the request parameters that the model understands. Clients see them in GET /v1/models; what becomes of
 	// others, parameters.unsupported says. Absent: clients see what the first upstream lists that says so, else the built-in catalog; and

@@ -22,8 +22,8 @@ type ModelRouteStatusApplyConfiguration struct {
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// summary has the columns of kubectl get, as text.
 	Summary *SummaryApplyConfiguration `json:"summary,omitempty"`
-	// model is what is in force of the model: what the route says, and what it leaves out and is known of the model. Absent: nothing was found
-	// out yet.
+	// model is what is in force of the model: what the route says, and what it leaves out and is known of the model. Absent: nothing was
+	// found out yet.
 	Model *ModelStatusApplyConfiguration `json:"model,omitempty"`
 	// endpoint is the base URL for OpenAI clients within the cluster.
 	Endpoint *string `json:"endpoint,omitempty"`

@@ -16,8 +16,8 @@ type TeamBudgetSpecApplyConfiguration struct {
 	// team is the team's name, as consumers and keys have it in their team. What was spent belongs to this name. Absent: metadata.name. If
 	// several TeamBudgets name one team, the oldest is in force.
 	Team *string `json:"team,omitempty"`
-	// namespaceSelector selects, by their labels, the namespaces whose routes and keys may spend in the team's name: a consumer's is that of
-	// its route. {} selects all of them. A consumer elsewhere that names the team is not served, so that nobody can spend another team's
+	// namespaceSelector selects, by their labels, the namespaces whose routes and keys may spend in the team's name: a consumer's is that
+	// of its route. {} selects all of them. A consumer elsewhere that names the team is not served, so that nobody can spend another team's
 	// money.
 	NamespaceSelector *v1.LabelSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
 	// budgets limit what the team spends in all. Every one of them holds.

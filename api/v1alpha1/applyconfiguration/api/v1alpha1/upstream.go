@@ -30,8 +30,8 @@ type UpstreamApplyConfiguration struct {
 	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream.
 	APIKeySecretRef *SecretKeyReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
 	// pricing is what requests cost here. Money is reserved at these prices before a request is sent. Absent: what the upstream's list of
-	// models has (that of OpenRouter, or of an OpenAICompatible one), else the built-in catalog; see spec.catalog. A route with a budget that
-	// denies is not accepted if no price is known; without one, what the upstream reports is counted.
+	// models has (that of OpenRouter, or of an OpenAICompatible one), else the built-in catalog; see spec.catalog. A route with a budget
+	// that denies is not accepted if no price is known; without one, what the upstream reports is counted.
 	Pricing *PricingApplyConfiguration `json:"pricing,omitempty"`
 	// timeoutSeconds bounds one attempt, in seconds, from the first byte sent to the last byte received. All attempts at a request together
 	// have as much time as the longest of them. Absent: 600.

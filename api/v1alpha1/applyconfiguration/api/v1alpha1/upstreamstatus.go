@@ -12,10 +12,9 @@ import (
 // UpstreamStatusApplyConfiguration represents a declarative configuration of the UpstreamStatus type for use
 // with apply.
 //
-// UpstreamStatus shows the prices and the budgets of an upstream, and compares what it has billed to its API key with what was spent here by
-// all routes that use the same key, at those of their upstreams that do.
-// All amounts are in USD with up to nine decimals. The comparison begins anew when the key changes, or which upstreams of which routes use
-// it.
+// UpstreamStatus shows the prices and the budgets of an upstream, and compares what it has billed to its API key with what was spent here
+// by all routes that use the same key, at those of their upstreams that do. All amounts are in USD with up to nine decimals. The comparison
+// begins anew when the key changes, or which upstreams of which routes use it.
 type UpstreamStatusApplyConfiguration struct {
 	// name is the upstream's name.
 	Name *string `json:"name,omitempty"`
