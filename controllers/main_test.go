@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,10 +34,7 @@ func apiServerConfig(t *testing.T) *rest.Config {
 	if apiServer.environment != nil {
 		return apiServer.environment.Config
 	}
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		assets = filepath.Join("..", ".cluster", "bin")
-	}
+	assets := assetsDirectory()
 	environment := &envtest.Environment{
 		BinaryAssetsDirectory: assets,
 		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
@@ -48,6 +46,11 @@ func apiServerConfig(t *testing.T) *rest.Config {
 	apiServer.environment = environment
 	grantRights(t, environment.Config)
 	return environment.Config
+}
+
+// assetsDirectory is where the programs of Kubernetes are.
+func assetsDirectory() string {
+	return cmp.Or(os.Getenv("KUBEBUILDER_ASSETS"), filepath.Join("..", ".cluster", "bin"))
 }
 
 func TestMain(m *testing.M) {

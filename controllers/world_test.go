@@ -14,16 +14,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -52,6 +49,9 @@ type world struct {
 	// tenants are further namespaces that managers see.
 	tenants []string
 	config  *rest.Config
+	// manager is who managers are to the API server, and everywhere is true if they see all namespaces.
+	manager    rest.ImpersonationConfig
+	everywhere bool
 	// client reads and writes as a user does, without a cache.
 	client client.WithWatch
 	ledger *ledgertest.Ledger
@@ -78,7 +78,12 @@ func newWorld(t *testing.T) *world {
 func newWorldAt(t *testing.T, clock clock.WithTicker) *world {
 	t.Helper()
 	t.Parallel() // Tests wait more than they work.
-	config := apiServerConfig(t)
+	return newWorldOn(t, clock, apiServerConfig(t))
+}
+
+// newWorldOn makes a world at another API server than the shared one.
+func newWorldOn(t *testing.T, clock clock.WithTicker, config *rest.Config) *world {
+	t.Helper()
 	scheme, err := NewScheme()
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +93,7 @@ func newWorldAt(t *testing.T, clock clock.WithTicker) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, config: config, client: direct, clock: clock, events: make(chan string, 100)}
+	w.manager = rest.ImpersonationConfig{UserName: managerUser}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "test-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
 	}}
@@ -149,14 +155,9 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 	if err := os.WriteFile(tokenFile, []byte(ledgertest.Key+"\n"), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	cacheOptions := CacheOptions()
-	cacheOptions.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
-	for _, tenant := range w.tenants {
-		cacheOptions.DefaultNamespaces[tenant] = cache.Config{}
-	}
 	manager, err := ctrl.NewManager(w.managerConfig(), ctrl.Options{
 		Scheme:     w.client.Scheme(),
-		Cache:      cacheOptions,
+		Cache:      w.cacheOptions(),
 		NewClient:  w.countingClient,
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
@@ -207,55 +208,12 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 	}
 }
 
-// managerConfig is how the manager reaches the API server: under the rights of config/rbac and no others.
-func (w *world) managerConfig() *rest.Config {
-	config := rest.CopyConfig(w.config)
-	config.Impersonate = rest.ImpersonationConfig{UserName: managerUser}
-	return config
-}
-
 // stopManager stops the manager that runs, if one does.
 func (w *world) stopManager() {
 	if w.stop != nil {
 		w.stop()
 		w.stop = nil
 	}
-}
-
-// countingClient makes the manager's client, which counts what it writes.
-func (w *world) countingClient(config *rest.Config, options client.Options) (client.Client, error) {
-	inner, err := client.NewWithWatch(config, options)
-	if err != nil {
-		return nil, err
-	}
-	return interceptor.NewClient(inner, interceptor.Funcs{
-		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-			w.writes.Add(1)
-			return c.Create(ctx, object, options...)
-		},
-		Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
-			w.writes.Add(1)
-			return c.Update(ctx, object, options...)
-		},
-		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			w.writes.Add(1)
-			return c.Patch(ctx, object, patch, options...)
-		},
-		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			w.writes.Add(1)
-			return c.Apply(ctx, object, options...)
-		},
-		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-			w.writes.Add(1)
-			return c.Delete(ctx, object, options...)
-		},
-		SubResourcePatch: func(ctx context.Context, c client.Client, name string, object client.Object, patch client.Patch,
-			options ...client.SubResourcePatchOption,
-		) error {
-			w.writes.Add(1)
-			return c.SubResource(name).Patch(ctx, object, patch, options...)
-		},
-	}), nil
 }
 
 // reconcile takes the route chat through one pass more, as soon as the manager can read.

@@ -18,6 +18,7 @@ import (
 
 	_ "golang.org/x/crypto/x509roots/fallback" // Nor has it certificate authorities, by which upstreams are known.
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/modelroute/modelroute/controllers"
@@ -86,6 +87,7 @@ func proxyEnv(ctx context.Context, environ []string, ledgerURL string, logger *s
 // flags are what the command line says.
 type flags struct {
 	namespace               string
+	namespaces              []string
 	pod                     string
 	proxyImage, pullPolicy  string
 	ledgerURL, ledgerToken  string
@@ -101,6 +103,7 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set := flag.NewFlagSet("manager", flag.ContinueOnError)
 	set.SetOutput(output)
 	set.StringVar(&f.namespace, "namespace", "", "namespace of the operator; default the one that its pod runs in")
+	set.Func("namespaces", "comma-separated namespaces whose routes and ModelKeys are served; default all", f.setNamespaces)
 	set.StringVar(&f.pod, "pod", "", "name of the manager's own pod")
 	set.StringVar(&f.proxyImage, "proxy-image", "", "image of the proxies; default that of the manager's own pod")
 	set.StringVar(&f.pullPolicy, "proxy-image-pull-policy", "", "Always, IfNotPresent or Never; default as the kubelet decides")
@@ -137,6 +140,17 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	return f, f.complete()
 }
 
+// setNamespaces reads a list of namespaces.
+func (f *flags) setNamespaces(list string) error {
+	f.namespaces = strings.Split(list, ",")
+	for _, namespace := range f.namespaces {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			return fmt.Errorf("%q is no namespace: %s", namespace, problems[0])
+		}
+	}
+	return nil
+}
+
 // complete fills in what depends on where the manager runs.
 func (f *flags) complete() error {
 	if f.namespace == "" {
@@ -155,6 +169,7 @@ func (f *flags) complete() error {
 func (f *flags) options(logger *slog.Logger) Options {
 	return Options{
 		Namespace:              f.namespace,
+		Namespaces:             f.namespaces,
 		Pod:                    f.pod,
 		ProxyImage:             f.proxyImage,
 		ProxyPullPolicy:        corev1.PullPolicy(f.pullPolicy),

@@ -3,6 +3,8 @@ package main
 import (
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +42,7 @@ func TestFlagsAreRefusedWhen(t *testing.T) {
 		"TheImageIsMissing":        {[]string{"--namespace=models"}, "--proxy-image or --pod must be set"},
 		"ThePullPolicyIsNone":      {[]string{"--namespace=models", "--proxy-image=x", "--proxy-image-pull-policy=Sometimes"}, "Sometimes"},
 		"SomethingElseIsSaid":      {[]string{"--namespace=models", "--proxy-image=x", "now"}, `unexpected argument "now"`},
+		"ANamespaceIsNone":         {[]string{"--namespaces=a,", "--proxy-image=x"}, `"" is no namespace`},
 		"TheLevelIsNone":           {[]string{"--log-level=loud"}, "log-level"},
 		"UpstreamsWouldBeFlooded":  {[]string{"--namespace=models", "--proxy-image=x", "--books-interval=1s"}, "--books-interval is 1s"},
 		"TheNamespaceIsNotTold":    {[]string{"--proxy-image=x"}, "--namespace is not set"},
@@ -52,6 +55,23 @@ func TestFlagsAreRefusedWhen(t *testing.T) {
 				t.Errorf("the error is %v", err)
 			}
 		})
+	}
+}
+
+func TestAManagerOfSomeNamespacesSeesTheseAndItsOwn(t *testing.T) {
+	f, err := parse([]string{"--namespace=models", "--namespaces=ai-platform,search", "--proxy-image=x"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := cacheOptions(f.options(slog.New(slog.DiscardHandler))).DefaultNamespaces
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"ai-platform", "models", "search"}) {
+		t.Errorf("it sees %v", got)
+	}
+}
+
+func TestAManagerSeesAllNamespacesUnlessItIsToldWhich(t *testing.T) {
+	if seen := cacheOptions(Options{Namespace: "models"}).DefaultNamespaces; seen != nil {
+		t.Errorf("it sees only %v", seen)
 	}
 }
 

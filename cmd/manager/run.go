@@ -16,6 +16,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -37,6 +38,8 @@ const (
 type Options struct {
 	// Namespace is the operator's own: where the certificates and the lease are.
 	Namespace string
+	// Namespaces are those whose routes and ModelKeys are served, beside Namespace, which is seen too; empty: all.
+	Namespaces []string
 	// Pod is the name of the manager's own pod.
 	Pod string
 	// ProxyImage is the image of the proxies; empty: that of Pod. ProxyPullPolicy is how it is pulled; empty leaves that to the kubelet.
@@ -94,7 +97,7 @@ func newManager(config *rest.Config, options Options, logger logr.Logger) (ctrl.
 	return ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        scheme,
 		Logger:                        logger,
-		Cache:                         controllers.CacheOptions(),
+		Cache:                         cacheOptions(options),
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsBindAddress},
 		HealthProbeBindAddress:        options.HealthProbeBindAddress,
 		LeaderElection:                options.LeaderElection,
@@ -102,6 +105,19 @@ func newManager(config *rest.Config, options Options, logger logr.Logger) (ctrl.
 		LeaderElectionNamespace:       options.Namespace,
 		LeaderElectionReleaseOnCancel: true,
 	})
+}
+
+// cacheOptions let the caches see the namespaces that the manager serves, and its own, where the certificates are.
+func cacheOptions(options Options) cache.Options {
+	seen := controllers.CacheOptions()
+	if len(options.Namespaces) == 0 {
+		return seen
+	}
+	seen.DefaultNamespaces = map[string]cache.Config{options.Namespace: {}}
+	for _, namespace := range options.Namespaces {
+		seen.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return seen
 }
 
 func addControllers(ctx context.Context, manager ctrl.Manager, options Options) error {
