@@ -3,18 +3,21 @@ package controllers
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/certs"
+	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -141,4 +144,44 @@ func (w *world) proxyConfig(route string) routeconfig.Config {
 		w.t.Fatal(err)
 	}
 	return config
+}
+
+func TestAnAuthorityThatSomebodyBringsSignsTheLedgersCertificate(t *testing.T) {
+	w := newWorldAt(t, testRealClock)
+	certificate, key := ledgertest.NewCertificate(t)
+	w.create(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: certs.AuthoritySecret},
+		Data:       map[string][]byte{"ca.crt": certificate, "ca.key": key},
+	})
+	authority, ledger := w.ensure(w.issuer(testRealClock))
+	if diff := cmp.Diff(map[string]string{"ca.crt": string(certificate), "ca.key": string(key)}, textOf(authority.Data)); diff != "" {
+		t.Errorf("the authority has changed:\n%s", diff)
+	}
+	w.isSignedBy(ledger, certificate)
+}
+
+func TestALedgersCertificateThatSomebodyElseIssuesIsReplaced(t *testing.T) {
+	w := newWorldAt(t, testRealClock)
+	certificate, key := ledgertest.NewCertificate(t)
+	w.create(&corev1.Secret{ // as cert-manager writes it
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: certs.LedgerSecret},
+		Type:       corev1.SecretTypeTLS,
+		Data:       map[string][]byte{"tls.crt": certificate, "tls.key": key, "ca.crt": certificate},
+	})
+	authority, ledger := w.ensure(w.issuer(testRealClock))
+	w.isSignedBy(ledger, authority.Data["ca.crt"])
+}
+
+// isSignedBy fails the test unless the authority has signed the ledger's certificate.
+func (w *world) isSignedBy(ledger *corev1.Secret, authority []byte) {
+	w.t.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	pair, err := tls.X509KeyPair(ledger.Data[corev1.TLSCertKey], ledger.Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "modelroute-ledger." + w.namespace + ".svc"}); err != nil {
+		w.t.Errorf("the ledger's certificate: %v", err)
+	}
 }

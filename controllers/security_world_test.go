@@ -72,10 +72,7 @@ func install(t *testing.T, kustomization string) *installed {
 		}
 	})
 	w := &installed{world: newWorldOn(t, testRealClock, config), auditLog: auditLog}
-	w.manager = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + systemNamespace + ":modelroute-manager",
-		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + systemNamespace, "system:authenticated"},
-	}
+	w.manager = serviceAccount(systemNamespace, "modelroute-manager")
 	w.applyKustomization(kustomization)
 	w.aggregateRoles(environment.KubeConfig)
 	return w
@@ -167,6 +164,14 @@ func (w *installed) startWithCertificates() {
 		issuer := &certs.Issuer{Client: r.Client, Live: r.Live, Namespace: systemNamespace, Clock: testRealClock}
 		return issuer.SetupWithManager(manager)
 	})
+}
+
+// serviceAccount is who a ServiceAccount is to the API server.
+func serviceAccount(namespace, name string) rest.ImpersonationConfig {
+	return rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + namespace + ":" + name,
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+	}
 }
 
 // as is the API server as somebody else sees it.

@@ -74,6 +74,11 @@ func TestWhichKeysAreAcceptedAndWhenANewOneIsMade(t *testing.T) {
 			policy: monthly, now: 31*day + 5,
 			want: plan{Current: "new", Previous: "old", Ends: 32 * day, Accepted: []string{"new", "old"}, Next: 32 * day},
 		},
+		"An end that nobody can have set is brought forward": {
+			ring:   keys.Ring{Record: []routeconfig.Key{key("forged", day, 999*day), pending}, Delivered: "new"},
+			policy: monthly, now: 31 * day,
+			want: plan{Current: "new", Previous: "forged", Ends: 32 * day, Accepted: []string{"new", "forged"}, Next: 32 * day},
+		},
 		"Then the old one is refused, which is no surprise": {
 			ring:   keys.Ring{Record: []routeconfig.Key{key("old", day, 32*day), pending}, Delivered: "new"},
 			policy: monthly, now: 32 * day,
