@@ -24,7 +24,8 @@ import (
 const private = "nobody's business"
 
 // TestNobodyCanDoMoreThanTheyNeed is one story in one cluster, with all of config/default in force: a platform whose namespace has two
-// routes, chat for itself and open for everybody, and a tenant with edit in a namespace of its own. What all of them did is in the audit log.
+// routes, chat for itself and open for everybody, and a tenant with edit in a namespace of its own. What all of them did is in the audit
+// log.
 func TestNobodyCanDoMoreThanTheyNeed(t *testing.T) {
 	w := install(t, "../config/default")
 	w.everywhere = true

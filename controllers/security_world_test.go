@@ -131,7 +131,6 @@ func (w *installed) aggregateRoles(kubeconfig []byte) {
 		w.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	//nolint:gosec // the program is the one that the tests are given
 	controllers := exec.CommandContext(ctx, filepath.Join(assetsDirectory(), "kube-controller-manager"), "--kubeconfig="+file,
 		"--controllers=clusterrole-aggregation-controller", "--leader-elect=false", "--secure-port=0")
 	if err := controllers.Start(); err != nil {

@@ -91,6 +91,7 @@ type flags struct {
 	pod                     string
 	proxyImage, pullPolicy  string
 	ledgerURL, ledgerToken  string
+	ledgerCA                string
 	metricsAddr, healthAddr string
 	leaderElect             bool
 	booksInterval           time.Duration
@@ -109,6 +110,8 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.StringVar(&f.pullPolicy, "proxy-image-pull-policy", "", "Always, IfNotPresent or Never; default as the kubelet decides")
 	set.StringVar(&f.ledgerURL, "ledger-url", "", "base URL of the ledger; default https://modelroute-ledger.NAMESPACE.svc:8443")
 	set.StringVar(&f.ledgerToken, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
+	set.StringVar(&f.ledgerCA, "ledger-ca-file", "",
+		"file with the certificates, in PEM, by which the ledger is known; default the manager issues its certificate")
 	set.StringVar(&f.metricsAddr, "metrics-bind-address", ":8080", "address for /metrics; 0 for none")
 	set.StringVar(&f.healthAddr, "health-probe-bind-address", ":8081", "address for /healthz and /readyz; 0 for none")
 	set.BoolVar(&f.leaderElect, "leader-elect", false, "work only while elected among several managers")
@@ -175,6 +178,7 @@ func (f *flags) options(logger *slog.Logger) Options {
 		ProxyPullPolicy:        corev1.PullPolicy(f.pullPolicy),
 		LedgerURL:              f.ledgerURL,
 		LedgerTokenFile:        f.ledgerToken,
+		LedgerCAFile:           f.ledgerCA,
 		MetricsBindAddress:     f.metricsAddr,
 		HealthProbeBindAddress: f.healthAddr,
 		LeaderElection:         f.leaderElect,

@@ -4,6 +4,8 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/modelroute/modelroute/internal/desired"
+	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
 )
 
 func TestFlagsHaveDefaultsThatFitTheNamespace(t *testing.T) {
@@ -27,6 +30,7 @@ func TestFlagsHaveDefaultsThatFitTheNamespace(t *testing.T) {
 		metricsAddr:   ":8080",
 		healthAddr:    ":8081",
 		booksInterval: 5 * time.Minute,
+		listsInterval: time.Hour,
 		logLevel:      slog.LevelInfo,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(flags{})); diff != "" {
@@ -72,6 +76,33 @@ func TestAManagerOfSomeNamespacesSeesTheseAndItsOwn(t *testing.T) {
 func TestAManagerSeesAllNamespacesUnlessItIsToldWhich(t *testing.T) {
 	if seen := cacheOptions(Options{Namespace: "models"}).DefaultNamespaces; seen != nil {
 		t.Errorf("it sees only %v", seen)
+	}
+}
+
+func TestTheLedgerIsKnownByTheFileOfWhoeverIssuesItsCertificate(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	authority, err := addCertificates(nil, Options{LedgerCAFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authority(t.Context()); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("without the file: %v", err)
+	}
+	first, _ := ledgertest.NewCertificate(t)
+	second, _ := ledgertest.NewCertificate(t)
+	for _, bundle := range []string{string(first), string(first) + string(second), string(second)} {
+		if err := os.WriteFile(file, []byte(bundle), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := authority(t.Context()); err != nil || string(got) != bundle {
+			t.Errorf("it is known by %s (%v)", got, err)
+		}
+	}
+	if err := os.WriteFile(file, []byte("none"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authority(t.Context()); err == nil || !strings.Contains(err.Error(), "no certificate in PEM") {
+		t.Errorf("with a file that has none: %v", err)
 	}
 }
 

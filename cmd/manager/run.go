@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/modelroute/modelroute/controllers"
+	"github.com/modelroute/modelroute/internal/cabundle"
 	"github.com/modelroute/modelroute/internal/catalog/listing"
 	"github.com/modelroute/modelroute/internal/certs"
 	"github.com/modelroute/modelroute/internal/desired"
@@ -50,6 +52,9 @@ type Options struct {
 	// LedgerURL is where manager and proxies reach the ledger; https:// unless the ledger runs beside a test. LedgerTokenFile has the
 	// manager's token for it.
 	LedgerURL, LedgerTokenFile string
+	// LedgerCAFile has the certificates, as PEM, by which the ledger is known, where somebody else issues its certificate; empty: the manager
+	// does.
+	LedgerCAFile string
 	// MetricsBindAddress and HealthProbeBindAddress may be "0" for none.
 	MetricsBindAddress, HealthProbeBindAddress string
 	LeaderElection                             bool
@@ -121,14 +126,9 @@ func cacheOptions(options Options) cache.Options {
 }
 
 func addControllers(ctx context.Context, manager ctrl.Manager, options Options) error {
-	issuer := &certs.Issuer{
-		Client: manager.GetClient(), Live: manager.GetAPIReader(), Namespace: options.Namespace, Clock: clock.RealClock{},
-	}
-	if err := issuer.SetupWithManager(manager); err != nil {
-		return fmt.Errorf("adding the controller of certificates: %w", err)
-	}
-	authority := func(ctx context.Context) ([]byte, error) {
-		return certs.Authority(ctx, manager.GetClient(), options.Namespace)
+	authority, err := addCertificates(manager, options)
+	if err != nil {
+		return err
 	}
 	ledger := controllers.NewLedger(controllers.LedgerOptions{
 		URL: options.LedgerURL, TokenFile: options.LedgerTokenFile,
@@ -184,6 +184,35 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 		return fmt.Errorf("adding the controller of TeamBudgets: %w", err)
 	}
 	return nil
+}
+
+// addCertificates returns how the ledger is known: by the authority that a controller of certificates keeps, or by that of whoever issues
+// them instead. What is in the file may change.
+func addCertificates(manager ctrl.Manager, options Options) (func(context.Context) ([]byte, error), error) {
+	if options.LedgerCAFile != "" {
+		return func(context.Context) ([]byte, error) { return readAuthority(options.LedgerCAFile) }, nil
+	}
+	issuer := &certs.Issuer{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Namespace: options.Namespace, Clock: clock.RealClock{},
+	}
+	if err := issuer.SetupWithManager(manager); err != nil {
+		return nil, fmt.Errorf("adding the controller of certificates: %w", err)
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		return certs.Authority(ctx, manager.GetClient(), options.Namespace)
+	}, nil
+}
+
+// readAuthority reads certificates. Those that cannot be used are refused here: no proxy could reach the ledger by them.
+func readAuthority(file string) ([]byte, error) {
+	bundle, err := os.ReadFile(file) //nolint:gosec // The operator's administrator says which.
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificates by which the ledger is known: %w", err)
+	}
+	if _, err := cabundle.Parse(bundle); err != nil {
+		return nil, fmt.Errorf("reading the certificates by which the ledger is known, %s: %w", file, err)
+	}
+	return bundle, nil
 }
 
 // addChecks makes the manager healthy while it answers, and ready once its caches are filled.

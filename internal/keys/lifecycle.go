@@ -90,8 +90,8 @@ func (r Ring) New(hash string, policy Policy, now time.Time) routeconfig.Key {
 }
 
 // previous is the youngest key that the current one has replaced. One that is younger than the current one was made and never delivered, by
-// a process that is gone: nobody has it. None ends later than an overlap from now, whatever the record says: somebody who has written a hash
-// of their own into it is rid of with the overlap.
+// a process that is gone: nobody has it. None ends later than an overlap from now, whatever the record says: a hash that somebody has
+// slipped into it goes with the overlap.
 func (r Ring) previous(current routeconfig.Key, policy Policy, now time.Time) *routeconfig.Key {
 	var previous *routeconfig.Key
 	for _, key := range r.Record {
