@@ -52,8 +52,8 @@ type Options struct {
 	// LedgerURL is where manager and proxies reach the ledger; https:// unless the ledger runs beside a test. LedgerTokenFile has the
 	// manager's token for it.
 	LedgerURL, LedgerTokenFile string
-	// LedgerCAFile has the certificates, as PEM, by which the ledger is known, where somebody else issues its certificate; empty: the manager
-	// does.
+	// LedgerCAFile has the certificates, as PEM, by which the ledger is known, where somebody else issues its certificate; empty: the
+	// manager does.
 	LedgerCAFile string
 	// MetricsBindAddress and HealthProbeBindAddress may be "0" for none.
 	MetricsBindAddress, HealthProbeBindAddress string
