@@ -3,7 +3,7 @@ package controllers
 import (
 	"go/ast"
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"os"
 	"strconv"
 	"strings"
@@ -40,7 +40,7 @@ func TestThePageOfConditionsHasThemAll(t *testing.T) {
 // constants are the constant texts that a file declares, by their names.
 func constants(t *testing.T, file string) map[string]string {
 	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	parsed, err := parser.ParseFile(gotoken.NewFileSet(), file, nil, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func constants(t *testing.T, file string) map[string]string {
 		if !isValue || len(spec.Values) != 1 {
 			return true
 		}
-		if literal, isText := spec.Values[0].(*ast.BasicLit); isText && literal.Kind == token.STRING {
+		if literal, isText := spec.Values[0].(*ast.BasicLit); isText && literal.Kind == gotoken.STRING {
 			texts[spec.Names[0].Name], _ = strconv.Unquote(literal.Value)
 		}
 		return true
