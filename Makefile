@@ -14,6 +14,10 @@ IMG ?= localhost/modelroute:dev
 UPSTREAM_IMG ?= localhost/modelroute-upstream:dev
 # What the programs report as their version.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# A release: its version, such as v1.2.3, and the repository of its image; empty: those of config/default. And the platforms that it is built for.
+RELEASE ?=
+RELEASE_REPOSITORY ?=
+PLATFORMS ?= linux/amd64 linux/arm64
 # Flags for every `go test`, for example: make test TESTFLAGS='-run TestWindow -v'
 TESTFLAGS ?=
 # How long each fuzz target runs, and which benchmarks.
@@ -26,10 +30,10 @@ PROXYFLAGS ?=
 # Where the tools are built; `make verify` points its copy of the tree here.
 BIN ?= $(CURDIR)/bin
 
-export IMG UPSTREAM_IMG VERSION
+export IMG UPSTREAM_IMG VERSION RELEASE RELEASE_REPOSITORY PLATFORMS BIN
 
 CLUSTER_BIN := $(CURDIR)/.cluster/bin
-MODULES := . hack/tools hack/cluster hack/argocd
+MODULES := . hack/tools hack/tools/release hack/cluster hack/argocd
 API := ./api/v1alpha1
 PROGRAMS := ./cmd/...
 
@@ -47,7 +51,7 @@ check: lint lint-api lint-config lint-shell verify test ## Everything that needs
 
 .PHONY: clean
 clean: ## Delete what was built here; the local cluster and its binaries stay.
-	rm -rf bin
+	rm -rf bin dist
 
 ##@ Try it
 
@@ -110,6 +114,10 @@ manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from
 	$(BIN)/controller-gen rbac:roleName=modelroute-manager paths=./controllers/... output:rbac:dir=config/rbac
 	go test -count=1 ./config/argocd -args -update
 
+.PHONY: chart
+chart: $(BIN)/kustomize ## Make the templates of charts/modelroute from config/.
+	go run ./hack/chart -kustomize "$(BIN)/kustomize"
+
 .PHONY: docs
 docs: ## Write the tables of docs/parameters.md and docs/observability.md anew.
 	go test -count=1 ./internal/openai -run '^TestThePageOfParameters' -args -update
@@ -119,10 +127,24 @@ docs: ## Write the tables of docs/parameters.md and docs/observability.md anew.
 tidy: ## Tidy the go.mod of every module.
 	for module in $(MODULES); do go -C "$$module" mod tidy; done
 
+##@ Release
+
+.PHONY: dist
+dist: $(BIN)/kustomize ## Write install.yaml, install-postgresql.yaml and the chart into dist/, with the version RELEASE.
+	hack/dist.sh
+
+.PHONY: release
+release: $(BIN)/cyclonedx-gomod ## Build the programs for all PLATFORMS, with their bills of materials and checksums, into bin/release.
+	hack/release.sh bin/release
+
+.PHONY: verify-reproducible
+verify-reproducible: $(BIN)/cyclonedx-gomod $(BIN)/kustomize ## Build the release twice, from scratch the second time, and compare every byte.
+	hack/reproducible.sh
+
 ##@ Test
 
 .PHONY: test
-test: envtest postgres nginx sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
+test: envtest installers postgres nginx sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
 	cd hack/cluster && $(GO_TEST) ./cmd/egress
 
@@ -146,6 +168,10 @@ test-gitops: envtest ## Hold the API and the operator to what Argo CD and Flux r
 test-argocd: ## Run the scripts of config/argocd in Argo CD's own code.
 	cd hack/argocd && $(ARGOCD_GO) test $(TESTFLAGS) $(ARGOCD_FLAGS) ./...
 
+.PHONY: test-install
+test-install: envtest installers ## Install, upgrade and uninstall by manifests and by Helm, on a real API server.
+	$(GO_TEST) ./hack/chart ./test/install
+
 .PHONY: test-e2e
 test-e2e: cluster-up deploy postgres argocd test-argocd ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
 	UPSTREAM_IMG="$$(hack/image.sh ref upstream)" go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS) ./test/e2e/...
@@ -168,7 +194,11 @@ bench-money: postgres ## Measure whether budgets hold while proxies, ledger and 
 bench-proxy: nginx ## Measure what the proxy costs, beside nginx and an empty Go proxy; writes its section of docs/benchmarks.md (PROXYFLAGS='-quick -out ""' to try).
 	go run ./test/bench/proxy $(PROXYFLAGS)
 
-GO_TEST = CGO_ENABLED=1 KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" go test -race $(TESTFLAGS)
+GO_TEST = CGO_ENABLED=1 KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" INSTALLERS="$(BIN)" go test -race $(TESTFLAGS)
+
+# What people install ModelRoute with.
+.PHONY: installers
+installers: $(BIN)/helm $(BIN)/kustomize
 
 # The race detector needs a C compiler.
 .PHONY: race
@@ -246,8 +276,8 @@ lint-shell: ## Check the shell scripts.
 verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what is generated, go.mod, the format, docs/dependencies.md and docs/parameters.md are up to date.
 
 .PHONY: verify-generated
-verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go
-	hack/verify.sh generate manifests
+verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go $(BIN)/kustomize
+	hack/verify.sh generate manifests chart
 
 .PHONY: verify-tidy
 verify-tidy:
@@ -270,7 +300,7 @@ verify-%: ## Run any target in a copy of the tree, and fail if it changes a file
 ##@ Tools
 
 .PHONY: tools
-tools: $(addprefix $(BIN)/,controller-gen buf golangci-lint protoc-gen-go protoc-gen-connect-go) ## Build the pinned tools into bin/ (4 minutes when the build cache is empty).
+tools: $(addprefix $(BIN)/,controller-gen buf golangci-lint protoc-gen-go protoc-gen-connect-go helm kustomize cyclonedx-gomod) ## Build the pinned tools into bin/ (8 minutes when the build cache is empty).
 
 # build_tool MODULE PACKAGE builds the target. The touch tells make so even if the linker had nothing to do.
 define build_tool
@@ -288,6 +318,17 @@ $(BIN)/buf: $(TOOLS_MODULE)
 
 $(BIN)/golangci-lint: $(TOOLS_MODULE) hack/tools/golangci-lint/main.go
 	$(call build_tool,hack/tools,./golangci-lint)
+
+RELEASE_TOOLS_MODULE := hack/tools/release/go.mod hack/tools/release/go.sum
+
+$(BIN)/helm: $(RELEASE_TOOLS_MODULE)
+	$(call build_tool,hack/tools/release,helm.sh/helm/v4/cmd/helm)
+
+$(BIN)/kustomize: $(RELEASE_TOOLS_MODULE)
+	$(call build_tool,hack/tools/release,sigs.k8s.io/kustomize/kustomize/v5)
+
+$(BIN)/cyclonedx-gomod: $(RELEASE_TOOLS_MODULE)
+	$(call build_tool,hack/tools/release,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod)
 
 # The generators of the RPCs come from the operator's own go.mod, so that generated code and the library under it are one version.
 $(BIN)/protoc-gen-go: go.mod
