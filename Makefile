@@ -134,8 +134,12 @@ dist: $(BIN)/kustomize ## Write install.yaml, install-postgresql.yaml and the ch
 	hack/dist.sh
 
 .PHONY: release
-release: $(BIN)/cyclonedx-gomod ## Build the programs for all PLATFORMS, with their bills of materials and checksums, into bin/release.
+release: $(BIN)/cyclonedx-gomod $(BIN)/kustomize ## Build all files of a release for all PLATFORMS, with bills of materials and checksums, into bin/release.
 	hack/release.sh bin/release
+
+.PHONY: release-image
+release-image: ## Build the image for all PLATFORMS from bin/release, into bin/release-image (an OCI layout).
+	hack/release-image.sh bin/release bin/release-image
 
 .PHONY: verify-reproducible
 verify-reproducible: $(BIN)/cyclonedx-gomod $(BIN)/kustomize ## Build the release twice, from scratch the second time, and compare every byte.

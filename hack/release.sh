@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Builds the programs of a release for every platform: hack/release.sh FOLDER
-# FOLDER gets programs/OS-ARCH with what goes into the image, kubectl-modelroute_OS_ARCH.tar.gz, a bill of materials of each program (*.cdx.json, CycloneDX), and
-# checksums.txt of all that. The same tree, VERSION and Go give the same bytes, wherever and whenever: `make verify-reproducible` proves it.
-# Set by the Makefile: VERSION, BIN; PLATFORMS is a list such as "linux/amd64 linux/arm64", SOURCE_DATE_EPOCH the time that archives have.
+# Builds all files of a release: hack/release.sh FOLDER
+# FOLDER gets what hack/dist.sh writes, programs/OS-ARCH with what goes into the image, kubectl-modelroute_OS_ARCH.tar.gz, a bill of materials of each program
+# (*.cdx.json, CycloneDX), and checksums.txt of all that. The same tree, version and Go give the same bytes, wherever and whenever: `make verify-reproducible`
+# proves it.
+# Set by the Makefile: VERSION, RELEASE, BIN; PLATFORMS, such as "linux/amd64 linux/arm64". SOURCE_DATE_EPOCH is the time that archives have.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
@@ -36,6 +37,7 @@ pack() {
 }
 
 rm -rf "$OUT"
+DIST="$OUT" hack/dist.sh
 for platform in "${platforms[@]}"; do
   os="${platform%/*}" arch="${platform#*/}"
   build "$os" "$arch" "$OUT/programs/$os-$arch" "${IMAGE_PROGRAMS[@]}"

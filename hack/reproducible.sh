@@ -18,7 +18,7 @@ copy() {
 
 # build FOLDER OUT
 build() {
-  (cd "$1" && hack/release.sh "$2" && hack/dist.sh && cp -R dist "$2/")
+  (cd "$1" && hack/release.sh "$2")
 }
 
 copy "$work/one"

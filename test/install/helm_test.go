@@ -1,0 +1,165 @@
+package install
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestHelmFindsNothingWrongWithTheChart(t *testing.T) {
+	must(t, "helm", "lint", "--strict", chart)
+	for name, values := range valueSets(t) {
+		t.Run(name, func(t *testing.T) { must(t, "helm", "lint", "--strict", chart, "--values", values) })
+	}
+}
+
+func TestAValueThatDoesNotExistOrFitIsRefusedByName(t *testing.T) {
+	for value, want := range map[string]string{
+		"ledger.stor=PostgreSQL":     "stor",
+		"ledger.store=postgres":      "/ledger/store",
+		"manager.logLevel=verbose":   "/manager/logLevel",
+		"manager.replicas=many":      "/manager/replicas",
+		"image.digest=v1":            "/image/digest",
+		"ledger.sqlite.size=":        "/ledger/sqlite/size",
+		"image.pullPolicy=Sometimes": "/image/pullPolicy",
+	} {
+		t.Run(value, func(t *testing.T) {
+			output, ok := program(t, "helm", "template", "modelroute", chart, "--set", value)
+			if ok || !strings.Contains(output, want) {
+				t.Errorf("want a refusal that names %q, got:\n%s", want, output)
+			}
+		})
+	}
+}
+
+func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
+	const operator = "helm-installed"
+	helm := func(arguments ...string) { must(t, "helm", append(arguments, "--namespace", operator)...) }
+	t.Cleanup(func() {
+		_, _ = program(t, "helm", "uninstall", "modelroute", "--namespace", operator)
+	})
+
+	helm("install", "modelroute", olderChart(t), "--create-namespace")
+	if names := shortNames(t); len(names) != 0 {
+		t.Errorf("the older CRD has the short names %v", names)
+	}
+	if got := logLevel(t, operator); got != "--log-level=info" {
+		t.Errorf("the manager is told %s", got)
+	}
+	binding := &unstructured.Unstructured{}
+	binding.SetGroupVersionKind(schema.GroupVersionKind{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"})
+	get(t, "", "modelroute-manager", binding)
+	subjects, _, err := unstructured.NestedSlice(binding.Object, "subjects")
+	if err != nil || len(subjects) != 1 || subjects[0].(map[string]any)["namespace"] != operator {
+		t.Errorf("the manager's rights are bound to %v (%v)", subjects, err)
+	}
+	makeRoute(t)
+
+	helm("upgrade", "modelroute", chart, "--set", "manager.logLevel=debug")
+	if got := logLevel(t, operator); got != "--log-level=debug" {
+		t.Errorf("after the upgrade the manager is told %s", got)
+	}
+	if names := shortNames(t); len(names) == 0 {
+		t.Error("the upgrade left the CRD as it was")
+	}
+
+	helm("uninstall", "modelroute")
+	missing(t, operator, "modelroute-manager", &appsv1.Deployment{})
+	missing(t, operator, "modelroute-ledger", &appsv1.StatefulSet{})
+	get(t, "default", "mixtral", routeObject())
+	get(t, "", operator, &corev1.Namespace{})
+
+	helm("install", "modelroute", chart)
+	get(t, operator, "modelroute-manager", &appsv1.Deployment{})
+	get(t, "default", "mixtral", routeObject())
+}
+
+func get(t *testing.T, namespace, name string, into client.Object) {
+	t.Helper()
+	if err := cluster.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, into); err != nil {
+		t.Errorf("reading %s: %v", name, err)
+	}
+}
+
+func missing(t *testing.T, namespace, name string, kind client.Object) {
+	t.Helper()
+	if err := cluster.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, kind); !apierrors.IsNotFound(err) {
+		t.Errorf("%s is still there (%v)", name, err)
+	}
+}
+
+// logLevel is the flag that the manager is given.
+func logLevel(t *testing.T, namespace string) string {
+	t.Helper()
+	var manager appsv1.Deployment
+	get(t, namespace, "modelroute-manager", &manager)
+	for _, container := range manager.Spec.Template.Spec.Containers {
+		for _, argument := range container.Args {
+			if strings.HasPrefix(argument, "--log-level=") {
+				return argument
+			}
+		}
+	}
+	return "nothing"
+}
+
+func routeObject() *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: "modelroute.dev", Version: "v1alpha1", Kind: "ModelRoute"})
+	return object
+}
+
+func makeRoute(t *testing.T) {
+	t.Helper()
+	object := objects(t, read(t, root+"/test/crdcel/testdata/base.yaml"))[0]
+	object.SetNamespace("default")
+	object.SetName("mixtral")
+	if err := cluster.client.Create(t.Context(), object); err != nil {
+		t.Fatalf("making a route: %v", err)
+	}
+}
+
+func crdObject() *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	object.SetName("modelroutes.modelroute.dev")
+	return object
+}
+
+// olderChart is the chart with a CRD that lacks what the chart's has.
+func olderChart(t *testing.T) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "modelroute")
+	if err := os.CopyFS(folder, os.DirFS(chart)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "templates", "modelroutes-customresourcedefinition.yaml")
+	content := read(t, file)
+	older := strings.Replace(content, "    shortNames:\n    - mroute\n", "", 1)
+	if older == content {
+		t.Fatal("the CRD has no short name that an older one could lack")
+	}
+	if err := os.WriteFile(file, []byte(older), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+func shortNames(t *testing.T) []string {
+	t.Helper()
+	object := crdObject()
+	get(t, "", object.GetName(), object)
+	names, _, err := unstructured.NestedStringSlice(object.Object, "spec", "names", "shortNames")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}

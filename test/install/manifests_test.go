@@ -1,0 +1,172 @@
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func TestTheChartInstallsWhatTheManifestsInstall(t *testing.T) {
+	for store, folder := range map[string]string{"SQLite": "default", "PostgreSQL": "postgresql"} {
+		t.Run(store, func(t *testing.T) {
+			want := comparable(t, built(t, folder))
+			// Helm makes the namespace itself.
+			delete(want, "Namespace"+listed+namespace)
+			got := comparable(t, rendered(t, "--set", "ledger.store="+store))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-config/%s +chart:\n%s", folder, diff)
+			}
+		})
+	}
+}
+
+// comparable are the objects by kind and name, without what only Helm adds to them.
+func comparable(t *testing.T, all []*unstructured.Unstructured) map[string]any {
+	t.Helper()
+	byName := map[string]any{}
+	for _, object := range all {
+		labels := object.GetLabels()
+		for _, ofHelm := range []string{"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"} {
+			delete(labels, ofHelm)
+		}
+		object.SetLabels(labels)
+		annotations := object.GetAnnotations()
+		delete(annotations, "helm.sh/resource-policy")
+		object.SetAnnotations(annotations)
+		name := describe(object)
+		if byName[name] != nil {
+			t.Errorf("there are two of %s", name)
+		}
+		byName[name] = object.Object
+	}
+	return byName
+}
+
+func TestTheAPIServerKnowsEveryFieldOfEveryWayToInstall(t *testing.T) {
+	makeNamespace(t)
+	t.Run("config/default", func(t *testing.T) { accepted(t, built(t, "default")) })
+	t.Run("config/postgresql", func(t *testing.T) { accepted(t, built(t, "postgresql")) })
+	t.Run("the chart as it comes", func(t *testing.T) { accepted(t, rendered(t)) })
+	for name, values := range valueSets(t) {
+		t.Run("the chart with "+name, func(t *testing.T) { accepted(t, rendered(t, "--values", values)) })
+	}
+}
+
+// accepted applies the objects without effect, and strictly: an unknown or repeated field is an error, and so is a warning's cause.
+func accepted(t *testing.T, all []*unstructured.Unstructured) {
+	t.Helper()
+	for _, object := range all {
+		options := []client.ApplyOption{client.DryRunAll, client.FieldOwner("install"), client.ForceOwnership}
+		configuration := client.ApplyConfigurationFromUnstructured(object)
+		if err := cluster.client.Apply(t.Context(), configuration, options...); err != nil {
+			t.Errorf("%s: %v", describe(object), err)
+		}
+		strict := client.WithFieldValidation(cluster.client, metav1.FieldValidationStrict)
+		named := object.DeepCopy()
+		// A name that nothing has, so that it can be created; CRDs have to be called what they are.
+		if object.GetKind() != "CustomResourceDefinition" {
+			named.SetName("tried")
+		}
+		if err := client.IgnoreAlreadyExists(strict.Create(t.Context(), named, client.DryRunAll)); err != nil {
+			t.Errorf("%s: %v", describe(object), err)
+		}
+	}
+}
+
+func TestTheAPIServerWouldRefuseAFieldThatItDoesNotKnow(t *testing.T) {
+	makeNamespace(t)
+	for _, object := range built(t, "default") {
+		if object.GetKind() != "Deployment" {
+			continue
+		}
+		if err := unstructured.SetNestedField(object.Object, "1", "spec", "replica"); err != nil {
+			t.Fatal(err)
+		}
+		strict := client.WithFieldValidation(cluster.client, metav1.FieldValidationStrict)
+		object.SetName("tried")
+		err := strict.Create(t.Context(), object, client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), `unknown field "spec.replica"`) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestUninstallingByManifestsLeavesWhatWasSpentAndWhatWasAskedFor(t *testing.T) {
+	want := comparable(t, built(t, "default"))
+	for name := range want {
+		if strings.HasPrefix(name, "CustomResourceDefinition"+listed) || strings.HasPrefix(name, "Namespace"+listed) {
+			delete(want, name)
+		}
+	}
+	if diff := cmp.Diff(want, comparable(t, built(t, "uninstall"))); diff != "" {
+		t.Errorf("-config/default without its namespace and CRDs +config/uninstall:\n%s", diff)
+	}
+}
+
+func TestAReleaseHasItsOwnImageEverywhere(t *testing.T) {
+	first, second := release(t), release(t)
+	const image = "registry.example/ai/modelroute:v1.2.3-rc.1"
+	packed := filepath.Join(first, "modelroute-1.2.3-rc.1.tgz")
+	for name, documents := range map[string]string{
+		"install.yaml":            read(t, filepath.Join(first, "install.yaml")),
+		"install-postgresql.yaml": read(t, filepath.Join(first, "install-postgresql.yaml")),
+		"the chart":               must(t, "helm", "template", "modelroute", packed, "--namespace", namespace),
+	} {
+		if got := images(t, objects(t, documents)); len(got) != 1 || got[image] != 2 {
+			t.Errorf("%s has the images %v", name, got)
+		}
+	}
+	for _, name := range []string{"install.yaml", "install-postgresql.yaml", "modelroute-1.2.3-rc.1.tgz"} {
+		if read(t, filepath.Join(first, name)) != read(t, filepath.Join(second, name)) {
+			t.Errorf("%s has other bytes the second time", name)
+		}
+	}
+}
+
+// release is a folder with what `make dist` writes.
+func release(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	command := exec.CommandContext(t.Context(), root+"/hack/dist.sh")
+	command.Env = append(os.Environ(), "DIST="+folder, "RELEASE=v1.2.3-rc.1", "RELEASE_REPOSITORY=registry.example/ai/modelroute")
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	return folder
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// images are those of all containers, with how many have each.
+func images(t *testing.T, all []*unstructured.Unstructured) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	for _, object := range all {
+		containers, _, err := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, container := range containers {
+			image, _, err := unstructured.NestedString(container.(map[string]any), "image")
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[image]++
+		}
+	}
+	return found
+}
