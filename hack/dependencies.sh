@@ -14,7 +14,7 @@ required() {
     END {
       for (tool in tools)
         for (module in version)
-          if (index(tool, module "/") == 1) print module
+          if (index(tool "/", module "/") == 1) print module
     }' "$1/go.mod"
 }
 
