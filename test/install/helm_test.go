@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,11 +42,8 @@ func TestAValueThatDoesNotExistOrFitIsRefusedByName(t *testing.T) {
 }
 
 func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
-	const operator = "helm-installed"
-	helm := func(arguments ...string) { must(t, "helm", append(arguments, "--namespace", operator)...) }
-	t.Cleanup(func() {
-		_, _ = program(t, "helm", "uninstall", "modelroute", "--namespace", operator)
-	})
+	const operator = "by-helm"
+	helm := helmIn(t, operator)
 
 	helm("install", "modelroute", olderChart(t), "--create-namespace")
 	if names := shortNames(t); len(names) != 0 {
@@ -54,12 +52,10 @@ func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
 	if got := logLevel(t, operator); got != "--log-level=info" {
 		t.Errorf("the manager is told %s", got)
 	}
-	binding := &unstructured.Unstructured{}
-	binding.SetGroupVersionKind(schema.GroupVersionKind{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"})
-	get(t, "", "modelroute-manager", binding)
-	subjects, _, err := unstructured.NestedSlice(binding.Object, "subjects")
-	if err != nil || len(subjects) != 1 || subjects[0].(map[string]any)["namespace"] != operator {
-		t.Errorf("the manager's rights are bound to %v (%v)", subjects, err)
+	var binding rbacv1.ClusterRoleBinding
+	get(t, "", "modelroute-manager", &binding)
+	if subjects := binding.Subjects; len(subjects) != 1 || subjects[0].Namespace != operator {
+		t.Errorf("the manager's rights are bound to %v", subjects)
 	}
 	makeRoute(t)
 
@@ -67,8 +63,8 @@ func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
 	if got := logLevel(t, operator); got != "--log-level=debug" {
 		t.Errorf("after the upgrade the manager is told %s", got)
 	}
-	if names := shortNames(t); len(names) == 0 {
-		t.Error("the upgrade left the CRD as it was")
+	if names := shortNames(t); len(names) != 1 {
+		t.Errorf("after the upgrade the CRD has the short names %v", names)
 	}
 
 	helm("uninstall", "modelroute")
@@ -80,6 +76,47 @@ func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
 	helm("install", "modelroute", chart)
 	get(t, operator, "modelroute-manager", &appsv1.Deployment{})
 	get(t, "default", "mixtral", routeObject())
+}
+
+func TestAnUpgradeMovesTheLedgerToPostgreSQL(t *testing.T) {
+	const operator = "by-helm"
+	helm := helmIn(t, operator)
+	helm("install", "modelroute", chart, "--create-namespace")
+	helm("upgrade", "modelroute", chart, "--set", "ledger.store=PostgreSQL", "--reset-then-reuse-values")
+	missing(t, operator, "modelroute-ledger", &appsv1.StatefulSet{})
+	get(t, operator, "modelroute-ledger", &appsv1.Deployment{})
+	var service corev1.Service
+	get(t, operator, "modelroute-ledger", &service)
+	if service.Spec.Selector["modelroute.dev/books"] != "postgresql" {
+		t.Errorf("the ledger's Service selects %v, which may be ledgers with other books", service.Spec.Selector)
+	}
+}
+
+func TestHelmTakesOverWhatManifestsInstalled(t *testing.T) {
+	makeNamespace(t)
+	helm := helmIn(t, namespace)
+	for _, object := range built(t, "default") {
+		if err := apply(t, object); err != nil {
+			t.Fatalf("%s: %v", describe(object), err)
+		}
+	}
+	if output, ok := program(t, "helm", "install", "modelroute", chart, "--namespace", namespace); ok {
+		t.Errorf("without being told Helm took over what is not its own:\n%s", output)
+	}
+	helm("install", "modelroute", chart, "--take-ownership", "--force-conflicts", "--set", "manager.logLevel=warn")
+	if got := logLevel(t, namespace); got != "--log-level=warn" {
+		t.Errorf("the manager is told %s", got)
+	}
+}
+
+// helmIn returns what runs Helm in a namespace and has to succeed. The release goes with the test.
+func helmIn(t *testing.T, namespace string) func(arguments ...string) {
+	t.Helper()
+	t.Cleanup(func() { must(t, "helm", "uninstall", "modelroute", "--namespace", namespace, "--ignore-not-found") })
+	return func(arguments ...string) {
+		t.Helper()
+		must(t, "helm", append(arguments, "--namespace", namespace)...)
+	}
 }
 
 func get(t *testing.T, namespace, name string, into client.Object) {

@@ -3,6 +3,8 @@ package install
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,12 +85,13 @@ func program(t *testing.T, name string, arguments ...string) (output string, ok 
 		folder = root + "/bin"
 	}
 	home := t.TempDir()
-	command := exec.CommandContext(t.Context(), filepath.Join(folder, name), arguments...)
+	// What cleans up runs after the end of the test's context.
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(folder, name), arguments...)
 	command.Env = []string{"HOME=" + home, "HELM_CACHE_HOME=" + home, "HELM_CONFIG_HOME=" + home, "HELM_DATA_HOME=" + home, "KUBECONFIG=" + cluster.kubeconfig}
 	var printed, problems bytes.Buffer
 	command.Stdout, command.Stderr = &printed, &problems
 	err := command.Run()
-	if _, exited := err.(*exec.ExitError); err != nil && !exited { //nolint:errorlint // Run returns it as it is.
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		t.Fatalf("running %s (make installers builds it): %v", name, err)
 	}
 	if err != nil {
