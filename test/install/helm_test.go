@@ -57,7 +57,7 @@ func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
 	if subjects := binding.Subjects; len(subjects) != 1 || subjects[0].Namespace != operator {
 		t.Errorf("the manager's rights are bound to %v", subjects)
 	}
-	makeRoute(t)
+	makeRoute(t, operator)
 
 	helm("upgrade", "modelroute", chart, "--set", "manager.logLevel=debug")
 	if got := logLevel(t, operator); got != "--log-level=debug" {
@@ -70,12 +70,12 @@ func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
 	helm("uninstall", "modelroute")
 	missing(t, operator, "modelroute-manager", &appsv1.Deployment{})
 	missing(t, operator, "modelroute-ledger", &appsv1.StatefulSet{})
-	get(t, "default", "mixtral", routeObject())
+	get(t, "default", operator, routeObject())
 	get(t, "", operator, &corev1.Namespace{})
 
 	helm("install", "modelroute", chart)
 	get(t, operator, "modelroute-manager", &appsv1.Deployment{})
-	get(t, "default", "mixtral", routeObject())
+	get(t, "default", operator, routeObject())
 }
 
 func TestAnUpgradeMovesTheLedgerToPostgreSQL(t *testing.T) {
@@ -154,11 +154,11 @@ func routeObject() *unstructured.Unstructured {
 	return object
 }
 
-func makeRoute(t *testing.T) {
+func makeRoute(t *testing.T, name string) {
 	t.Helper()
 	object := objects(t, read(t, root+"/test/crdcel/testdata/base.yaml"))[0]
 	object.SetNamespace("default")
-	object.SetName("mixtral")
+	object.SetName(name)
 	if err := cluster.client.Create(t.Context(), object); err != nil {
 		t.Fatalf("making a route: %v", err)
 	}

@@ -1,8 +1,10 @@
-// Package install installs ModelRoute as people do, by manifests and by the Helm chart, with the real kustomize and the real Helm on a real API server.
+// Package install installs ModelRoute as people do, by manifests and by the Helm chart, with the real kubectl, kustomize and Helm on a real
+// API server.
 package install
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -23,8 +25,6 @@ const (
 	root      = "../.."
 	chart     = root + "/charts/modelroute"
 	namespace = "modelroute-system"
-	// listed is what a document's kind and name are joined to in messages.
-	listed = " "
 )
 
 // cluster is the API server that all tests of the package share: how Helm and how a client reaches it.
@@ -77,17 +77,20 @@ func start(environment *envtest.Environment) error {
 	return err
 }
 
-// program runs one of the installers, which `make installers` builds, and returns what it prints; ok tells whether it succeeded.
+// program runs kubectl, which comes with the API server, or one of what `make installers` builds, and returns what it prints; ok tells whether
+// it succeeded.
 func program(t *testing.T, name string, arguments ...string) (output string, ok bool) {
 	t.Helper()
-	folder := os.Getenv("INSTALLERS")
-	if folder == "" {
-		folder = root + "/bin"
+	folder := cmp.Or(os.Getenv("INSTALLERS"), root+"/bin")
+	if name == "kubectl" {
+		folder = os.Getenv("KUBEBUILDER_ASSETS")
 	}
 	home := t.TempDir()
 	// What cleans up runs after the end of the test's context.
 	command := exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(folder, name), arguments...)
-	command.Env = []string{"HOME=" + home, "HELM_CACHE_HOME=" + home, "HELM_CONFIG_HOME=" + home, "HELM_DATA_HOME=" + home, "KUBECONFIG=" + cluster.kubeconfig}
+	command.Env = []string{
+		"HOME=" + home, "HELM_CACHE_HOME=" + home, "HELM_CONFIG_HOME=" + home, "HELM_DATA_HOME=" + home, "KUBECONFIG=" + cluster.kubeconfig,
+	}
 	var printed, problems bytes.Buffer
 	command.Stdout, command.Stderr = &printed, &problems
 	err := command.Run()
@@ -139,8 +142,9 @@ func objects(t *testing.T, documents string) []*unstructured.Unstructured {
 	return found
 }
 
+// describe is what an object is called in messages, and known by: there are no two of one kind and name.
 func describe(object *unstructured.Unstructured) string {
-	return object.GetKind() + listed + object.GetName()
+	return object.GetKind() + " " + object.GetName()
 }
 
 // valueSets are the examples of the chart's README by the line above each, as files.

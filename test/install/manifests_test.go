@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -15,10 +17,10 @@ import (
 func TestTheChartInstallsWhatTheManifestsInstall(t *testing.T) {
 	for store, folder := range map[string]string{"SQLite": "default", "PostgreSQL": "postgresql"} {
 		t.Run(store, func(t *testing.T) {
-			want := comparable(t, built(t, folder))
+			want := byName(t, built(t, folder))
 			// Helm makes the namespace itself.
-			delete(want, "Namespace"+listed+namespace)
-			got := comparable(t, rendered(t, "--set", "ledger.store="+store))
+			delete(want, "Namespace "+namespace)
+			got := byName(t, rendered(t, "--set", "ledger.store="+store))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-config/%s +chart:\n%s", folder, diff)
 			}
@@ -26,10 +28,10 @@ func TestTheChartInstallsWhatTheManifestsInstall(t *testing.T) {
 	}
 }
 
-// comparable are the objects by kind and name, without what only Helm adds to them.
-func comparable(t *testing.T, all []*unstructured.Unstructured) map[string]any {
+// byName are the objects by what they are called, without what only Helm adds to them.
+func byName(t *testing.T, all []*unstructured.Unstructured) map[string]any {
 	t.Helper()
-	byName := map[string]any{}
+	found := map[string]any{}
 	for _, object := range all {
 		labels := object.GetLabels()
 		for _, ofHelm := range []string{"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"} {
@@ -40,12 +42,12 @@ func comparable(t *testing.T, all []*unstructured.Unstructured) map[string]any {
 		delete(annotations, "helm.sh/resource-policy")
 		object.SetAnnotations(annotations)
 		name := describe(object)
-		if byName[name] != nil {
+		if found[name] != nil {
 			t.Errorf("there are two of %s", name)
 		}
-		byName[name] = object.Object
+		found[name] = object.Object
 	}
-	return byName
+	return found
 }
 
 func TestTheAPIServerKnowsEveryFieldOfEveryWayToInstall(t *testing.T) {
@@ -90,15 +92,35 @@ func TestAFieldThatTheAPIServerDoesNotKnowWouldBeFound(t *testing.T) {
 }
 
 func TestUninstallingByManifestsLeavesWhatWasSpentAndWhatWasAskedFor(t *testing.T) {
-	want := comparable(t, built(t, "default"))
+	want := byName(t, built(t, "default"))
 	for name := range want {
-		if strings.HasPrefix(name, "CustomResourceDefinition"+listed) || strings.HasPrefix(name, "Namespace"+listed) {
+		if strings.HasPrefix(name, "CustomResourceDefinition ") || strings.HasPrefix(name, "Namespace ") {
 			delete(want, name)
 		}
 	}
-	if diff := cmp.Diff(want, comparable(t, built(t, "uninstall"))); diff != "" {
+	if diff := cmp.Diff(want, byName(t, built(t, "uninstall"))); diff != "" {
 		t.Errorf("-config/default without its namespace and CRDs +config/uninstall:\n%s", diff)
 	}
+}
+
+func TestTheStepsOfThePageInstallUpgradeAndUninstallByManifests(t *testing.T) {
+	installer := filepath.Join(release(t), "install.yaml")
+	kubectl := func(arguments ...string) string { return must(t, "kubectl", arguments...) }
+	kubectl("apply", "--server-side", "-f", installer)
+	makeRoute(t, "by-manifests")
+
+	kubectl("apply", "--server-side", "-f", root+"/config/crd/bases")
+	of := kubectl("apply", "--server-side", "-f", installer, "--selector", "app.kubernetes.io/name=modelroute-ledger", "--output", "name")
+	if diff := cmp.Diff("service/modelroute-ledger\nstatefulset.apps/modelroute-ledger\n", of); diff != "" {
+		t.Errorf("the ledger's step, -want +got:\n%s", diff)
+	}
+	kubectl("apply", "--server-side", "-f", installer)
+
+	kubectl("delete", "-k", root+"/config/uninstall")
+	missing(t, namespace, "modelroute-manager", &appsv1.Deployment{})
+	missing(t, namespace, "modelroute-ledger", &appsv1.StatefulSet{})
+	get(t, "default", "by-manifests", routeObject())
+	get(t, "", namespace, &corev1.Namespace{})
 }
 
 func TestAReleaseHasItsOwnImageEverywhere(t *testing.T) {
