@@ -331,6 +331,8 @@ $(BIN)/helm: $(RELEASE_TOOLS_MODULE)
 $(BIN)/kustomize: $(RELEASE_TOOLS_MODULE)
 	$(call build_tool,hack/tools/release,sigs.k8s.io/kustomize/kustomize/v5)
 
+# Its own hash is in what it writes, so it must come out the same on every machine, whichever C compiler that has.
+$(BIN)/cyclonedx-gomod: export CGO_ENABLED := 0
 $(BIN)/cyclonedx-gomod: $(RELEASE_TOOLS_MODULE)
 	$(call build_tool,hack/tools/release,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod)
 

@@ -26,7 +26,7 @@ build() {
 
 # materials PROGRAM OUTPUT writes which modules, in which versions, are in a program. No time and no random number is in it.
 materials() {
-  "$BIN/cyclonedx-gomod" bin -json -std -noserial -version "$VERSION" -output "$2" "$1" 2>/dev/null
+  "$BIN/cyclonedx-gomod" bin -json -std -noserial -notimestamp -version "$VERSION" -output "$2" "$1" 2>/dev/null
 }
 
 # pack FOLDER ARCHIVE

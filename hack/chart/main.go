@@ -1,5 +1,5 @@
-// Command chart makes the templates of charts/modelroute from config/chart, which is config/ with templates in the place of what the chart's
-// values change. So there is one source of what is installed: the chart has no manifest of its own.
+// Command chart makes the templates of charts/modelroute from config/chart, which is config/ with templates in the place of what the values
+// of the chart change. So there is one source of what is installed: the chart has no manifest of its own.
 package main
 
 import (
