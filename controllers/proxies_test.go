@@ -33,6 +33,8 @@ import (
 // proxy is what a pod's proxy is to the control plane: it reads its configuration, keeps a session with the ledger under its
 // ServiceAccount's token, says which configuration it serves, and spends.
 type proxy struct {
+	// team is the team of its consumers, as its configuration would say.
+	team   string
 	w      *world
 	route  string
 	ledger *ledgerclient.Client
@@ -160,7 +162,7 @@ func (p *proxy) spendAs(consumer, upstream string, nano int64) {
 	var hold *ledgerclient.Hold
 	p.w.eventually("the ledger holds the money", func() (err error) {
 		hold, err = p.ledger.Reserve(p.w.t.Context(), ledgerclient.Demand{
-			Namespace: p.w.namespace, Route: p.route, Consumer: consumer, Upstream: upstream, Amount: money.FromNano(nano),
+			Namespace: p.w.namespace, Route: p.route, Consumer: consumer, Team: p.team, Upstream: upstream, Amount: money.FromNano(nano),
 		})
 		return err
 	})

@@ -56,7 +56,7 @@ func (p *proxy) untilDenied(consumer string, nano int64) *ledgerclient.DeniedErr
 	var denied *ledgerclient.DeniedError
 	p.w.eventually("so much is denied", func() error {
 		hold, err := p.ledger.Reserve(p.w.t.Context(), ledgerclient.Demand{
-			Namespace: p.w.namespace, Route: p.route, Consumer: consumer, Upstream: "openrouter", Amount: money.FromNano(nano),
+			Namespace: p.w.namespace, Route: p.route, Consumer: consumer, Team: p.team, Upstream: "openrouter", Amount: money.FromNano(nano),
 		})
 		if errors.As(err, &denied) {
 			return nil
@@ -100,9 +100,10 @@ func TestWhatATeamSpentStaysWhenItsBudgetIsDeletedAndMadeAgain(t *testing.T) {
 	team := w.team("1.00")
 	w.create(team)
 	chat := w.serve(w.teamRoute("chat"))
+	chat.team = w.namespace
 	chat.spend(usd)
 	w.delete(team)
-	chat.spend(usd * 2) // Nothing limits it any more.
+	chat.spend(usd * 2) // Nothing limits it any more, and it is the team's all the same.
 	w.create(w.team("3.50"))
 	if denied := chat.untilDenied("search", usd); denied.Remaining.Cmp(money.FromNano(usd/2)) != 0 {
 		t.Errorf("%s USD are left, want 0.50 of 3.50", denied.Remaining)
