@@ -164,6 +164,9 @@ func (w *installed) rolesAreAsTheySay(t *testing.T, tenant string) {
 		if role == "view" && w.may(person, "get", "", "secrets", tenant) {
 			t.Error("view may read Secrets")
 		}
+		if may := w.may(person, "patch", "modelroute.dev", "modelroutes/scale", tenant); may != (role != "view") {
+			t.Errorf("that %s may scale routes is %t", role, may)
+		}
 		for _, kind := range namespacedKinds(t) {
 			if !w.may(person, "list", "modelroute.dev", kind, tenant) || w.may(person, "list", "modelroute.dev", kind, w.namespace) {
 				t.Errorf("%s does not read %s in its own namespace alone", role, kind)
