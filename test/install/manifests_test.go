@@ -111,8 +111,8 @@ func TestTheStepsOfThePageInstallUpgradeAndUninstallByManifests(t *testing.T) {
 
 	kubectl("apply", "--server-side", "-f", root+"/config/crd/bases")
 	of := kubectl("apply", "--server-side", "-f", installer, "--selector", "app.kubernetes.io/name=modelroute-ledger", "--output", "name")
-	if diff := cmp.Diff("service/modelroute-ledger\nstatefulset.apps/modelroute-ledger\n", of); diff != "" {
-		t.Errorf("the ledger's step, -want +got:\n%s", diff)
+	if !strings.Contains(of, "statefulset.apps/modelroute-ledger\n") || strings.Contains(of, "manager") {
+		t.Errorf("the ledger's step applies\n%s", of)
 	}
 	kubectl("apply", "--server-side", "-f", installer)
 
