@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds one image for several platforms from what hack/release.sh built: hack/release-image.sh FOLDER LAYOUT
 # LAYOUT becomes an OCI layout with it, which skopeo and others push. It is on nothing (BASE=scratch: the programs are static and bring authorities and time zones),
-# so its digest depends on the programs, PLATFORMS and SOURCE_DATE_EPOCH alone.
+# so its digest depends on the programs, PLATFORMS, SOURCE_DATE_EPOCH and the version of buildah alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,7 +19,7 @@ cp -R "$FROM/programs" "$context/"
 : >"$context/ignore"
 buildah manifest create "$list" >/dev/null
 for platform in "${platforms[@]}"; do
-  buildah bud --quiet --isolation chroot --platform "$platform" --manifest "$list" --timestamp "${SOURCE_DATE_EPOCH:-0}" --ignorefile "$context/ignore" \
+  buildah bud --quiet --isolation chroot --identity-label=false --platform "$platform" --manifest "$list" --timestamp "${SOURCE_DATE_EPOCH:-0}" --ignorefile "$context/ignore" \
     --build-arg BASE=scratch --build-arg PROGRAMS="programs/${platform/\//-}" --file Dockerfile "$context" >/dev/null
 done
 rm -rf "$LAYOUT"
