@@ -56,7 +56,8 @@ func (p *proxy) untilDenied(consumer string, nano int64) *ledgerclient.DeniedErr
 	var denied *ledgerclient.DeniedError
 	p.w.eventually("so much is denied", func() error {
 		hold, err := p.ledger.Reserve(p.w.t.Context(), ledgerclient.Demand{
-			Namespace: p.w.namespace, Route: p.route, Consumer: consumer, Team: p.team, Upstream: "openrouter", Amount: money.FromNano(nano),
+			Namespace: p.w.namespace, Route: p.route, Consumer: consumer, Team: p.team, Upstream: "openrouter",
+			Amount: money.FromNano(nano),
 		})
 		if errors.As(err, &denied) {
 			return nil
