@@ -48,17 +48,28 @@ func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now ti
 	}
 	current := figuresOf(route.Spec, usage)
 	noteAlerts(route.Spec, shown, current)
-	if shown.Spend != nil {
-		current.Spend.UpdateTime = shown.Spend.UpdateTime
-		if equality.Semantic.DeepEqual(shown, current) {
-			return shown, false
-		}
-		if !isUrgent(route.Spec, shown, current) && now.Sub(shown.Spend.UpdateTime.Time) < spendInterval {
+	return choose(shown, current, func(f figures) *v1alpha1.Spend { return f.Spend }, isUrgent(route.Spec, shown, current), now)
+}
+
+// choose returns the figures that a status shows, and whether they are the current ones, by the rules of projectSpend. The spend of current
+// gets the time at which it is written.
+func choose[F any](shown, current F, spendOf func(F) *v1alpha1.Spend, urgent bool, now time.Time) (F, bool) {
+	next := spendOf(current)
+	if before := spendOf(shown); before != nil {
+		next.UpdateTime = before.UpdateTime
+		isSoon := now.Sub(before.UpdateTime.Time) < spendInterval
+		if equality.Semantic.DeepEqual(shown, current) || isSoon && !urgent {
 			return shown, false
 		}
 	}
-	current.Spend.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
+	next.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
 	return current, true
+}
+
+// isBudgetUrgent reports whether a milestone of one of the budgets lies between two of their statuses.
+func isBudgetUrgent(specs []v1alpha1.Budget, shown, next []v1alpha1.BudgetStatus) bool {
+	before, after := budgetMilestones(owned{specs: specs, statuses: shown}), budgetMilestones(owned{specs: specs, statuses: next})
+	return !slices.EqualFunc(before, after, milestone.canWait)
 }
 
 // isUrgent reports whether a milestone lies between the figures that are shown and the next ones.

@@ -214,15 +214,19 @@ func (u *Usage) turnOf(ctx context.Context, name types.NamespacedName, usage *le
 	if !due {
 		return turn{}, false
 	}
-	before := figuresShown(route.Status)
-	its := turn{subject: routeSubject(name), rank: 1}
-	if isUrgent(route.Spec, before, next) {
+	return turnFor(routeSubject(name), route.Status.Spend, isUrgent(route.Spec, figuresShown(route.Status), next)), true
+}
+
+// turnFor makes a turn for a subject whose status shows this spend, which is nil if it shows none.
+func turnFor(of subject, shown *v1alpha1.Spend, urgent bool) turn {
+	its := turn{subject: of, rank: 1}
+	if shown == nil || urgent {
 		its.rank = 0
 	}
-	if before.Spend != nil {
-		its.shown = before.Spend.UpdateTime.Time
+	if shown != nil {
+		its.shown = shown.UpdateTime.Time
 	}
-	return its, true
+	return its
 }
 
 type usageState struct {

@@ -2,12 +2,9 @@ package controllers
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
@@ -72,15 +69,8 @@ func (u *Usage) keyTurns(ctx context.Context) []turn {
 		if !due {
 			continue
 		}
-		shown := keyFiguresShown(key.Status)
-		its := turn{subject: keySubject(name), rank: 1}
-		if isKeyUrgent(key, shown, next) {
-			its.rank = 0
-		}
-		if shown.Spend != nil {
-			its.shown = shown.Spend.UpdateTime.Time
-		}
-		turns = append(turns, its)
+		turns = append(turns, turnFor(keySubject(name), key.Status.Spend,
+			isBudgetUrgent(key.Spec.Budgets, key.Status.Budgets, next.Budgets)))
 	}
 	return turns
 }
@@ -101,21 +91,8 @@ func projectKeySpend(key *v1alpha1.ModelKey, usage keyUsage, now time.Time) (sho
 	}
 	current := keyFiguresOf(key, usage)
 	noteBudgetAlerts(key.Spec.Budgets, shown.Budgets, current.Budgets)
-	if shown.Spend != nil {
-		current.Spend.UpdateTime = shown.Spend.UpdateTime
-		isSoon := now.Sub(shown.Spend.UpdateTime.Time) < spendInterval
-		if equality.Semantic.DeepEqual(shown, current) || isSoon && !isKeyUrgent(key, shown, current) {
-			return shown, false
-		}
-	}
-	current.Spend.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
-	return current, true
-}
-
-func isKeyUrgent(key *v1alpha1.ModelKey, shown, next keyFigures) bool {
-	before := budgetMilestones(owned{specs: key.Spec.Budgets, statuses: shown.Budgets})
-	after := budgetMilestones(owned{specs: key.Spec.Budgets, statuses: next.Budgets})
-	return shown.Spend == nil || !slices.EqualFunc(before, after, milestone.canWait)
+	urgent := isBudgetUrgent(key.Spec.Budgets, shown.Budgets, current.Budgets)
+	return choose(shown, current, func(f keyFigures) *v1alpha1.Spend { return f.Spend }, urgent, now)
 }
 
 func keyFiguresShown(status v1alpha1.ModelKeyStatus) keyFigures {

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/budget"
 	"github.com/modelroute/modelroute/internal/compile"
@@ -63,15 +60,8 @@ func (u *Usage) teamTurns(ctx context.Context) []turn {
 		if !due {
 			continue
 		}
-		shown := teamFiguresShown(team.Status)
-		its := turn{subject: teamSubject(name), rank: 1}
-		if isTeamUrgent(team, shown, next) {
-			its.rank = 0
-		}
-		if shown.Spend != nil {
-			its.shown = shown.Spend.UpdateTime.Time
-		}
-		turns = append(turns, its)
+		turns = append(turns, turnFor(teamSubject(name), team.Status.Spend,
+			isBudgetUrgent(team.Spec.Budgets, team.Status.Budgets, next.Budgets)))
 	}
 	return turns
 }
@@ -91,21 +81,8 @@ func projectTeamSpend(team *v1alpha1.TeamBudget, usage *ledgerpb.SharedUsage, no
 	}
 	current := teamFiguresOf(team, usage)
 	noteBudgetAlerts(team.Spec.Budgets, shown.Budgets, current.Budgets)
-	if shown.Spend != nil {
-		current.Spend.UpdateTime = shown.Spend.UpdateTime
-		isSoon := now.Sub(shown.Spend.UpdateTime.Time) < spendInterval
-		if equality.Semantic.DeepEqual(shown, current) || isSoon && !isTeamUrgent(team, shown, current) {
-			return shown, false
-		}
-	}
-	current.Spend.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
-	return current, true
-}
-
-func isTeamUrgent(team *v1alpha1.TeamBudget, shown, next teamFigures) bool {
-	before := budgetMilestones(owned{specs: team.Spec.Budgets, statuses: shown.Budgets})
-	after := budgetMilestones(owned{specs: team.Spec.Budgets, statuses: next.Budgets})
-	return shown.Spend == nil || !slices.EqualFunc(before, after, milestone.canWait)
+	urgent := isBudgetUrgent(team.Spec.Budgets, shown.Budgets, current.Budgets)
+	return choose(shown, current, func(f teamFigures) *v1alpha1.Spend { return f.Spend }, urgent, now)
 }
 
 func teamFiguresShown(status v1alpha1.TeamBudgetStatus) teamFigures {
