@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=mkey,categories=modelroute
+// +kubebuilder:resource:shortName=mkey,categories=modelroute-dev
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the key is delivered and every route accepts it."
 // +kubebuilder:printcolumn:name="Routes",type=string,JSONPath=`.status.summary.routes`,description="How many of the routes accept the key."
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`,description="The Secret that has the key."

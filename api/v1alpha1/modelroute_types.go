@@ -10,7 +10,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.proxy.replicas,statuspath=.status.replicas,selectorpath=.status.selector
-// +kubebuilder:resource:shortName=mroute,categories=modelroute
+// +kubebuilder:resource:shortName=mroute,categories=modelroute-dev
 // +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.status.summary.model`,description="The model that clients ask for."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the proxies serve this generation of the route."
 // +kubebuilder:printcolumn:name="Spend",type=string,JSONPath=`.status.summary.spend`,description="USD spent in the window of the fullest budget."

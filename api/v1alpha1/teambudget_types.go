@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,shortName=tbudget,categories=modelroute
+// +kubebuilder:resource:scope=Cluster,shortName=tbudget,categories=modelroute-dev
 // +kubebuilder:printcolumn:name="Team",type=string,JSONPath=`.status.team`,description="The team whose budgets these are."
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the ledger holds the team to these budgets."
 // +kubebuilder:printcolumn:name="Spend",type=string,JSONPath=`.status.summary.spend`,description="USD spent in the window of the fullest budget."

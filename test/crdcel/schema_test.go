@@ -29,7 +29,7 @@ func walk(path string, schema apiextensionsv1.JSONSchemaProps, visit func(string
 }
 
 // kinds are the resources of the API, with the names of their kinds in small letters.
-var kinds = map[string]string{"modelroute": "modelroutes", "modelkey": "modelkeys"}
+var kinds = map[string]string{"modelroute": "modelroutes", "modelkey": "modelkeys", "teambudget": "teambudgets"}
 
 func readSchema(t *testing.T, kind string) apiextensionsv1.JSONSchemaProps {
 	t.Helper()
@@ -37,6 +37,11 @@ func readSchema(t *testing.T, kind string) apiextensionsv1.JSONSchemaProps {
 }
 
 func readVersion(t *testing.T, kind string) apiextensionsv1.CustomResourceDefinitionVersion {
+	t.Helper()
+	return readDefinition(t, kind).Spec.Versions[0]
+}
+
+func readDefinition(t *testing.T, kind string) apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
 	content, err := os.ReadFile("../../config/crd/bases/modelroute.dev_" + kinds[kind] + ".yaml")
 	if err != nil {
@@ -46,7 +51,29 @@ func readVersion(t *testing.T, kind string) apiextensionsv1.CustomResourceDefini
 	if err := yaml.UnmarshalStrict(content, &crd); err != nil {
 		t.Fatal(err)
 	}
-	return crd.Spec.Versions[0]
+	return crd
+}
+
+// kubectl takes a word for a category before it takes it for a kind: "kubectl get modelroute NAME" would ask for all kinds of the category.
+func TestNoCategoryHasTheNameOfAKind(t *testing.T) {
+	names, categories := map[string]bool{}, map[string]bool{}
+	for kind := range kinds {
+		its := readDefinition(t, kind).Spec.Names
+		for _, name := range append(its.ShortNames, its.Singular, its.Plural) {
+			names[name] = true
+		}
+		for _, category := range its.Categories {
+			categories[category] = true
+		}
+	}
+	for category := range categories {
+		if names[category] {
+			t.Errorf("%s is a category and a kind", category)
+		}
+	}
+	if len(categories) == 0 {
+		t.Error("no kind is in a category")
+	}
 }
 
 func TestEveryFieldIsDocumentedForKubectlExplain(t *testing.T) {
