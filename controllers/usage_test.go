@@ -41,7 +41,7 @@ func (s *saying) ListUsage(context.Context) (*ledgerpb.ListUsageResponse, error)
 
 func (s *saying) ListUpstreamSpend(context.Context, types.NamespacedName) (spendByUpstream, error) {
 	if s.upstreams == nil {
-		return nil, errors.New("it is not implemented")
+		return nil, errors.New("the ledger is of a version that cannot tell")
 	}
 	return s.upstreams, s.err
 }
