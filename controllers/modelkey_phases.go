@@ -216,7 +216,7 @@ func (s *keyScope) canDeliver(hash string) bool {
 
 // prune deletes Secrets under names that the spec had before, and the present one if no route accepts the ModelKey.
 func (r *ModelKeyReconciler) prune(ctx context.Context, s *keyScope) error {
-	return r.applier().Prune(ctx, s.key, client.MatchingLabels(desired.KeyLabels(s.key)), s.objects)
+	return r.applier().Prune(ctx, s.key, client.MatchingLabels(desired.OwnerOfKey(s.key).Labels()), s.objects)
 }
 
 // observe looks at what was spent.

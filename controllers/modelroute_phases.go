@@ -123,7 +123,7 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 // putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a
 // budget that the ledger does not know.
 func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
-	request, err := compile.Budgets(s.route, s.modelKeys, s.teams, desired.ProxyIdentity(s.route), s.now)
+	request, err := compile.Budgets(s.route, s.modelKeys, s.teams, desired.OwnerOf(s.route).Identity(), s.now)
 	if err != nil {
 		return fmt.Errorf("compiling the budgets: %w", err)
 	}
@@ -161,8 +161,8 @@ func (r *ModelRouteReconciler) put(ctx context.Context, route types.NamespacedNa
 // turns bad goes on as it was.
 func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) error {
 	s.objects = desired.Objects(desired.Input{
-		Route: s.route, Config: s.config, Image: r.Config.ProxyImage, PullPolicy: r.Config.ProxyPullPolicy,
-		Env: r.Config.ProxyEnv,
+		Route: s.route, Config: s.config,
+		Program: desired.Program{Image: r.Config.ProxyImage, PullPolicy: r.Config.ProxyPullPolicy, Env: r.Config.ProxyEnv},
 	})
 	for _, consumer := range s.route.Spec.Consumers {
 		// Whoever edits or deletes the Secret meanwhile wants another key, and must not get the old one back.
@@ -208,14 +208,14 @@ func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) erro
 
 // pruneChildren deletes the children that are no longer wanted.
 func (r *ModelRouteReconciler) pruneChildren(ctx context.Context, s *scope) error {
-	labels := client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelRoute: s.route.Name}
+	labels := client.MatchingLabels(desired.OwnerOf(s.route).Labels())
 	return r.applier().Prune(ctx, s.route, labels, slices.Concat(s.objects, s.reserved))
 }
 
 // observe looks at what is there.
 func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
 	deployment := &appsv1.Deployment{}
-	key := types.NamespacedName{Namespace: s.route.Namespace, Name: desired.ProxyName(s.route)}
+	key := types.NamespacedName{Namespace: s.route.Namespace, Name: desired.OwnerOf(s.route).Proxy}
 	switch err := r.Client.Get(ctx, key, deployment); {
 	case err == nil && metav1.IsControlledBy(deployment, s.route):
 		s.deployment = deployment
@@ -223,7 +223,7 @@ func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
 		return fmt.Errorf("reading the Deployment: %w", err)
 	}
 	var pods corev1.PodList
-	err := r.Client.List(ctx, &pods, client.InNamespace(s.route.Namespace), client.MatchingLabels(desired.ProxyLabels(s.route)))
+	err := r.Client.List(ctx, &pods, client.InNamespace(s.route.Namespace), client.MatchingLabels(desired.OwnerOf(s.route).ProxyLabels()))
 	if err != nil {
 		return fmt.Errorf("listing the proxies' pods: %w", err)
 	}

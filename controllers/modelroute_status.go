@@ -111,7 +111,7 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 	if s.deployment != nil {
 		status.Replicas = new(s.deployment.Status.Replicas)
 		status.ReadyReplicas = new(s.deployment.Status.ReadyReplicas)
-		status.Selector = labels.FormatLabels(desired.ProxyLabels(s.route))
+		status.Selector = labels.FormatLabels(desired.OwnerOf(s.route).ProxyLabels())
 	}
 	return status
 }

@@ -313,7 +313,7 @@ func (w *world) route() *v1alpha1.ModelRoute {
 				}},
 				RateLimits: []v1alpha1.RateLimit{{Name: "burst", PeriodSeconds: 1, Requests: ptr.To[int64](5)}},
 			}},
-			Proxy: &v1alpha1.Proxy{Replicas: ptr.To[int32](1)},
+			Proxy: &v1alpha1.Proxy{ProxyPods: v1alpha1.ProxyPods{Replicas: ptr.To[int32](1)}},
 		},
 	}
 }

@@ -5,24 +5,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Proxy is how the proxy of a route runs.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || !has(self.replicas)",message="replicas and autoscaling both say how many proxies run: take one of them away",fieldPath=".replicas"
-// +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || has(self.resources) && (has(self.resources.requests) && 'cpu' in self.resources.requests || has(self.resources.limits) && 'cpu' in self.resources.limits)",message="autoscaling counts CPU time in percent of resources.requests.cpu: say there what one proxy needs, such as 500m",fieldPath=".autoscaling"
+// Proxy is how the proxy of a route runs, and what it does for the route. Where the route names a ModelGateway, that says how proxies run.
 type Proxy struct {
-	// replicas is how many proxies run. Absent: 2, or as autoscaling says.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=100
-	Replicas *int32 `json:"replicas,omitempty"`
-
-	// autoscaling has a HorizontalPodAutoscaler say how many proxies run. Absent: replicas says it.
-	// +optional
-	Autoscaling Autoscaling `json:"autoscaling,omitzero"`
-
-	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
-	// +optional
-	Resources *Resources `json:"resources,omitempty"`
+	ProxyPods `json:",inline"`
 
 	// maxRequestBytes is how large the body of a request may be, in bytes, at most 268435456. Absent: 33554432.
 	// +optional
@@ -36,6 +21,31 @@ type Proxy struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=16
 	MaxAttempts int32 `json:"maxAttempts,omitempty"`
+
+	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
+	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
+	// +optional
+	CostHeaders CostHeaders `json:"costHeaders,omitempty"`
+}
+
+// ProxyPods are how proxies run: those of one route, or those of a ModelGateway.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || !has(self.replicas)",message="replicas and autoscaling both say how many proxies run: take one of them away",fieldPath=".replicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.autoscaling) || has(self.resources) && (has(self.resources.requests) && 'cpu' in self.resources.requests || has(self.resources.limits) && 'cpu' in self.resources.limits)",message="autoscaling counts CPU time in percent of resources.requests.cpu: say there what one proxy needs, such as 500m",fieldPath=".autoscaling"
+type ProxyPods struct {
+	// replicas is how many proxies run. Absent: 2, or as autoscaling says.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// autoscaling has a HorizontalPodAutoscaler say how many proxies run. Absent: replicas says it.
+	// +optional
+	Autoscaling Autoscaling `json:"autoscaling,omitzero"`
+
+	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
+	// +optional
+	Resources *Resources `json:"resources,omitempty"`
 
 	// tls has clients served over TLS alone, at https:// instead of http://. Absent: without TLS.
 	// +optional
@@ -66,7 +76,7 @@ type Proxy struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 
-	// imagePullSecrets are the Secrets, in the route's namespace, with which the proxies' image is pulled from a private registry.
+	// imagePullSecrets are the Secrets, in the same namespace, with which the proxies' image is pulled from a private registry.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -96,11 +106,6 @@ type Proxy struct {
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=32
 	PodAnnotations map[string]string `json:"podAnnotations,omitempty"`
-
-	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
-	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
-	// +optional
-	CostHeaders CostHeaders `json:"costHeaders,omitempty"`
 }
 
 // CostHeaders says whether answers tell what they cost.
@@ -169,7 +174,7 @@ type NetworkPolicy struct {
 // TLS is under which certificate clients are served. It is TLS 1.2 or later.
 type TLS struct {
 	// secretRef names the Secret, as cert-manager makes them: of type kubernetes.io/tls, with the certificate and those between it and its
-	// authority as tls.crt and its private key as tls.key. The certificate is for the host of status.endpoint, ROUTE.NAMESPACE.svc. When
+	// authority as tls.crt and its private key as tls.key. The certificate is for the host of status.endpoint. When
 	// the Secret changes, proxies serve the new certificate without a restart. If it has a ca.crt, consumers' Secrets have it as CA_CERT.
 	// +required
 	SecretRef SecretReference `json:"secretRef,omitzero"`

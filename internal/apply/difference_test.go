@@ -15,10 +15,10 @@ import (
 
 func TestEveryChildIsOfAKnownKind(t *testing.T) {
 	route := &v1alpha1.ModelRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "chat"}}
-	route.Spec.Proxy = &v1alpha1.Proxy{
+	route.Spec.Proxy = &v1alpha1.Proxy{ProxyPods: v1alpha1.ProxyPods{
 		Autoscaling:   v1alpha1.Autoscaling{MaxReplicas: 3},
 		NetworkPolicy: v1alpha1.NetworkPolicy{From: []networkingv1.NetworkPolicyPeer{{}}},
-	}
+	}}
 	objects := append(desired.Objects(desired.Input{Route: route}), desired.ConsumerSecret(route, v1alpha1.Consumer{Name: "search"}, desired.Access{}, ""))
 	for _, object := range objects {
 		if _, known := kinds[object.Kind]; !known {

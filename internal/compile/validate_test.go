@@ -44,7 +44,7 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			reason: "it would overwrite the certificate",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {
 				spec.Consumers = []v1alpha1.Consumer{{Name: "a", SecretName: "endpoint"}}
-				spec.Proxy = &v1alpha1.Proxy{TLS: v1alpha1.TLS{SecretRef: v1alpha1.SecretReference{Name: "endpoint"}}}
+				spec.Proxy = &v1alpha1.Proxy{ProxyPods: v1alpha1.ProxyPods{TLS: v1alpha1.TLS{SecretRef: v1alpha1.SecretReference{Name: "endpoint"}}}}
 			},
 			want: []string{"spec.consumers[0].secretName", "certificate of proxy.tls"},
 		},

@@ -42,23 +42,22 @@ const (
 	httpsPort                      = 8443
 )
 
-func deployment(in Input) Object {
-	name := ProxyName(in.Route)
+func (p proxies) deployment() Object {
 	spec := appsv1ac.DeploymentSpec().
-		WithSelector(metav1ac.LabelSelector().WithMatchLabels(ProxyLabels(in.Route))).
+		WithSelector(metav1ac.LabelSelector().WithMatchLabels(p.ProxyLabels())).
 		WithStrategy(appsv1ac.DeploymentStrategy().
 			WithType(appsv1.RollingUpdateDeploymentStrategyType).
 			WithRollingUpdate(appsv1ac.RollingUpdateDeployment().
 				WithMaxUnavailable(intstr.FromInt32(0)).WithMaxSurge(intstr.FromInt32(1)))).
-		WithTemplate(podTemplate(in))
-	made := object("apps", "Deployment", in.Route, name, appsv1ac.Deployment(name, in.Route.Namespace).
-		WithLabels(labels(in.Route)).
-		WithOwnerReferences(ownerReference(in.Route)).
+		WithTemplate(p.podTemplate())
+	made := p.object("apps", "Deployment", p.Proxy, appsv1ac.Deployment(p.Proxy, p.namespace()).
+		WithLabels(p.Labels()).
+		WithOwnerReferences(p.reference()).
 		WithSpec(spec))
-	if isAutoscaled(in.Route) {
-		made.FirstReplicas = fewestReplicas(in.Route)
+	if p.isAutoscaled() {
+		made.FirstReplicas = p.fewestReplicas()
 	} else {
-		spec.WithReplicas(fewestReplicas(in.Route))
+		spec.WithReplicas(p.fewestReplicas())
 	}
 	return made
 }
@@ -72,45 +71,45 @@ func longestRequestSeconds(route *v1alpha1.ModelRoute) int64 {
 	return longest
 }
 
-func container(in Input) *corev1ac.ContainerApplyConfiguration {
+func (p proxies) container() *corev1ac.ContainerApplyConfiguration {
 	container := corev1ac.Container().
 		WithName("proxy").
-		WithImage(in.Image).
+		WithImage(p.Image).
 		WithCommand("/proxy").
 		WithArgs(
 			"--config-dir="+configDir,
-			"--config-secret="+in.Route.Namespace+"/"+ConfigSecretName(in.Route),
+			"--config-secret="+p.namespace()+"/"+p.Config,
 			"--ledger-token-file="+path.Join(tokenDir, tokenFile),
 			"--journal-dir="+path.Join(journalDir, "journal"),
 			"--instance=$(POD_NAME)",
-			"--drain-timeout="+strconv.FormatInt(longestRequestSeconds(in.Route), 10)+"s").
+			"--drain-timeout="+strconv.FormatInt(p.longestRequestSeconds, 10)+"s").
 		// A reference to a field is one atomic value: what the API server would add to it has to be said, or it would never be as wanted.
 		WithEnv(corev1ac.EnvVar().WithName("POD_NAME").WithValueFrom(corev1ac.EnvVarSource().
 			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion("v1").WithFieldPath("metadata.name")))).
-		WithEnv(environment(in.Env)...).
-		WithPorts(clientPort(in.Route),
+		WithEnv(environment(p.Env)...).
+		WithPorts(p.clientPort(),
 			corev1ac.ContainerPort().WithName(portAdmin).WithContainerPort(8081).WithProtocol(corev1.ProtocolTCP)).
 		WithReadinessProbe(probe("/readyz").WithPeriodSeconds(2).WithFailureThreshold(2)).
 		WithLivenessProbe(probe("/healthz").WithPeriodSeconds(10).WithFailureThreshold(6)).
-		WithResources(resources(in.Route)).
+		WithResources(p.resources()).
 		WithSecurityContext(corev1ac.SecurityContext().
 			WithAllowPrivilegeEscalation(false).WithReadOnlyRootFilesystem(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
-		WithVolumeMounts(mounts(in.Route)...)
-	if _, encrypted := compile.TLSSecret(in.Route); encrypted {
+		WithVolumeMounts(p.mounts()...)
+	if p.isEncrypted() {
 		container.WithArgs("--listen=:"+strconv.Itoa(httpsPort), "--tls-dir="+tlsDir)
 	}
-	if in.PullPolicy != "" {
-		container.WithImagePullPolicy(in.PullPolicy)
+	if p.PullPolicy != "" {
+		container.WithImagePullPolicy(p.PullPolicy)
 	}
 	return container
 }
 
 // clientPort is where clients are served. It is another one over TLS, so that the Service sends nobody to a proxy of the other kind while
 // one kind replaces the other.
-func clientPort(route *v1alpha1.ModelRoute) *corev1ac.ContainerPortApplyConfiguration {
+func (p proxies) clientPort() *corev1ac.ContainerPortApplyConfiguration {
 	port := corev1ac.ContainerPort().WithName(portHTTP).WithContainerPort(8080).WithProtocol(corev1.ProtocolTCP)
-	if _, encrypted := compile.TLSSecret(route); encrypted {
+	if p.isEncrypted() {
 		port.WithName(portHTTPS).WithContainerPort(httpsPort)
 	}
 	return port
@@ -121,9 +120,9 @@ func probe(urlPath string) *corev1ac.ProbeApplyConfiguration {
 		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(urlPath).WithPort(intstr.FromString(portAdmin)))
 }
 
-func resources(route *v1alpha1.ModelRoute) *corev1ac.ResourceRequirementsApplyConfiguration {
-	if proxy := route.Spec.Proxy; proxy != nil && proxy.Resources != nil {
-		return corev1ac.ResourceRequirements().WithRequests(proxy.Resources.Requests).WithLimits(proxy.Resources.Limits)
+func (p proxies) resources() *corev1ac.ResourceRequirementsApplyConfiguration {
+	if wanted := p.pods.Resources; wanted != nil {
+		return corev1ac.ResourceRequirements().WithRequests(wanted.Requests).WithLimits(wanted.Limits)
 	}
 	return corev1ac.ResourceRequirements().WithRequests(corev1.ResourceList{
 		corev1.ResourceCPU:    resource.MustParse("20m"),

@@ -5,13 +5,11 @@ package desired
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
@@ -26,11 +24,30 @@ type Input struct {
 	Route *v1alpha1.ModelRoute
 	// Config is the encoded configuration of the proxies.
 	Config []byte
+	Program
+}
+
+// Program is what proxies run, whoever they serve.
+type Program struct {
 	// Image is the image that has the proxy, and PullPolicy how it is pulled; empty leaves that to the kubelet.
 	Image      string
 	PullPolicy corev1.PullPolicy
 	// Env are further environment variables of the proxies, sorted by name.
 	Env []EnvVar
+}
+
+// proxies are all that the objects of a set of proxies are made of.
+type proxies struct {
+	Owner
+	Program
+	pods v1alpha1.ProxyPods
+	// config are the Secrets with the configuration, and rules the rights to read them.
+	config []Object
+	rules  []*rbacv1ac.PolicyRuleApplyConfiguration
+	// files are mounted beside what all proxies have: first the configuration, then what its upstreams need.
+	files []mounted
+	// longestRequestSeconds is how long a request may still take that began just before a proxy was told to stop.
+	longestRequestSeconds int64
 }
 
 // Object is one object as it should be.
@@ -47,128 +64,111 @@ type Object struct {
 	FirstReplicas int32
 }
 
-// ServiceName is the name of the route's Service: the host in its endpoint.
-func ServiceName(route *v1alpha1.ModelRoute) string { return route.Name }
-
-// ProxyName is the name of the route's Deployment, ServiceAccount, Role and RoleBinding.
-func ProxyName(route *v1alpha1.ModelRoute) string { return route.Name + "-proxy" }
-
-// ConfigSecretName is the name of the Secret with the proxies' configuration.
+// ConfigSecretName is the name of the Secret with a route's configuration.
 func ConfigSecretName(route *v1alpha1.ModelRoute) string {
 	return route.Name + compile.ConfigSecretSuffix
 }
 
-// ProxyIdentity is how the ledger knows the route's proxies: the user name of their ServiceAccount.
-func ProxyIdentity(route *v1alpha1.ModelRoute) string {
-	return "system:serviceaccount:" + route.Namespace + ":" + ProxyName(route)
-}
-
-// ProxyLabels are the labels by which the route's proxies are found. They never change, since a Deployment's selector cannot.
-func ProxyLabels(route *v1alpha1.ModelRoute) map[string]string {
-	return map[string]string{"app.kubernetes.io/name": "modelroute-proxy", v1alpha1.LabelRoute: route.Name}
-}
-
-// Objects returns the objects of a route in the order in which they are to be applied: the proxies come when all that they need is there,
-// and what scales them comes after them.
+// Objects returns the objects of a route in the order in which they are to be applied.
 func Objects(in Input) []Object {
-	objects := []Object{
-		serviceAccount(in.Route),
-		role(in.Route),
-		roleBinding(in.Route),
-		configSecret(in.Route, in.Config),
-		service(in.Route),
+	owner := OwnerOf(in.Route)
+	return proxies{
+		Owner: owner, Program: in.Program, pods: podsOf(in.Route),
+		config:                []Object{configSecret(owner, in.Config)},
+		rules:                 []*rbacv1ac.PolicyRuleApplyConfiguration{readSecrets("get", "list", "watch").WithResourceNames(owner.Config)},
+		files:                 append([]mounted{configFiles(owner)}, upstreamFiles(in.Route)...),
+		longestRequestSeconds: longestRequestSeconds(in.Route),
+	}.objects()
+}
+
+// podsOf is what a route says of how its proxies run, which may be nothing.
+func podsOf(route *v1alpha1.ModelRoute) v1alpha1.ProxyPods {
+	if route.Spec.Proxy == nil {
+		return v1alpha1.ProxyPods{}
 	}
-	if mostReplicas(in.Route) > 1 { // A single proxy would only be in the way of whoever drains its node.
-		objects = append(objects, disruptionBudget(in.Route))
+	return route.Spec.Proxy.ProxyPods
+}
+
+// objects are in the order in which they are to be applied: the proxies come when all that they need is there, and what scales them comes
+// after them.
+func (p proxies) objects() []Object {
+	objects := append([]Object{p.serviceAccount(), p.role(), p.roleBinding()}, p.config...)
+	objects = append(objects, p.service())
+	if p.mostReplicas() > 1 { // A single proxy would only be in the way of whoever drains its node.
+		objects = append(objects, p.disruptionBudget())
 	}
-	if len(proxyOf(in.Route).NetworkPolicy.From) > 0 {
-		objects = append(objects, networkPolicy(in.Route))
+	if len(p.pods.NetworkPolicy.From) > 0 {
+		objects = append(objects, p.networkPolicy())
 	}
-	objects = append(objects, deployment(in))
-	if isAutoscaled(in.Route) {
-		objects = append(objects, autoscaler(in.Route))
+	objects = append(objects, p.deployment())
+	if p.isAutoscaled() {
+		objects = append(objects, p.autoscaler())
 	}
 	return objects
 }
 
-func configSecret(route *v1alpha1.ModelRoute, config []byte) Object {
-	name := ConfigSecretName(route)
-	secret := corev1ac.Secret(name, route.Namespace).
-		WithLabels(labels(route)).
-		WithOwnerReferences(ownerReference(route)).
+func configSecret(owner Owner, config []byte) Object {
+	secret := corev1ac.Secret(owner.Config, owner.namespace()).
+		WithLabels(owner.Labels()).
+		WithOwnerReferences(owner.reference()).
 		WithType(corev1.SecretTypeOpaque).
 		WithData(map[string][]byte{ConfigKey: config})
-	return object("", "Secret", route, name, secret)
+	return owner.object("", "Secret", owner.Config, secret)
 }
 
-func serviceAccount(route *v1alpha1.ModelRoute) Object {
-	name := ProxyName(route)
-	account := corev1ac.ServiceAccount(name, route.Namespace).
-		WithLabels(labels(route)).
-		WithOwnerReferences(ownerReference(route))
-	return object("", "ServiceAccount", route, name, account)
+func (p proxies) serviceAccount() Object {
+	account := corev1ac.ServiceAccount(p.Proxy, p.namespace()).
+		WithLabels(p.Labels()).
+		WithOwnerReferences(p.reference())
+	return p.object("", "ServiceAccount", p.Proxy, account)
 }
 
-// role lets the proxies watch the one Secret with their configuration, and nothing else.
-func role(route *v1alpha1.ModelRoute) Object {
-	name := ProxyName(route)
-	role := rbacv1ac.Role(name, route.Namespace).
-		WithLabels(labels(route)).
-		WithOwnerReferences(ownerReference(route)).
-		WithRules(rbacv1ac.PolicyRule().
-			WithAPIGroups("").WithResources("secrets").WithResourceNames(ConfigSecretName(route)).
-			WithVerbs("get", "list", "watch"))
-	return object("rbac.authorization.k8s.io", "Role", route, name, role)
+// role lets the proxies read the Secrets with their configuration, and nothing else.
+func (p proxies) role() Object {
+	role := rbacv1ac.Role(p.Proxy, p.namespace()).
+		WithLabels(p.Labels()).
+		WithOwnerReferences(p.reference()).
+		WithRules(p.rules...)
+	return p.object("rbac.authorization.k8s.io", "Role", p.Proxy, role)
 }
 
-func roleBinding(route *v1alpha1.ModelRoute) Object {
-	name := ProxyName(route)
-	binding := rbacv1ac.RoleBinding(name, route.Namespace).
-		WithLabels(labels(route)).
-		WithOwnerReferences(ownerReference(route)).
-		WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup("rbac.authorization.k8s.io").WithKind("Role").WithName(name)).
-		WithSubjects(rbacv1ac.Subject().WithKind("ServiceAccount").WithNamespace(route.Namespace).WithName(name))
-	return object("rbac.authorization.k8s.io", "RoleBinding", route, name, binding)
+func readSecrets(verbs ...string) *rbacv1ac.PolicyRuleApplyConfiguration {
+	return rbacv1ac.PolicyRule().WithAPIGroups("").WithResources("secrets").WithVerbs(verbs...)
 }
 
-func service(route *v1alpha1.ModelRoute) Object {
-	name, protocol, port := ServiceName(route), portHTTP, int32(80)
-	if _, encrypted := compile.TLSSecret(route); encrypted {
+func (p proxies) roleBinding() Object {
+	binding := rbacv1ac.RoleBinding(p.Proxy, p.namespace()).
+		WithLabels(p.Labels()).
+		WithOwnerReferences(p.reference()).
+		WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup("rbac.authorization.k8s.io").WithKind("Role").WithName(p.Proxy)).
+		WithSubjects(rbacv1ac.Subject().WithKind("ServiceAccount").WithNamespace(p.namespace()).WithName(p.Proxy))
+	return p.object("rbac.authorization.k8s.io", "RoleBinding", p.Proxy, binding)
+}
+
+func (p proxies) service() Object {
+	protocol, port := portHTTP, int32(80)
+	if p.isEncrypted() {
 		protocol, port = portHTTPS, 443
 	}
-	service := corev1ac.Service(name, route.Namespace).
-		WithLabels(labels(route)).
-		WithOwnerReferences(ownerReference(route)).
+	service := corev1ac.Service(p.Service, p.namespace()).
+		WithLabels(p.Labels()).
+		WithOwnerReferences(p.reference()).
 		WithSpec(corev1ac.ServiceSpec().
 			WithType(corev1.ServiceTypeClusterIP).
-			WithSelector(ProxyLabels(route)).
+			WithSelector(p.ProxyLabels()).
 			WithPorts(corev1ac.ServicePort().
 				WithName(protocol).WithProtocol(corev1.ProtocolTCP).WithAppProtocol(protocol).
 				WithPort(port).WithTargetPort(intstr.FromString(protocol))))
-	return object("", "Service", route, name, service)
+	return p.object("", "Service", p.Service, service)
 }
 
-// labels are on every object of a route: by them the operator finds what it made.
-func labels(route *v1alpha1.ModelRoute) map[string]string {
-	return map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelRoute: route.Name}
-}
+// isEncrypted reports whether clients are served over TLS.
+func (p proxies) isEncrypted() bool { return p.pods.TLS.SecretRef.Name != "" }
 
-// ownerReference makes the route the controller of an object, so that it goes when the route goes, and nobody else claims it.
-func ownerReference(route *v1alpha1.ModelRoute) *metav1ac.OwnerReferenceApplyConfiguration {
-	return controllerReference("ModelRoute", route)
-}
-
-func controllerReference(kind string, owner metav1.Object) *metav1ac.OwnerReferenceApplyConfiguration {
-	return metav1ac.OwnerReference().
-		WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind(kind).
-		WithName(owner.GetName()).WithUID(owner.GetUID()).
-		WithController(true).WithBlockOwnerDeletion(true)
-}
-
-func object(group, kind string, owner metav1.Object, name string, config runtime.ApplyConfiguration) Object {
+func (o Owner) object(group, kind, name string, config runtime.ApplyConfiguration) Object {
 	return Object{
 		Kind:   schema.GroupVersionKind{Group: group, Version: "v1", Kind: kind},
-		Name:   types.NamespacedName{Namespace: owner.GetNamespace(), Name: name},
+		Name:   types.NamespacedName{Namespace: o.namespace(), Name: name},
 		Config: config,
 	}
 }

@@ -43,7 +43,8 @@ func objects(t *testing.T, file string) []desired.Object {
 
 func objectsOf(route *v1alpha1.ModelRoute) []desired.Object {
 	return desired.Objects(desired.Input{
-		Route: route, Config: []byte("{}\n"), Image: "modelroute:test", PullPolicy: corev1.PullIfNotPresent,
+		Route: route, Config: []byte("{}\n"),
+		Program: desired.Program{Image: "modelroute:test", PullPolicy: corev1.PullIfNotPresent},
 	})
 }
 

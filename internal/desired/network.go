@@ -7,25 +7,22 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
-
-	"github.com/modelroute/modelroute/api/v1alpha1"
 )
 
-// networkPolicy lets the clients in that the route names, and everybody to health and metrics: kubelets and scrapers are not clients. It
+// networkPolicy lets the clients in that the owner names, and everybody to health and metrics: kubelets and scrapers are not clients. It
 // says nothing of what goes out, so that upstreams, the ledger, the API server and DNS are reached as before.
-func networkPolicy(route *v1alpha1.ModelRoute) Object {
-	name := ProxyName(route)
-	policy := networkingv1ac.NetworkPolicy(name, route.Namespace).
-		WithLabels(labels(route)).
-		WithOwnerReferences(ownerReference(route)).
+func (p proxies) networkPolicy() Object {
+	policy := networkingv1ac.NetworkPolicy(p.Proxy, p.namespace()).
+		WithLabels(p.Labels()).
+		WithOwnerReferences(p.reference()).
 		WithSpec(networkingv1ac.NetworkPolicySpec().
-			WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(ProxyLabels(route))).
+			WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(p.ProxyLabels())).
 			WithPolicyTypes(networkingv1.PolicyTypeIngress).
 			WithIngress(
-				networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPort(*clientPort(route).Name)).
-					WithFrom(peers(proxyOf(route).NetworkPolicy.From)...),
+				networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPort(*p.clientPort().Name)).
+					WithFrom(peers(p.pods.NetworkPolicy.From)...),
 				networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPort(portAdmin))))
-	return object("networking.k8s.io", "NetworkPolicy", route, name, policy)
+	return p.object("networking.k8s.io", "NetworkPolicy", p.Proxy, policy)
 }
 
 func policyPort(name string) *networkingv1ac.NetworkPolicyPortApplyConfiguration {

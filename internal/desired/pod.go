@@ -10,45 +10,38 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 )
 
-func podTemplate(in Input) *corev1ac.PodTemplateSpecApplyConfiguration {
-	proxy := proxyOf(in.Route)
+func (p proxies) podTemplate() *corev1ac.PodTemplateSpecApplyConfiguration {
 	return corev1ac.PodTemplateSpec().
-		WithLabels(proxy.PodLabels).WithLabels(labels(in.Route)).WithLabels(ProxyLabels(in.Route)).
-		WithAnnotations(proxy.PodAnnotations).
-		WithSpec(podSpec(in))
+		WithLabels(p.pods.PodLabels).WithLabels(p.Labels()).WithLabels(p.ProxyLabels()).
+		WithAnnotations(p.pods.PodAnnotations).
+		WithSpec(p.podSpec())
 }
 
-// proxyOf is what a route says of how its proxies run, which may be nothing.
-func proxyOf(route *v1alpha1.ModelRoute) *v1alpha1.Proxy {
-	return cmp.Or(route.Spec.Proxy, &v1alpha1.Proxy{})
-}
-
-func podSpec(in Input) *corev1ac.PodSpecApplyConfiguration {
+func (p proxies) podSpec() *corev1ac.PodSpecApplyConfiguration {
 	spec := corev1ac.PodSpec().
-		WithServiceAccountName(ProxyName(in.Route)).
+		WithServiceAccountName(p.Proxy).
 		WithEnableServiceLinks(false).
-		WithTerminationGracePeriodSeconds(longestRequestSeconds(in.Route) + drainSeconds).
+		WithTerminationGracePeriodSeconds(p.longestRequestSeconds + drainSeconds).
 		WithSecurityContext(corev1ac.PodSecurityContext().
 			WithRunAsNonRoot(true).WithRunAsUser(nonRootID).WithRunAsGroup(nonRootID).WithFSGroup(nonRootID).
 			WithSeccompProfile(corev1ac.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault))).
-		WithVolumes(volumes(in.Route)...).
-		WithContainers(container(in))
-	placePod(spec, in.Route)
-	for _, secret := range proxyOf(in.Route).ImagePullSecrets {
+		WithVolumes(p.volumes()...).
+		WithContainers(p.container())
+	p.place(spec)
+	for _, secret := range p.pods.ImagePullSecrets {
 		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(secret.Name))
 	}
 	return spec
 }
 
-// placePod says on which nodes the pods run, and which others have to make room for them.
-func placePod(spec *corev1ac.PodSpecApplyConfiguration, route *v1alpha1.ModelRoute) {
-	proxy := proxyOf(route)
-	spec.WithNodeSelector(proxy.NodeSelector).WithTopologySpreadConstraints(spread(route)...)
-	for _, toleration := range proxy.Tolerations {
+// place says on which nodes the pods run, and which others have to make room for them.
+func (p proxies) place(spec *corev1ac.PodSpecApplyConfiguration) {
+	spec.WithNodeSelector(p.pods.NodeSelector).WithTopologySpreadConstraints(p.spread()...)
+	for _, toleration := range p.pods.Tolerations {
 		spec.WithTolerations(tolerationOf(toleration))
 	}
-	if proxy.PriorityClassName != "" {
-		spec.WithPriorityClassName(proxy.PriorityClassName)
+	if p.pods.PriorityClassName != "" {
+		spec.WithPriorityClassName(p.pods.PriorityClassName)
 	}
 }
 
@@ -59,8 +52,8 @@ var defaultSpread = []v1alpha1.TopologySpreadConstraint{
 
 // spread counts the pods of each revision by themselves: those that a rollout is about to end would have the new ones stand where they do
 // not.
-func spread(route *v1alpha1.ModelRoute) []*corev1ac.TopologySpreadConstraintApplyConfiguration {
-	wanted := proxyOf(route).TopologySpreadConstraints
+func (p proxies) spread() []*corev1ac.TopologySpreadConstraintApplyConfiguration {
+	wanted := p.pods.TopologySpreadConstraints
 	if len(wanted) == 0 {
 		wanted = defaultSpread
 	}
@@ -70,7 +63,7 @@ func spread(route *v1alpha1.ModelRoute) []*corev1ac.TopologySpreadConstraintAppl
 			WithTopologyKey(constraint.TopologyKey).
 			WithMaxSkew(cmp.Or(constraint.MaxSkew, 1)).
 			WithWhenUnsatisfiable(cmp.Or(constraint.WhenUnsatisfiable, corev1.ScheduleAnyway)).
-			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(ProxyLabels(route))).
+			WithLabelSelector(metav1ac.LabelSelector().WithMatchLabels(p.ProxyLabels())).
 			WithMatchLabelKeys("pod-template-hash"))
 	}
 	return constraints

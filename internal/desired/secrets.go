@@ -67,30 +67,30 @@ func Variables(key string, routes []Access) []Variable {
 
 // ConsumerSecret returns the Secret that delivers a key to a consumer.
 func ConsumerSecret(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer, access Access, key string) Object {
-	name := compile.SecretName(route, consumer)
+	name, owner := compile.SecretName(route, consumer), OwnerOf(route)
 	secret := corev1ac.Secret(name, route.Namespace).
-		WithLabels(labels(route)).WithLabels(map[string]string{v1alpha1.LabelConsumer: consumer.Name}).
-		WithOwnerReferences(ownerReference(route)).
+		WithLabels(owner.Labels()).WithLabels(map[string]string{v1alpha1.LabelConsumer: consumer.Name}).
+		WithOwnerReferences(owner.reference()).
 		WithType(corev1.SecretTypeOpaque).
 		WithData(dataOf(Variables(key, []Access{access})))
-	return object("", "Secret", route, name, secret)
+	return owner.object("", "Secret", name, secret)
 }
 
-// KeyLabels are on the Secret of a ModelKey: by them the operator finds it.
-func KeyLabels(key *v1alpha1.ModelKey) map[string]string {
-	return map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelModelKey: key.Name}
+// OwnerOfKey is a ModelKey, which has a Secret and nothing else.
+func OwnerOfKey(key *v1alpha1.ModelKey) Owner {
+	return Owner{Object: key, Kind: "ModelKey", Label: v1alpha1.LabelModelKey}
 }
 
 // KeySecret returns the Secret that delivers a ModelKey's key, for routes in the order of its spec; one that is not to be used has no base
 // URL.
 func KeySecret(modelKey *v1alpha1.ModelKey, routes []Access, key string) Object {
-	name := compile.KeySecretName(modelKey)
+	name, owner := compile.KeySecretName(modelKey), OwnerOfKey(modelKey)
 	secret := corev1ac.Secret(name, modelKey.Namespace).
-		WithLabels(KeyLabels(modelKey)).
-		WithOwnerReferences(controllerReference("ModelKey", modelKey)).
+		WithLabels(owner.Labels()).
+		WithOwnerReferences(owner.reference()).
 		WithType(corev1.SecretTypeOpaque).
 		WithData(dataOf(Variables(key, routes)))
-	return object("", "Secret", modelKey, name, secret)
+	return owner.object("", "Secret", name, secret)
 }
 
 func dataOf(variables []Variable) map[string][]byte {

@@ -12,53 +12,74 @@ import (
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
-// volumes are the configuration, the token for the ledger, the journal, which outlives the container and not the pod, the certificate for
-// clients, if there is one, one directory for each upstream's API key, and one for the certificates of its authorities where it has some of
-// its own.
-func volumes(route *v1alpha1.ModelRoute) []*corev1ac.VolumeApplyConfiguration {
-	all := make([]*corev1ac.VolumeApplyConfiguration, 0, 4+2*len(route.Spec.Upstreams))
-	all = append(all,
-		corev1ac.Volume().WithName("config").WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(ConfigSecretName(route)).WithDefaultMode(0o440)),
-		corev1ac.Volume().WithName("ledger-token").WithProjected(corev1ac.ProjectedVolumeSource().
+// mounted is a volume, and where proxies find it.
+type mounted struct {
+	volume *corev1ac.VolumeApplyConfiguration
+	mount  *corev1ac.VolumeMountApplyConfiguration
+}
+
+// readOnly mounts a volume where nothing but its source writes.
+func readOnly(volume *corev1ac.VolumeApplyConfiguration, directory string) mounted {
+	return mounted{volume, corev1ac.VolumeMount().WithName(*volume.Name).WithMountPath(directory).WithReadOnly(true)}
+}
+
+// mounted are the configuration, the token for the ledger, the journal, which outlives the container and not the pod, the certificate for
+// clients, if there is one, and what the upstreams need.
+func (p proxies) mounted() []mounted {
+	config, upstreams := p.files[0], p.files[1:]
+	all := make([]mounted, 0, 4+len(upstreams))
+	all = append(all, config,
+		readOnly(corev1ac.Volume().WithName("ledger-token").WithProjected(corev1ac.ProjectedVolumeSource().
 			WithDefaultMode(0o440).
 			WithSources(corev1ac.VolumeProjection().WithServiceAccountToken(corev1ac.ServiceAccountTokenProjection().
-				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))),
-		corev1ac.Volume().WithName("journal").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(journalSize))),
+				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))), tokenDir),
+		mounted{
+			corev1ac.Volume().WithName("journal").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(journalSize))),
+			corev1ac.VolumeMount().WithName("journal").WithMountPath(journalDir),
+		},
 	)
-	if name, encrypted := compile.TLSSecret(route); encrypted {
-		all = append(all, corev1ac.Volume().WithName("tls").WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(name).WithDefaultMode(0o440).WithItems(
+	if p.isEncrypted() {
+		all = append(all, readOnly(corev1ac.Volume().WithName("tls").WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(p.pods.TLS.SecretRef.Name).WithDefaultMode(0o440).WithItems(
 			corev1ac.KeyToPath().WithKey(corev1.TLSCertKey).WithPath(corev1.TLSCertKey),
-			corev1ac.KeyToPath().WithKey(corev1.TLSPrivateKeyKey).WithPath(corev1.TLSPrivateKeyKey))))
+			corev1ac.KeyToPath().WithKey(corev1.TLSPrivateKeyKey).WithPath(corev1.TLSPrivateKeyKey))), tlsDir))
 	}
-	for i, upstream := range route.Spec.Upstreams {
-		all = append(all, corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(upstream.APIKeySecretRef.Name).WithDefaultMode(0o440).
-			WithItems(corev1ac.KeyToPath().WithKey(upstream.APIKeySecretRef.Key).WithPath(compile.UpstreamKeyFile))))
-		if ref, has := compile.CABundle(upstream); has {
-			all = append(all, authoritiesVolume(authoritiesName(i), ref))
-		}
+	return append(all, upstreams...)
+}
+
+func (p proxies) volumes() []*corev1ac.VolumeApplyConfiguration {
+	var all []*corev1ac.VolumeApplyConfiguration
+	for _, one := range p.mounted() {
+		all = append(all, one.volume)
 	}
 	return all
 }
 
-func mounts(route *v1alpha1.ModelRoute) []*corev1ac.VolumeMountApplyConfiguration {
-	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, 4+2*len(route.Spec.Upstreams))
-	all = append(all,
-		corev1ac.VolumeMount().WithName("config").WithMountPath(configDir).WithReadOnly(true),
-		corev1ac.VolumeMount().WithName("ledger-token").WithMountPath(tokenDir).WithReadOnly(true),
-		corev1ac.VolumeMount().WithName("journal").WithMountPath(journalDir),
-	)
-	if _, encrypted := compile.TLSSecret(route); encrypted {
-		all = append(all, corev1ac.VolumeMount().WithName("tls").WithMountPath(tlsDir).WithReadOnly(true))
+func (p proxies) mounts() []*corev1ac.VolumeMountApplyConfiguration {
+	var all []*corev1ac.VolumeMountApplyConfiguration
+	for _, one := range p.mounted() {
+		all = append(all, one.mount)
 	}
+	return all
+}
+
+// configFiles are the configuration of one route.
+func configFiles(owner Owner) mounted {
+	return readOnly(corev1ac.Volume().WithName("config").WithSecret(corev1ac.SecretVolumeSource().
+		WithSecretName(owner.Config).WithDefaultMode(0o440)), configDir)
+}
+
+// upstreamFiles are one directory for each upstream's API key, and one for the certificates of its authorities where it has some of its
+// own.
+func upstreamFiles(route *v1alpha1.ModelRoute) []mounted {
+	all := make([]mounted, 0, 2*len(route.Spec.Upstreams))
 	for i, upstream := range route.Spec.Upstreams {
-		all = append(all, corev1ac.VolumeMount().WithName(upstreamVolume(i)).
-			WithMountPath(path.Join(compile.UpstreamKeyDir, upstream.Name)).WithReadOnly(true))
-		if _, has := compile.CABundle(upstream); has {
-			all = append(all, corev1ac.VolumeMount().WithName(authoritiesName(i)).
-				WithMountPath(path.Join(compile.UpstreamCADir, upstream.Name)).WithReadOnly(true))
+		key := corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(upstream.APIKeySecretRef.Name).WithDefaultMode(0o440).
+			WithItems(corev1ac.KeyToPath().WithKey(upstream.APIKeySecretRef.Key).WithPath(compile.UpstreamKeyFile)))
+		all = append(all, readOnly(key, path.Join(compile.UpstreamKeyDir, upstream.Name)))
+		if ref, has := compile.CABundle(upstream); has {
+			all = append(all, readOnly(authoritiesVolume(authoritiesName(i), ref), path.Join(compile.UpstreamCADir, upstream.Name)))
 		}
 	}
 	return all

@@ -74,6 +74,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PricingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Proxy"):
 		return &apiv1alpha1.ProxyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProxyPods"):
+		return &apiv1alpha1.ProxyPodsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RateLimit"):
 		return &apiv1alpha1.RateLimitApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Resources"):

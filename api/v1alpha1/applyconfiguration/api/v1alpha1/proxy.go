@@ -12,40 +12,14 @@ import (
 // ProxyApplyConfiguration represents a declarative configuration of the Proxy type for use
 // with apply.
 //
-// Proxy is how the proxy of a route runs.
+// Proxy is how the proxy of a route runs, and what it does for the route. Where the route names a ModelGateway, that says how proxies run.
 type ProxyApplyConfiguration struct {
-	// replicas is how many proxies run. Absent: 2, or as autoscaling says.
-	Replicas *int32 `json:"replicas,omitempty"`
-	// autoscaling has a HorizontalPodAutoscaler say how many proxies run. Absent: replicas says it.
-	Autoscaling *AutoscalingApplyConfiguration `json:"autoscaling,omitempty"`
-	// resources are the compute resources of one proxy. Absent: requests of 20m (thousandths) of a CPU and 48Mi of memory.
-	Resources *ResourcesApplyConfiguration `json:"resources,omitempty"`
+	ProxyPodsApplyConfiguration `json:""`
 	// maxRequestBytes is how large the body of a request may be, in bytes, at most 268435456. Absent: 33554432.
 	MaxRequestBytes *int64 `json:"maxRequestBytes,omitempty"`
 	// maxAttempts is how often a request is sent to upstreams at the most, before any of an answer has come. Absent: once to each upstream,
 	// and three times in all where there are fewer.
 	MaxAttempts *int32 `json:"maxAttempts,omitempty"`
-	// tls has clients served over TLS alone, at https:// instead of http://. Absent: without TLS.
-	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
-	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed
-	// in either case.
-	NetworkPolicy *NetworkPolicyApplyConfiguration `json:"networkPolicy,omitempty"`
-	// nodeSelector restricts the nodes on which proxies run.
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-	// tolerations let proxies run on tainted nodes.
-	Tolerations []v1.Toleration `json:"tolerations,omitempty"`
-	// priorityClassName is the PriorityClass of the proxies' pods. Absent: the cluster's default.
-	PriorityClassName *string `json:"priorityClassName,omitempty"`
-	// imagePullSecrets are the Secrets, in the route's namespace, with which the proxies' image is pulled from a private registry.
-	ImagePullSecrets []SecretReferenceApplyConfiguration `json:"imagePullSecrets,omitempty"`
-	// topologySpreadConstraints are how the proxies are spread over nodes. Absent: over nodes (kubernetes.io/hostname) and zones
-	// (topology.kubernetes.io/zone) as evenly as can be.
-	TopologySpreadConstraints []TopologySpreadConstraintApplyConfiguration `json:"topologySpreadConstraints,omitempty"`
-	// podLabels are further labels of the proxies' pods, for example for a service mesh. Those under app.kubernetes.io/ and modelroute.dev/
-	// are the operator's.
-	PodLabels map[string]string `json:"podLabels,omitempty"`
-	// podAnnotations are annotations of the proxies' pods.
-	PodAnnotations map[string]string `json:"podAnnotations,omitempty"`
 	// costHeaders says whether answers tell clients what their request cost, in X-Modelroute-Cost, and what is left of the tightest budget,
 	// in X-Modelroute-Budget-Remaining and X-Modelroute-Budget. Absent: Send.
 	CostHeaders *apiv1alpha1.CostHeaders `json:"costHeaders,omitempty"`
@@ -61,7 +35,7 @@ func Proxy() *ProxyApplyConfiguration {
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Replicas field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithReplicas(value int32) *ProxyApplyConfiguration {
-	b.Replicas = &value
+	b.ProxyPodsApplyConfiguration.Replicas = &value
 	return b
 }
 
@@ -69,7 +43,7 @@ func (b *ProxyApplyConfiguration) WithReplicas(value int32) *ProxyApplyConfigura
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Autoscaling field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithAutoscaling(value *AutoscalingApplyConfiguration) *ProxyApplyConfiguration {
-	b.Autoscaling = value
+	b.ProxyPodsApplyConfiguration.Autoscaling = value
 	return b
 }
 
@@ -77,7 +51,109 @@ func (b *ProxyApplyConfiguration) WithAutoscaling(value *AutoscalingApplyConfigu
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithResources(value *ResourcesApplyConfiguration) *ProxyApplyConfiguration {
-	b.Resources = value
+	b.ProxyPodsApplyConfiguration.Resources = value
+	return b
+}
+
+// WithTLS sets the TLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TLS field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithTLS(value *TLSApplyConfiguration) *ProxyApplyConfiguration {
+	b.ProxyPodsApplyConfiguration.TLS = value
+	return b
+}
+
+// WithNetworkPolicy sets the NetworkPolicy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NetworkPolicy field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithNetworkPolicy(value *NetworkPolicyApplyConfiguration) *ProxyApplyConfiguration {
+	b.ProxyPodsApplyConfiguration.NetworkPolicy = value
+	return b
+}
+
+// WithNodeSelector puts the entries into the NodeSelector field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the NodeSelector field,
+// overwriting an existing map entries in NodeSelector field with the same key.
+func (b *ProxyApplyConfiguration) WithNodeSelector(entries map[string]string) *ProxyApplyConfiguration {
+	if b.ProxyPodsApplyConfiguration.NodeSelector == nil && len(entries) > 0 {
+		b.ProxyPodsApplyConfiguration.NodeSelector = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.ProxyPodsApplyConfiguration.NodeSelector[k] = v
+	}
+	return b
+}
+
+// WithTolerations adds the given value to the Tolerations field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Tolerations field.
+func (b *ProxyApplyConfiguration) WithTolerations(values ...v1.Toleration) *ProxyApplyConfiguration {
+	for i := range values {
+		b.ProxyPodsApplyConfiguration.Tolerations = append(b.ProxyPodsApplyConfiguration.Tolerations, values[i])
+	}
+	return b
+}
+
+// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PriorityClassName field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithPriorityClassName(value string) *ProxyApplyConfiguration {
+	b.ProxyPodsApplyConfiguration.PriorityClassName = &value
+	return b
+}
+
+// WithImagePullSecrets adds the given value to the ImagePullSecrets field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ImagePullSecrets field.
+func (b *ProxyApplyConfiguration) WithImagePullSecrets(values ...*SecretReferenceApplyConfiguration) *ProxyApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithImagePullSecrets")
+		}
+		b.ProxyPodsApplyConfiguration.ImagePullSecrets = append(b.ProxyPodsApplyConfiguration.ImagePullSecrets, *values[i])
+	}
+	return b
+}
+
+// WithTopologySpreadConstraints adds the given value to the TopologySpreadConstraints field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TopologySpreadConstraints field.
+func (b *ProxyApplyConfiguration) WithTopologySpreadConstraints(values ...*TopologySpreadConstraintApplyConfiguration) *ProxyApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTopologySpreadConstraints")
+		}
+		b.ProxyPodsApplyConfiguration.TopologySpreadConstraints = append(b.ProxyPodsApplyConfiguration.TopologySpreadConstraints, *values[i])
+	}
+	return b
+}
+
+// WithPodLabels puts the entries into the PodLabels field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the PodLabels field,
+// overwriting an existing map entries in PodLabels field with the same key.
+func (b *ProxyApplyConfiguration) WithPodLabels(entries map[string]string) *ProxyApplyConfiguration {
+	if b.ProxyPodsApplyConfiguration.PodLabels == nil && len(entries) > 0 {
+		b.ProxyPodsApplyConfiguration.PodLabels = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.ProxyPodsApplyConfiguration.PodLabels[k] = v
+	}
+	return b
+}
+
+// WithPodAnnotations puts the entries into the PodAnnotations field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the PodAnnotations field,
+// overwriting an existing map entries in PodAnnotations field with the same key.
+func (b *ProxyApplyConfiguration) WithPodAnnotations(entries map[string]string) *ProxyApplyConfiguration {
+	if b.ProxyPodsApplyConfiguration.PodAnnotations == nil && len(entries) > 0 {
+		b.ProxyPodsApplyConfiguration.PodAnnotations = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.ProxyPodsApplyConfiguration.PodAnnotations[k] = v
+	}
 	return b
 }
 
@@ -94,108 +170,6 @@ func (b *ProxyApplyConfiguration) WithMaxRequestBytes(value int64) *ProxyApplyCo
 // If called multiple times, the MaxAttempts field is set to the value of the last call.
 func (b *ProxyApplyConfiguration) WithMaxAttempts(value int32) *ProxyApplyConfiguration {
 	b.MaxAttempts = &value
-	return b
-}
-
-// WithTLS sets the TLS field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the TLS field is set to the value of the last call.
-func (b *ProxyApplyConfiguration) WithTLS(value *TLSApplyConfiguration) *ProxyApplyConfiguration {
-	b.TLS = value
-	return b
-}
-
-// WithNetworkPolicy sets the NetworkPolicy field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the NetworkPolicy field is set to the value of the last call.
-func (b *ProxyApplyConfiguration) WithNetworkPolicy(value *NetworkPolicyApplyConfiguration) *ProxyApplyConfiguration {
-	b.NetworkPolicy = value
-	return b
-}
-
-// WithNodeSelector puts the entries into the NodeSelector field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, the entries provided by each call will be put on the NodeSelector field,
-// overwriting an existing map entries in NodeSelector field with the same key.
-func (b *ProxyApplyConfiguration) WithNodeSelector(entries map[string]string) *ProxyApplyConfiguration {
-	if b.NodeSelector == nil && len(entries) > 0 {
-		b.NodeSelector = make(map[string]string, len(entries))
-	}
-	for k, v := range entries {
-		b.NodeSelector[k] = v
-	}
-	return b
-}
-
-// WithTolerations adds the given value to the Tolerations field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the Tolerations field.
-func (b *ProxyApplyConfiguration) WithTolerations(values ...v1.Toleration) *ProxyApplyConfiguration {
-	for i := range values {
-		b.Tolerations = append(b.Tolerations, values[i])
-	}
-	return b
-}
-
-// WithPriorityClassName sets the PriorityClassName field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the PriorityClassName field is set to the value of the last call.
-func (b *ProxyApplyConfiguration) WithPriorityClassName(value string) *ProxyApplyConfiguration {
-	b.PriorityClassName = &value
-	return b
-}
-
-// WithImagePullSecrets adds the given value to the ImagePullSecrets field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the ImagePullSecrets field.
-func (b *ProxyApplyConfiguration) WithImagePullSecrets(values ...*SecretReferenceApplyConfiguration) *ProxyApplyConfiguration {
-	for i := range values {
-		if values[i] == nil {
-			panic("nil value passed to WithImagePullSecrets")
-		}
-		b.ImagePullSecrets = append(b.ImagePullSecrets, *values[i])
-	}
-	return b
-}
-
-// WithTopologySpreadConstraints adds the given value to the TopologySpreadConstraints field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the TopologySpreadConstraints field.
-func (b *ProxyApplyConfiguration) WithTopologySpreadConstraints(values ...*TopologySpreadConstraintApplyConfiguration) *ProxyApplyConfiguration {
-	for i := range values {
-		if values[i] == nil {
-			panic("nil value passed to WithTopologySpreadConstraints")
-		}
-		b.TopologySpreadConstraints = append(b.TopologySpreadConstraints, *values[i])
-	}
-	return b
-}
-
-// WithPodLabels puts the entries into the PodLabels field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, the entries provided by each call will be put on the PodLabels field,
-// overwriting an existing map entries in PodLabels field with the same key.
-func (b *ProxyApplyConfiguration) WithPodLabels(entries map[string]string) *ProxyApplyConfiguration {
-	if b.PodLabels == nil && len(entries) > 0 {
-		b.PodLabels = make(map[string]string, len(entries))
-	}
-	for k, v := range entries {
-		b.PodLabels[k] = v
-	}
-	return b
-}
-
-// WithPodAnnotations puts the entries into the PodAnnotations field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, the entries provided by each call will be put on the PodAnnotations field,
-// overwriting an existing map entries in PodAnnotations field with the same key.
-func (b *ProxyApplyConfiguration) WithPodAnnotations(entries map[string]string) *ProxyApplyConfiguration {
-	if b.PodAnnotations == nil && len(entries) > 0 {
-		b.PodAnnotations = make(map[string]string, len(entries))
-	}
-	for k, v := range entries {
-		b.PodAnnotations[k] = v
-	}
 	return b
 }
 

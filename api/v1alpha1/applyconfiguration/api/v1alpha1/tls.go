@@ -10,7 +10,7 @@ package v1alpha1
 // TLS is under which certificate clients are served. It is TLS 1.2 or later.
 type TLSApplyConfiguration struct {
 	// secretRef names the Secret, as cert-manager makes them: of type kubernetes.io/tls, with the certificate and those between it and its
-	// authority as tls.crt and its private key as tls.key. The certificate is for the host of status.endpoint, ROUTE.NAMESPACE.svc. When
+	// authority as tls.crt and its private key as tls.key. The certificate is for the host of status.endpoint. When
 	// the Secret changes, proxies serve the new certificate without a restart. If it has a ca.crt, consumers' Secrets have it as CA_CERT.
 	SecretRef *SecretReferenceApplyConfiguration `json:"secretRef,omitempty"`
 }
