@@ -60,6 +60,8 @@ const (
 	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
 	// ReasonCABundleInvalid means that what the spec names as certificates is none.
 	ReasonCABundleInvalid = "CABundleInvalid"
+	// ReasonGatewayNotFound means that the ModelGateway that a route names does not exist.
+	ReasonGatewayNotFound = "GatewayNotFound"
 	// ReasonCertificateInvalid means that clients could not be served under the certificate of proxy.tls.
 	ReasonCertificateInvalid = "CertificateInvalid"
 )
@@ -82,6 +84,8 @@ const (
 	ReasonLastGood = "ServingLastGood"
 	// ReasonLedgerUnavailable means that the ledger cannot be reached.
 	ReasonLedgerUnavailable = "LedgerUnavailable"
+	// ReasonNotInGateway means that the ModelGateway that a route names does not serve it; the message says why.
+	ReasonNotInGateway = "NotInGateway"
 	// ReasonChildNotOwned means that an object under a name that the route needs belongs to somebody else.
 	ReasonChildNotOwned = "ChildNotOwned"
 )
@@ -114,6 +118,8 @@ const (
 	ReasonTooManyKeys = "TooManyKeys"
 	// ReasonRouteNotFound means that a route that the spec names does not exist.
 	ReasonRouteNotFound = "RouteNotFound"
+	// ReasonModelNameTaken means that another route that the spec names has a model of the same name in the same ModelGateway.
+	ReasonModelNameTaken = "ModelNameTaken"
 )
 
 // ReasonSuspended is the reason of Suspended: somebody asked for it.
@@ -137,6 +143,8 @@ const AnnotationSuspended = "modelroute.dev/suspended"
 const (
 	// LabelRoute has the name of the route that an object was made for.
 	LabelRoute = "modelroute.dev/route"
+	// LabelGateway has the name of the ModelGateway that an object was made for.
+	LabelGateway = "modelroute.dev/gateway"
 	// LabelModelKey has the name of the ModelKey that a Secret was made for.
 	LabelModelKey = "modelroute.dev/model-key"
 	// AnnotationRotate, on a ModelRoute or a ModelKey, asks for new keys: each value that it is given replaces them once.

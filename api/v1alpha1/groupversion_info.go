@@ -21,7 +21,8 @@ var GroupVersion = schema.GroupVersion{Group: "modelroute.dev", Version: "v1alph
 var SchemeGroupVersion = GroupVersion
 
 var schemeBuilder = runtime.NewSchemeBuilder(func(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &ModelRoute{}, &ModelRouteList{}, &ModelKey{}, &ModelKeyList{}, &TeamBudget{}, &TeamBudgetList{})
+	scheme.AddKnownTypes(GroupVersion, &ModelRoute{}, &ModelRouteList{}, &ModelKey{}, &ModelKeyList{}, &TeamBudget{}, &TeamBudgetList{},
+		&ModelGateway{}, &ModelGatewayList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 })

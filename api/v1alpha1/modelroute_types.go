@@ -55,6 +55,7 @@ type ModelRouteList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.budgets) || self.budgets.all(b, !has(b.whenExhausted) || self.upstreams.exists(u, u.name == b.whenExhausted.upstream))",message="whenExhausted.upstream of a budget is none of the route's upstreams: name one of spec.upstreams",fieldPath=".budgets"
 // +kubebuilder:validation:XValidation:rule="!has(self.consumers) || self.consumers.all(c, !has(c.budgets) || c.budgets.all(b, !has(b.whenExhausted) || self.upstreams.exists(u, u.name == b.whenExhausted.upstream)))",message="whenExhausted.upstream of a consumer's budget is none of the route's upstreams: name one of spec.upstreams",fieldPath=".consumers"
 // +kubebuilder:validation:XValidation:rule="self.upstreams.exists(u, !(has(self.budgets) && self.budgets.exists(b, has(b.whenExhausted) && b.whenExhausted.upstream == u.name)) && !(has(self.consumers) && self.consumers.exists(c, has(c.budgets) && c.budgets.exists(b, has(b.whenExhausted) && b.whenExhausted.upstream == u.name))))",message="every upstream is named by a whenExhausted and serves only what a budget refuses: add one that serves the other requests",fieldPath=".upstreams"
+// +kubebuilder:validation:XValidation:rule="!has(self.gatewayRef) || !has(self.proxy) || !(has(self.proxy.replicas) || has(self.proxy.autoscaling) || has(self.proxy.resources) || has(self.proxy.tls) || has(self.proxy.networkPolicy) || has(self.proxy.nodeSelector) || has(self.proxy.tolerations) || has(self.proxy.priorityClassName) || has(self.proxy.imagePullSecrets) || has(self.proxy.topologySpreadConstraints) || has(self.proxy.podLabels) || has(self.proxy.podAnnotations))",message="with gatewayRef, proxy can have maxRequestBytes, maxAttempts and costHeaders alone: say how proxies run in the ModelGateway",fieldPath=".proxy"
 type ModelRouteSpec struct {
 	// model describes the model to clients and bounds what a request can cost. What it leaves out, the lists of models of the route's
 	// upstreams may have, or the built-in catalog; what it says wins over them. status.model is what is in force.
@@ -105,7 +106,13 @@ type ModelRouteSpec struct {
 	// +optional
 	Keys RouteKeys `json:"keys,omitzero"`
 
-	// proxy is how the proxy of this route runs.
+	// gatewayRef names the ModelGateway, in the route's namespace, whose proxies serve the route, at the gateway's base URL and with what
+	// serves its other routes. Absent: the route has proxies of its own.
+	// +optional
+	GatewayRef GatewayReference `json:"gatewayRef,omitzero"`
+
+	// proxy is how the proxy of this route runs. With gatewayRef it has only what the proxy does for the route: maxRequestBytes,
+	// maxAttempts and costHeaders.
 	// +optional
 	Proxy *Proxy `json:"proxy,omitempty"`
 

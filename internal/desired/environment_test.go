@@ -71,7 +71,7 @@ func TestProxiesGetOfTheManagersEnvironment(t *testing.T) {
 
 func TestTheDeploymentHasTheEnvironment(t *testing.T) {
 	all := desired.Objects(desired.Input{
-		Route: readRoute(t, "../../test/crdcel/testdata/base.yaml"),
+		Route:   readRoute(t, "../../test/crdcel/testdata/base.yaml"),
 		Program: desired.Program{Image: "modelroute:test", Env: []desired.EnvVar{{Name: "HTTPS_PROXY", Value: "http://egress:3128"}}},
 	})
 	deployment, err := yaml.Marshal(all[len(all)-1].Config)

@@ -19,6 +19,7 @@ import (
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
+	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -52,7 +53,7 @@ func panicking(t *testing.T, transport http.RoundTripper) (*server, *ledgertest.
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.load(encoded)
+	s.load(configsource.Version{Encoded: encoded})
 	go s.ledger.Run(t.Context())
 	return s, books
 }

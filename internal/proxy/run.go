@@ -181,14 +181,15 @@ func (s *server) adminHandler() http.Handler {
 // notReady says why requests cannot be served yet or any more; empty if they can. Once ready a proxy stays so until it drains: with the
 // ledger away it still tells clients why they are refused, which no load balancer can.
 func (s *server) notReady() string {
+	current := s.tables.Load()
 	switch {
 	case s.draining.Load():
 		return "draining"
-	case s.tables.Load() == nil:
+	case current == nil:
 		return "no configuration yet"
 	case s.certificates != nil && !s.certificates.Ready():
 		return "no certificate yet"
-	case !s.ledger.Ready():
+	case !s.ledger.Ready() && len(current.routes) > 0: // A gateway without routes has nothing to open one for.
 		return "no session with the ledger yet"
 	}
 	return ""

@@ -13,6 +13,7 @@ import (
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/openai"
+	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 	"github.com/modelroute/modelroute/internal/tlsfiles"
 )
@@ -33,7 +34,9 @@ type server struct {
 	// certificates are those under which clients are served; nil for plain HTTP.
 	certificates *tlsfiles.Files
 	tables       atomic.Pointer[table]
-	draining     atomic.Bool
+	// assembly is load's alone.
+	assembly routeconfig.Assembly
+	draining atomic.Bool
 	// tracer is nil if traces are off.
 	tracer trace.Tracer
 
@@ -82,9 +85,14 @@ func newServer(ctx context.Context, options Options, kept *journal.Journal, repl
 
 // load takes up a configuration: it is built and checked as a whole and then swapped in, or it is refused as a whole and the last good
 // one stays.
-func (s *server) load(encoded []byte) {
-	hash := routeconfig.Hash(encoded)
-	built, endpoint, err := build(encoded, hash)
+func (s *server) load(version configsource.Version) {
+	hash := routeconfig.Hash(version.Encoded)
+	config, err := s.decode(version)
+	var built *table
+	var endpoint *ledgerEndpoint
+	if err == nil {
+		built, endpoint, err = build(config, hash)
+	}
 	if err != nil {
 		s.metrics.reloadFailed()
 		s.logger.LogAttrs(s.lifetime, slog.LevelError, "The configuration is refused; keeping the last one",
@@ -104,11 +112,16 @@ func (s *server) load(encoded []byte) {
 		slog.Int("routes", len(built.routes)), slog.Int("keys", len(built.keys)))
 }
 
-func build(encoded []byte, hash string) (*table, *ledgerEndpoint, error) {
-	config, err := routeconfig.Decode(encoded)
-	if err != nil {
-		return nil, nil, err
+// decode reads a configuration, whether it is in parts or not.
+func (s *server) decode(version configsource.Version) (routeconfig.Config, error) {
+	if version.Parts != nil {
+		return s.assembly.Join(version.Encoded, version.Parts)
 	}
+	return routeconfig.Decode(version.Encoded)
+}
+
+// build makes the table of a configuration that was decoded.
+func build(config routeconfig.Config, hash string) (*table, *ledgerEndpoint, error) {
 	endpoint, err := parseLedger(config.Ledger)
 	if err != nil {
 		return nil, nil, err

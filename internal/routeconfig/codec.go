@@ -1,13 +1,11 @@
 package routeconfig
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,13 +13,7 @@ import (
 
 // Encode returns the configuration as the bytes that are delivered. Equal configurations have equal bytes.
 func Encode(config Config) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(config); err != nil {
-		return nil, fmt.Errorf("encoding proxy configuration: %w", err)
-	}
-	return buffer.Bytes(), nil
+	return encode(config)
 }
 
 // Hash names delivered bytes: SHA-256, in hexadecimal. A proxy acknowledges the hash of what it serves.
@@ -33,14 +25,9 @@ func Hash(encoded []byte) string {
 // Decode reads delivered bytes strictly: an unknown field, a second value or a configuration that Validate refuses is an
 // error, so that a proxy never serves half of what was meant.
 func Decode(encoded []byte) (Config, error) {
-	decoder := json.NewDecoder(bytes.NewReader(encoded))
-	decoder.DisallowUnknownFields()
 	var config Config
-	if err := decoder.Decode(&config); err != nil {
+	if err := decodeStrictly(encoded, &config); err != nil {
 		return Config{}, fmt.Errorf("decoding proxy configuration: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("decoding proxy configuration: something follows the configuration")
 	}
 	if err := Validate(config); err != nil {
 		return Config{}, fmt.Errorf("proxy configuration: %w", err)

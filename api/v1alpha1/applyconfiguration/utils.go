@@ -40,8 +40,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ConsumerStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Credit"):
 		return &apiv1alpha1.CreditApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GatewayReference"):
+		return &apiv1alpha1.GatewayReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GatewayRoutes"):
+		return &apiv1alpha1.GatewayRoutesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GatewaySummary"):
+		return &apiv1alpha1.GatewaySummaryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Model"):
 		return &apiv1alpha1.ModelApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelGateway"):
+		return &apiv1alpha1.ModelGatewayApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelGatewaySpec"):
+		return &apiv1alpha1.ModelGatewaySpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ModelGatewayStatus"):
+		return &apiv1alpha1.ModelGatewayStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelKey"):
 		return &apiv1alpha1.ModelKeyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelKeyRouteStatus"):

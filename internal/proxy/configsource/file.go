@@ -3,6 +3,8 @@ package configsource
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,15 +16,15 @@ import (
 // and cannot miss anything.
 const filePollInterval = time.Second
 
-// pollFile sends the content of the configuration file each time that it differs from what was sent before.
-func pollFile(ctx context.Context, options Options, contents chan<- []byte) {
-	path := filepath.Join(options.Dir, Key)
+// pollFile sends the configuration in the directory each time that it differs from what was sent before.
+func pollFile(ctx context.Context, options Options, versions chan<- Version) {
 	ticker := options.Clock.NewTicker(filePollInterval)
 	defer ticker.Stop()
 	var last []byte
 	var lastProblem string
+	var held parts
 	for {
-		encoded, err := os.ReadFile(path)
+		version, err := readDirectory(ctx, options.Dir, last, &held)
 		switch {
 		case err != nil:
 			// The same complaint once a second would bury everything else.
@@ -30,9 +32,9 @@ func pollFile(ctx context.Context, options Options, contents chan<- []byte) {
 				options.Logger.LogAttrs(ctx, slog.LevelWarn, "The configuration file cannot be read", slog.String("error", problem))
 				lastProblem = problem
 			}
-		case last == nil || !bytes.Equal(last, encoded):
-			last, lastProblem = encoded, ""
-			if !send(ctx, contents, encoded) {
+		case last == nil || !bytes.Equal(last, version.Encoded):
+			last, lastProblem = version.Encoded, ""
+			if !send(ctx, versions, version) {
 				return
 			}
 		}
@@ -44,9 +46,24 @@ func pollFile(ctx context.Context, options Options, contents chan<- []byte) {
 	}
 }
 
-func send(ctx context.Context, contents chan<- []byte, encoded []byte) bool {
+// readDirectory reads the configuration in a directory. One in parts that was read before is not put together again.
+func readDirectory(ctx context.Context, dir string, last []byte, held *parts) (Version, error) {
+	index, err := os.ReadFile(filepath.Join(dir, IndexKey))
+	if errors.Is(err, fs.ErrNotExist) {
+		encoded, err := os.ReadFile(filepath.Join(dir, Key))
+		return Version{Encoded: encoded}, err
+	}
+	if err != nil || last != nil && bytes.Equal(last, index) {
+		return Version{Encoded: index}, err
+	}
+	return held.complete(ctx, index, func(_ context.Context, _ int, name string) ([]byte, error) {
+		return os.ReadFile(filepath.Join(dir, name))
+	})
+}
+
+func send(ctx context.Context, versions chan<- Version, version Version) bool {
 	select {
-	case contents <- encoded:
+	case versions <- version:
 		return true
 	case <-ctx.Done():
 		return false

@@ -43,9 +43,9 @@ func watch(t *testing.T, dir string, secret *configsource.Secret) served {
 	go func() {
 		defer close(done)
 		options := configsource.Options{Dir: dir, Secret: secret, Logger: slog.New(slog.DiscardHandler), Clock: clock.RealClock{}}
-		configsource.Watch(ctx, options, func(encoded []byte) {
+		configsource.Watch(ctx, options, func(version configsource.Version) {
 			select {
-			case deliveries <- string(encoded):
+			case deliveries <- string(version.Encoded):
 			case <-ctx.Done():
 			}
 		})

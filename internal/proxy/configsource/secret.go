@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 // Secret is one Secret at one API server.
@@ -45,20 +49,79 @@ func NewSecret(config *rest.Config, reference string) (*Secret, error) {
 
 // watch sends the configuration in the Secret each time that the API server tells of one, until ctx ends. It asks for this one Secret by
 // name, so that the proxy's Role can name it too.
-func (s *Secret) watch(ctx context.Context, logger *slog.Logger, contents chan<- []byte) {
+func (s *Secret) watch(ctx context.Context, options Options, versions chan<- Version) {
 	byName := func(options *metav1.ListOptions) {
 		options.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, s.name).String()
 	}
 	source := cache.NewFilteredListWatchFromClient(s.client, "secrets", s.namespace, byName)
-	receiver := &receiver{ctx: ctx, logger: logger, contents: contents}
+	receiver := &receiver{ctx: ctx, logger: options.Logger, found: make(chan found, 1)}
+	var following sync.WaitGroup
+	following.Go(func() { s.follow(ctx, options, receiver.found, versions) })
 	cache.NewReflectorWithOptions(source, &corev1.Secret{}, receiver, cache.ReflectorOptions{Name: "config-secret"}).RunWithContext(ctx)
+	following.Wait()
 }
 
-// receiver is the reflector's store, which stores nothing: it passes the configuration on.
+// found is what the Secret has: a configuration, or the index of one in parts.
+type found struct {
+	encoded []byte
+	isIndex bool
+}
+
+// partRetry is how soon parts are asked for again that could not be read: mostly since a newer version has taken their place, and then its
+// index is on its way.
+const partRetry = time.Second
+
+// follow sends what was found, an index together with its parts.
+func (s *Secret) follow(ctx context.Context, options Options, all <-chan found, versions chan<- Version) {
+	var held parts
+	retry := options.Clock.NewTimer(partRetry)
+	defer retry.Stop()
+	var latest *found
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case next := <-all:
+			latest = &next
+		case <-retry.C():
+			if latest == nil {
+				continue
+			}
+		}
+		version, err := Version{Encoded: latest.encoded}, error(nil)
+		if latest.isIndex {
+			version, err = held.complete(ctx, latest.encoded, s.readPart)
+		}
+		if err != nil {
+			options.Logger.LogAttrs(ctx, slog.LevelWarn, "The configuration is not complete; keeping the last one", slog.Any("error", err))
+			retry.Reset(partRetry)
+			continue
+		}
+		latest = nil
+		send(ctx, versions, version)
+	}
+}
+
+// readPart reads a part from its Secret, as it is now.
+func (s *Secret) readPart(ctx context.Context, part int, name string) ([]byte, error) {
+	secret := &corev1.Secret{}
+	err := s.client.Get().Namespace(s.namespace).Resource("secrets").Name(routeconfig.PartName(s.name, part)).Do(ctx).Into(secret)
+	if err != nil {
+		return nil, err
+	}
+	packed, has := secret.Data[name]
+	if !has {
+		return nil, fmt.Errorf("Secret %s has no %s", secret.Name, name) //nolint:staticcheck // Secret is the name of a kind.
+	}
+	return packed, nil
+}
+
+// receiver is the reflector's store, which stores nothing: it passes on what it is told.
 type receiver struct {
-	ctx      context.Context //nolint:containedctx // the reflector's store interface has no context of its own
-	logger   *slog.Logger
-	contents chan<- []byte
+	ctx    context.Context //nolint:containedctx // the reflector's store interface has no context of its own
+	logger *slog.Logger
+	// found has room for one: what was not taken up yet is replaced by what is newer.
+	found chan found
 }
 
 var _ cache.ReflectorStore = &receiver{}
@@ -68,13 +131,20 @@ func (r *receiver) Add(object any) error {
 	if !ok {
 		return fmt.Errorf("the API server sent a %T instead of a Secret", object)
 	}
-	encoded, found := secret.Data[Key]
-	if !found {
+	next := found{encoded: secret.Data[IndexKey], isIndex: true}
+	if next.encoded == nil {
+		next = found{encoded: secret.Data[Key]}
+	}
+	if next.encoded == nil {
 		r.logger.LogAttrs(r.ctx, slog.LevelWarn, "The configuration Secret has no configuration; keeping the last one",
 			slog.String("key", Key))
 		return nil
 	}
-	send(r.ctx, r.contents, encoded)
+	select {
+	case <-r.found:
+	default:
+	}
+	r.found <- next // The reflector is the only one who sends.
 	return nil
 }
 

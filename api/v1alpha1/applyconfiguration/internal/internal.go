@@ -243,6 +243,30 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Enforcement
   scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.GatewayReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.GatewayRoutes
+  map:
+    fields:
+    - name: named
+      type:
+        scalar: numeric
+    - name: served
+      type:
+        scalar: numeric
+- name: com.github.modelroute.modelroute.api.v1alpha1.GatewaySummary
+  map:
+    fields:
+    - name: replicas
+      type:
+        scalar: string
+    - name: routes
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.KeyRouteState
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Modality
@@ -289,6 +313,116 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelGateway
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelGatewaySpec
+    - name: status
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ModelGatewayStatus
+      default:
+        observedGeneration: -1
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelGatewaySpec
+  map:
+    fields:
+    - name: autoscaling
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Autoscaling
+    - name: imagePullSecrets
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.SecretReference
+          elementRelationship: associative
+          keys:
+          - name
+    - name: networkPolicy
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.NetworkPolicy
+    - name: nodeSelector
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: podAnnotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: podLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: priorityClassName
+      type:
+        scalar: string
+    - name: replicas
+      type:
+        scalar: numeric
+    - name: resources
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.Resources
+    - name: tls
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.TLS
+    - name: tolerations
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.Toleration
+          elementRelationship: atomic
+    - name: topologySpreadConstraints
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.TopologySpreadConstraint
+          elementRelationship: associative
+          keys:
+          - topologyKey
+- name: com.github.modelroute.modelroute.api.v1alpha1.ModelGatewayStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: endpoint
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: readyReplicas
+      type:
+        scalar: numeric
+    - name: replicas
+      type:
+        scalar: numeric
+    - name: routes
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.GatewayRoutes
+    - name: selector
+      type:
+        scalar: string
+    - name: summary
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.GatewaySummary
 - name: com.github.modelroute.modelroute.api.v1alpha1.ModelKey
   map:
     fields:
@@ -470,6 +604,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - name
+    - name: gatewayRef
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.GatewayReference
     - name: keys
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.RouteKeys

@@ -27,7 +27,11 @@ type ModelRouteSpecApplyConfiguration struct {
 	Consumers []ConsumerApplyConfiguration `json:"consumers,omitempty"`
 	// keys says who may claim keys for this route with ModelKeys of their own. Absent: ModelKeys of the route's namespace alone.
 	Keys *RouteKeysApplyConfiguration `json:"keys,omitempty"`
-	// proxy is how the proxy of this route runs.
+	// gatewayRef names the ModelGateway, in the route's namespace, whose proxies serve the route, at the gateway's base URL and with what
+	// serves its other routes. Absent: the route has proxies of its own.
+	GatewayRef *GatewayReferenceApplyConfiguration `json:"gatewayRef,omitempty"`
+	// proxy is how the proxy of this route runs. With gatewayRef it has only what the proxy does for the route: maxRequestBytes,
+	// maxAttempts and costHeaders.
 	Proxy *ProxyApplyConfiguration `json:"proxy,omitempty"`
 	// catalog is what the route does with what upstreams say of their models. Absent: priceChanges is Hold.
 	Catalog *CatalogApplyConfiguration `json:"catalog,omitempty"`
@@ -112,6 +116,14 @@ func (b *ModelRouteSpecApplyConfiguration) WithConsumers(values ...*ConsumerAppl
 // If called multiple times, the Keys field is set to the value of the last call.
 func (b *ModelRouteSpecApplyConfiguration) WithKeys(value *RouteKeysApplyConfiguration) *ModelRouteSpecApplyConfiguration {
 	b.Keys = value
+	return b
+}
+
+// WithGatewayRef sets the GatewayRef field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GatewayRef field is set to the value of the last call.
+func (b *ModelRouteSpecApplyConfiguration) WithGatewayRef(value *GatewayReferenceApplyConfiguration) *ModelRouteSpecApplyConfiguration {
+	b.GatewayRef = value
 	return b
 }
 
