@@ -33,6 +33,7 @@ func CacheOptions() cache.Options {
 	pods.Transform = onlyReadiness
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&v1alpha1.ModelRoute{}:                   {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.ModelGateway{}:                 {Transform: cache.TransformStripManagedFields()},
 		&v1alpha1.ModelKey{}:                     {Transform: cache.TransformStripManagedFields()},
 		&v1alpha1.TeamBudget{}:                   {Transform: cache.TransformStripManagedFields()},
 		&corev1.Secret{}:                         ours,

@@ -7,11 +7,8 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/apply"
@@ -48,21 +45,13 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 		{v1alpha1.ConditionProgrammed, programmed(s)},
 		{v1alpha1.ConditionAvailable, available(s)},
 	}
-	ready := yes(v1alpha1.ReasonReady, "The route is served at "+compile.Endpoint(s.route)+".")
-	if wantedReplicas(s) == 0 {
-		ready.message = noReplicas
-	}
-	var written []metav1.Condition
+	verdicts := make([]verdict, 0, len(summarised))
+	written := make([]metav1.Condition, 0, len(summarised))
 	for _, each := range summarised {
+		verdicts = append(verdicts, each.verdict)
 		written = append(written, s.condition(each.name, each.verdict))
-		if each.status == metav1.ConditionTrue || ready.status == metav1.ConditionFalse {
-			continue
-		}
-		// The first that is false explains best why the route is not ready; without one, the first that is unknown.
-		if each.status == metav1.ConditionFalse || ready.status == metav1.ConditionTrue {
-			ready = each.verdict
-		}
 	}
+	ready := summary(s.servedAt(), verdicts...)
 	written = append(written,
 		s.condition(v1alpha1.ConditionWithinBudget, withinBudget(s, shown)),
 		s.condition(v1alpha1.ConditionReady, ready))
@@ -80,6 +69,21 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 		written = append(written, s.condition(v1alpha1.ConditionReconciling, yes(ready.reason, ready.message)))
 	}
 	return written
+}
+
+// summary is Ready: what it says if all verdicts are true, and else the first that is false, which explains best why not; without one, the
+// first that is unknown.
+func summary(message string, verdicts ...verdict) verdict {
+	ready := yes(v1alpha1.ReasonReady, message)
+	for _, each := range verdicts {
+		if each.status == metav1.ConditionTrue || ready.status == metav1.ConditionFalse {
+			continue
+		}
+		if each.status == metav1.ConditionFalse || ready.status == metav1.ConditionTrue {
+			ready = each
+		}
+	}
+	return ready
 }
 
 // condition makes a condition of a verdict. The time of its last transition stays while its status does.
@@ -108,7 +112,7 @@ func isStalled(s *scope) bool {
 func accepted(s *scope) verdict {
 	switch {
 	case !s.validated:
-		return failed(s)
+		return failed(s.err)
 	case len(s.invalid) > 0:
 		problems := make([]string, 0, len(s.invalid))
 		for _, problem := range s.invalid {
@@ -128,7 +132,7 @@ func resolvedRefs(s *scope) verdict {
 	case s.unresolved != nil:
 		return no(s.unresolved.Reason, s.unresolved.Message)
 	case !s.resolved:
-		return failed(s)
+		return failed(s.err)
 	}
 	return yes(v1alpha1.ReasonResolvedRefs, "All Secrets that the spec names are there.")
 }
@@ -136,33 +140,24 @@ func resolvedRefs(s *scope) verdict {
 const (
 	servingLastGood   = "The proxies go on serving the last generation that could be served."
 	suspended         = "Requests are refused until the annotation " + v1alpha1.AnnotationSuspended + " is taken away."
-	noReplicas        = "No proxy runs, since spec.proxy.replicas is 0: nobody is served."
+	routeReplicas     = "spec.proxy.replicas"
 	ledgerUnavailable = "The ledger cannot be reached, so that it is not known which proxies serve this generation. " +
 		"See the pods of modelroute-ledger in the operator's namespace."
 )
 
 func programmed(s *scope) verdict {
-	if s.err != nil {
-		return notProgrammed(s)
-	}
-	ready := len(s.readyPods)
 	switch {
-	case wantedReplicas(s) == 0 && ready == 0:
-		return yes(v1alpha1.ReasonProgrammed, noReplicas)
-	case !s.usage.fresh:
-		return unknown(v1alpha1.ReasonLedgerUnavailable, ledgerUnavailable)
-	case ready == 0:
-		return no(v1alpha1.ReasonPending, "No proxy is ready yet. See the pods with the label "+v1alpha1.LabelRoute+"="+s.route.Name+".")
-	case s.acknowledged() < ready:
-		return no(v1alpha1.ReasonPending, fmt.Sprintf("%d of %d ready proxies serve this generation.", s.acknowledged(), ready))
-	case isRollingOut(s):
-		return no(v1alpha1.ReasonPending, "The proxies are being replaced.")
+	case s.err != nil:
+		return notProgrammed(s.err, s.isServed(), "route")
+	case s.gateway != nil:
+		return programmedByGateway(s)
 	}
-	return yes(v1alpha1.ReasonProgrammed, "Every ready proxy serves this generation.")
+	return s.programmed(s.acknowledged(), s.usage.fresh, v1alpha1.LabelRoute, s.route.Name, routeReplicas)
 }
 
-// notProgrammed is the verdict where a phase failed, so that the children were left as they are.
-func notProgrammed(s *scope) verdict {
+// notProgrammed is the verdict where a phase failed, so that the children were left as they are. Serving is whether proxies run that go on,
+// and kind what the owner of the children is called.
+func notProgrammed(err error, serving bool, kind string) verdict {
 	var (
 		notOwned   *apply.NotOwnedError
 		unresolved *unresolvedError
@@ -170,45 +165,45 @@ func notProgrammed(s *scope) verdict {
 		ledger     *ledgerError
 	)
 	switch {
-	case errors.Is(s.err, invalidError{}), errors.As(s.err, &unresolved), errors.As(s.err, &pending):
-		if s.deployment != nil {
+	case errors.Is(err, invalidError{}), errors.As(err, &unresolved), errors.As(err, &pending):
+		if serving {
 			return no(v1alpha1.ReasonLastGood, servingLastGood)
 		}
 		return no(v1alpha1.ReasonPending, "Nothing is served until the spec is valid and all that it refers to is there.")
-	case errors.As(s.err, &notOwned) && notOwned.Leaving:
-		return no(v1alpha1.ReasonPending, fmt.Sprintf("%s %q of an earlier route is still being deleted.", notOwned.Kind, notOwned.Name))
-	case errors.As(s.err, &notOwned):
-		message := childNotOwned(notOwned)
-		if s.deployment != nil {
+	case errors.As(err, &notOwned) && notOwned.Leaving:
+		return no(v1alpha1.ReasonPending, fmt.Sprintf("%s %q of an earlier %s is still being deleted.", notOwned.Kind, notOwned.Name, kind))
+	case errors.As(err, &notOwned):
+		message := childNotOwned(notOwned, kind)
+		if serving {
 			message += " " + servingLastGood
 		}
 		return no(v1alpha1.ReasonChildNotOwned, message)
-	case errors.As(s.err, &ledger):
+	case errors.As(err, &ledger):
 		return unknown(v1alpha1.ReasonLedgerUnavailable, ledgerUnavailable)
 	}
-	return failed(s)
+	return failed(err)
 }
 
-func childNotOwned(problem *apply.NotOwnedError) string {
-	remedy := "delete it, or give the route another name"
-	if problem.Kind == "Secret" {
+func childNotOwned(problem *apply.NotOwnedError, kind string) string {
+	remedy := "delete it, or give the " + kind + " another name"
+	if problem.Kind == "Secret" && kind == "route" {
 		remedy = "delete it, or name another one in the consumer's secretName"
 	}
 	return fmt.Sprintf("%s %q belongs to somebody else and is left alone: %s.", problem.Kind, problem.Name, remedy)
 }
 
 // failed is the verdict on what could not be found out because of an error.
-func failed(s *scope) verdict {
+func failed(err error) verdict {
 	var (
 		write   *apply.WriteError
 		pending *pendingListError
 	)
 	switch {
-	case s.err == nil:
+	case err == nil:
 		return notObserved()
-	case errors.As(s.err, &pending):
+	case errors.As(err, &pending):
 		return unknown(v1alpha1.ReasonListPending, pending.Error())
-	case errors.As(s.err, &write) && write.Reason() != metav1.StatusReasonUnknown:
+	case errors.As(err, &write) && write.Reason() != metav1.StatusReasonUnknown:
 		return unknown(v1alpha1.ReasonInternalError, fmt.Sprintf(
 			"The API server refuses to write the %s (%s). This is tried again; the manager's log has the details.",
 			write.Kind, write.Reason()))
@@ -217,48 +212,10 @@ func failed(s *scope) verdict {
 }
 
 func available(s *scope) verdict {
-	switch {
-	case s.deployment == nil && s.err != nil:
-		return no(v1alpha1.ReasonUnavailable, "No proxy runs.")
-	case s.deployment == nil:
-		return no(v1alpha1.ReasonUnavailable, "The proxies are being started.")
-	case wantedReplicas(s) == 0:
-		return yes(v1alpha1.ReasonAvailable, noReplicas)
-	case s.deployment.Status.AvailableReplicas < wantedReplicas(s):
-		if refusal := podRefusal(s.deployment); refusal != "" {
-			return no(v1alpha1.ReasonUnavailable, "The API server refuses the proxies' pods: "+refusal+".")
-		}
-		return no(v1alpha1.ReasonUnavailable, fmt.Sprintf("%d of %d proxies are available. See the pods with the label %s=%s.",
-			s.deployment.Status.AvailableReplicas, wantedReplicas(s), v1alpha1.LabelRoute, s.route.Name))
+	if s.gateway != nil {
+		return availableInGateway(s)
 	}
-	return yes(v1alpha1.ReasonAvailable, "All proxies are available.")
-}
-
-// podRefusal is why the Deployment's pods cannot be made, such as a quota or a PriorityClass that is missing; empty if they can.
-func podRefusal(deployment *appsv1.Deployment) string {
-	for _, condition := range deployment.Status.Conditions {
-		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
-			return strings.TrimSuffix(condition.Message, ".")
-		}
-	}
-	return ""
-}
-
-// wantedReplicas is how many proxies the Deployment wants; 1 if there is none, since then it is not 0 that keeps it from serving.
-func wantedReplicas(s *scope) int32 {
-	if s.deployment == nil {
-		return 1
-	}
-	return ptr.Deref(s.deployment.Spec.Replicas, 1)
-}
-
-// isRollingOut reports whether pods of an earlier template still run, or the Deployment has not been looked at.
-func isRollingOut(s *scope) bool {
-	if s.deployment == nil {
-		return true // it was deleted, and its pods are still there
-	}
-	status := s.deployment.Status
-	return status.ObservedGeneration < s.deployment.Generation || status.UpdatedReplicas < status.Replicas
+	return s.available(s.err, v1alpha1.LabelRoute, s.route.Name, routeReplicas)
 }
 
 func withinBudget(s *scope, shown figures) verdict {

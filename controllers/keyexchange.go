@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/keys"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -38,9 +39,9 @@ type issuedKeys struct {
 type routeReport struct {
 	// able is true if the route has ready proxies that can be told.
 	able bool
-	// ca is what the endpoint's certificate is known by, as in an Access.
-	ca   string
-	keys map[types.NamespacedName]keyReport
+	// access is how clients reach the route.
+	access desired.Access
+	keys   map[types.NamespacedName]keyReport
 }
 
 // keyReport says what a route does with the keys of one ModelKey.
@@ -97,7 +98,7 @@ func (e *KeyExchange) report(route types.NamespacedName, next routeReport) {
 	e.mu.Unlock()
 	for key, its := range next.keys {
 		earlier, known := before.keys[key]
-		if !known || before.able != next.able || before.ca != next.ca || !reflect.DeepEqual(earlier, its) {
+		if !known || before.able != next.able || before.access != next.access || !reflect.DeepEqual(earlier, its) {
 			e.modelKeys.wake(key)
 		}
 	}

@@ -31,6 +31,9 @@ func (r *ModelKeyReconciler) resolve(ctx context.Context, s *keyScope) error {
 		switch err := r.Client.Get(ctx, named.objectKey(), route); {
 		case err == nil && route.DeletionTimestamp.IsZero():
 			named.route = route
+			if named.gateway, err = gatewayOf(ctx, r.Client, route); err != nil {
+				return fmt.Errorf("reading the gateway of route %s: %w", named.objectKey(), err)
+			}
 		case client.IgnoreNotFound(err) != nil:
 			return fmt.Errorf("reading route %s: %w", named.objectKey(), err)
 		}

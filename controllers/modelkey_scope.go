@@ -46,6 +46,8 @@ type namedRoute struct {
 	v1alpha1.RouteReference
 	// route is nil if there is none.
 	route *v1alpha1.ModelRoute
+	// gateway is the route's; nil if it names none, or there is none.
+	gateway *v1alpha1.ModelGateway
 	// admits is true if the route accepts the ModelKey; refusal says why it does not, and what to do.
 	admits  bool
 	refusal refusal
@@ -84,8 +86,7 @@ func (s *keyScope) access() []desired.Access {
 	all := make([]desired.Access, len(s.routes))
 	for i, one := range s.routes {
 		if one.admits {
-			all[i] = desired.AccessOf(one.route)
-			all[i].CA = one.report.ca
+			all[i] = one.access()
 		}
 	}
 	return all
@@ -106,6 +107,14 @@ func (s *keyScope) ring() keys.Ring {
 // issued is what the routes are to be told.
 func (s *keyScope) issued() issuedKeys {
 	return issuedKeys{uid: s.key.UID, accepted: s.plan.Accepted, pending: s.pending}
+}
+
+// access is how clients reach the route: as the route said, or, until it has said so, as it will without a certificate of its own authority.
+func (n namedRoute) access() desired.Access {
+	if n.reported && n.report.access.BaseURL != "" {
+		return n.report.access
+	}
+	return desired.AccessThrough(n.route, n.gateway)
 }
 
 func (n namedRoute) objectKey() types.NamespacedName {

@@ -18,7 +18,6 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/compile"
-	"github.com/modelroute/modelroute/internal/desired"
 )
 
 // finish writes the status if it has changed, tells of what happened, and says when to look again.
@@ -110,7 +109,7 @@ func routeStatuses(s *keyScope, shown keyFigures) []v1alpha1.ModelKeyRouteStatus
 			Namespace: one.Namespace, Name: one.Name, State: its.state, Message: its.message, Spent: shown.Routes[one.objectKey()],
 		}
 		if one.admits {
-			access := desired.AccessOf(one.route)
+			access := one.access()
 			status.Endpoint, status.Model = access.BaseURL, access.Model
 		}
 		statuses = append(statuses, status)

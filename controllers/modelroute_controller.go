@@ -68,8 +68,9 @@ type ModelRouteReconciler struct {
 	Books *Books
 	// Authority returns the certificate, as PEM, by which proxies know the ledger; nil where the ledger is reached without TLS.
 	Authority func(ctx context.Context) ([]byte, error)
-	// Exchange has the keys of ModelKeys.
+	// Exchange has the keys of ModelKeys, and Gateways what gateways do with routes.
 	Exchange *KeyExchange
+	Gateways *GatewayExchange
 	// Shared puts the budgets of teams and ModelKeys.
 	Shared *SharedBudgets
 	// Events records what happened to a route.
@@ -103,6 +104,9 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 			return fmt.Errorf("indexing consumers by their teams: %w", err)
 		}
 	}
+	if err := manager.GetFieldIndexer().IndexField(ctx, &v1alpha1.ModelRoute{}, gatewayIndex, indexGateway); err != nil {
+		return fmt.Errorf("indexing routes by their gateways: %w", err)
+	}
 	isAuthority := predicate.NewPredicateFuncs(func(object client.Object) bool {
 		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.AuthoritySecret
 	})
@@ -125,7 +129,10 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.routesOfNamespace),
 			builder.WithPredicates(otherLabels())).
+		Watches(&v1alpha1.ModelGateway{}, handler.EnqueueRequestsFromMapFunc(r.routesOfGateway),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(&r.Exchange.routes).
+		WatchesRawSource(&r.Gateways.routes).
 		WatchesRawSource(r.Usage).
 		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles})
 	if r.Lists != nil {

@@ -67,8 +67,7 @@ func (r *ModelRouteReconciler) planKeys(s *scope) (unsettled []v1alpha1.Consumer
 
 // deliverKeys writes the Secrets of the keys that are pending, once every ready proxy accepts them: a key that is delivered works.
 func (r *ModelRouteReconciler) deliverKeys(ctx context.Context, s *scope) error {
-	ready := len(s.readyPods)
-	if len(s.pending) == 0 || ready == 0 || !s.usage.fresh || s.acknowledged() < ready {
+	if len(s.pending) == 0 || !s.isAcknowledged() {
 		return nil
 	}
 	if err := r.applier().Apply(ctx, s.route, s.reserved, nil); err != nil {

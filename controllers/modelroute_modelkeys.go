@@ -73,12 +73,11 @@ func (r *ModelRouteReconciler) reportModelKeys(s *scope) {
 	if s.err != nil && !isStuck {
 		return
 	}
-	ready := len(s.readyPods)
 	before, _ := r.Exchange.reportOf(s.name())
 	r.Exchange.report(s.name(), routeReport{
-		able: ready > 0 && !isStuck,
-		ca:   string(s.endpointCA),
-		keys: keyReports(s, before, s.err == nil && ready > 0 && s.usage.fresh && s.acknowledged() == ready),
+		able:   s.hasReadyProxies() && !isStuck,
+		access: s.access(),
+		keys:   keyReports(s, before, s.err == nil && s.isAcknowledged()),
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,8 +45,10 @@ func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 			s.unresolved = problem
 		}
 	}
-	if err := r.resolveCertificate(ctx, s); err != nil {
-		return err
+	for _, resolve := range []func(context.Context, *scope) error{r.resolveGateway, r.resolveCertificate} {
+		if err := resolve(ctx, s); err != nil {
+			return err
+		}
 	}
 	s.resolved = true
 	switch {
@@ -94,13 +95,9 @@ func (r *ModelRouteReconciler) lookUpKey(ctx context.Context, namespace string, 
 
 // compile makes the configuration of the proxies.
 func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
-	ledger := routeconfig.Ledger{URL: r.Config.LedgerURL}
-	if r.Authority != nil {
-		authority, err := r.Authority(ctx)
-		if err != nil {
-			return &ledgerError{err}
-		}
-		ledger.CA = string(authority)
+	top, err := configTop(ctx, r.Config, r.Authority)
+	if err != nil {
+		return err
 	}
 	accepted := maps.Clone(s.claims)
 	for consumer, plan := range s.plans {
@@ -108,7 +105,7 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 	}
 	config, err := compile.Config(compile.Input{
 		Route: s.completed.Route, SupportedParameters: s.completed.SupportedParameters,
-		ModelKeys: s.modelKeys, Teams: s.teams, Ledger: ledger, Keys: accepted,
+		ModelKeys: s.modelKeys, Teams: s.teams, Ledger: top.Ledger, Keys: accepted,
 	})
 	if err != nil {
 		return fmt.Errorf("compiling the route: %w", err)
@@ -123,7 +120,7 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 // putBudgets tells the ledger what may be spent. It comes before the configuration that needs it, so that no proxy ever serves under a
 // budget that the ledger does not know.
 func (r *ModelRouteReconciler) putBudgets(ctx context.Context, s *scope) error {
-	request, err := compile.Budgets(s.route, s.modelKeys, s.teams, desired.OwnerOf(s.route).Identity(), s.now)
+	request, err := compile.Budgets(s.route, s.modelKeys, s.teams, s.owner().Identity(), s.now)
 	if err != nil {
 		return fmt.Errorf("compiling the budgets: %w", err)
 	}
@@ -160,10 +157,11 @@ func (r *ModelRouteReconciler) put(ctx context.Context, route types.NamespacedNa
 // else, and that the API server takes them. Until that is known neither the ledger nor the cluster is told anything, so that a route that
 // turns bad goes on as it was.
 func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) error {
-	s.objects = desired.Objects(desired.Input{
-		Route: s.route, Config: s.config,
-		Program: desired.Program{Image: r.Config.ProxyImage, PullPolicy: r.Config.ProxyPullPolicy, Env: r.Config.ProxyEnv},
-	})
+	if s.gateway != nil {
+		s.objects = desired.ServedElsewhere(s.route, s.gateway, s.config)
+	} else {
+		s.objects = desired.Objects(desired.Input{Route: s.route, Config: s.config, Program: r.Config.program()})
+	}
 	for _, consumer := range s.route.Spec.Consumers {
 		// Whoever edits or deletes the Secret meanwhile wants another key, and must not get the old one back.
 		seen := s.seen[consumer.Name]
@@ -214,33 +212,18 @@ func (r *ModelRouteReconciler) pruneChildren(ctx context.Context, s *scope) erro
 
 // observe looks at what is there.
 func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
-	deployment := &appsv1.Deployment{}
-	key := types.NamespacedName{Namespace: s.route.Namespace, Name: desired.OwnerOf(s.route).Proxy}
-	switch err := r.Client.Get(ctx, key, deployment); {
-	case err == nil && metav1.IsControlledBy(deployment, s.route):
-		s.deployment = deployment
-	case client.IgnoreNotFound(err) != nil:
-		return fmt.Errorf("reading the Deployment: %w", err)
-	}
-	var pods corev1.PodList
-	err := r.Client.List(ctx, &pods, client.InNamespace(s.route.Namespace), client.MatchingLabels(desired.OwnerOf(s.route).ProxyLabels()))
-	if err != nil {
-		return fmt.Errorf("listing the proxies' pods: %w", err)
-	}
-	for i := range pods.Items {
-		if pods.Items[i].DeletionTimestamp.IsZero() && isReady(&pods.Items[i]) {
-			s.readyPods = append(s.readyPods, pods.Items[i].Name)
+	if s.gateway != nil {
+		s.inGateway = r.Gateways.route(s.gateway, s.name())
+	} else {
+		there, err := observeProxies(ctx, r.Client, s.owner())
+		if err != nil {
+			return err
 		}
+		s.proxies = there
 	}
 	r.Usage.EnsureAsked(ctx)
 	s.usage, s.books = r.Usage.of(s.name()), r.Books.of(s.name())
 	return nil
-}
-
-func isReady(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
-		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
-	})
 }
 
 // forget is all that is left to do for a route that is gone: nobody may spend in its name any more. What its proxies still hold is

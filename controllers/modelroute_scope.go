@@ -3,7 +3,6 @@ package controllers
 import (
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -57,11 +56,12 @@ type scope struct {
 	// applied is true once the children are so.
 	applied bool
 
-	// deployment is nil if there is none. readyPods are the names of the proxies' pods that are ready and stay.
-	deployment *appsv1.Deployment
-	readyPods  []string
-	usage      snapshot
-	books      booksSnapshot
+	// proxies are the route's own. A route with a gateway has none; gateway is its gateway then, and inGateway what becomes of it there.
+	proxies
+	gateway   *v1alpha1.ModelGateway
+	inGateway routeInGateway
+	usage     snapshot
+	books     booksSnapshot
 
 	// err is what ended the phases early.
 	err error
@@ -106,14 +106,17 @@ func (s *scope) isUnpriced() bool { return s.isCompleted() && compile.IsUnpriced
 
 func (s *scope) name() types.NamespacedName { return client.ObjectKeyFromObject(s.route) }
 
+// owner is whose proxies serve the route.
+func (s *scope) owner() desired.Owner { return desired.Server(s.route, s.gateway) }
+
 // access is how clients reach the route.
 func (s *scope) access() desired.Access {
-	access := desired.AccessOf(s.route)
+	access := desired.AccessThrough(s.route, s.gateway)
 	access.CA = string(s.endpointCA)
 	return access
 }
 
-// acknowledged returns how many of the ready proxies serve this pass's configuration.
+// acknowledged returns how many of the route's own ready proxies serve this pass's configuration.
 func (s *scope) acknowledged() int {
 	hashes := servedHashes(s.usage.usage)
 	count := 0
@@ -123,6 +126,41 @@ func (s *scope) acknowledged() int {
 		}
 	}
 	return count
+}
+
+// isServed reports whether there are proxies that serve the route, as it is now or as it was.
+func (s *scope) isServed() bool {
+	if s.gateway != nil {
+		return s.inGateway.hash != ""
+	}
+	return s.deployment != nil
+}
+
+// hasReadyProxies reports whether there are proxies that can be told.
+func (s *scope) hasReadyProxies() bool {
+	if s.gateway != nil {
+		return s.inGateway.able
+	}
+	return len(s.readyPods) > 0
+}
+
+// isAcknowledged reports whether there are ready proxies and all of them serve this pass's configuration.
+func (s *scope) isAcknowledged() bool {
+	if !s.usage.fresh || s.hash == "" {
+		return false
+	}
+	if s.gateway != nil {
+		return s.inGateway.served && s.inGateway.hash == s.hash
+	}
+	return len(s.readyPods) > 0 && s.acknowledged() == len(s.readyPods)
+}
+
+// isSettled reports whether no proxy has still to take up this pass's configuration.
+func (s *scope) isSettled() bool {
+	if s.gateway != nil {
+		return s.isAcknowledged() || !s.inGateway.able
+	}
+	return s.acknowledged() == len(s.readyPods)
 }
 
 // unresolvedError says that something that the spec refers to is not there.

@@ -17,7 +17,6 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/compile"
-	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
@@ -25,6 +24,9 @@ import (
 func (r *ModelRouteReconciler) finish(ctx context.Context, s *scope) (reconcile.Result, error) {
 	if apierrors.IsConflict(s.err) || apierrors.IsAlreadyExists(s.err) {
 		return reconcile.Result{RequeueAfter: conflictInterval}, nil // the cache was behind; nothing is known that is worth writing
+	}
+	if errors.Is(s.err, errGatewayUnknown) {
+		return reconcile.Result{RequeueAfter: retryInterval}, nil // it wakes the route when it is known
 	}
 	changed := s.route.DeepCopy()
 	changed.Status = computeStatus(s)
@@ -50,7 +52,7 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 		ledger     *ledgerError
 	)
 	switch {
-	case s.err == nil && s.acknowledged() == len(s.readyPods) && len(s.pending) == 0:
+	case s.err == nil && s.isSettled() && len(s.pending) == 0:
 		return reconcile.Result{RequeueAfter: untilExpiry(s, idleInterval)}, nil
 	case s.err == nil:
 		return reconcile.Result{RequeueAfter: untilExpiry(s, pendingInterval)}, nil
@@ -106,12 +108,12 @@ func computeStatus(s *scope) v1alpha1.ModelRouteStatus {
 		Upstreams:          upstreamStatuses(s, shown),
 	}
 	if s.applied {
-		status.Endpoint = compile.Endpoint(s.route)
+		status.Endpoint = s.access().BaseURL
 	}
 	if s.deployment != nil {
 		status.Replicas = new(s.deployment.Status.Replicas)
 		status.ReadyReplicas = new(s.deployment.Status.ReadyReplicas)
-		status.Selector = labels.FormatLabels(desired.OwnerOf(s.route).ProxyLabels())
+		status.Selector = labels.FormatLabels(s.owner().ProxyLabels())
 	}
 	return status
 }

@@ -35,7 +35,9 @@ type Usage struct {
 	Ledger Ledger
 	// Routes reads routes, from a cache.
 	Routes client.Reader
-	Clock  clock.WithTicker
+	// Gateways are woken in place of the routes that they serve when proxies serve something else; nil if there are none.
+	Gateways *GatewayExchange
+	Clock    clock.WithTicker
 
 	// polling is held during a call, so that there is one at a time.
 	polling sync.Mutex
@@ -149,12 +151,23 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 	u.teams.wake(turns[teamKind]...)
 	due := turns[routeKind]
 	if (before.routes == nil) != (after.routes == nil) || before.lost != after.lost {
+		u.Gateways.wakeAll()
 		return u.everyRoute(ctx, after)
 	}
+	gateways := map[types.NamespacedName]bool{}
 	for name, usage := range after.routes {
-		if !maps.Equal(servedHashes(before.routes[name]), servedHashes(usage)) {
+		if maps.Equal(servedHashes(before.routes[name]), servedHashes(usage)) {
+			continue
+		}
+		// Of a gateway's version only the gateway knows for which routes it is news.
+		if gateway, is := u.Gateways.gatewayOf(name); is {
+			gateways[gateway] = true
+		} else {
 			due = append(due, name)
 		}
+	}
+	for gateway := range gateways {
+		u.Gateways.gateways.wake(gateway)
 	}
 	for name := range before.routes {
 		if after.routes[name] == nil {
@@ -292,14 +305,28 @@ func (u *Usage) everyRoute(ctx context.Context, state usageState) []types.Namesp
 	return every
 }
 
+// servedIn returns which configuration each instance serves that has any of these routes, by its pod's name, and whether the ledger has said
+// so lately.
+func (u *Usage) servedIn(routes []types.NamespacedName) (hashes map[string]string, fresh bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	usages := make([]*ledgerpb.RouteUsage, 0, len(routes))
+	for _, route := range routes {
+		usages = append(usages, u.routes[route])
+	}
+	return servedHashes(usages...), u.routes != nil && !u.lost
+}
+
 // servedHashes returns which configuration each instance serves, by its pod's name. Of several processes in one pod the one heard from
 // last counts.
-func servedHashes(usage *ledgerpb.RouteUsage) map[string]string {
+func servedHashes(usages ...*ledgerpb.RouteUsage) map[string]string {
 	latest := map[string]*ledgerpb.ProxyStatus{}
-	for _, proxy := range usage.GetProxies() {
-		known := latest[proxy.GetInstance()]
-		if known == nil || known.GetLastHeartbeat().AsTime().Before(proxy.GetLastHeartbeat().AsTime()) {
-			latest[proxy.GetInstance()] = proxy
+	for _, usage := range usages {
+		for _, proxy := range usage.GetProxies() {
+			known := latest[proxy.GetInstance()]
+			if known == nil || known.GetLastHeartbeat().AsTime().Before(proxy.GetLastHeartbeat().AsTime()) {
+				latest[proxy.GetInstance()] = proxy
+			}
 		}
 	}
 	hashes := make(map[string]string, len(latest))

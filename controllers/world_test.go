@@ -61,6 +61,7 @@ type world struct {
 	// ledger.
 	reconciler   *ModelRouteReconciler
 	modelKeys    *ModelKeyReconciler
+	gateways     *ModelGatewayReconciler
 	stop         func()
 	writes, puts atomic.Int64
 	events       chan string
@@ -166,7 +167,8 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 		w.t.Fatal(err)
 	}
 	ledger := countingLedger{Ledger: NewLedger(LedgerOptions{URL: w.ledger.URL, TokenFile: tokenFile}), puts: &w.puts}
-	usage := &Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: w.clock}
+	gateways := &GatewayExchange{}
+	usage := &Usage{Ledger: ledger, Routes: manager.GetClient(), Gateways: gateways, Clock: w.clock}
 	w.reconciler = &ModelRouteReconciler{
 		Client:   manager.GetClient(),
 		Shared:   &SharedBudgets{Ledger: ledger, Usage: usage},
@@ -174,6 +176,7 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 		Ledger:   ledger,
 		Usage:    usage,
 		Exchange: &KeyExchange{},
+		Gateways: gateways,
 		Events:   &events.FakeRecorder{Events: w.events},
 		Clock:    w.clock,
 		Random:   rand.Reader,
@@ -188,6 +191,13 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 		Events: w.reconciler.Events, Clock: w.clock, Random: rand.Reader,
 	}
 	if err := w.modelKeys.SetupWithManager(ctx, manager); err != nil {
+		w.t.Fatal(err)
+	}
+	w.gateways = &ModelGatewayReconciler{
+		Client: w.reconciler.Client, Live: w.reconciler.Live, Authority: w.reconciler.Authority, Config: w.reconciler.Config,
+		Usage: usage, Exchange: gateways, Events: w.reconciler.Events, Clock: w.clock,
+	}
+	if err := w.gateways.SetupWithManager(manager); err != nil {
 		w.t.Fatal(err)
 	}
 	teams := &TeamBudgetReconciler{

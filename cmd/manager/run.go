@@ -134,10 +134,12 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 		URL: options.LedgerURL, TokenFile: options.LedgerTokenFile,
 		Authority: func() ([]byte, error) { return authority(ctx) },
 	})
-	usage := &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}}
+	gateways := &controllers.GatewayExchange{}
+	usage := &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Gateways: gateways, Clock: clock.RealClock{}}
 	exchange, shared := &controllers.KeyExchange{}, &controllers.SharedBudgets{Ledger: ledger, Usage: usage}
 	reconciler := &controllers.ModelRouteReconciler{
 		Exchange: exchange,
+		Gateways: gateways,
 		Shared:   shared,
 		Client:   manager.GetClient(),
 		Live:     manager.GetAPIReader(),
@@ -169,6 +171,13 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	}
 	if err := reconciler.SetupWithManager(ctx, manager); err != nil {
 		return fmt.Errorf("adding the controller of routes: %w", err)
+	}
+	modelGateways := &controllers.ModelGatewayReconciler{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Authority: reconciler.Authority, Config: reconciler.Config,
+		Usage: usage, Exchange: gateways, Events: reconciler.Events, Clock: reconciler.Clock,
+	}
+	if err := modelGateways.SetupWithManager(manager); err != nil {
+		return fmt.Errorf("adding the controller of ModelGateways: %w", err)
 	}
 	modelKeys := &controllers.ModelKeyReconciler{
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Usage: reconciler.Usage, Exchange: exchange,

@@ -43,7 +43,7 @@ type Input struct {
 	// Keys are the accepted keys of each consumer, by its name, ModelKeys among them. A consumer without an entry has none yet.
 	Keys map[string][]routeconfig.Key
 	// UpstreamKeyDir is where the proxies find the upstreams' API keys, UpstreamCADir the certificates of their authorities; empty for
-	// those of a cluster.
+	// those of a cluster, which are others in a gateway.
 	UpstreamKeyDir, UpstreamCADir string
 }
 
@@ -172,7 +172,7 @@ func sortedNames[Name ~string](names []Name, absent ...Name) []string {
 }
 
 func upstreams(in Input) ([]routeconfig.Upstream, error) {
-	route, keyDir := in.Route, cmp.Or(in.UpstreamKeyDir, UpstreamKeyDir)
+	route := in.Route
 	compiled := make([]routeconfig.Upstream, 0, len(route.Spec.Upstreams))
 	reserved := reservedUpstreams(route)
 	for i, upstream := range route.Spec.Upstreams { // their order is the order in which they are tried
@@ -191,7 +191,7 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 			BaseURL:        at.BaseURL,
 			Model:          at.ID,
 			Endpoints:      endpoints(route.Spec.Model, upstream),
-			APIKeyFile:     keyDir + "/" + upstream.Name + "/" + UpstreamKeyFile,
+			APIKeyFile:     keyFile(in, upstream),
 			Pricing:        pricing,
 			Unpriced:       isUnpriced(upstream),
 			TimeoutSeconds: TimeoutSeconds(upstream),
@@ -204,7 +204,7 @@ func upstreams(in Input) ([]routeconfig.Upstream, error) {
 
 			Reserve:  reserved[upstream.Name],
 			Denies:   denies(upstream.Budgets, nil),
-			CAFile:   caFile(upstream, cmp.Or(in.UpstreamCADir, UpstreamCADir)),
+			CAFile:   caFile(in, upstream),
 			ProxyURL: upstream.ProxyURL,
 			Referer:  upstream.Attribution.Referer,
 			Title:    upstream.Attribution.Title,
@@ -227,13 +227,6 @@ func onDisconnect(upstream v1alpha1.Upstream, supported []string) routeconfig.On
 		return routeconfig.Cancel
 	}
 	return routeconfig.Drain
-}
-
-func caFile(upstream v1alpha1.Upstream, dir string) string {
-	if _, has := CABundle(upstream); !has {
-		return ""
-	}
-	return dir + "/" + upstream.Name + "/" + UpstreamCAFile
 }
 
 // CABundle is what an upstream's caBundleRef names, with what it leaves out; false if the upstream has none.

@@ -21,6 +21,7 @@ func Validate(route *v1alpha1.ModelRoute) field.ErrorList {
 	errs := validateUpstreams(route.Spec.Upstreams, spec.Child("upstreams"))
 	errs = append(errs, validatePriced(route, spec.Child("upstreams"))...)
 	errs = append(errs, validateModel(route, spec)...)
+	errs = append(errs, validateGateway(route, spec)...)
 	errs = append(errs, validateBudgets(route.Spec.Budgets, spec.Child("budgets"))...)
 	errs = append(errs, validateRateLimits(route.Spec.RateLimits, spec.Child("rateLimits"))...)
 	errs = append(errs, validateReserves(route, spec)...)

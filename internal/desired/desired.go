@@ -108,12 +108,7 @@ func (p proxies) objects() []Object {
 }
 
 func configSecret(owner Owner, config []byte) Object {
-	secret := corev1ac.Secret(owner.Config, owner.namespace()).
-		WithLabels(owner.Labels()).
-		WithOwnerReferences(owner.reference()).
-		WithType(corev1.SecretTypeOpaque).
-		WithData(map[string][]byte{ConfigKey: config})
-	return owner.object("", "Secret", owner.Config, secret)
+	return owner.secret(owner.Config, map[string][]byte{ConfigKey: config})
 }
 
 func (p proxies) serviceAccount() Object {

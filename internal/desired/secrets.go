@@ -36,9 +36,17 @@ func (a Access) variables(suffix string) []Variable {
 	return variables
 }
 
-// AccessOf is how a client within the cluster reaches a route.
+// AccessOf is how a client within the cluster reaches a route that has proxies of its own.
 func AccessOf(route *v1alpha1.ModelRoute) Access {
 	return Access{BaseURL: compile.Endpoint(route), Model: compile.ModelName(route)}
+}
+
+// AccessThrough is how a client within the cluster reaches a route: through its gateway, which is nil if it names none.
+func AccessThrough(route *v1alpha1.ModelRoute, gateway *v1alpha1.ModelGateway) Access {
+	if gateway == nil {
+		return AccessOf(route)
+	}
+	return Access{BaseURL: compile.GatewayEndpoint(gateway), Model: compile.ModelName(route)}
 }
 
 // Variable is one entry of a Secret that delivers a key.

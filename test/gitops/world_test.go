@@ -94,9 +94,10 @@ func newWorld(t *testing.T) *world {
 
 // operator is the controllers of all kinds.
 type operator struct {
-	routes *controllers.ModelRouteReconciler
-	keys   *controllers.ModelKeyReconciler
-	teams  *controllers.TeamBudgetReconciler
+	routes   *controllers.ModelRouteReconciler
+	keys     *controllers.ModelKeyReconciler
+	teams    *controllers.TeamBudgetReconciler
+	gateways *controllers.ModelGatewayReconciler
 	// stop ends it; so does the end of the test.
 	stop func()
 }
@@ -118,7 +119,8 @@ func (w *world) startOperator() *operator {
 	o := w.newOperator(manager)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	err = errors.Join(
-		o.routes.SetupWithManager(ctx, manager), o.keys.SetupWithManager(ctx, manager), o.teams.SetupWithManager(ctx, manager))
+		o.routes.SetupWithManager(ctx, manager), o.keys.SetupWithManager(ctx, manager), o.teams.SetupWithManager(ctx, manager),
+		o.gateways.SetupWithManager(manager))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -144,18 +146,24 @@ func (w *world) newOperator(manager ctrl.Manager) *operator {
 	}
 	url := ledgertest.Start(w.t).URL
 	ledger := controllers.NewLedger(controllers.LedgerOptions{URL: url, TokenFile: tokenFile})
-	usage := &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Clock: clock.RealClock{}}
+	gateways := &controllers.GatewayExchange{}
+	usage := &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Gateways: gateways, Clock: clock.RealClock{}}
+	config := controllers.Config{Namespace: w.namespace, LedgerURL: url, ProxyImage: "localhost/modelroute:test"}
 	shared := &controllers.SharedBudgets{Ledger: ledger, Usage: usage}
 	exchange := &controllers.KeyExchange{}
 	return &operator{
 		routes: &controllers.ModelRouteReconciler{
-			Client: manager.GetClient(), Live: manager.GetAPIReader(), Ledger: ledger, Usage: usage, Shared: shared, Exchange: exchange,
+			Client: manager.GetClient(), Live: manager.GetAPIReader(), Ledger: ledger, Usage: usage, Shared: shared, Exchange: exchange, Gateways: gateways,
 			Events: &events.FakeRecorder{}, Clock: clock.RealClock{}, Random: rand.Reader,
-			Config: controllers.Config{Namespace: w.namespace, LedgerURL: url, ProxyImage: "localhost/modelroute:test"},
+			Config: config,
 		},
 		keys: &controllers.ModelKeyReconciler{
 			Client: manager.GetClient(), Live: manager.GetAPIReader(), Usage: usage, Exchange: exchange,
 			Events: &events.FakeRecorder{}, Clock: clock.RealClock{}, Random: rand.Reader,
+		},
+		gateways: &controllers.ModelGatewayReconciler{
+			Client: manager.GetClient(), Live: manager.GetAPIReader(), Usage: usage, Exchange: gateways, Config: config,
+			Events: &events.FakeRecorder{}, Clock: clock.RealClock{},
 		},
 		teams: &controllers.TeamBudgetReconciler{
 			Client: manager.GetClient(), Shared: shared, Usage: usage, Events: &events.FakeRecorder{}, Clock: clock.RealClock{},
@@ -165,7 +173,7 @@ func (w *world) newOperator(manager ctrl.Manager) *operator {
 
 // pass takes an object through one pass more.
 func (o *operator) pass(ctx context.Context, object *unstructured.Unstructured) error {
-	byKind := map[string]reconcile.Reconciler{"ModelRoute": o.routes, "ModelKey": o.keys, "TeamBudget": o.teams}
+	byKind := map[string]reconcile.Reconciler{"ModelRoute": o.routes, "ModelKey": o.keys, "TeamBudget": o.teams, "ModelGateway": o.gateways}
 	_, err := byKind[object.GetKind()].Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)})
 	return err
 }
