@@ -89,14 +89,18 @@ func (r *ModelGatewayReconciler) refuse(_ context.Context, s *gatewayScope) erro
 
 // buildChildren makes up the children as they should be, and finds out whether they can be so, as for a route.
 func (r *ModelGatewayReconciler) buildChildren(ctx context.Context, s *gatewayScope) error {
+	there, err := observeProxies(ctx, r.Client, desired.OwnerOfGateway(s.gateway))
+	if err != nil {
+		return err
+	}
 	s.objects = desired.GatewayObjects(desired.GatewayInput{
-		Gateway: s.gateway, Index: s.index, Parts: s.parts, Files: s.files, LongestRequestSeconds: s.longestRequestSeconds,
+		Gateway: s.gateway, Index: s.index, Parts: s.parts, Files: filesToMount(s.files, there), LongestRequestSeconds: s.longestRequestSeconds,
 		Program: r.Config.program(),
 	})
 	if s.unresolved != nil { // How the proxies run stays as it is; what they serve does not wait.
 		s.objects = slices.DeleteFunc(s.objects, func(object desired.Object) bool { return object.Kind.Kind != "Secret" })
 	}
-	err := r.applier().Check(ctx, s.gateway, s.objects, nil)
+	err = r.applier().Check(ctx, s.gateway, s.objects, nil)
 	if refused, isRefused := errors.AsType[*apply.WriteError](err); isRefused && refused.Reason() == metav1.StatusReasonInvalid {
 		s.invalid = field.ErrorList{field.Forbidden(field.NewPath("spec"),
 			fmt.Sprintf("the API server refuses the %s: %s", refused.Kind, listed(refused.Causes(), ", ")))}
@@ -188,6 +192,20 @@ func (s *gatewayScope) acknowledged() int {
 		}
 	}
 	return count
+}
+
+// filesToMount are the files that the proxies are to have. To have others they are replaced, and many routes that come one after the other
+// are not to do that once each: what is needed in addition waits for the rollout that is under way.
+func filesToMount(needed []compile.GatewayFile, there proxies) []compile.GatewayFile {
+	if there.deployment == nil || !there.isRollingOut() {
+		return needed
+	}
+	var held []compile.GatewayFile
+	for file := range mountedFiles(there.deployment) {
+		held = append(held, file)
+	}
+	compile.SortFiles(held)
+	return held
 }
 
 // mountedFiles are the files that proxies of a Deployment's template have.

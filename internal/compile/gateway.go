@@ -83,10 +83,15 @@ func GatewayFiles(routes []routeconfig.Route) []GatewayFile {
 			}
 		}
 	}
+	SortFiles(files)
+	return slices.Compact(files)
+}
+
+// SortFiles puts files into the order in which they are mounted.
+func SortFiles(files []GatewayFile) {
 	slices.SortFunc(files, func(a, b GatewayFile) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key))
 	})
-	return slices.Compact(files)
 }
 
 // keyFile is where proxies find an upstream's API key.
