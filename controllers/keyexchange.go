@@ -33,6 +33,8 @@ type issuedKeys struct {
 	accepted []routeconfig.Key
 	// pending is the key that has still to be delivered; nil if there is none.
 	pending *consumerKey
+	// routes are those that admit the ModelKey.
+	routes []types.NamespacedName
 }
 
 // routeReport says what a route does with ModelKeys.
@@ -55,7 +57,7 @@ type keyReport struct {
 }
 
 // issue notes the keys of a ModelKey, and wakes the routes if they are others than before.
-func (e *KeyExchange) issue(name types.NamespacedName, its issuedKeys, routes []types.NamespacedName) {
+func (e *KeyExchange) issue(name types.NamespacedName, its issuedKeys) {
 	e.mu.Lock()
 	before, known := e.issued[name]
 	if e.issued == nil {
@@ -63,8 +65,9 @@ func (e *KeyExchange) issue(name types.NamespacedName, its issuedKeys, routes []
 	}
 	e.issued[name] = its
 	e.mu.Unlock()
-	if !known || before.uid != its.uid || !slices.Equal(before.accepted, its.accepted) {
-		e.routes.wake(routes...)
+	if !known || before.uid != its.uid || !slices.Equal(before.accepted, its.accepted) || !slices.Equal(before.routes, its.routes) {
+		e.routes.wake(before.routes...)
+		e.routes.wake(its.routes...)
 	}
 }
 

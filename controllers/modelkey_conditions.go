@@ -66,6 +66,9 @@ func keyAccepted(s *keyScope) verdict {
 	if messages := s.refusals(v1alpha1.KeyTooMany); len(messages) > 0 {
 		return no(v1alpha1.ReasonTooManyKeys, listed(messages, " "))
 	}
+	if messages := s.refusals(v1alpha1.KeyModelNameTaken); len(messages) > 0 {
+		return no(v1alpha1.ReasonModelNameTaken, listed(messages, " "))
+	}
 	return yes(v1alpha1.ReasonAccepted, "Every route that there is allows this ModelKey.")
 }
 

@@ -37,6 +37,11 @@ func (r *ModelKeyReconciler) resolve(ctx context.Context, s *keyScope) error {
 		case client.IgnoreNotFound(err) != nil:
 			return fmt.Errorf("reading route %s: %w", named.objectKey(), err)
 		}
+		if named.route != nil {
+			if named.taken, err = modelNameTaken(ctx, r.Client, s.key, route, labels); err != nil {
+				return err
+			}
+		}
 		named.report, named.reported = r.Exchange.reportOf(named.objectKey())
 		named.refusal = refuse(s, named, labels)
 		named.admits = named.refusal.state == ""
@@ -61,6 +66,8 @@ func refuse(s *keyScope, named namedRoute, labels map[string]string) refusal {
 		return refusal{v1alpha1.KeyNotAllowed, fmt.Sprintf(
 			"ModelRoute %s does not allow ModelKeys of namespace %s: ask its owner to have spec.keys.allowedNamespaces include it.",
 			named.objectKey(), s.key.Namespace)}
+	case named.taken != "":
+		return refusal{v1alpha1.KeyModelNameTaken, named.taken}
 	case named.report.keys[s.name()].unpriced:
 		return refusal{v1alpha1.KeyNotAllowed, fmt.Sprintf(
 			"At ModelRoute %s no price is known, and a budget of the ModelKey or of its team denies: ask its owner to write the price.",
@@ -106,7 +113,7 @@ func (r *ModelKeyReconciler) issue(ctx context.Context, s *keyScope) error {
 		s.pending = &key
 		s.plan = s.ring().Plan(s.policy(), s.now)
 	}
-	r.Exchange.issue(s.name(), s.issued(), s.admitted())
+	r.Exchange.issue(s.name(), s.issued())
 	return nil
 }
 
@@ -182,9 +189,11 @@ func (r *ModelKeyReconciler) deliver(ctx context.Context, s *keyScope) error {
 		}
 		s.record, s.delivered, s.pending = s.plan.Accepted, s.pending, nil
 		s.plan = s.ring().Plan(s.policy(), s.now)
-		r.Exchange.issue(s.name(), s.issued(), s.admitted())
+		r.Exchange.issue(s.name(), s.issued())
 		r.Events.Eventf(s.key, nil, corev1.EventTypeNormal, eventKeyIssued, actionDeliver+"/"+s.delivered.ID,
 			"Secret %s has the new key %s.", compile.KeySecretName(s.key), s.delivered.ID)
+	case s.delivered != nil && !s.isReported():
+		s.objects = []desired.Object{desired.KeySecret(s.key, nil, "")} // It stays as it is until the routes have said how they are reached.
 	case s.delivered != nil:
 		return r.write(ctx, s, *s.delivered)
 	case s.pending != nil: // the Secret that there may be has a key that is refused

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -48,6 +49,8 @@ type namedRoute struct {
 	route *v1alpha1.ModelRoute
 	// gateway is the route's; nil if it names none, or there is none.
 	gateway *v1alpha1.ModelGateway
+	// taken says which older route has the name of its model, for the same proxies; empty if none has.
+	taken string
 	// admits is true if the route accepts the ModelKey; refusal says why it does not, and what to do.
 	admits  bool
 	refusal refusal
@@ -81,6 +84,11 @@ func (s *keyScope) admitted() []types.NamespacedName {
 	return names
 }
 
+// isReported reports whether all routes that accept the ModelKey have said what they do since this process began.
+func (s *keyScope) isReported() bool {
+	return !slices.ContainsFunc(s.routes, func(one namedRoute) bool { return one.admits && !one.reported })
+}
+
 // access is how clients reach the routes, in the order of the spec; those that do not accept the ModelKey have none.
 func (s *keyScope) access() []desired.Access {
 	all := make([]desired.Access, len(s.routes))
@@ -106,7 +114,7 @@ func (s *keyScope) ring() keys.Ring {
 
 // issued is what the routes are to be told.
 func (s *keyScope) issued() issuedKeys {
-	return issuedKeys{uid: s.key.UID, accepted: s.plan.Accepted, pending: s.pending}
+	return issuedKeys{uid: s.key.UID, accepted: s.plan.Accepted, pending: s.pending, routes: s.admitted()}
 }
 
 // access is how clients reach the route: as the route said, or, until it has said so, as it will without a certificate of its own authority.

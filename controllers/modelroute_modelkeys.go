@@ -51,6 +51,9 @@ func (r *ModelRouteReconciler) admits(ctx context.Context, s *scope, key *v1alph
 	if err != nil || !isUsable(key, s.now) || !compile.Allows(s.route, key.Namespace, labels) {
 		return false, err
 	}
+	if taken, err := modelNameTaken(ctx, r.Client, key, s.route, labels); err != nil || taken != "" {
+		return false, err
+	}
 	team, refusal, err := teamRules{Client: r.Client, Usage: r.Usage}.check(ctx, key.Spec.Team, key.Name, key.Namespace)
 	if err != nil || refusal != "" {
 		return false, err
@@ -63,6 +66,33 @@ func (r *ModelRouteReconciler) admits(ctx context.Context, s *scope, key *v1alph
 		s.teams[key.Spec.Team] = team
 	}
 	return true, nil
+}
+
+// modelNameTaken says which older route of those that a ModelKey names has a model of the same name in the same gateway; empty if none has.
+// Proxies could not tell which of the two a request is for. The labels are those of the ModelKey's namespace.
+func modelNameTaken(
+	ctx context.Context, reader client.Reader, key *v1alpha1.ModelKey, route *v1alpha1.ModelRoute, labels map[string]string,
+) (string, error) {
+	if route.Spec.GatewayRef.Name == "" {
+		return "", nil
+	}
+	for _, ref := range compile.RouteRefs(key) {
+		other := &v1alpha1.ModelRoute{}
+		if err := reader.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, other); err != nil {
+			if client.IgnoreNotFound(err) != nil {
+				return "", fmt.Errorf("reading route %s/%s: %w", ref.Namespace, ref.Name, err)
+			}
+			continue
+		}
+		name := compile.SameModelName(route, other)
+		if name == "" || !compile.IsOlder(other, route) || !other.DeletionTimestamp.IsZero() || !compile.Allows(other, key.Namespace, labels) {
+			continue
+		}
+		return fmt.Sprintf("ModelRoute %s/%s, which is older, has a model %q in ModelGateway %s too, and one key reaches only one of that name: "+
+			"name one of the models otherwise, or take ModelRoute %s/%s out of spec.routeRefs.",
+			other.Namespace, other.Name, name, route.Spec.GatewayRef.Name, route.Namespace, route.Name), nil
+	}
+	return "", nil
 }
 
 // reportModelKeys tells the controller of ModelKeys what the proxies do with their keys. What a pass did not find out stays as it was.

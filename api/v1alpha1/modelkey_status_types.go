@@ -120,7 +120,7 @@ type ModelKeyRouteStatus struct {
 
 // KeyRouteState is what becomes of a ModelKey at one route.
 //
-// +kubebuilder:validation:Enum=Accepted;Pending;NotServed;NotAllowed;NotFound;TooManyKeys;Refused
+// +kubebuilder:validation:Enum=Accepted;Pending;NotServed;NotAllowed;NotFound;TooManyKeys;ModelNameTaken;Refused
 type KeyRouteState string
 
 const (
@@ -136,6 +136,8 @@ const (
 	KeyRouteNotFound KeyRouteState = "NotFound"
 	// KeyTooMany means that the route has as many ModelKeys as it can.
 	KeyTooMany KeyRouteState = "TooManyKeys"
+	// KeyModelNameTaken means that an older route that the ModelKey names has a model of the same name in the same ModelGateway.
+	KeyModelNameTaken KeyRouteState = "ModelNameTaken"
 	// KeyRefused means that the ModelKey is expired or invalid.
 	KeyRefused KeyRouteState = "Refused"
 )

@@ -45,12 +45,16 @@ func (s *proxyService) OpenSession(ctx context.Context, request *ledgerpb.OpenSe
 	}
 	s.Logger.Info("session opened",
 		slog.String("instance", opening.Instance), slog.String("caller", opening.Identity), slog.Int64("epoch", opened.Epoch))
-	return &ledgerpb.OpenSessionResponse{
+	response := &ledgerpb.OpenSessionResponse{
 		Session:           &ledgerpb.Session{ProxyId: opening.ProxyID, Epoch: opened.Epoch, Token: token},
 		HeartbeatInterval: durationpb.New(s.Options.Heartbeat),
 		Applied:           opened.Applied,
 		Now:               timestamppb.New(now),
-	}, nil
+	}
+	for _, route := range opened.LeftOut {
+		response.LeftOut = append(response.LeftOut, &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name})
+	}
+	return response, nil
 }
 
 // Heartbeat implements the RPC.

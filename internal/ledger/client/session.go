@@ -23,6 +23,8 @@ const (
 	idlePause = 200 * time.Millisecond
 	// retryPause is how long Run waits after a failed opening or heartbeat.
 	retryPause = 500 * time.Millisecond
+	// leftOutPause is how long Run waits before it asks again for routes that a session is not for.
+	leftOutPause = 10 * time.Second
 )
 
 // session is what the ledger issued, and for which routes.
@@ -30,6 +32,8 @@ type session struct {
 	pb       *ledgerpb.Session
 	routes   []Route
 	interval time.Duration
+	// again is when another one is opened, since the ledger has left routes out; zero if it has not.
+	again time.Time
 	// draws counts the draws; the client's mutex guards it.
 	draws int64
 }
@@ -52,7 +56,7 @@ func (c *Client) beat(ctx context.Context) time.Duration {
 		return idlePause
 	}
 	current := c.currentSession()
-	if current == nil || !slices.Equal(current.routes, routes) {
+	if current == nil || !slices.Equal(current.routes, routes) || !current.again.IsZero() && !c.options.Now().Before(current.again) {
 		return c.paced(c.openSession(ctx, routes))
 	}
 	// The ledger had the budgets of a configuration before the proxy had the configuration. So once a heartbeat that began after it was
@@ -157,11 +161,17 @@ func (c *Client) openSession(ctx context.Context, routes []Route) error {
 	if err != nil {
 		return err
 	}
+	var again time.Time
+	if left := response.GetLeftOut(); len(left) > 0 {
+		again = c.options.Now().Add(leftOutPause)
+		c.logger.Warn("the ledger has left routes out, since it is not told yet that this proxy serves them",
+			slog.Int("routes", len(left)), slog.String("first", left[0].GetNamespace()+"/"+left[0].GetName()))
+	}
 	applied := uint64(max(response.GetApplied(), 0))
 	if err := c.book.startAt(applied); err != nil {
 		return c.astray(err, applied)
 	}
-	opened := &session{pb: response.GetSession(), routes: slices.Clone(routes), interval: response.GetHeartbeatInterval().AsDuration()}
+	opened := &session{pb: response.GetSession(), routes: slices.Clone(routes), interval: response.GetHeartbeatInterval().AsDuration(), again: again}
 	c.mu.Lock()
 	c.hearClock(c.options.Now(), response.GetNow())
 	c.mu.Unlock()

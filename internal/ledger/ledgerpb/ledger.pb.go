@@ -585,7 +585,9 @@ type OpenSessionResponse struct {
 	// applied is the number of the last record of the proxy's log that is in the books. The proxy sends what follows.
 	Applied int64 `protobuf:"varint,3,opt,name=applied,proto3" json:"applied,omitempty"`
 	// now is the ledger's clock.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=now,proto3" json:"now,omitempty"`
+	Now *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=now,proto3" json:"now,omitempty"`
+	// left_out are the routes that the session is not for, since the caller does not serve them or the manager has not put them yet.
+	LeftOut       []*RouteRef `protobuf:"bytes,5,rep,name=left_out,json=leftOut,proto3" json:"left_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -644,6 +646,13 @@ func (x *OpenSessionResponse) GetApplied() int64 {
 func (x *OpenSessionResponse) GetNow() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Now
+	}
+	return nil
+}
+
+func (x *OpenSessionResponse) GetLeftOut() []*RouteRef {
+	if x != nil {
+		return x.LeftOut
 	}
 	return nil
 }
@@ -4175,12 +4184,13 @@ const file_ledger_proto_rawDesc = "" +
 	"\x12OpenSessionRequest\x12\x19\n" +
 	"\bproxy_id\x18\x01 \x01(\tR\aproxyId\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x126\n" +
-	"\x06routes\x18\x03 \x03(\v2\x1e.modelroute.ledger.v1.RouteRefR\x06routes\"\xe0\x01\n" +
+	"\x06routes\x18\x03 \x03(\v2\x1e.modelroute.ledger.v1.RouteRefR\x06routes\"\x9b\x02\n" +
 	"\x13OpenSessionResponse\x127\n" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12H\n" +
 	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x18\n" +
 	"\aapplied\x18\x03 \x01(\x03R\aapplied\x12,\n" +
-	"\x03now\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\xa9\x01\n" +
+	"\x03now\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x129\n" +
+	"\bleft_out\x18\x05 \x03(\v2\x1e.modelroute.ledger.v1.RouteRefR\aleftOut\"\xa9\x01\n" +
 	"\x10HeartbeatRequest\x127\n" +
 	"\asession\x18\x01 \x01(\v2\x1d.modelroute.ledger.v1.SessionR\asession\x12\x1f\n" +
 	"\vconfig_hash\x18\x02 \x01(\tR\n" +
@@ -4577,117 +4587,118 @@ var file_ledger_proto_depIdxs = []int32{
 	8,  // 1: modelroute.ledger.v1.OpenSessionResponse.session:type_name -> modelroute.ledger.v1.Session
 	63, // 2: modelroute.ledger.v1.OpenSessionResponse.heartbeat_interval:type_name -> google.protobuf.Duration
 	64, // 3: modelroute.ledger.v1.OpenSessionResponse.now:type_name -> google.protobuf.Timestamp
-	8,  // 4: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
-	12, // 5: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
-	7,  // 6: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
-	14, // 7: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
-	64, // 8: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
-	7,  // 9: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
-	8,  // 10: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
-	16, // 11: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
-	7,  // 12: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
-	17, // 13: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
-	19, // 14: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
-	21, // 15: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
-	20, // 16: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
-	63, // 17: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
-	22, // 18: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	3,  // 19: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
-	22, // 20: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	63, // 21: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
-	0,  // 22: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
-	24, // 23: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
-	17, // 24: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
-	7,  // 25: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
-	64, // 26: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
-	4,  // 27: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
-	17, // 28: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
-	5,  // 29: modelroute.ledger.v1.Settlement.source:type_name -> modelroute.ledger.v1.Settlement.Source
-	25, // 30: modelroute.ledger.v1.Settlement.used:type_name -> modelroute.ledger.v1.TokenUsage
-	8,  // 31: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
-	23, // 32: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
-	22, // 33: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
-	1,  // 34: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
-	2,  // 35: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
-	7,  // 36: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	28, // 37: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
-	30, // 38: modelroute.ledger.v1.PutRouteRequest.members:type_name -> modelroute.ledger.v1.Member
-	28, // 39: modelroute.ledger.v1.PutSharedRequest.budgets:type_name -> modelroute.ledger.v1.Budget
-	39, // 40: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
-	40, // 41: modelroute.ledger.v1.ListUsageResponse.shared:type_name -> modelroute.ledger.v1.SharedUsage
-	28, // 42: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
-	36, // 43: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	64, // 44: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
-	64, // 45: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
-	36, // 46: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	37, // 47: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	7,  // 48: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
-	36, // 49: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	37, // 50: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	38, // 51: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
-	43, // 52: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
-	42, // 53: modelroute.ledger.v1.RouteUsage.upstreams:type_name -> modelroute.ledger.v1.UpstreamUsage
-	36, // 54: modelroute.ledger.v1.SharedUsage.spend:type_name -> modelroute.ledger.v1.Spend
-	37, // 55: modelroute.ledger.v1.SharedUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	41, // 56: modelroute.ledger.v1.SharedUsage.routes:type_name -> modelroute.ledger.v1.RouteSpend
-	7,  // 57: modelroute.ledger.v1.RouteSpend.route:type_name -> modelroute.ledger.v1.RouteRef
-	36, // 58: modelroute.ledger.v1.RouteSpend.spend:type_name -> modelroute.ledger.v1.Spend
-	37, // 59: modelroute.ledger.v1.UpstreamUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
-	64, // 60: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
-	7,  // 61: modelroute.ledger.v1.ListUpstreamSpendRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	46, // 62: modelroute.ledger.v1.ListUpstreamSpendResponse.upstreams:type_name -> modelroute.ledger.v1.UpstreamSpend
-	51, // 63: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
-	64, // 64: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
-	52, // 65: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
-	53, // 66: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
-	7,  // 67: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
-	22, // 68: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
-	64, // 69: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
-	7,  // 70: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
-	64, // 71: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
-	64, // 72: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
-	1,  // 73: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
-	6,  // 74: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
-	56, // 75: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
-	64, // 76: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
-	64, // 77: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
-	25, // 78: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
-	61, // 79: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
-	61, // 80: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
-	62, // 81: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
-	64, // 82: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
-	64, // 83: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
-	9,  // 84: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
-	11, // 85: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
-	15, // 86: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
-	26, // 87: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
-	29, // 88: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
-	32, // 89: modelroute.ledger.v1.ManagerService.PutShared:input_type -> modelroute.ledger.v1.PutSharedRequest
-	34, // 90: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
-	47, // 91: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
-	49, // 92: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
-	54, // 93: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
-	44, // 94: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:input_type -> modelroute.ledger.v1.ListUpstreamSpendRequest
-	57, // 95: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
-	59, // 96: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
-	10, // 97: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
-	13, // 98: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
-	18, // 99: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
-	27, // 100: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
-	31, // 101: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
-	33, // 102: modelroute.ledger.v1.ManagerService.PutShared:output_type -> modelroute.ledger.v1.PutSharedResponse
-	35, // 103: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
-	48, // 104: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
-	50, // 105: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
-	55, // 106: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
-	45, // 107: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:output_type -> modelroute.ledger.v1.ListUpstreamSpendResponse
-	58, // 108: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
-	60, // 109: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
-	97, // [97:110] is the sub-list for method output_type
-	84, // [84:97] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	7,  // 4: modelroute.ledger.v1.OpenSessionResponse.left_out:type_name -> modelroute.ledger.v1.RouteRef
+	8,  // 5: modelroute.ledger.v1.HeartbeatRequest.session:type_name -> modelroute.ledger.v1.Session
+	12, // 6: modelroute.ledger.v1.HeartbeatRequest.in_flight:type_name -> modelroute.ledger.v1.InFlight
+	7,  // 7: modelroute.ledger.v1.InFlight.route:type_name -> modelroute.ledger.v1.RouteRef
+	14, // 8: modelroute.ledger.v1.HeartbeatResponse.versions:type_name -> modelroute.ledger.v1.RouteVersion
+	64, // 9: modelroute.ledger.v1.HeartbeatResponse.now:type_name -> google.protobuf.Timestamp
+	7,  // 10: modelroute.ledger.v1.RouteVersion.route:type_name -> modelroute.ledger.v1.RouteRef
+	8,  // 11: modelroute.ledger.v1.DrawRequest.session:type_name -> modelroute.ledger.v1.Session
+	16, // 12: modelroute.ledger.v1.DrawRequest.demands:type_name -> modelroute.ledger.v1.Demand
+	7,  // 13: modelroute.ledger.v1.Demand.route:type_name -> modelroute.ledger.v1.RouteRef
+	17, // 14: modelroute.ledger.v1.Demand.have:type_name -> modelroute.ledger.v1.Charge
+	19, // 15: modelroute.ledger.v1.DrawResponse.answers:type_name -> modelroute.ledger.v1.Answer
+	21, // 16: modelroute.ledger.v1.Answer.denial:type_name -> modelroute.ledger.v1.Denial
+	20, // 17: modelroute.ledger.v1.Answer.leases:type_name -> modelroute.ledger.v1.Lease
+	63, // 18: modelroute.ledger.v1.Lease.valid_for:type_name -> google.protobuf.Duration
+	22, // 19: modelroute.ledger.v1.Lease.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	3,  // 20: modelroute.ledger.v1.Denial.reason:type_name -> modelroute.ledger.v1.Denial.Reason
+	22, // 21: modelroute.ledger.v1.Denial.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	63, // 22: modelroute.ledger.v1.Denial.resets_in:type_name -> google.protobuf.Duration
+	0,  // 23: modelroute.ledger.v1.BudgetRef.unit:type_name -> modelroute.ledger.v1.Unit
+	24, // 24: modelroute.ledger.v1.Record.settlement:type_name -> modelroute.ledger.v1.Settlement
+	17, // 25: modelroute.ledger.v1.Record.returned:type_name -> modelroute.ledger.v1.Charge
+	7,  // 26: modelroute.ledger.v1.Settlement.route:type_name -> modelroute.ledger.v1.RouteRef
+	64, // 27: modelroute.ledger.v1.Settlement.opened_at:type_name -> google.protobuf.Timestamp
+	4,  // 28: modelroute.ledger.v1.Settlement.certainty:type_name -> modelroute.ledger.v1.Settlement.Certainty
+	17, // 29: modelroute.ledger.v1.Settlement.charges:type_name -> modelroute.ledger.v1.Charge
+	5,  // 30: modelroute.ledger.v1.Settlement.source:type_name -> modelroute.ledger.v1.Settlement.Source
+	25, // 31: modelroute.ledger.v1.Settlement.used:type_name -> modelroute.ledger.v1.TokenUsage
+	8,  // 32: modelroute.ledger.v1.AppendRequest.session:type_name -> modelroute.ledger.v1.Session
+	23, // 33: modelroute.ledger.v1.AppendRequest.records:type_name -> modelroute.ledger.v1.Record
+	22, // 34: modelroute.ledger.v1.Budget.ref:type_name -> modelroute.ledger.v1.BudgetRef
+	1,  // 35: modelroute.ledger.v1.Budget.period:type_name -> modelroute.ledger.v1.Period
+	2,  // 36: modelroute.ledger.v1.Budget.enforcement:type_name -> modelroute.ledger.v1.Enforcement
+	7,  // 37: modelroute.ledger.v1.PutRouteRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	28, // 38: modelroute.ledger.v1.PutRouteRequest.budgets:type_name -> modelroute.ledger.v1.Budget
+	30, // 39: modelroute.ledger.v1.PutRouteRequest.members:type_name -> modelroute.ledger.v1.Member
+	28, // 40: modelroute.ledger.v1.PutSharedRequest.budgets:type_name -> modelroute.ledger.v1.Budget
+	39, // 41: modelroute.ledger.v1.ListUsageResponse.routes:type_name -> modelroute.ledger.v1.RouteUsage
+	40, // 42: modelroute.ledger.v1.ListUsageResponse.shared:type_name -> modelroute.ledger.v1.SharedUsage
+	28, // 43: modelroute.ledger.v1.BudgetUsage.budget:type_name -> modelroute.ledger.v1.Budget
+	36, // 44: modelroute.ledger.v1.BudgetUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	64, // 45: modelroute.ledger.v1.BudgetUsage.window_start:type_name -> google.protobuf.Timestamp
+	64, // 46: modelroute.ledger.v1.BudgetUsage.window_end:type_name -> google.protobuf.Timestamp
+	36, // 47: modelroute.ledger.v1.ConsumerUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 48: modelroute.ledger.v1.ConsumerUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	7,  // 49: modelroute.ledger.v1.RouteUsage.route:type_name -> modelroute.ledger.v1.RouteRef
+	36, // 50: modelroute.ledger.v1.RouteUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 51: modelroute.ledger.v1.RouteUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	38, // 52: modelroute.ledger.v1.RouteUsage.consumers:type_name -> modelroute.ledger.v1.ConsumerUsage
+	43, // 53: modelroute.ledger.v1.RouteUsage.proxies:type_name -> modelroute.ledger.v1.ProxyStatus
+	42, // 54: modelroute.ledger.v1.RouteUsage.upstreams:type_name -> modelroute.ledger.v1.UpstreamUsage
+	36, // 55: modelroute.ledger.v1.SharedUsage.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 56: modelroute.ledger.v1.SharedUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	41, // 57: modelroute.ledger.v1.SharedUsage.routes:type_name -> modelroute.ledger.v1.RouteSpend
+	7,  // 58: modelroute.ledger.v1.RouteSpend.route:type_name -> modelroute.ledger.v1.RouteRef
+	36, // 59: modelroute.ledger.v1.RouteSpend.spend:type_name -> modelroute.ledger.v1.Spend
+	37, // 60: modelroute.ledger.v1.UpstreamUsage.budgets:type_name -> modelroute.ledger.v1.BudgetUsage
+	64, // 61: modelroute.ledger.v1.ProxyStatus.last_heartbeat:type_name -> google.protobuf.Timestamp
+	7,  // 62: modelroute.ledger.v1.ListUpstreamSpendRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	46, // 63: modelroute.ledger.v1.ListUpstreamSpendResponse.upstreams:type_name -> modelroute.ledger.v1.UpstreamSpend
+	51, // 64: modelroute.ledger.v1.ListProxiesResponse.proxies:type_name -> modelroute.ledger.v1.ProxyAccount
+	64, // 65: modelroute.ledger.v1.ProxyAccount.last_heard:type_name -> google.protobuf.Timestamp
+	52, // 66: modelroute.ledger.v1.ProxyAccount.out:type_name -> modelroute.ledger.v1.Outstanding
+	53, // 67: modelroute.ledger.v1.ProxyAccount.release:type_name -> modelroute.ledger.v1.ProxyRelease
+	7,  // 68: modelroute.ledger.v1.Outstanding.route:type_name -> modelroute.ledger.v1.RouteRef
+	22, // 69: modelroute.ledger.v1.Outstanding.budget:type_name -> modelroute.ledger.v1.BudgetRef
+	64, // 70: modelroute.ledger.v1.ProxyRelease.at:type_name -> google.protobuf.Timestamp
+	7,  // 71: modelroute.ledger.v1.ListHistoryRequest.route:type_name -> modelroute.ledger.v1.RouteRef
+	64, // 72: modelroute.ledger.v1.ListHistoryRequest.from:type_name -> google.protobuf.Timestamp
+	64, // 73: modelroute.ledger.v1.ListHistoryRequest.to:type_name -> google.protobuf.Timestamp
+	1,  // 74: modelroute.ledger.v1.ListHistoryRequest.step:type_name -> modelroute.ledger.v1.Period
+	6,  // 75: modelroute.ledger.v1.ListHistoryRequest.by:type_name -> modelroute.ledger.v1.ListHistoryRequest.By
+	56, // 76: modelroute.ledger.v1.ListHistoryResponse.entries:type_name -> modelroute.ledger.v1.HistoryEntry
+	64, // 77: modelroute.ledger.v1.ListHistoryResponse.next:type_name -> google.protobuf.Timestamp
+	64, // 78: modelroute.ledger.v1.HistoryEntry.start:type_name -> google.protobuf.Timestamp
+	25, // 79: modelroute.ledger.v1.HistoryEntry.tokens:type_name -> modelroute.ledger.v1.TokenUsage
+	61, // 80: modelroute.ledger.v1.VerifyResponse.discrepancies:type_name -> modelroute.ledger.v1.Finding
+	61, // 81: modelroute.ledger.v1.VerifyResponse.debts:type_name -> modelroute.ledger.v1.Finding
+	62, // 82: modelroute.ledger.v1.VerifyResponse.restorations:type_name -> modelroute.ledger.v1.Restoration
+	64, // 83: modelroute.ledger.v1.Restoration.taken_at:type_name -> google.protobuf.Timestamp
+	64, // 84: modelroute.ledger.v1.Restoration.restored_at:type_name -> google.protobuf.Timestamp
+	9,  // 85: modelroute.ledger.v1.ProxyService.OpenSession:input_type -> modelroute.ledger.v1.OpenSessionRequest
+	11, // 86: modelroute.ledger.v1.ProxyService.Heartbeat:input_type -> modelroute.ledger.v1.HeartbeatRequest
+	15, // 87: modelroute.ledger.v1.ProxyService.Draw:input_type -> modelroute.ledger.v1.DrawRequest
+	26, // 88: modelroute.ledger.v1.ProxyService.Append:input_type -> modelroute.ledger.v1.AppendRequest
+	29, // 89: modelroute.ledger.v1.ManagerService.PutRoute:input_type -> modelroute.ledger.v1.PutRouteRequest
+	32, // 90: modelroute.ledger.v1.ManagerService.PutShared:input_type -> modelroute.ledger.v1.PutSharedRequest
+	34, // 91: modelroute.ledger.v1.ManagerService.ListUsage:input_type -> modelroute.ledger.v1.ListUsageRequest
+	47, // 92: modelroute.ledger.v1.ManagerService.ReleaseProxy:input_type -> modelroute.ledger.v1.ReleaseProxyRequest
+	49, // 93: modelroute.ledger.v1.ManagerService.ListProxies:input_type -> modelroute.ledger.v1.ListProxiesRequest
+	54, // 94: modelroute.ledger.v1.ManagerService.ListHistory:input_type -> modelroute.ledger.v1.ListHistoryRequest
+	44, // 95: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:input_type -> modelroute.ledger.v1.ListUpstreamSpendRequest
+	57, // 96: modelroute.ledger.v1.AdminService.Backup:input_type -> modelroute.ledger.v1.BackupRequest
+	59, // 97: modelroute.ledger.v1.AdminService.Verify:input_type -> modelroute.ledger.v1.VerifyRequest
+	10, // 98: modelroute.ledger.v1.ProxyService.OpenSession:output_type -> modelroute.ledger.v1.OpenSessionResponse
+	13, // 99: modelroute.ledger.v1.ProxyService.Heartbeat:output_type -> modelroute.ledger.v1.HeartbeatResponse
+	18, // 100: modelroute.ledger.v1.ProxyService.Draw:output_type -> modelroute.ledger.v1.DrawResponse
+	27, // 101: modelroute.ledger.v1.ProxyService.Append:output_type -> modelroute.ledger.v1.AppendResponse
+	31, // 102: modelroute.ledger.v1.ManagerService.PutRoute:output_type -> modelroute.ledger.v1.PutRouteResponse
+	33, // 103: modelroute.ledger.v1.ManagerService.PutShared:output_type -> modelroute.ledger.v1.PutSharedResponse
+	35, // 104: modelroute.ledger.v1.ManagerService.ListUsage:output_type -> modelroute.ledger.v1.ListUsageResponse
+	48, // 105: modelroute.ledger.v1.ManagerService.ReleaseProxy:output_type -> modelroute.ledger.v1.ReleaseProxyResponse
+	50, // 106: modelroute.ledger.v1.ManagerService.ListProxies:output_type -> modelroute.ledger.v1.ListProxiesResponse
+	55, // 107: modelroute.ledger.v1.ManagerService.ListHistory:output_type -> modelroute.ledger.v1.ListHistoryResponse
+	45, // 108: modelroute.ledger.v1.ManagerService.ListUpstreamSpend:output_type -> modelroute.ledger.v1.ListUpstreamSpendResponse
+	58, // 109: modelroute.ledger.v1.AdminService.Backup:output_type -> modelroute.ledger.v1.BackupResponse
+	60, // 110: modelroute.ledger.v1.AdminService.Verify:output_type -> modelroute.ledger.v1.VerifyResponse
+	98, // [98:111] is the sub-list for method output_type
+	85, // [85:98] is the sub-list for method input_type
+	85, // [85:85] is the sub-list for extension type_name
+	85, // [85:85] is the sub-list for extension extendee
+	0,  // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_ledger_proto_init() }

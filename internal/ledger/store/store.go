@@ -31,7 +31,8 @@ type Store interface {
 	PutRoute(ctx context.Context, route Route) error
 	// PutShared replaces the budgets of a shared owner.
 	PutShared(ctx context.Context, shared Shared) error
-	// OpenSession ends the proxy's earlier session and gives it a new one. ErrUnknownRoute, ErrNotServer.
+	// OpenSession ends the proxy's earlier session and gives it a new one, for those of the routes that it serves: one that it does not must
+	// not keep it from the others. ErrUnknownRoute or ErrNotServer if there is none.
 	OpenSession(ctx context.Context, now time.Time, session NewSession) (Opened, error)
 	// Heartbeat notes that the proxy lives, and says what it should know. ErrUnknownSession.
 	Heartbeat(ctx context.Context, now time.Time, session Credential, beat Beat) (Pulse, error)
@@ -146,7 +147,7 @@ type NewSession struct {
 	ProxyID  string
 	Instance string
 	Routes   []RouteKey
-	// Identity is who the caller proved to be; it must be the server of each route.
+	// Identity is who the caller proved to be; the session is for the routes that it is the server of.
 	Identity string
 	Token    TokenHash
 }
@@ -163,6 +164,8 @@ type Opened struct {
 	Epoch int64
 	// Applied is the number of the last record of the proxy's log that is in the books.
 	Applied int64
+	// LeftOut are the routes that the session is not for.
+	LeftOut []RouteKey
 }
 
 // Beat is what a proxy says with a heartbeat.

@@ -92,8 +92,8 @@ var (
 
 // ProxyServiceClient is a client for the modelroute.ledger.v1.ProxyService service.
 type ProxyServiceClient interface {
-	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, what is out with it stays. PERMISSION_DENIED if the caller does not serve
-	// one of the routes, FAILED_PRECONDITION if the manager has not put one of them yet.
+	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, what is out with it stays. Routes that the caller does not serve, or that the
+	// manager has not put yet, are left out and named in the answer; if no route is left: PERMISSION_DENIED or FAILED_PRECONDITION, by the first of them.
 	OpenSession(context.Context, *ledgerpb.OpenSessionRequest) (*ledgerpb.OpenSessionResponse, error)
 	// Heartbeat says that the proxy lives and which configuration it serves. Accepted on the session alone. NOT_FOUND, here and below, if the session is not
 	// known or has ended: the proxy opens a new one.
@@ -112,8 +112,8 @@ func NewProxyServiceClient(client *connect.Client) ProxyServiceClient {
 
 // ProxyServiceHandler is an implementation of the modelroute.ledger.v1.ProxyService service.
 type ProxyServiceHandler interface {
-	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, what is out with it stays. PERMISSION_DENIED if the caller does not serve
-	// one of the routes, FAILED_PRECONDITION if the manager has not put one of them yet.
+	// OpenSession registers a proxy and gives it an epoch; the proxy's earlier session ends, what is out with it stays. Routes that the caller does not serve, or that the
+	// manager has not put yet, are left out and named in the answer; if no route is left: PERMISSION_DENIED or FAILED_PRECONDITION, by the first of them.
 	OpenSession(context.Context, *ledgerpb.OpenSessionRequest) (*ledgerpb.OpenSessionResponse, error)
 	// Heartbeat says that the proxy lives and which configuration it serves. Accepted on the session alone. NOT_FOUND, here and below, if the session is not
 	// known or has ended: the proxy opens a new one.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -131,7 +132,7 @@ func (t *tx) comeBack(now time.Time, from *proxy) error {
 func (s *Store) OpenSession(ctx context.Context, now time.Time, opening store.NewSession) (store.Opened, error) {
 	var opened store.Opened
 	err := s.transact(ctx, "opening a session", func(t *tx) error {
-		routes, err := t.mayServe(opening)
+		routes, leftOut, err := t.served(opening)
 		if err != nil {
 			return err
 		}
@@ -139,7 +140,7 @@ func (s *Store) OpenSession(ctx context.Context, now time.Time, opening store.Ne
 		if err != nil {
 			return err
 		}
-		opened = store.Opened{Epoch: from.epoch, Applied: from.applied}
+		opened = store.Opened{Epoch: from.epoch, Applied: from.applied, LeftOut: leftOut}
 		return t.comeBack(now, from)
 	})
 	if err != nil {
@@ -149,8 +150,9 @@ func (s *Store) OpenSession(ctx context.Context, now time.Time, opening store.Ne
 	return opened, nil
 }
 
-// mayServe checks that the caller is the server of every route of the session, and returns their ids.
-func (t *tx) mayServe(opening store.NewSession) ([]int64, error) {
+// served are the ids of the routes of a session that the caller is the server of, and the routes that it is not. It is an error if there are
+// none: the one of the first.
+func (t *tx) served(opening store.NewSession) (routes []int64, leftOut []store.RouteKey, err error) {
 	namespaces, names := make([]string, len(opening.Routes)), make([]string, len(opening.Routes))
 	for i, key := range opening.Routes {
 		namespaces[i], names[i] = key.Namespace, key.Name
@@ -167,19 +169,25 @@ func (t *tx) mayServe(opening store.NewSession) ([]int64, error) {
 		return err
 	}))
 	if err := t.send(b); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	routes := make([]int64, 0, len(opening.Routes))
 	for _, key := range opening.Routes {
+		var refused error
 		switch {
 		case ids[key] == 0:
-			return nil, refusal{fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, key.Namespace, key.Name)}
+			refused = refusal{fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, key.Namespace, key.Name)}
 		case servers[key] == "" || servers[key] != opening.Identity:
-			return nil, refusal{fmt.Errorf("%w %s/%s", store.ErrNotServer, key.Namespace, key.Name)}
+			refused = refusal{fmt.Errorf("%w %s/%s", store.ErrNotServer, key.Namespace, key.Name)}
+		default:
+			routes = append(routes, ids[key])
+			continue
 		}
-		routes = append(routes, ids[key])
+		leftOut, err = append(leftOut, key), cmp.Or(err, refused)
 	}
-	return routes, nil
+	if len(routes) > 0 {
+		err = nil
+	}
+	return routes, leftOut, err
 }
 
 const (

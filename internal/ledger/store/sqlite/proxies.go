@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"database/sql"
@@ -108,18 +109,19 @@ func (t *tx) noteServed(by *state, key store.RouteKey, routeID int64) error {
 func (s *Store) OpenSession(ctx context.Context, now time.Time, opening store.NewSession) (store.Opened, error) {
 	var opened store.Opened
 	var id int64
+	granted := opening
 	err := s.submit(&call{
 		ctx:   ctx,
 		alone: true,
 		do: func(t *tx) (refused, err error) {
-			if refused := t.mayServe(opening); refused != nil {
+			if granted.Routes, opened.LeftOut, refused = t.served(opening); refused != nil {
 				return refused, nil
 			}
-			proxy, err := t.openSession(opening)
+			proxy, err := t.openSession(granted)
 			if err != nil {
 				return nil, fmt.Errorf("opening a session: %w", err)
 			}
-			opened, id = store.Opened{Epoch: proxy.epoch, Applied: proxy.applied}, proxy.id
+			opened.Epoch, opened.Applied, id = proxy.epoch, proxy.applied, proxy.id
 			return nil, nil
 		},
 		committed: func() {
@@ -127,7 +129,7 @@ func (s *Store) OpenSession(ctx context.Context, now time.Time, opening store.Ne
 			defer s.mu.Unlock()
 			s.proxies[opening.ProxyID] = &proxy{
 				id: id, epoch: opened.Epoch, token: opening.Token, instance: opening.Instance,
-				routes: slices.Clone(opening.Routes), lastHeard: now,
+				routes: granted.Routes, lastHeard: now,
 			}
 		},
 	})
@@ -137,18 +139,27 @@ func (s *Store) OpenSession(ctx context.Context, now time.Time, opening store.Ne
 	return opened, nil
 }
 
-// mayServe checks that the caller is the server of every route of the session.
-func (t *tx) mayServe(opening store.NewSession) error {
+// served are the routes of a session that the caller is the server of, and those that it is not. It is an error if there are none: the one
+// of the first.
+func (t *tx) served(opening store.NewSession) (served, leftOut []store.RouteKey, err error) {
 	for _, key := range opening.Routes {
 		known := t.routes[key]
+		var refused error
 		switch {
 		case known == nil:
-			return fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, key.Namespace, key.Name)
+			refused = fmt.Errorf("%w: %s/%s", store.ErrUnknownRoute, key.Namespace, key.Name)
 		case known.server == "" || known.server != opening.Identity:
-			return fmt.Errorf("%w %s/%s", store.ErrNotServer, key.Namespace, key.Name)
+			refused = fmt.Errorf("%w %s/%s", store.ErrNotServer, key.Namespace, key.Name)
+		default:
+			served = append(served, key)
+			continue
 		}
+		leftOut, err = append(leftOut, key), cmp.Or(err, refused)
 	}
-	return nil
+	if len(served) > 0 {
+		err = nil
+	}
+	return served, leftOut, err
 }
 
 func (t *tx) openSession(opening store.NewSession) (*state, error) {

@@ -33,6 +33,17 @@ func runSessions(t *testing.T, open Open) {
 			}
 		}
 	})
+	t.Run("a route that the caller does not serve keeps it from no other", func(t *testing.T) {
+		b := newBooks(t, open)
+		routes := []store.RouteKey{{Namespace: "ai", Name: "later"}, {Namespace: "ai", Name: "chat"}}
+		opened, err := b.OpenSession(t.Context(), b.now(), store.NewSession{ProxyID: "other", Routes: routes, Identity: server})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(routes[:1], opened.LeftOut); diff != "" {
+			t.Errorf("left out (-want +got):\n%s", diff)
+		}
+	})
 	t.Run("epochs grow and the earlier session ends", func(t *testing.T) {
 		b := newBooks(t, open)
 		old := b.session
