@@ -24,7 +24,7 @@ func BenchmarkObserving(b *testing.B) {
 	(&table{
 		byName: map[client.Route]*routeconfig.Route{name: route},
 		keys:   map[keyHash]*principal{{}: {grants: []*grant{granted}}},
-	}).measure(m)
+	}).measure(m, nil)
 	var line bytes.Buffer // What is written counts, and where to does not.
 	logger := slog.New(slog.NewJSONHandler(&line, nil))
 	usage := &pricing.Usage{PromptTokens: 100, CompletionTokens: 50}

@@ -99,7 +99,7 @@ func (s *server) load(version configsource.Version) {
 			slog.String("hash", hash), slog.String("serving", s.configHash()), slog.Any("error", err))
 		return
 	}
-	built.measure(s.metrics)
+	built.measure(s.metrics, s.tables.Load())
 	s.address.current.Store(endpoint)
 	if before := s.tables.Swap(built); before != nil {
 		s.metrics.forget(before.byName, built.byName)

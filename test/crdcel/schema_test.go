@@ -29,7 +29,8 @@ func walk(path string, schema apiextensionsv1.JSONSchemaProps, visit func(string
 }
 
 // kinds are the resources of the API, with the names of their kinds in small letters.
-var kinds = map[string]string{"modelroute": "modelroutes", "modelkey": "modelkeys", "teambudget": "teambudgets"}
+var kinds = map[string]string{"modelroute": "modelroutes", "modelkey": "modelkeys", "teambudget": "teambudgets",
+	"modelgateway": "modelgateways"}
 
 func readSchema(t *testing.T, kind string) apiextensionsv1.JSONSchemaProps {
 	t.Helper()
@@ -152,8 +153,9 @@ func TestAllBudgetsAndRateLimitsOfOneOwnerFitIntoTheLedger(t *testing.T) {
 func TestKubectlGetShowsTheColumns(t *testing.T) {
 	type columns struct{ Narrow, Wide []string }
 	for kind, want := range map[string]columns{
-		"modelroute": {[]string{"MODEL", "READY", "SPEND", "BUDGET", "USED", "RESETS", "AGE"}, []string{"ENDPOINT", "REASON"}},
-		"modelkey":   {[]string{"READY", "ROUTES", "SECRET", "SPEND", "BUDGET", "USED", "EXPIRES", "AGE"}, []string{"KEY", "REASON"}},
+		"modelroute":   {[]string{"MODEL", "READY", "SPEND", "BUDGET", "USED", "RESETS", "AGE"}, []string{"ENDPOINT", "REASON"}},
+		"modelkey":     {[]string{"READY", "ROUTES", "SECRET", "SPEND", "BUDGET", "USED", "EXPIRES", "AGE"}, []string{"KEY", "REASON"}},
+		"modelgateway": {[]string{"READY", "ROUTES", "REPLICAS", "ENDPOINT", "AGE"}, []string{"REASON"}},
 	} {
 		var got columns
 		for _, column := range readVersion(t, kind).AdditionalPrinterColumns {

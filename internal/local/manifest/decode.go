@@ -24,7 +24,9 @@ const (
 	kindRoute    = "ModelRoute"
 	kindModelKey = "ModelKey"
 	kindTeam     = "TeamBudget"
-	kindSecret   = "Secret"
+	// kindGateway says how proxies run, of which there is one here, for all routes: it is checked and has no effect.
+	kindGateway = "ModelGateway"
+	kindSecret  = "Secret"
 	// kindConfigMap has certificates.
 	kindConfigMap = "ConfigMap"
 )
@@ -91,14 +93,16 @@ func (o *objects) kindOf(at place, object map[string]any) (string, bool) {
 	case isOurs(kind) && version == v1alpha1.GroupVersion.String(), (kind == kindSecret || kind == kindConfigMap) && version == "v1":
 		return kind, true
 	default:
-		o.add(at, "kind %s of %s is not known here, only %s, %s and %s of %s, and %s and %s of v1 are",
-			kind, version, kindRoute, kindModelKey, kindTeam, v1alpha1.GroupVersion, kindSecret, kindConfigMap)
+		o.add(at, "kind %s of %s is not known here, only %s, %s, %s and %s of %s, and %s and %s of v1 are",
+			kind, version, kindRoute, kindGateway, kindModelKey, kindTeam, v1alpha1.GroupVersion, kindSecret, kindConfigMap)
 	}
 	return "", false
 }
 
 // isOurs reports whether a kind is one of this project's.
-func isOurs(kind string) bool { return kind == kindRoute || kind == kindModelKey || kind == kindTeam }
+func isOurs(kind string) bool {
+	return kind == kindRoute || kind == kindModelKey || kind == kindTeam || kind == kindGateway
+}
 
 // nameOf returns NAMESPACE/NAME of an object, and gives it a namespace if it has none; of a TeamBudget, which is in no namespace, the name.
 // Names become paths, so what is no name ends here.
@@ -141,7 +145,7 @@ func (o *objects) addAll(at place, errs field.ErrorList) {
 	}
 }
 
-// addOurs takes up a route, a ModelKey or a TeamBudget.
+// addOurs takes up a route, a ModelKey or a TeamBudget. Of a gateway nothing is needed.
 func (o *objects) addOurs(ctx context.Context, at place, kind string, object map[string]any) {
 	errs := o.reader.schemas[kind].Validate(ctx, object)
 	o.addAll(at, errs)

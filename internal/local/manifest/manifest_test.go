@@ -157,7 +157,7 @@ func TestAManifestIsRefusedWhen(t *testing.T) {
 		"a rule of the CRD is broken":      {"https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1?key=1", `spec.upstreams[0].baseURL: Invalid value: "https://openrouter.ai/api/v1?key=1": baseURL must be an http or https URL`},
 		"two consumers have one name":      {"  - name: search", "  - name: search\n  - name: search", `spec.consumers[1]: Duplicate value`},
 		"two upstreams have one name":      {"  budgets:", "  - {name: openrouter, provider: OpenAI, baseURL: http://a/v1, apiKeySecretRef: {name: a, key: a}, pricing: {prompt: \"1\", completion: \"1\"}}\n  budgets:", `spec.upstreams[1]: Duplicate value`},
-		"the kind is not known":            {"kind: Secret", "kind: Pod", `all.yaml: document 2: kind Pod of v1 is not known here, only ModelRoute, ModelKey and TeamBudget of modelroute.dev/v1alpha1, and Secret and ConfigMap of v1 are`},
+		"the kind is not known":            {"kind: Secret", "kind: Pod", `all.yaml: document 2: kind Pod of v1 is not known here, only ModelRoute, ModelGateway, ModelKey and TeamBudget of modelroute.dev/v1alpha1, and Secret and ConfigMap of v1 are`},
 		"the kind is not known yet":        {"kind: Secret", "kind: TeamBudget", `all.yaml: document 2: kind TeamBudget`},
 		"the version is not known":         {"modelroute.dev/v1alpha1", "modelroute.dev/v1", `document 1: kind ModelRoute of modelroute.dev/v1 is not known`},
 		"there is no kind":                 {"kind: Secret", "", `document 2: apiVersion and kind must be set`},
