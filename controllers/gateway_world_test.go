@@ -213,7 +213,7 @@ func (w *world) untilTakenUp(routes int) {
 	w.eventually("the gateway has taken up the routes", func() error {
 		gateway := &v1alpha1.ModelGateway{}
 		w.get("front", gateway)
-		if gateway.Status.Routes == nil || int(*gateway.Status.Routes.Served) != routes {
+		if gateway.Status.Routes == nil || *gateway.Status.Routes.Served != int64(routes) {
 			return fmt.Errorf("the status is %+v", gateway.Status)
 		}
 		return nil

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"bytes"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -29,6 +30,11 @@ type gatewayReport struct {
 	gatewayState
 	// routes are those that it has taken up or refuses, by name.
 	routes map[types.NamespacedName]routeState
+}
+
+// isLike reports whether two reports differ in nothing that all routes have to know.
+func (r gatewayReport) isLike(other gatewayReport) bool {
+	return r.uid == other.uid && r.gatewayState == other.gatewayState && bytes.Equal(r.authority, other.authority)
 }
 
 // gatewayState is what a gateway's routes have in common.
@@ -101,6 +107,18 @@ func (e *GatewayExchange) report(gateway types.NamespacedName, next gatewayRepor
 		e.servedBy = map[types.NamespacedName]types.NamespacedName{}
 	}
 	e.reports[gateway] = next
+	e.noteServed(gateway, before, next)
+	e.mu.Unlock()
+	isSame := known && before.isLike(next)
+	for _, route := range named {
+		if !isSame || before.routes[route] != next.routes[route] {
+			e.routes.wake(route)
+		}
+	}
+}
+
+// noteServed notes which routes a gateway has in its configuration. The caller holds the mutex.
+func (e *GatewayExchange) noteServed(gateway types.NamespacedName, before, next gatewayReport) {
 	for route := range before.routes {
 		if _, is := next.routes[route]; !is && e.servedBy[route] == gateway {
 			delete(e.servedBy, route)
@@ -109,13 +127,6 @@ func (e *GatewayExchange) report(gateway types.NamespacedName, next gatewayRepor
 	for route, state := range next.routes {
 		if state.hash != "" {
 			e.servedBy[route] = gateway
-		}
-	}
-	e.mu.Unlock()
-	isSame := known && before.uid == next.uid && before.gatewayState == next.gatewayState && string(before.authority) == string(next.authority)
-	for _, route := range named {
-		if !isSame || before.routes[route] != next.routes[route] {
-			e.routes.wake(route)
 		}
 	}
 }

@@ -86,7 +86,8 @@ func (r *ModelGatewayReconciler) assemble(ctx context.Context, s *gatewayScope) 
 func (r *ModelGatewayReconciler) configSecrets(ctx context.Context, gateway types.NamespacedName) (map[string]*corev1.Secret, error) {
 	var list corev1.SecretList
 	err := r.Client.List(ctx, &list, client.InNamespace(gateway.Namespace),
-		client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelGateway: gateway.Name}, client.UnsafeDisableDeepCopy)
+		client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelGateway: gateway.Name},
+		client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing the configurations of the gateway's routes: %w", err)
 	}
@@ -121,8 +122,8 @@ func takeUp(
 	return now
 }
 
-// takeUpOne reads one configuration. Like keysOfRecord it is lenient with what a newer version has added, until the route is compiled again;
-// what no proxy would take it refuses, so that no route stops the others.
+// takeUpOne reads one configuration. Like keysOfRecord it is lenient with what a newer version has added, until the route is compiled
+// again; what no proxy would take it refuses, so that no route stops the others.
 func takeUpOne(name types.NamespacedName, secret *corev1.Secret, top routeconfig.Config) takenRoute {
 	encoded := secret.Data[desired.ConfigKey]
 	taken := takenRoute{version: secret.ResourceVersion, hash: routeconfig.Hash(encoded)}
@@ -201,7 +202,7 @@ func pack(top routeconfig.Config, routes []compile.GatewayRoute, there partsHeld
 		}
 		if full < 0 {
 			for name := range crowdedOut {
-				made.problems[name] = "the Secret that its configuration would be in is full: name another ModelGateway, or have fewer keys."
+				made.problems[name] = "the Secret that it would be in is full: name another ModelGateway, or have fewer keys."
 			}
 			return made, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -94,8 +95,8 @@ func (r *ModelGatewayReconciler) buildChildren(ctx context.Context, s *gatewaySc
 		return err
 	}
 	s.objects = desired.GatewayObjects(desired.GatewayInput{
-		Gateway: s.gateway, Index: s.index, Parts: s.parts, Files: filesToMount(s.files, there), LongestRequestSeconds: s.longestRequestSeconds,
-		Program: r.Config.program(),
+		Gateway: s.gateway, Index: s.index, Parts: s.parts, Files: filesToMount(s.files, there),
+		LongestRequestSeconds: s.longestRequestSeconds, Program: r.Config.program(),
 	})
 	if s.unresolved != nil { // How the proxies run stays as it is; what they serve does not wait.
 		s.objects = slices.DeleteFunc(s.objects, func(object desired.Object) bool { return object.Kind.Kind != "Secret" })
@@ -211,20 +212,21 @@ func filesToMount(needed []compile.GatewayFile, there proxies) []compile.Gateway
 // mountedFiles are the files that proxies of a Deployment's template have.
 func mountedFiles(deployment *appsv1.Deployment) map[compile.GatewayFile]bool {
 	files := map[compile.GatewayFile]bool{}
+	note := func(kind v1alpha1.CABundleKind, name string, items []corev1.KeyToPath) {
+		for _, item := range items {
+			files[compile.GatewayFile{Kind: kind, Name: name, Key: item.Key}] = true
+		}
+	}
 	for _, volume := range deployment.Spec.Template.Spec.Volumes {
 		if volume.Name != desired.GatewayFilesVolume || volume.Projected == nil {
 			continue
 		}
 		for _, source := range volume.Projected.Sources {
 			if source.Secret != nil {
-				for _, item := range source.Secret.Items {
-					files[compile.GatewayFile{Kind: v1alpha1.CABundleSecret, Name: source.Secret.Name, Key: item.Key}] = true
-				}
+				note(v1alpha1.CABundleSecret, source.Secret.Name, source.Secret.Items)
 			}
 			if source.ConfigMap != nil {
-				for _, item := range source.ConfigMap.Items {
-					files[compile.GatewayFile{Kind: v1alpha1.CABundleConfigMap, Name: source.ConfigMap.Name, Key: item.Key}] = true
-				}
+				note(v1alpha1.CABundleConfigMap, source.ConfigMap.Name, source.ConfigMap.Items)
 			}
 		}
 	}

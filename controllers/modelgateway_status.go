@@ -72,7 +72,7 @@ func (r *ModelGatewayReconciler) tell(before *v1alpha1.ModelGateway, after v1alp
 
 // computeGatewayStatus is the status that a pass leads to. It is pure.
 func computeGatewayStatus(s *gatewayScope) v1alpha1.ModelGatewayStatus {
-	named, served := int32(len(s.named)), int32(len(s.memory.history.routes))
+	named, served := int64(len(s.named)), int64(len(s.memory.history.routes))
 	status := v1alpha1.ModelGatewayStatus{
 		ObservedGeneration: s.gateway.Generation,
 		Conditions:         gatewayConditions(s),
@@ -98,7 +98,8 @@ const gatewayReplicas = "spec.replicas"
 // gatewayConditions are all conditions of a pass. That one of its routes cannot be served is that route's to say.
 func gatewayConditions(s *gatewayScope) []metav1.Condition {
 	verdicts := []verdict{gatewayAccepted(s), gatewayResolved(s), gatewayProgrammed(s), gatewayAvailable(s)}
-	message := fmt.Sprintf("%d of %d routes are served at %s.", len(s.memory.history.routes), len(s.named), compile.GatewayEndpoint(s.gateway))
+	message := fmt.Sprintf("%d of %d routes are served at %s.",
+		len(s.memory.history.routes), len(s.named), compile.GatewayEndpoint(s.gateway))
 	if s.wantedReplicas() == 0 {
 		message = paused(gatewayReplicas)
 	}

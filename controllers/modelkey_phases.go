@@ -27,20 +27,8 @@ func (r *ModelKeyReconciler) resolve(ctx context.Context, s *keyScope) error {
 	}
 	for _, ref := range compile.RouteRefs(s.key) {
 		named := namedRoute{RouteReference: ref}
-		route := &v1alpha1.ModelRoute{}
-		switch err := r.Client.Get(ctx, named.objectKey(), route); {
-		case err == nil && route.DeletionTimestamp.IsZero():
-			named.route = route
-			if named.gateway, err = gatewayOf(ctx, r.Client, route); err != nil {
-				return fmt.Errorf("reading the gateway of route %s: %w", named.objectKey(), err)
-			}
-		case client.IgnoreNotFound(err) != nil:
+		if err := r.lookUpRoute(ctx, s, &named, labels); err != nil {
 			return fmt.Errorf("reading route %s: %w", named.objectKey(), err)
-		}
-		if named.route != nil {
-			if named.taken, err = modelNameTaken(ctx, r.Client, s.key, route, labels); err != nil {
-				return err
-			}
 		}
 		named.report, named.reported = r.Exchange.reportOf(named.objectKey())
 		named.refusal = refuse(s, named, labels)
@@ -49,6 +37,21 @@ func (r *ModelKeyReconciler) resolve(ctx context.Context, s *keyScope) error {
 	}
 	s.resolved = true
 	return nil
+}
+
+// lookUpRoute finds a route that the ModelKey names, and its gateway. The labels are those of the ModelKey's namespace.
+func (r *ModelKeyReconciler) lookUpRoute(ctx context.Context, s *keyScope, named *namedRoute, labels map[string]string) error {
+	route := &v1alpha1.ModelRoute{}
+	err := r.Client.Get(ctx, named.objectKey(), route)
+	if err != nil || !route.DeletionTimestamp.IsZero() {
+		return client.IgnoreNotFound(err)
+	}
+	named.route = route
+	if named.gateway, err = gatewayOf(ctx, r.Client, route); err != nil {
+		return err
+	}
+	named.taken, err = modelNameTaken(ctx, r.Client, s.key, route, labels)
+	return err
 }
 
 // refuse says why a route does not accept the ModelKey; nothing if it does.
@@ -192,8 +195,8 @@ func (r *ModelKeyReconciler) deliver(ctx context.Context, s *keyScope) error {
 		r.Exchange.issue(s.name(), s.issued())
 		r.Events.Eventf(s.key, nil, corev1.EventTypeNormal, eventKeyIssued, actionDeliver+"/"+s.delivered.ID,
 			"Secret %s has the new key %s.", compile.KeySecretName(s.key), s.delivered.ID)
-	case s.delivered != nil && !s.isReported():
-		s.objects = []desired.Object{desired.KeySecret(s.key, nil, "")} // It stays as it is until the routes have said how they are reached.
+	case s.delivered != nil && !s.isReported(): // It stays as it is until the routes have said how they are reached.
+		s.objects = []desired.Object{desired.KeySecret(s.key, nil, "")}
 	case s.delivered != nil:
 		return r.write(ctx, s, *s.delivered)
 	case s.pending != nil: // the Secret that there may be has a key that is refused

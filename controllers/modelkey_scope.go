@@ -117,7 +117,8 @@ func (s *keyScope) issued() issuedKeys {
 	return issuedKeys{uid: s.key.UID, accepted: s.plan.Accepted, pending: s.pending, routes: s.admitted()}
 }
 
-// access is how clients reach the route: as the route said, or, until it has said so, as it will without a certificate of its own authority.
+// access is how clients reach the route: as the route said, or, until it has said so, as it will without a certificate of its own
+// authority.
 func (n namedRoute) access() desired.Access {
 	if n.reported && n.report.access.BaseURL != "" {
 		return n.report.access

@@ -36,8 +36,8 @@ func (r *ModelRouteReconciler) resolveCertificate(ctx context.Context, s *scope)
 	return nil
 }
 
-// lookUpCertificate checks that clients can be served at a host under the certificate of a Secret, and returns what they know it by. Proxies
-// have the certificate from a mounted file, and go on with the one that they have when the Secret is not well.
+// lookUpCertificate checks that clients can be served at a host under the certificate of a Secret, and returns what they know it by.
+// Proxies have the certificate from a mounted file, and go on with the one that they have when the Secret is not well.
 func lookUpCertificate(
 	ctx context.Context, live client.Reader, namespace, name, host string,
 ) (authority []byte, problem *unresolvedError, err error) {

@@ -85,12 +85,12 @@ func modelNameTaken(
 			continue
 		}
 		name := compile.SameModelName(route, other)
-		if name == "" || !compile.IsOlder(other, route) || !other.DeletionTimestamp.IsZero() || !compile.Allows(other, key.Namespace, labels) {
-			continue
+		isServed := other.DeletionTimestamp.IsZero() && compile.Allows(other, key.Namespace, labels)
+		if name != "" && isServed && compile.IsOlder(other, route) {
+			return fmt.Sprintf("ModelRoute %s/%s, which is older, has a model %q in ModelGateway %s too, and one key reaches one of a name: "+
+				"name one of the models otherwise, or take ModelRoute %s/%s out of spec.routeRefs.",
+				other.Namespace, other.Name, name, route.Spec.GatewayRef.Name, route.Namespace, route.Name), nil
 		}
-		return fmt.Sprintf("ModelRoute %s/%s, which is older, has a model %q in ModelGateway %s too, and one key reaches only one of that name: "+
-			"name one of the models otherwise, or take ModelRoute %s/%s out of spec.routeRefs.",
-			other.Namespace, other.Name, name, route.Spec.GatewayRef.Name, route.Namespace, route.Name), nil
 	}
 	return "", nil
 }

@@ -305,8 +305,8 @@ func (u *Usage) everyRoute(ctx context.Context, state usageState) []types.Namesp
 	return every
 }
 
-// servedIn returns which configuration each instance serves that has any of these routes, by its pod's name, and whether the ledger has said
-// so lately.
+// servedIn returns which configuration each instance serves that has any of these routes, by its pod's name, and whether the ledger has
+// said so lately.
 func (u *Usage) servedIn(routes []types.NamespacedName) (hashes map[string]string, fresh bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

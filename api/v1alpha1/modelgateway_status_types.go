@@ -47,11 +47,11 @@ type ModelGatewayStatus struct {
 type GatewayRoutes struct {
 	// named is how many routes name the gateway.
 	// +optional
-	Named *int32 `json:"named,omitempty"`
+	Named *int64 `json:"named,omitempty"`
 
 	// served is how many of them are in the configuration of the proxies. Why one is not, its own status says.
 	// +optional
-	Served *int32 `json:"served,omitempty"`
+	Served *int64 `json:"served,omitempty"`
 }
 
 // GatewaySummary is what kubectl get shows.

@@ -262,12 +262,12 @@ func (in *GatewayRoutes) DeepCopyInto(out *GatewayRoutes) {
 	*out = *in
 	if in.Named != nil {
 		in, out := &in.Named, &out.Named
-		*out = new(int32)
+		*out = new(int64)
 		**out = **in
 	}
 	if in.Served != nil {
 		in, out := &in.Served, &out.Served
-		*out = new(int32)
+		*out = new(int64)
 		**out = **in
 	}
 }

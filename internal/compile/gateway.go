@@ -133,7 +133,8 @@ func Merge(top routeconfig.Config, routes []GatewayRoute) (merged routeconfig.Co
 	holders := map[heldModel]string{}
 	for _, one := range routes {
 		if len(merged.Routes) == MaxGatewayRoutes {
-			problems[one.Name] = fmt.Sprintf("it serves %d older routes, which is as many as it can: name another ModelGateway.", MaxGatewayRoutes)
+			problems[one.Name] = fmt.Sprintf(
+				"it serves %d older routes, which is as many as it can: name another ModelGateway.", MaxGatewayRoutes)
 			continue
 		}
 		route, clash := withoutClashes(one.Route, holders)
@@ -163,7 +164,8 @@ func withoutClashes(route routeconfig.Route, holders map[heldModel]string) (rout
 				keys = append(keys, key)
 				continue
 			}
-			clash = fmt.Sprintf("key %s of consumer %s reaches the model %q through ModelRoute %s, which is older: name the model otherwise.",
+			clash = fmt.Sprintf(
+				"key %s of consumer %s reaches the model %q through ModelRoute %s, which is older: name the model otherwise.",
 				key.ID, consumer.Name, name, older)
 		}
 		for _, key := range keys {

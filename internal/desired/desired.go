@@ -74,8 +74,10 @@ func Objects(in Input) []Object {
 	owner := OwnerOf(in.Route)
 	return proxies{
 		Owner: owner, Program: in.Program, pods: podsOf(in.Route),
-		config:                []Object{configSecret(owner, in.Config)},
-		rules:                 []*rbacv1ac.PolicyRuleApplyConfiguration{readSecrets("get", "list", "watch").WithResourceNames(owner.Config)},
+		config: []Object{configSecret(owner, in.Config)},
+		rules: []*rbacv1ac.PolicyRuleApplyConfiguration{
+			readSecrets("get", "list", "watch").WithResourceNames(owner.Config),
+		},
 		files:                 append([]mounted{configFiles(owner)}, upstreamFiles(in.Route)...),
 		longestRequestSeconds: longestRequestSeconds(in.Route),
 	}.objects()

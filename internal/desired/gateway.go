@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// IndexKey is the key of a gateway's config Secret under which the index of its configuration stands, and PartSuffix ends the keys of
-	// the parts in theirs, each after its hash.
-	IndexKey   = "index.json"
+	// IndexKey is the key of a gateway's config Secret under which the index of its configuration stands.
+	IndexKey = "index.json"
+	// PartSuffix ends the keys of the parts in their Secrets, each after its hash.
 	PartSuffix = ".json.gz"
 )
 

@@ -34,7 +34,8 @@ func (p proxies) mounted() []mounted {
 			WithSources(corev1ac.VolumeProjection().WithServiceAccountToken(corev1ac.ServiceAccountTokenProjection().
 				WithAudience(ledgerAudience).WithExpirationSeconds(tokenSeconds).WithPath(tokenFile)))), tokenDir),
 		mounted{
-			corev1ac.Volume().WithName("journal").WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(journalSize))),
+			corev1ac.Volume().WithName("journal").
+				WithEmptyDir(corev1ac.EmptyDirVolumeSource().WithSizeLimit(resource.MustParse(journalSize))),
 			corev1ac.VolumeMount().WithName("journal").WithMountPath(journalDir),
 		},
 	)
@@ -48,16 +49,18 @@ func (p proxies) mounted() []mounted {
 }
 
 func (p proxies) volumes() []*corev1ac.VolumeApplyConfiguration {
-	var all []*corev1ac.VolumeApplyConfiguration
-	for _, one := range p.mounted() {
+	mounted := p.mounted()
+	all := make([]*corev1ac.VolumeApplyConfiguration, 0, len(mounted))
+	for _, one := range mounted {
 		all = append(all, one.volume)
 	}
 	return all
 }
 
 func (p proxies) mounts() []*corev1ac.VolumeMountApplyConfiguration {
-	var all []*corev1ac.VolumeMountApplyConfiguration
-	for _, one := range p.mounted() {
+	mounted := p.mounted()
+	all := make([]*corev1ac.VolumeMountApplyConfiguration, 0, len(mounted))
+	for _, one := range mounted {
 		all = append(all, one.mount)
 	}
 	return all

@@ -80,8 +80,8 @@ func (t *table) measure(m *metrics, before *table) {
 	}
 }
 
-// sameGrant finds the grant of a key in a table, which may be nil, whose route is the very same one: of configurations in parts, a part that
-// has not changed is decoded once. It returns nil if there is none.
+// sameGrant finds the grant of a key in a table, which may be nil, whose route is the very same one: of configurations in parts, a part
+// that has not changed is decoded once. It returns nil if there is none.
 func (t *table) sameGrant(key keyHash, granted *grant) *grant {
 	if t == nil || t.keys[key] == nil {
 		return nil

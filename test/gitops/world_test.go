@@ -153,7 +153,8 @@ func (w *world) newOperator(manager ctrl.Manager) *operator {
 	exchange := &controllers.KeyExchange{}
 	return &operator{
 		routes: &controllers.ModelRouteReconciler{
-			Client: manager.GetClient(), Live: manager.GetAPIReader(), Ledger: ledger, Usage: usage, Shared: shared, Exchange: exchange, Gateways: gateways,
+			Client: manager.GetClient(), Live: manager.GetAPIReader(), Ledger: ledger, Usage: usage, Shared: shared,
+			Exchange: exchange, Gateways: gateways,
 			Events: &events.FakeRecorder{}, Clock: clock.RealClock{}, Random: rand.Reader,
 			Config: config,
 		},

@@ -171,7 +171,9 @@ func (c *Client) openSession(ctx context.Context, routes []Route) error {
 	if err := c.book.startAt(applied); err != nil {
 		return c.astray(err, applied)
 	}
-	opened := &session{pb: response.GetSession(), routes: slices.Clone(routes), interval: response.GetHeartbeatInterval().AsDuration(), again: again}
+	opened := &session{
+		pb: response.GetSession(), routes: slices.Clone(routes), interval: response.GetHeartbeatInterval().AsDuration(), again: again,
+	}
 	c.mu.Lock()
 	c.hearClock(c.options.Now(), response.GetNow())
 	c.mu.Unlock()

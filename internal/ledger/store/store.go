@@ -31,8 +31,8 @@ type Store interface {
 	PutRoute(ctx context.Context, route Route) error
 	// PutShared replaces the budgets of a shared owner.
 	PutShared(ctx context.Context, shared Shared) error
-	// OpenSession ends the proxy's earlier session and gives it a new one, for those of the routes that it serves: one that it does not must
-	// not keep it from the others. ErrUnknownRoute or ErrNotServer if there is none.
+	// OpenSession ends the proxy's earlier session and gives it a new one, for those of the routes that it serves: one that it does not
+	// must not keep it from the others. ErrUnknownRoute or ErrNotServer if there is none.
 	OpenSession(ctx context.Context, now time.Time, session NewSession) (Opened, error)
 	// Heartbeat notes that the proxy lives, and says what it should know. ErrUnknownSession.
 	Heartbeat(ctx context.Context, now time.Time, session Credential, beat Beat) (Pulse, error)

@@ -111,7 +111,7 @@ func (s *Secret) readPart(ctx context.Context, part int, name string) ([]byte, e
 	}
 	packed, has := secret.Data[name]
 	if !has {
-		return nil, fmt.Errorf("Secret %s has no %s", secret.Name, name) //nolint:staticcheck // Secret is the name of a kind.
+		return nil, fmt.Errorf("Secret %s has no %s", secret.Name, name)
 	}
 	return packed, nil
 }

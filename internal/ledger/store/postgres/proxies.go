@@ -150,8 +150,8 @@ func (s *Store) OpenSession(ctx context.Context, now time.Time, opening store.Ne
 	return opened, nil
 }
 
-// served are the ids of the routes of a session that the caller is the server of, and the routes that it is not. It is an error if there are
-// none: the one of the first.
+// served are the ids of the routes of a session that the caller is the server of, and the routes that it is not. It is an error if there
+// are none: the one of the first.
 func (t *tx) served(opening store.NewSession) (routes []int64, leftOut []store.RouteKey, err error) {
 	namespaces, names := make([]string, len(opening.Routes)), make([]string, len(opening.Routes))
 	for i, key := range opening.Routes {

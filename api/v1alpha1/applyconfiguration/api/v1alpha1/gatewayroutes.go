@@ -10,9 +10,9 @@ package v1alpha1
 // GatewayRoutes counts the routes of a gateway.
 type GatewayRoutesApplyConfiguration struct {
 	// named is how many routes name the gateway.
-	Named *int32 `json:"named,omitempty"`
+	Named *int64 `json:"named,omitempty"`
 	// served is how many of them are in the configuration of the proxies. Why one is not, its own status says.
-	Served *int32 `json:"served,omitempty"`
+	Served *int64 `json:"served,omitempty"`
 }
 
 // GatewayRoutesApplyConfiguration constructs a declarative configuration of the GatewayRoutes type for use with
@@ -24,7 +24,7 @@ func GatewayRoutes() *GatewayRoutesApplyConfiguration {
 // WithNamed sets the Named field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Named field is set to the value of the last call.
-func (b *GatewayRoutesApplyConfiguration) WithNamed(value int32) *GatewayRoutesApplyConfiguration {
+func (b *GatewayRoutesApplyConfiguration) WithNamed(value int64) *GatewayRoutesApplyConfiguration {
 	b.Named = &value
 	return b
 }
@@ -32,7 +32,7 @@ func (b *GatewayRoutesApplyConfiguration) WithNamed(value int32) *GatewayRoutesA
 // WithServed sets the Served field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Served field is set to the value of the last call.
-func (b *GatewayRoutesApplyConfiguration) WithServed(value int32) *GatewayRoutesApplyConfiguration {
+func (b *GatewayRoutesApplyConfiguration) WithServed(value int64) *GatewayRoutesApplyConfiguration {
 	b.Served = &value
 	return b
 }
