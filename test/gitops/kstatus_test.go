@@ -30,6 +30,14 @@ spec:
   proxy: {replicas: 0}
 `
 
+// gateway is a gateway without proxies.
+const gateway = `
+apiVersion: modelroute.dev/v1alpha1
+kind: ModelGateway
+metadata: {name: front}
+spec: {replicas: 0}
+`
+
 // Flux, and kubectl's own tools, know a route's state by kstatus.
 func TestKstatusSaysOf(t *testing.T) {
 	cases := map[string]struct {
@@ -43,6 +51,13 @@ func TestKstatusSaysOf(t *testing.T) {
 			strings.Replace(route, "{name: openrouter,", "{name: nowhere,", 1), status.InProgressStatus, `"nowhere"`},
 		"a route that only a person can help, that it failed": {
 			strings.Replace(route, "Europe/Berlin", "Europe/Nowhere", 1), status.FailedStatus, "Europe/Nowhere"},
+		"a gateway that is as it should be, that it is current": {gateway, status.CurrentStatus, ""},
+		"a gateway that waits for its proxies, that it is in progress": {
+			strings.Replace(gateway, "replicas: 0", "replicas: 1", 1), status.InProgressStatus, "No proxy is ready"},
+		"a gateway that only a person can help, that it failed": {
+			strings.Replace(gateway, "{replicas: 0}", "{networkPolicy: {from: [{ipBlock: {cidr: nowhere}}]}}", 1), status.FailedStatus, "nowhere"},
+		"a route whose gateway is missing, that it is in progress": {
+			strings.Replace(route, "proxy: {replicas: 0}", "gatewayRef: {name: nowhere}", 1), status.InProgressStatus, `"nowhere"`},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
