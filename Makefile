@@ -118,6 +118,11 @@ manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from
 chart: $(BIN)/kustomize ## Make the templates of charts/modelroute from config/.
 	go run ./hack/chart -kustomize "$(BIN)/kustomize"
 
+.PHONY: api-reference
+api-reference: $(BIN)/crd-ref-docs ## Make docs/api.md from the types of the API.
+	"$(BIN)/crd-ref-docs" --log-level=WARN --renderer=markdown --config=hack/api-reference/config.yaml --templates-dir=hack/api-reference \
+	  --source-path=$(API) --output-path=docs/api.md
+
 .PHONY: docs
 docs: ## Write the tables of docs/parameters.md and docs/observability.md anew.
 	go test -count=1 ./internal/openai -run '^TestThePageOfParameters' -args -update
@@ -280,8 +285,8 @@ lint-shell: ## Check the shell scripts.
 verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what is generated, go.mod, the format, docs/dependencies.md and docs/parameters.md are up to date.
 
 .PHONY: verify-generated
-verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go $(BIN)/kustomize
-	hack/verify.sh generate manifests chart
+verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go $(BIN)/kustomize $(BIN)/crd-ref-docs
+	hack/verify.sh generate manifests chart api-reference
 
 .PHONY: verify-tidy
 verify-tidy:
@@ -304,7 +309,7 @@ verify-%: ## Run any target in a copy of the tree, and fail if it changes a file
 ##@ Tools
 
 .PHONY: tools
-tools: $(addprefix $(BIN)/,controller-gen buf golangci-lint protoc-gen-go protoc-gen-connect-go helm kustomize cyclonedx-gomod) ## Build the pinned tools into bin/ (8 minutes when the build cache is empty).
+tools: $(addprefix $(BIN)/,controller-gen buf crd-ref-docs golangci-lint protoc-gen-go protoc-gen-connect-go helm kustomize cyclonedx-gomod) ## Build the pinned tools into bin/ (8 minutes when the build cache is empty).
 
 # build_tool MODULE PACKAGE builds the target. The touch tells make so even if the linker had nothing to do.
 define build_tool
@@ -319,6 +324,9 @@ $(BIN)/controller-gen: $(TOOLS_MODULE)
 
 $(BIN)/buf: $(TOOLS_MODULE)
 	$(call build_tool,hack/tools,github.com/bufbuild/buf/cmd/buf)
+
+$(BIN)/crd-ref-docs: $(TOOLS_MODULE)
+	$(call build_tool,hack/tools,github.com/elastic/crd-ref-docs)
 
 $(BIN)/golangci-lint: $(TOOLS_MODULE) hack/tools/golangci-lint/main.go
 	$(call build_tool,hack/tools,./golangci-lint)
