@@ -45,6 +45,27 @@ func TestTheEndWaitsForAStreamInFlight(t *testing.T) {
 	w.booksAgree()
 }
 
+func TestConnectionsAreGivenUpBeforeTheyAreClosed(t *testing.T) {
+	w := begin(t, setup{budgets: []*ledgerpb.Budget{monthly("", 10_000_000_000)}, drainDelay: time.Second})
+	kept := func() bool {
+		response, err := http.DefaultClient.Do(w.chat(t.Context(), asking("", short)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return !response.Close
+	}
+	if !kept() {
+		t.Error("a proxy that serves gives up its connections")
+	}
+	w.terminate()
+	w.eventually("the proxy is not ready any more", func() bool { return w.status(w.adminURL+"/readyz") == http.StatusServiceUnavailable })
+	if kept() {
+		t.Error("a proxy that drains keeps a connection that it is about to close")
+	}
+	w.over()
+}
+
 func TestAStreamThatOutlivesTheDrainIsCutAndBooked(t *testing.T) {
 	w := begin(t, setup{budgets: []*ledgerpb.Budget{monthly("", 10_000_000_000)}, drainLimit: 50 * time.Millisecond})
 	before := w.mark()

@@ -166,6 +166,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := &statusWriter{ResponseWriter: w}
 	record := &record{started: s.now(), requestID: requestIDOf(r.Header)}
 	w.Header().Set(requestIDHeader, record.requestID)
+	if s.draining.Load() {
+		// A client that kept its connection would ask on it until the proxy closes it, and lose the request that is on its way then.
+		w.Header().Set("Connection", "close")
+	}
 	r = s.beginTrace(r, record)
 	defer func() {
 		if cause := recover(); cause != nil {
