@@ -18,6 +18,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 RELEASE ?=
 RELEASE_REPOSITORY ?=
 PLATFORMS ?= linux/amd64 linux/arm64
+# The commit that the test of upgrades begins with.
+UPGRADE_FROM ?= HEAD~1
 # Flags for every `go test`, for example: make test TESTFLAGS='-run TestWindow -v'
 TESTFLAGS ?=
 # How long each fuzz target runs, and which benchmarks.
@@ -181,9 +183,17 @@ test-argocd: ## Run the scripts of config/argocd in Argo CD's own code.
 test-install: envtest installers ## Install, upgrade and uninstall by manifests and by Helm, on a real API server.
 	$(GO_TEST) ./hack/chart ./test/install
 
+# The upgrade comes first, on a cluster where nothing newer has been yet. Who asks for one test does not want to wait for it.
 .PHONY: test-e2e
-test-e2e: cluster-up deploy postgres argocd test-argocd ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
-	UPSTREAM_IMG="$$(hack/image.sh ref upstream)" go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS) ./test/e2e/...
+test-e2e: cluster-up $(if $(findstring -run,$(TESTFLAGS)),,test-upgrade) deploy postgres argocd test-argocd ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
+	$(E2E_TEST) -skip '^TestAnUpgrade' ./test/e2e/...
+
+.PHONY: test-upgrade
+test-upgrade: cluster-up load ## Upgrade the cluster from the commit UPGRADE_FROM to this tree, under load; leaves this tree installed.
+	hack/previous.sh '$(UPGRADE_FROM)'
+	$(E2E_TEST) -run '^TestAnUpgrade' ./test/e2e
+
+E2E_TEST = UPSTREAM_IMG="$$(hack/image.sh ref upstream)" go test -tags e2e -count=1 -timeout 20m $(TESTFLAGS)
 
 .PHONY: fuzz
 fuzz: race ## Run every fuzz target for FUZZTIME.

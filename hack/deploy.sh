@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs ModelRoute into the cluster (hack/deploy.sh up [FOLDER], of config/default if no other one is named) or removes it (hack/deploy.sh down).
+# Installs ModelRoute into the cluster (hack/deploy.sh up [FOLDER [IMAGE]], of config/default and with the image modelroute of hack/image.sh if no others are
+# named) or removes it (hack/deploy.sh down).
 # Set by the Makefile: IMG, KUBECONFIG.
 set -euo pipefail
 
@@ -11,19 +12,19 @@ NAMESPACE=modelroute-system
 TIMEOUT=180s
 
 up() {
-  local folder="${1:-config/default}" manifests workload
+  local folder="${1:-config/default}" image="${2:-modelroute}" manifests workload
   # The local cluster's volume keeps what was spent, also when its claim is deleted and made again.
   hack/cluster/cluster volumes
-  manifests="$(kubectl kustomize "$folder" | hack/image.sh pin modelroute)"
+  manifests="$(kubectl kustomize "$folder" | hack/image.sh pin "$image")"
   kubectl apply --server-side --force-conflicts --field-manager=modelroute-deploy --filename - <<<"$manifests" >/dev/null
-  kubectl wait --for=condition=Established --timeout="$TIMEOUT" --filename config/crd/bases >/dev/null
+  kubectl wait --for=condition=Established --timeout="$TIMEOUT" --filename "$folder/../crd/bases" >/dev/null
   for workload in $(kubectl --namespace "$NAMESPACE" get deployments,statefulsets --output name); do
     kubectl --namespace "$NAMESPACE" rollout status "$workload" --timeout="$TIMEOUT" || {
       explain "$workload"
       exit 1
     }
   done
-  say "ModelRoute runs in $NAMESPACE from $(hack/image.sh ref modelroute)"
+  say "ModelRoute runs in $NAMESPACE from $(hack/image.sh ref "$image")"
 }
 
 # explain WORKLOAD prints what helps to find out why a rollout does not end.
@@ -42,7 +43,7 @@ down() {
 }
 
 case "${1:-}" in
-  up) up "${2:-}" ;;
+  up) up "${@:2}" ;;
   down) down ;;
-  *) die "usage: hack/deploy.sh up [FOLDER] | down" ;;
+  *) die "usage: hack/deploy.sh up [FOLDER [IMAGE]] | down" ;;
 esac

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images and brings them into the cluster. An image is either `modelroute` (the programs of the product) or `upstream`.
+# Builds the images and brings them into the cluster. An image is `modelroute` (the programs of the product), `upstream`, or `previous`: the programs of
+# the tree that hack/previous.sh puts into bin/previous.
 #
 #   hack/image.sh build IMAGE...   build what has changed
 #   hack/image.sh load IMAGE...    load what the cluster does not have
@@ -18,11 +19,13 @@ IMG="${IMG:-localhost/modelroute:dev}"
 UPSTREAM_IMG="${UPSTREAM_IMG:-localhost/modelroute-upstream:dev}"
 VERSION="${VERSION:-unknown}"
 
-# settings IMAGE sets name, packages and manifested, which is what the manifests in the repository call it.
+# settings IMAGE sets name, source, packages and manifested, which is what the manifests in the repository call it.
 settings() {
+  source=.
   case "$1" in
-    modelroute)
+    modelroute | previous)
       name="$IMG"
+      [[ $1 == modelroute ]] || name=localhost/modelroute-previous:dev source=bin/previous
       packages=(./cmd/manager ./cmd/ledger ./cmd/proxy)
       manifested='ghcr\.io/modelroute/modelroute:[A-Za-z0-9._-]+'
       ;;
@@ -69,13 +72,13 @@ reference() {
 }
 
 build() {
-  local base=gcr.io/distroless/static:nonroot name packages manifested programs want have
+  local base=gcr.io/distroless/static:nonroot name source packages manifested programs want have
   ! is_local_cluster || base=scratch
   base="${BASE:-$base}"
   settings "$1"
   programs="$OUT/$1/programs"
   mkdir -p "$programs"
-  CGO_ENABLED=0 GOOS=linux go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o "$programs/" "${packages[@]}"
+  CGO_ENABLED=0 GOOS=linux go -C "$source" build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o "$ROOT/$programs/" "${packages[@]}"
   want="$(reference "$name" "$base" "$programs")"
   have="$(cat "$OUT/$1/ref" 2>/dev/null || true)"
   if [[ $want == localhost/* && $want == "$have" ]] && has_image "$want"; then
@@ -93,7 +96,7 @@ ref() {
 }
 
 pin() {
-  local image manifests name packages manifested
+  local image manifests name source packages manifested
   image="$(ref "$1")"
   settings "$1"
   manifests="$(cat)"

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -152,6 +153,18 @@ func (c *cluster) readyPods(t *testing.T, namespace string, labels client.Matchi
 		return len(found) == count, fmt.Sprintf("%d", len(found))
 	})
 	return found
+}
+
+// awaitEnd waits until none of the pods is there any more; another one may have the same name.
+func (c *cluster) awaitEnd(t *testing.T, pods []corev1.Pod) {
+	t.Helper()
+	for _, pod := range pods {
+		eventually(t, "the end of "+pod.Name, func() (bool, string) {
+			var live corev1.Pod
+			err := c.Get(t.Context(), client.ObjectKeyFromObject(&pod), &live)
+			return apierrors.IsNotFound(err) || err == nil && live.UID != pod.UID, "it is there"
+		})
+	}
 }
 
 // forward makes a port of a pod reachable on a loopback port until the test ends, and returns its base URL.

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// load is consumers of a scene who ask one question after the other, at all of its proxies, until they are told to stop.
+// load is consumers of a scene who ask one question after the other until they are told to stop.
 type load struct {
 	*scene
+	// client keeps connections from one question to the next.
 	client  *http.Client
 	urls    []string
 	stop    chan struct{}
@@ -27,6 +28,8 @@ type load struct {
 	outcomes map[outcome]int
 	// slowest is the longest that anybody has waited for an answer since that was last told.
 	slowest time.Duration
+	// streams are the times between the first and the last byte of each stream that came to its end.
+	streams []span
 }
 
 type outcome struct {
@@ -36,28 +39,46 @@ type outcome struct {
 
 func (o outcome) String() string { return fmt.Sprintf("%s: HTTP %d", o.consumer, o.status) }
 
-// startLoad begins to ask as each of the consumers, so often at a time.
+type span struct{ began, ended time.Time }
+
+// shortQuestion is answered at once.
+var shortQuestion = strings.Replace(pageBody, "{", `{"max_completion_tokens": 64,`, 1)
+
+// startLoad begins to ask as each of the consumers, so often at a time, at both proxies.
 func (s *scene) startLoad(askers int, consumers ...string) *load {
 	s.t.Helper()
-	l := &load{
-		scene: s, stop: make(chan struct{}), outcomes: map[outcome]int{},
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: askers * len(consumers)}},
-	}
+	var urls []string
 	for _, pod := range s.readyPods(s.t, s.namespace, s.proxyLabels(), 2) {
-		l.urls = append(l.urls, s.forward(s.t, pod, 8080))
+		urls = append(urls, s.forward(s.t, pod, 8080))
 	}
+	l := s.newLoad(urls...)
 	for _, consumer := range consumers {
-		key := s.key(consumer)
-		for n := range askers {
-			l.running.Go(func() { l.ask(consumer, key, n) })
-		}
+		l.begin(askers, consumer, shortQuestion)
+	}
+	return l
+}
+
+// newLoad is a load at these base URLs in which nobody asks yet.
+func (s *scene) newLoad(urls ...string) *load {
+	l := &load{
+		scene: s, urls: urls, stop: make(chan struct{}), outcomes: map[outcome]int{},
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}},
 	}
 	s.t.Cleanup(l.end)
 	return l
 }
 
+// begin begins to ask the question as the consumer, so often at a time.
+func (l *load) begin(askers int, consumer, body string) {
+	l.t.Helper()
+	key := l.key(consumer)
+	for n := range askers {
+		l.running.Go(func() { l.ask(consumer, key, body, n) })
+	}
+}
+
 // ask asks until the load is stopped.
-func (l *load) ask(consumer, key string, n int) {
+func (l *load) ask(consumer, key, body string, n int) {
 	for ; ; n++ {
 		select {
 		case <-l.stop:
@@ -65,7 +86,7 @@ func (l *load) ask(consumer, key string, n int) {
 		default:
 		}
 		began := time.Now()
-		status, err := l.askOnce(l.urls[n%len(l.urls)], key)
+		status, err := l.askOnce(l.urls[n%len(l.urls)], key, body)
 		if err != nil {
 			l.t.Errorf("%s is not answered: %v", consumer, err)
 			return
@@ -77,20 +98,47 @@ func (l *load) ask(consumer, key string, n int) {
 	}
 }
 
-func (l *load) askOnce(url, key string) (status int, err error) {
-	body := strings.NewReader(strings.Replace(pageBody, "{", `{"max_completion_tokens": 64,`, 1))
-	request, err := http.NewRequestWithContext(l.t.Context(), http.MethodPost, url+"/api/v1/chat/completions", body)
+func (l *load) askOnce(url, key, body string) (status int, err error) {
+	request, err := http.NewRequestWithContext(l.t.Context(), http.MethodPost, url+"/api/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
 	request.Header.Set("Authorization", "Bearer "+key)
 	request.Header.Set("Content-Type", "application/json")
+	// The connection of a stream is closed after its end where the proxy is about to go, which nothing can tell the client in advance.
+	request.Close = strings.Contains(body, `"stream":true`)
 	response, err := l.client.Do(request)
 	if err != nil {
 		return 0, err
 	}
-	_, err = io.Copy(io.Discard, response.Body)
-	return response.StatusCode, errors.Join(err, response.Body.Close())
+	began := time.Now()
+	content, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		return 0, err
+	}
+	if response.Header.Get("Content-Type") != "text/event-stream" {
+		return response.StatusCode, nil
+	}
+	if !strings.HasSuffix(string(content), "data: [DONE]\n\n") {
+		return 0, fmt.Errorf("a stream ends without [DONE], after %d bytes", len(content))
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streams = append(l.streams, span{began, time.Now()})
+	return response.StatusCode, nil
+}
+
+// streamsAcross is how many streams ran at a moment, and came to their end.
+func (l *load) streamsAcross(moment time.Time) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	count := 0
+	for _, stream := range l.streams {
+		if stream.began.Before(moment) && stream.ended.After(moment) {
+			count++
+		}
+	}
+	return count
 }
 
 // count is how often a consumer got the status.

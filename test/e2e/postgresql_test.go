@@ -127,10 +127,10 @@ func (c *cluster) keepBooksInPostgreSQL(t *testing.T) *pgtest.Server {
 	return server
 }
 
-// install does what `make deploy` does, with any of the folders in config.
-func install(ctx context.Context, t *testing.T, folder string) {
+// install does what `make deploy` does, with any folder, and any image of hack/image.sh where another one is named.
+func install(ctx context.Context, t *testing.T, folder string, image ...string) {
 	t.Helper()
-	if output, err := exec.CommandContext(ctx, "../../hack/deploy.sh", "up", folder).CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(ctx, "../../hack/deploy.sh", append([]string{"up", folder}, image...)...).CombinedOutput(); err != nil {
 		t.Fatalf("installing %s: %v\n%s", folder, err, output)
 	}
 }
@@ -176,7 +176,7 @@ func (c *cluster) addressOfThisMachine(t *testing.T) string {
 			}
 		}
 	}
-	t.Fatal("PostgreSQL runs on this machine, which is no node of the cluster, so that its pods would not reach it: " +
+	t.Fatal("this machine is no node of the cluster, so that it and the cluster's pods would not reach each other: " +
 		"run this test on a node, as make test-e2e does with the cluster that it sets up")
 	return ""
 }
@@ -220,12 +220,7 @@ func (c *cluster) replaceLedgers(t *testing.T) {
 		t.Fatalf("restarting the ledgers: %v", err)
 	}
 	c.readyPods(t, operatorNamespace, ledgerLabels, 2, old...)
-	for _, pod := range old {
-		eventually(t, "the end of "+pod.Name, func() (bool, string) {
-			err := c.Get(t.Context(), client.ObjectKeyFromObject(&pod), &corev1.Pod{})
-			return apierrors.IsNotFound(err), "it is there"
-		})
-	}
+	c.awaitEnd(t, old)
 }
 
 // exec runs a command in a pod and returns all that it prints.
