@@ -251,7 +251,7 @@ func (w *installed) managerReadsOnlyItsSecrets(t *testing.T, tenant string) {
 
 func TestAManagerThatIsBoundToNamespacesServesTheseAndReadsNoOther(t *testing.T) {
 	w := install(t, "../config/namespaced")
-	binding, err := os.ReadFile("../config/namespaced/manager_binding.yaml")
+	binding, err := os.ReadFile("../config/namespaced/rights/manager_binding.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

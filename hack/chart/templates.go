@@ -46,7 +46,7 @@ func templates(stores []store, built []string) (map[string]string, error) {
 // add adds the template or templates of one object.
 func add(files map[string]string, name string, stores []store, variants []string) error {
 	if same(variants) {
-		text, err := fill(variants[0])
+		text, err := template(variants[0])
 		if strings.HasSuffix(name, "-customresourcedefinition") {
 			text = when(".Values.crds.install", text)
 		}
@@ -57,7 +57,7 @@ func add(files map[string]string, name string, stores []store, variants []string
 		if variant == "" {
 			continue
 		}
-		text, err := fill(variant)
+		text, err := template(variant)
 		if err != nil {
 			return err
 		}
@@ -77,6 +77,35 @@ func same(variants []string) bool {
 
 func when(condition, text string) string {
 	return "{{- if " + condition + " }}\n" + text + "{{- end }}\n"
+}
+
+// conditions are the annotations that say where an object is in the chart. An object that has one has no other annotations.
+var conditions = regexp.MustCompile(`(?m)^  annotations:\n(?:    chart\.modelroute\.dev/.*\n(?:      .*\n)*)+`)
+
+// template is an object's template.
+func template(document string) (string, error) {
+	var object struct {
+		Metadata struct {
+			Annotations map[string]string `json:"annotations"`
+		} `json:"metadata"`
+	}
+	if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+		return "", fmt.Errorf("reading an object: %w", err)
+	}
+	text, err := fill(conditions.ReplaceAllString(document, ""))
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(text, "chart.modelroute.dev/") {
+		return "", errors.New("annotations of chart.modelroute.dev stand beside others, which would be in the chart")
+	}
+	if namespaces := object.Metadata.Annotations["chart.modelroute.dev/each-namespace"]; namespaces != "" {
+		text = "{{- range $namespace := " + namespaces + " }}\n{{- with $ }}\n---\n" + text + "{{- end }}\n{{- end }}\n"
+	}
+	if condition := object.Metadata.Annotations["chart.modelroute.dev/when"]; condition != "" {
+		text = when(condition, text)
+	}
+	return text, nil
 }
 
 // fileName is what the object is called, without what all are called, and its kind.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -93,6 +94,32 @@ func TestAnObjectOfOneStoreComesOnlyWithIt(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAnObjectComesWhereItsAnnotationsSay(t *testing.T) {
+	t.Parallel()
+	const object = "kind: RoleBinding\nmetadata:\n%s  name: modelroute-manager\n  namespace: '{{ $namespace }}'\n"
+	got, err := templates(stores[:1], []string{fmt.Sprintf(object, "  annotations:\n"+
+		"    chart.modelroute.dev/each-namespace: prepend .Values.manager.namespaces .Release.Namespace\n      | uniq\n"+
+		"    chart.modelroute.dev/when: .Values.manager.namespaces\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"manager-rolebinding.yaml": header + "{{- if .Values.manager.namespaces }}\n" +
+		"{{- range $namespace := prepend .Values.manager.namespaces .Release.Namespace | uniq }}\n{{- with $ }}\n---\n" +
+		"kind: RoleBinding\nmetadata:\n  name: modelroute-manager\n  namespace: {{ $namespace }}\n{{- end }}\n{{- end }}\n{{- end }}\n"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAConditionBesideOtherAnnotationsIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := templates(stores[:1], []string{"kind: Service\nmetadata:\n  annotations:\n" +
+		"    a: b\n    chart.modelroute.dev/when: .Values.x\n  name: modelroute-ledger\n"})
+	if err == nil || !strings.Contains(err.Error(), "stand beside others") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -31,6 +31,10 @@ func TestAValueThatDoesNotExistOrFitIsRefusedByName(t *testing.T) {
 		"image.digest=v1":            "/image/digest",
 		"ledger.sqlite.size=":        "/ledger/sqlite/size",
 		"image.pullPolicy=Sometimes": "/image/pullPolicy",
+		"manager.namespaces={A_b}":   "/manager/namespaces/0",
+		"certificates.issuedBy=acme": "/certificates/issuedBy",
+		// Whose kind alone says nothing.
+		"certificates.issuerRef.kind=ClusterIssuer": "/certificates/issuerRef",
 	} {
 		t.Run(value, func(t *testing.T) {
 			output, ok := program(t, "helm", "template", "modelroute", chart, "--set", value)
@@ -92,8 +96,26 @@ func TestAnUpgradeMovesTheLedgerToPostgreSQL(t *testing.T) {
 	}
 }
 
+func TestAnUpgradeTakesTheManagersRightsToTheWholeClusterAway(t *testing.T) {
+	const operator, tenant = "by-helm", "ai-platform"
+	makeNamespaces(t, tenant)
+	helm := helmIn(t, operator)
+	helm("install", "modelroute", chart, "--create-namespace")
+	get(t, "", "modelroute-manager", &rbacv1.ClusterRoleBinding{})
+
+	helm("upgrade", "modelroute", chart, "--set", "manager.namespaces={"+tenant+"}")
+	missing(t, "", "modelroute-manager", &rbacv1.ClusterRoleBinding{})
+	for _, namespace := range []string{operator, tenant} {
+		var binding rbacv1.RoleBinding
+		get(t, namespace, "modelroute-manager", &binding)
+		if subjects := binding.Subjects; len(subjects) != 1 || subjects[0].Namespace != operator {
+			t.Errorf("the rights in %s are bound to %v", namespace, subjects)
+		}
+	}
+}
+
 func TestHelmTakesOverWhatManifestsInstalled(t *testing.T) {
-	makeNamespace(t)
+	makeNamespaces(t, namespace)
 	helm := helmIn(t, namespace)
 	for _, object := range built(t, "default") {
 		if err := apply(t, object); err != nil {

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
@@ -30,6 +31,7 @@ const (
 // cluster is the API server that all tests of the package share: how Helm and how a client reaches it.
 var cluster struct {
 	kubeconfig string
+	config     *rest.Config
 	client     client.Client
 }
 
@@ -73,6 +75,7 @@ func start(environment *envtest.Environment) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
+	cluster.config = config
 	cluster.client, err = client.New(config, client.Options{})
 	return err
 }
@@ -142,7 +145,7 @@ func objects(t *testing.T, documents string) []*unstructured.Unstructured {
 	return found
 }
 
-// describe is what an object is called in messages, and known by: there are no two of one kind and name.
+// describe is what an object is called in messages.
 func describe(object *unstructured.Unstructured) string {
 	return object.GetKind() + " " + object.GetName()
 }
@@ -173,11 +176,13 @@ func valueSets(t *testing.T) map[string]string {
 	return sets
 }
 
-// makeNamespace makes the operator's namespace for objects that are only tried.
-func makeNamespace(t *testing.T) {
+// makeNamespaces makes namespaces for objects that are only tried.
+func makeNamespaces(t *testing.T, names ...string) {
 	t.Helper()
-	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	if err := client.IgnoreAlreadyExists(cluster.client.Create(t.Context(), object)); err != nil {
-		t.Fatalf("making the namespace: %v", err)
+	for _, name := range names {
+		object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := client.IgnoreAlreadyExists(cluster.client.Create(t.Context(), object)); err != nil {
+			t.Fatalf("making the namespace %s: %v", name, err)
+		}
 	}
 }

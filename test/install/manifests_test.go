@@ -1,6 +1,7 @@
 package install
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,15 +13,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
 func TestTheChartInstallsWhatTheManifestsInstall(t *testing.T) {
-	for store, folder := range map[string]string{"SQLite": "default", "PostgreSQL": "postgresql"} {
-		t.Run(store, func(t *testing.T) {
-			want := byName(t, built(t, folder))
+	for folder, values := range map[string]string{
+		"default":      "ledger.store=SQLite",
+		"postgresql":   "ledger.store=PostgreSQL",
+		"namespaced":   "manager.namespaces={ai-platform}",
+		"cert-manager": "certificates.issuedBy=CertManager",
+	} {
+		t.Run(folder, func(t *testing.T) {
+			objects := built(t, folder)
+			if folder == "namespaced" { // And, as its comment says, the same rights once more, in the other namespace.
+				objects = append(objects, inNamespace(t, "ai-platform", root+"/config/namespaced/rights/manager_binding.yaml"))
+			}
+			want := byName(t, objects)
 			// Helm makes the namespace itself.
 			delete(want, "Namespace "+namespace)
-			got := byName(t, rendered(t, "--set", "ledger.store="+store))
+			got := byName(t, rendered(t, "--set", values))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-config/%s +chart:\n%s", folder, diff)
 			}
@@ -28,7 +39,15 @@ func TestTheChartInstallsWhatTheManifestsInstall(t *testing.T) {
 	}
 }
 
-// byName are the objects by what they are called, without what only Helm adds to them.
+func inNamespace(t *testing.T, namespace, file string) *unstructured.Unstructured {
+	t.Helper()
+	object := objects(t, read(t, file))[0]
+	object.SetNamespace(namespace)
+	object.SetLabels(map[string]string{"app.kubernetes.io/part-of": "modelroute"})
+	return object
+}
+
+// byName are the objects by where they are and what they are called, without what only Helm adds to them.
 func byName(t *testing.T, all []*unstructured.Unstructured) map[string]any {
 	t.Helper()
 	found := map[string]any{}
@@ -41,7 +60,7 @@ func byName(t *testing.T, all []*unstructured.Unstructured) map[string]any {
 		annotations := object.GetAnnotations()
 		delete(annotations, "helm.sh/resource-policy")
 		object.SetAnnotations(annotations)
-		name := describe(object)
+		name := strings.TrimSpace(describe(object) + " " + object.GetNamespace())
 		if found[name] != nil {
 			t.Errorf("there are two of %s", name)
 		}
@@ -51,9 +70,11 @@ func byName(t *testing.T, all []*unstructured.Unstructured) map[string]any {
 }
 
 func TestTheAPIServerKnowsEveryFieldOfEveryWayToInstall(t *testing.T) {
-	makeNamespace(t)
-	t.Run("config/default", func(t *testing.T) { accepted(t, built(t, "default")) })
-	t.Run("config/postgresql", func(t *testing.T) { accepted(t, built(t, "postgresql")) })
+	makeNamespaces(t, namespace, "ai-platform", "search")
+	installCertManagersCRDs(t)
+	for _, folder := range []string{"default", "postgresql", "namespaced", "cert-manager"} {
+		t.Run("config/"+folder, func(t *testing.T) { accepted(t, built(t, folder)) })
+	}
 	t.Run("the chart as it comes", func(t *testing.T) { accepted(t, rendered(t)) })
 	for name, values := range valueSets(t) {
 		t.Run("the chart with "+name, func(t *testing.T) { accepted(t, rendered(t, "--values", values)) })
@@ -76,8 +97,26 @@ func apply(t *testing.T, object *unstructured.Unstructured, options ...client.Ap
 	return cluster.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), options...)
 }
 
+// installCertManagersCRDs installs those of the release of cert-manager that config/cert-manager is tried against. The module that has them is
+// not in go.mod: nothing of ours imports it.
+func installCertManagersCRDs(t *testing.T) {
+	t.Helper()
+	printed, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "github.com/cert-manager/cert-manager@v1.21.2").Output()
+	if err != nil {
+		t.Fatalf("downloading cert-manager: %v\n%s", err, printed)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(printed, &module); err != nil {
+		t.Fatal(err)
+	}
+	crds := envtest.CRDInstallOptions{Paths: []string{filepath.Join(module.Dir, "deploy", "crds")}, ErrorIfPathMissing: true}
+	if _, err := envtest.InstallCRDs(cluster.config, crds); err != nil {
+		t.Fatalf("installing the CRDs of cert-manager: %v", err)
+	}
+}
+
 func TestAFieldThatTheAPIServerDoesNotKnowWouldBeFound(t *testing.T) {
-	makeNamespace(t)
+	makeNamespaces(t, namespace)
 	for _, object := range built(t, "default") {
 		if object.GetKind() != "Deployment" {
 			continue
