@@ -45,7 +45,7 @@ func TestAValueThatDoesNotExistOrFitIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
+func TestAReleaseIsInstalledUpgradedRolledBackUninstalledAndInstalledAgain(t *testing.T) {
 	const operator = "by-helm"
 	helm := helmIn(t, operator)
 
@@ -70,6 +70,12 @@ func TestAReleaseIsInstalledUpgradedUninstalledAndInstalledAgain(t *testing.T) {
 	if names := shortNames(t); len(names) != 1 {
 		t.Errorf("after the upgrade the CRD has the short names %v", names)
 	}
+
+	helm("rollback", "modelroute")
+	if got, names := logLevel(t, operator), shortNames(t); got != "--log-level=info" || len(names) != 0 {
+		t.Errorf("after the way back the manager is told %s, and the CRD has the short names %v", got, names)
+	}
+	get(t, "default", operator, routeObject())
 
 	helm("uninstall", "modelroute")
 	missing(t, operator, "modelroute-manager", &appsv1.Deployment{})

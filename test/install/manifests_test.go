@@ -97,11 +97,12 @@ func apply(t *testing.T, object *unstructured.Unstructured, options ...client.Ap
 	return cluster.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), options...)
 }
 
-// installCertManagersCRDs installs those of the release of cert-manager that config/cert-manager is tried against. The module that has them is
-// not in go.mod: nothing of ours imports it.
+// certManager is the release of cert-manager that config/cert-manager is held to. It is not in go.mod: nothing of ours imports it.
+const certManager = "github.com/cert-manager/cert-manager@v1.21.2"
+
 func installCertManagersCRDs(t *testing.T) {
 	t.Helper()
-	printed, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "github.com/cert-manager/cert-manager@v1.21.2").Output()
+	printed, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", certManager).Output()
 	if err != nil {
 		t.Fatalf("downloading cert-manager: %v\n%s", err, printed)
 	}
