@@ -130,7 +130,8 @@ func (c *cluster) keepBooksInPostgreSQL(t *testing.T) *pgtest.Server {
 // install does what `make deploy` does, with any folder, and any image of hack/image.sh where another one is named.
 func install(ctx context.Context, t *testing.T, folder string, image ...string) {
 	t.Helper()
-	if output, err := exec.CommandContext(ctx, "../../hack/deploy.sh", append([]string{"up", folder}, image...)...).CombinedOutput(); err != nil {
+	arguments := append([]string{"up", folder}, image...)
+	if output, err := exec.CommandContext(ctx, "../../hack/deploy.sh", arguments...).CombinedOutput(); err != nil {
 		t.Fatalf("installing %s: %v\n%s", folder, err, output)
 	}
 }
