@@ -167,5 +167,6 @@ func TestAGatewayServesAThousandRoutesWithTenKeysEach(t *testing.T) {
 		took = append(took, time.Since(began))
 	}
 	slices.Sort(took)
-	t.Logf("the largest Secret has %d bytes; a change of one route is served after %v (median), %v at the most", largest, took[10], took[19])
+	t.Logf("the largest Secret has %d bytes; a change of one route is served after %v (median), %v at the most",
+		largest, took[10], took[19])
 }

@@ -47,11 +47,7 @@ func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) err
 
 // admits reports whether the route accepts a ModelKey, if it has room for it. Why it does not, the status of the ModelKey says.
 func (r *ModelRouteReconciler) admits(ctx context.Context, s *scope, key *v1alpha1.ModelKey) (bool, error) {
-	labels, err := namespaceLabels(ctx, r.Client, key.Namespace)
-	if err != nil || !isUsable(key, s.now) || !compile.Allows(s.route, key.Namespace, labels) {
-		return false, err
-	}
-	if taken, err := modelNameTaken(ctx, r.Client, key, s.route, labels); err != nil || taken != "" {
+	if lets, err := r.lets(ctx, s, key); err != nil || !lets {
 		return false, err
 	}
 	team, refusal, err := teamRules{Client: r.Client, Usage: r.Usage}.check(ctx, key.Spec.Team, key.Name, key.Namespace)
@@ -66,6 +62,16 @@ func (r *ModelRouteReconciler) admits(ctx context.Context, s *scope, key *v1alph
 		s.teams[key.Spec.Team] = team
 	}
 	return true, nil
+}
+
+// lets reports whether a ModelKey may reach the route at all, whatever its team may spend and what the route has room for.
+func (r *ModelRouteReconciler) lets(ctx context.Context, s *scope, key *v1alpha1.ModelKey) (bool, error) {
+	labels, err := namespaceLabels(ctx, r.Client, key.Namespace)
+	if err != nil || !isUsable(key, s.now) || !compile.Allows(s.route, key.Namespace, labels) {
+		return false, err
+	}
+	taken, err := modelNameTaken(ctx, r.Client, key, s.route, labels)
+	return err == nil && taken == "", err
 }
 
 // modelNameTaken says which older route of those that a ModelKey names has a model of the same name in the same gateway; empty if none has.
@@ -87,8 +93,8 @@ func modelNameTaken(
 		name := compile.SameModelName(route, other)
 		isServed := other.DeletionTimestamp.IsZero() && compile.Allows(other, key.Namespace, labels)
 		if name != "" && isServed && compile.IsOlder(other, route) {
-			return fmt.Sprintf("ModelRoute %s/%s, which is older, has a model %q in ModelGateway %s too, and one key reaches one of a name: "+
-				"name one of the models otherwise, or take ModelRoute %s/%s out of spec.routeRefs.",
+			return fmt.Sprintf("ModelRoute %s/%s, which is older, has a model %q in ModelGateway %s too, and one key reaches one of a "+
+				"name: name one of the models otherwise, or take ModelRoute %s/%s out of spec.routeRefs.",
 				other.Namespace, other.Name, name, route.Spec.GatewayRef.Name, route.Namespace, route.Name), nil
 		}
 	}
