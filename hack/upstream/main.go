@@ -74,13 +74,21 @@ func parseFlags(args []string, output io.Writer) (listen string, options upstrea
 	flags.BoolVar(&options.AnyKey, "any-key", false, "accept any key that begins with sk-or- (the default when no --api-key is given)")
 	// The reason of a refused key is kept apart: flag's own message would repeat the value, and with it the key.
 	var keyErr error
-	flags.Func("api-key", "accept `label=key`, or label=key:limit-usd; may be repeated", func(text string) error {
+	addKey := func(text string, management bool) {
 		key, err := upstream.ParseKey(text)
 		if err == nil {
 			err = unlike(key, options.Keys)
 		}
+		key.Management = management
 		keyErr = errors.Join(keyErr, err)
 		options.Keys = append(options.Keys, key)
+	}
+	flags.Func("api-key", "accept `label=key`, or label=key:limit-usd; may be repeated", func(text string) error {
+		addKey(text, false)
+		return nil
+	})
+	flags.Func("management-key", "accept `label=key` for /keys alone, where it makes other keys; may be repeated", func(text string) error {
+		addKey(text, true)
 		return nil
 	})
 	flags.IntVar(&options.AnswerTokens, "answer-tokens", 0, "about how many `tokens` an open answer has (0 is 120)")

@@ -22,10 +22,21 @@ type envelope struct {
 }
 
 type keyData struct {
-	Label              string       `json:"label"`
+	keyUsage
+
+	Label           string    `json:"label"`
+	IsFreeTier      bool      `json:"is_free_tier"`
+	IsManagementKey bool      `json:"is_management_key"`
+	ExpiresAt       *string   `json:"expires_at"`
+	CreatorUserID   string    `json:"creator_user_id"`
+	RateLimit       rateLimit `json:"rate_limit"`
+}
+
+// keyUsage is what a key may spend and has spent. Windows are UTC, weeks begin on Monday.
+type keyUsage struct {
 	Limit              *json.Number `json:"limit"`
 	LimitRemaining     *json.Number `json:"limit_remaining"`
-	LimitReset         *string      `json:"limit_reset"`
+	LimitReset         *limitReset  `json:"limit_reset"`
 	IncludeBYOKInLimit bool         `json:"include_byok_in_limit"`
 	Usage              json.Number  `json:"usage"`
 	UsageDaily         json.Number  `json:"usage_daily"`
@@ -35,11 +46,6 @@ type keyData struct {
 	BYOKUsageDaily     json.Number  `json:"byok_usage_daily"`
 	BYOKUsageWeekly    json.Number  `json:"byok_usage_weekly"`
 	BYOKUsageMonthly   json.Number  `json:"byok_usage_monthly"`
-	IsFreeTier         bool         `json:"is_free_tier"`
-	IsManagementKey    bool         `json:"is_management_key"`
-	ExpiresAt          *string      `json:"expires_at"`
-	CreatorUserID      string       `json:"creator_user_id"`
-	RateLimit          rateLimit    `json:"rate_limit"`
 }
 
 type rateLimit struct {
@@ -48,35 +54,54 @@ type rateLimit struct {
 	Note     string `json:"note"`
 }
 
-// serveKey answers GET /key: what the caller's key has spent. Windows are UTC, weeks begin on Monday.
+// serveKey answers GET /key: what the caller's key has spent.
 func (s *Server) serveKey(w http.ResponseWriter, r *http.Request) error {
 	payer, err := s.keys.authenticate(openRouterAPI{}.secret(r.Header))
 	if err != nil {
 		return err
 	}
-	spent := s.books.spent(payer.label)
-	now := s.Now().UTC()
-	today, monday := dayOf(now), dayOf(now.AddDate(0, 0, -(int(now.Weekday())+6)%7))
-	first := dayOf(time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC))
-	data := keyData{
-		Label:            payer.label,
-		Limit:            optionalUSD(payer.limit),
-		Usage:            usd(spent.credits()),
-		UsageDaily:       usd(spent.days.since(today)),
-		UsageWeekly:      usd(spent.days.since(monday)),
-		UsageMonthly:     usd(spent.days.since(first)),
-		BYOKUsage:        usd(spent.byok),
-		BYOKUsageDaily:   usd(spent.byoks.since(today)),
-		BYOKUsageWeekly:  usd(spent.byoks.since(monday)),
-		BYOKUsageMonthly: usd(spent.byoks.since(first)),
-		CreatorUserID:    "user_upstream",
-		RateLimit:        rateLimit{Requests: -1, Interval: "10s", Note: "This field is deprecated and safe to ignore."},
+	writeJSON(w, http.StatusOK, envelope{keyData{
+		keyUsage:        s.usageOf(payer),
+		Label:           payer.label,
+		CreatorUserID:   "user_upstream",
+		IsManagementKey: payer.management,
+		RateLimit:       rateLimit{Requests: -1, Interval: "10s", Note: "This field is deprecated and safe to ignore."},
+	}})
+	return nil
+}
+
+// usageOf is what a key has spent, in all and in the windows of today, and what that leaves of its limit.
+func (s *Server) usageOf(payer account) keyUsage {
+	spent, now := s.books.spent(payer.label), s.Now()
+	usage := keyUsage{
+		Limit:              optionalUSD(payer.limit),
+		IncludeBYOKInLimit: payer.includeBYOK,
+		Usage:              usd(spent.credits()),
+		UsageDaily:         usd(spent.days.since(daily.began(now))),
+		UsageWeekly:        usd(spent.days.since(weekly.began(now))),
+		UsageMonthly:       usd(spent.days.since(monthly.began(now))),
+		BYOKUsage:          usd(spent.byok),
+		BYOKUsageDaily:     usd(spent.byoks.since(daily.began(now))),
+		BYOKUsageWeekly:    usd(spent.byoks.since(weekly.began(now))),
+		BYOKUsageMonthly:   usd(spent.byoks.since(monthly.began(now))),
+	}
+	if payer.reset != "" {
+		usage.LimitReset = &payer.reset
 	}
 	if payer.limit >= 0 {
-		data.LimitRemaining = optionalUSD(max(0, payer.limit-spent.credits()))
+		usage.LimitRemaining = optionalUSD(max(0, payer.limit-s.usedOfLimit(payer)))
 	}
-	writeJSON(w, http.StatusOK, envelope{data})
-	return nil
+	return usage
+}
+
+// usedOfLimit is what a key has spent of its limit since that was last reset, in nano-USD.
+func (s *Server) usedOfLimit(payer account) int64 {
+	spent, began := s.books.spent(payer.label), payer.reset.began(s.Now())
+	used := spent.days.since(began)
+	if payer.includeBYOK {
+		used += spent.byoks.since(began)
+	}
+	return used
 }
 
 func (s *Server) serveCredits(w http.ResponseWriter, r *http.Request) error {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestBooksAreFiltered(t *testing.T) {
-	w := start(t, Options{Keys: []Key{{"a", "sk-or-a", NoLimit}, {"b", "sk-or-b", NoLimit}}})
+	w := start(t, Options{Keys: []Key{{Label: "a", Secret: "sk-or-a", LimitNano: NoLimit}, {Label: "b", Secret: "sk-or-b", LimitNano: NoLimit}}})
 	ask := func(key, tag string) string {
 		return w.chat(t, body("What is a teapot?", `"max_tokens":5`), "Authorization", "Bearer "+key, TagHeader, tag).completion(t).ID
 	}
@@ -162,9 +162,9 @@ func TestExhaustedKey(t *testing.T) {
 
 func TestParseKey(t *testing.T) {
 	cases := map[string]Key{
-		"app=sk-or-1":     {"app", "sk-or-1", NoLimit},
-		"app=sk-or-1:2.5": {"app", "sk-or-1", 2_500_000_000},
-		"app=sk-or-1:0":   {"app", "sk-or-1", 0},
+		"app=sk-or-1":     {Label: "app", Secret: "sk-or-1", LimitNano: NoLimit},
+		"app=sk-or-1:2.5": {Label: "app", Secret: "sk-or-1", LimitNano: 2_500_000_000},
+		"app=sk-or-1:0":   {Label: "app", Secret: "sk-or-1", LimitNano: 0},
 	}
 	for text, want := range cases {
 		if got, err := ParseKey(text); err != nil || got != want {

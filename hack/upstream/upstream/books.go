@@ -131,16 +131,6 @@ func (b *books) spent(label string) tally {
 	return tally{count: t.count, nano: t.nano, byok: t.byok, days: maps.Clone(t.days), byoks: maps.Clone(t.byoks)}
 }
 
-// credits is what one key was charged so far, in nano-USD.
-func (b *books) credits(label string) int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if t := b.keys[label]; t != nil {
-		return t.credits()
-	}
-	return 0
-}
-
 // allCredits is what all keys were charged together, in nano-USD.
 func (b *books) allCredits() int64 {
 	b.mu.Lock()

@@ -143,7 +143,7 @@ func TestCompletionsRefuse(t *testing.T) {
 			}
 		})
 	}
-	w := start(t, Options{Keys: []Key{{"a", anyKey, 300_000}}})
+	w := start(t, Options{Keys: []Key{{Label: "a", Secret: anyKey, LimitNano: 300_000}}})
 	if a := w.complete(t, `["a","b"]`, `"best_of":3,"n":1,"max_tokens":10`); a.status != 402 || !strings.Contains(string(a.raw), "60 tokens") {
 		t.Errorf("six choices must be afforded: %d %s", a.status, a.raw)
 	}

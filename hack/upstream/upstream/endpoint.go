@@ -71,6 +71,9 @@ func (s *Server) generate(a api) func(http.ResponseWriter, *http.Request) error 
 		if err != nil {
 			return err
 		}
+		if err := mayGenerate(payer); err != nil {
+			return err
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
 			if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {

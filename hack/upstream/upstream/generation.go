@@ -41,7 +41,7 @@ func (s *Server) plan(a api, payer account, req *request, f faults) (*generation
 	if err != nil {
 		return nil, err
 	}
-	if err := afford(payer, s.books.credits(payer.label), g, limit); err != nil {
+	if err := afford(payer, s.usedOfLimit(payer), g, limit); err != nil {
 		return nil, err
 	}
 	g.id = fmt.Sprintf("gen-%d-%s", g.started.Unix(), randomName())

@@ -1,11 +1,13 @@
 package upstream
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // Key is an API key that the upstream accepts.
@@ -13,6 +15,8 @@ type Key struct {
 	Label     string
 	Secret    string
 	LimitNano int64 // nano-USD; negative is no limit, 0 allows nothing
+	// Management says that it makes other keys, and cannot ask a model.
+	Management bool
 }
 
 // NoLimit is the LimitNano of a key that may spend without end.
@@ -40,6 +44,12 @@ type account struct {
 	label string
 	hash  string // SHA-256 of the key in hexadecimal
 	limit int64
+	// reset is when what was spent of the limit starts again at nothing; empty is never.
+	reset limitReset
+	// includeBYOK says that what provider keys pay counts against the limit too.
+	includeBYOK bool
+	disabled    bool
+	management  bool
 }
 
 const (
@@ -50,15 +60,18 @@ const (
 )
 
 type keyring struct {
-	known map[string]account // by hash
-	any   bool
+	any bool
+
+	mu      sync.Mutex
+	known   map[string]account     // by hash
+	managed map[string]*managedKey // by hash: those that a management key made
 }
 
-func newKeyring(keys []Key, anyKey bool) keyring {
-	ring := keyring{known: map[string]account{}, any: anyKey}
+func newKeyring(keys []Key, anyKey bool) *keyring {
+	ring := &keyring{known: map[string]account{}, managed: map[string]*managedKey{}, any: anyKey}
 	for _, k := range keys {
 		hash := hashOf(k.Secret)
-		ring.known[hash] = account{label: k.Label, hash: hash, limit: k.LimitNano}
+		ring.known[hash] = account{label: k.Label, hash: hash, limit: k.LimitNano, management: k.Management}
 	}
 	return ring
 }
@@ -69,18 +82,43 @@ func hashOf(secret string) string {
 }
 
 // authenticate finds the account of an API key. Looking it up by hash takes no time that tells of the key.
-func (k keyring) authenticate(secret string) (account, error) {
+func (k *keyring) authenticate(secret string) (account, error) {
 	if secret == "" {
 		return account{}, newError(http.StatusUnauthorized, "No auth credentials found")
 	}
 	hash := hashOf(secret)
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if known, ok := k.known[hash]; ok {
 		return known, nil
 	}
-	if k.any && strings.HasPrefix(secret, keyPrefix) && len(secret) > len(keyPrefix) {
+	if made, ok := k.managed[hash]; ok {
+		if made.disabled {
+			return account{}, newError(http.StatusUnauthorized, "API key is disabled")
+		}
+		return made.account, nil
+	}
+	if k.any && strings.HasPrefix(secret, keyPrefix) && len(secret) > len(keyPrefix) && !strings.HasPrefix(secret, managedPrefix) {
 		return account{label: "key-" + hash[:shownHash], hash: hash, limit: NoLimit}, nil
 	}
 	return account{}, newError(http.StatusUnauthorized, "User not found.")
+}
+
+// mayGenerate refuses keys that make other keys.
+func mayGenerate(payer account) error {
+	if payer.management {
+		return newError(http.StatusForbidden,
+			"Management keys cannot be used for completions. Create an API key at https://openrouter.ai/settings/keys")
+	}
+	return nil
+}
+
+// mayManage refuses all keys that do not.
+func mayManage(caller account) error {
+	if !caller.management {
+		return newError(http.StatusUnauthorized, "Invalid management key")
+	}
+	return nil
 }
 
 // afford refuses what a key's limit cannot pay for. As at OpenRouter this looks at what is billed so far and holds nothing,
@@ -92,7 +130,8 @@ func afford(payer account, spent int64, g *generation, limit int) error {
 	}
 	left := payer.limit - spent
 	if left <= 0 {
-		return newError(http.StatusPaymentRequired, "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys")
+		return newError(http.StatusPaymentRequired, "Key limit exceeded (%s limit). Manage it using https://openrouter.ai/settings/keys",
+			cmp.Or(string(payer.reset), "total"))
 	}
 	if price.Completion <= 0 {
 		return nil

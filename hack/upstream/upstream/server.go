@@ -8,7 +8,9 @@ import (
 	crand "crypto/rand"
 	"encoding/binary"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -67,7 +69,7 @@ func positive(value, otherwise int) int {
 type Server struct {
 	Options
 	models map[string]Model
-	keys   keyring
+	keys   *keyring
 	books  *books
 	cache  promptCache
 	mux    *http.ServeMux
@@ -98,6 +100,13 @@ func New(options Options) *Server {
 		s.get(base+"/key", s.serveKey)
 		s.get(base+"/credits", s.serveCredits)
 		s.get(base+"/generation", s.serveGeneration)
+		s.handleMethods(openRouterAPI{}.envelope, base+"/keys", map[string]handler{
+			http.MethodGet: s.managed(s.serveKeys), http.MethodPost: s.managed(s.serveCreateKey),
+		})
+		s.handleMethods(openRouterAPI{}.envelope, base+"/keys/{hash}", map[string]handler{
+			http.MethodGet: s.managed(s.serveManagedKey), http.MethodPatch: s.managed(s.serveUpdateKey),
+			http.MethodDelete: s.managed(s.serveDeleteKey),
+		})
 	}
 	s.mux.HandleFunc("GET /billed", s.serveBilled)
 	s.mux.HandleFunc("DELETE /billed", s.serveClear)
@@ -107,23 +116,32 @@ func New(options Options) *Server {
 }
 
 // get routes what is read.
-func (s *Server) get(path string, serve func(http.ResponseWriter, *http.Request) error) {
+func (s *Server) get(path string, serve handler) {
 	s.handle(openRouterAPI{}.envelope, http.MethodGet, path, serve)
 }
 
 // handle routes one method of a path and refuses the others. Errors come in the envelope given.
-func (s *Server) handle(
-	envelope func(*apiError) any, method, path string, serve func(http.ResponseWriter, *http.Request) error,
-) {
-	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
-		if err := serve(w, r); err != nil {
-			e := asAPIError(err)
-			s.Logger.Info("refused", "path", r.URL.Path, "status", e.status, "type", e.errorType, "tag", r.Header.Get(TagHeader))
-			e.writeAs(w, envelope)
-		}
-	})
+func (s *Server) handle(envelope func(*apiError) any, method, path string, serve handler) {
+	s.handleMethods(envelope, path, map[string]handler{method: serve})
+}
+
+// handler serves one method of a path. Its error is the answer.
+type handler func(http.ResponseWriter, *http.Request) error
+
+// handleMethods routes some methods of a path and refuses the others.
+func (s *Server) handleMethods(envelope func(*apiError) any, path string, methods map[string]handler) {
+	for method, serve := range methods {
+		s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) {
+			if err := serve(w, r); err != nil {
+				e := asAPIError(err)
+				s.Logger.Info("refused", "path", r.URL.Path, "status", e.status, "type", e.errorType, "tag", r.Header.Get(TagHeader))
+				e.writeAs(w, envelope)
+			}
+		})
+	}
+	allowed := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
 	s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", method)
+		w.Header().Set("Allow", allowed)
 		newError(http.StatusMethodNotAllowed, "Method Not Allowed").writeAs(w, envelope)
 	})
 }
