@@ -15,6 +15,9 @@ const (
 	// ConditionPricesCurrent is True when what the upstreams list is what requests are reserved at. It is there where a list is read, and
 	// not part of Ready.
 	ConditionPricesCurrent = "PricesCurrent"
+	// ConditionUpstreamKeysProvisioned is True when each API key that is to be made at an upstream is made, has its limit, and none is left
+	// that is not needed. It is there where keys are made, and not part of Ready: a key that is there goes on working.
+	ConditionUpstreamKeysProvisioned = "UpstreamKeysProvisioned"
 	// ConditionSuspended is there, and True, while the annotation modelroute.dev/suspended has the proxies refuse requests. It is not part
 	// of Ready: Programmed says whether they already do.
 	ConditionSuspended = "Suspended"
@@ -64,6 +67,21 @@ const (
 	ReasonGatewayNotFound = "GatewayNotFound"
 	// ReasonCertificateInvalid means that clients could not be served under the certificate of proxy.tls.
 	ReasonCertificateInvalid = "CertificateInvalid"
+)
+
+// ReasonUpstreamKeyPending is a reason of ResolvedRefs and of UpstreamKeysProvisioned: a key is still to be made at the upstream.
+const ReasonUpstreamKeyPending = "UpstreamKeyPending"
+
+// Reasons of UpstreamKeysProvisioned, beside those of ResolvedRefs.
+const (
+	// ReasonUpstreamKeysProvisioned means that all keys are as they should be.
+	ReasonUpstreamKeysProvisioned = "UpstreamKeysProvisioned"
+	// ReasonProvisioningFailed means that the upstream refused to make or change a key, or could not be asked.
+	ReasonProvisioningFailed = "ProvisioningFailed"
+	// ReasonUpstreamKeyDisabled means that somebody has disabled a key at the upstream.
+	ReasonUpstreamKeyDisabled = "UpstreamKeyDisabled"
+	// ReasonRevocationPending means that a key that is not needed any more could not be deleted at the upstream yet.
+	ReasonRevocationPending = "RevocationPending"
 )
 
 // Reasons of what has to do with teams: of ResolvedRefs, and of Accepted of a TeamBudget.
@@ -139,6 +157,16 @@ const (
 // change of the spec that is not in git.
 const AnnotationSuspended = "modelroute.dev/suspended"
 
+const (
+	// FinalizerUpstreamKeys keeps a route that has keys at an upstream until they are deleted there, but no longer than ten minutes.
+	FinalizerUpstreamKeys = "modelroute.dev/upstream-keys"
+	// AnnotationAbandonUpstreamKeys lets a route that is being deleted go without its keys at an upstream being deleted there, while its
+	// value is "true".
+	AnnotationAbandonUpstreamKeys = "modelroute.dev/abandon-upstream-keys"
+	// AnnotationUpstreamKeyRecord says, on a Secret with the key of an upstream, which keys were made there. It is the operator's.
+	AnnotationUpstreamKeyRecord = "modelroute.dev/upstream-key-record"
+)
+
 // Labels and annotations of the objects that are made for a route.
 const (
 	// LabelRoute has the name of the route that an object was made for.
@@ -147,6 +175,11 @@ const (
 	LabelGateway = "modelroute.dev/gateway"
 	// LabelModelKey has the name of the ModelKey that a Secret was made for.
 	LabelModelKey = "modelroute.dev/model-key"
+	// LabelUpstreamKey has the name of the route that a Secret was made for which has the key of one of its upstreams; LabelUpstream has
+	// the name of the upstream.
+	LabelUpstreamKey = "modelroute.dev/upstream-key"
+	// LabelUpstream is described with LabelUpstreamKey.
+	LabelUpstream = "modelroute.dev/upstream"
 	// AnnotationRotate, on a ModelRoute or a ModelKey, asks for new keys: each value that it is given replaces them once.
 	AnnotationRotate = "modelroute.dev/rotate"
 	// LabelConsumer has the name of the consumer that a Secret was made for.

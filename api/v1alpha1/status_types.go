@@ -11,8 +11,8 @@ type ModelRouteStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; where an upstream's list of models is read,
-	// PricesCurrent; and, only while they are True, Reconciling and Stalled. WithinBudget and PricesCurrent are not part of Ready: a budget
-	// that holds is a healthy system.
+	// PricesCurrent; where keys are made at an upstream, UpstreamKeysProvisioned; and, only while they are True, Reconciling and Stalled.
+	// WithinBudget, PricesCurrent and UpstreamKeysProvisioned are not part of Ready: a budget that holds is a healthy system.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -282,6 +282,10 @@ type UpstreamStatus struct {
 	// +optional
 	ListedPricing Pricing `json:"listedPricing,omitzero"`
 
+	// provisionedKey is the API key that was made for this upstream; absent if there is none.
+	// +optional
+	ProvisionedKey *ProvisionedKeyStatus `json:"provisionedKey,omitempty"`
+
 	// budgets are the upstream's budgets in their present windows.
 	// +optional
 	// +listType=map
@@ -320,6 +324,31 @@ type UpstreamStatus struct {
 	// baseline is what the comparison starts from.
 	// +optional
 	Baseline *BooksBaseline `json:"baseline,omitempty"`
+}
+
+// ProvisionedKeyStatus is an API key that was made at an upstream.
+type ProvisionedKeyStatus struct {
+	// hash is the upstream's identifier of the key. It is not the key.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Hash string `json:"hash,omitempty"`
+
+	// limit is what the key may spend, for example 550.00 USD monthly; none if no budget denies. When it is less than it was, the key may
+	// spend more until the upstream's window ends.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Limit string `json:"limit,omitempty"`
+
+	// createTime is when it was made.
+	// +optional
+	CreateTime metav1.Time `json:"createTime,omitzero"`
+
+	// previousHashes are the identifiers of keys that were replaced and have still to be deleted.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=128
+	PreviousHashes []string `json:"previousHashes,omitempty"`
 }
 
 // PricingSource is where a price is from.

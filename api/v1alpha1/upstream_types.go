@@ -37,6 +37,8 @@ const (
 
 // Upstream is a place that serves the model.
 //
+// +kubebuilder:validation:XValidation:rule="has(self.apiKeySecretRef) != has(self.provisionedKey)",message="an upstream has either apiKeySecretRef, a key of yours, or provisionedKey, which the operator makes: set one of the two"
+// +kubebuilder:validation:XValidation:rule="!has(self.provisionedKey) || self.provider == 'OpenRouter'",message="only OpenRouter has keys made for it: use apiKeySecretRef, or set provider: OpenRouter",fieldPath=".provisionedKey"
 // +kubebuilder:validation:XValidation:rule="!has(self.attribution) || self.provider == 'OpenRouter'",message="attribution is told to OpenRouter alone: take it away, or set provider: OpenRouter",fieldPath=".attribution"
 type Upstream struct {
 	// name tells this upstream from others in messages and metrics.
@@ -74,9 +76,15 @@ type Upstream struct {
 	// +kubebuilder:validation:MaxItems=5
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 
-	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream.
-	// +required
+	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream. Absent: provisionedKey says how to
+	// get one.
+	// +optional
 	APIKeySecretRef SecretKeyReference `json:"apiKeySecretRef,omitzero"`
+
+	// provisionedKey has the operator make an API key at OpenRouter for this upstream alone, which may spend a little more than the
+	// route's budgets allow: a second fence, should the first one ever fail or the key leak. Absent: apiKeySecretRef has the key.
+	// +optional
+	ProvisionedKey ProvisionedKey `json:"provisionedKey,omitzero"`
 
 	// pricing is what requests cost here. Money is reserved at these prices before a request is sent. Absent: what the upstream's list of
 	// models has (that of OpenRouter, or of an OpenAICompatible one), else the built-in catalog; see spec.catalog. A route with a budget
@@ -145,6 +153,43 @@ type Upstream struct {
 	// attribution is what OpenRouter is told of who asks, for its rankings and its records. Absent: nothing.
 	// +optional
 	Attribution Attribution `json:"attribution,omitzero"`
+}
+
+// ProvisionedKey says how the operator makes an upstream's API key.
+type ProvisionedKey struct {
+	// managementKeySecretRef names the Secret, in the route's namespace, with a management key of OpenRouter's, which makes other keys and
+	// can ask no model. The proxies do not have it.
+	// +required
+	ManagementKeySecretRef SecretKeyReference `json:"managementKeySecretRef,omitzero"`
+
+	// headroomPercent is how much more than the budgets allow the key may spend, in percent. It has to cover the requests that are under
+	// way when a window ends. Absent: 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	HeadroomPercent int32 `json:"headroomPercent,omitempty"`
+
+	// rotation says when the key is replaced. Absent: only when it is lost.
+	// +optional
+	Rotation UpstreamKeyRotation `json:"rotation,omitzero"`
+}
+
+// UpstreamKeyRotation says when an upstream's API key is replaced.
+//
+// +kubebuilder:validation:MinProperties=1
+type UpstreamKeyRotation struct {
+	// intervalDays is how long a key is used, in days. Absent: until it is lost.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3650
+	IntervalDays int32 `json:"intervalDays,omitempty"`
+
+	// overlapHours is how long the key that was replaced can still be used, in hours: the proxies take a minute or two to take the new one
+	// up, and requests that are under way go on with the old one. Absent: 24.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=8760
+	OverlapHours int32 `json:"overlapHours,omitempty"`
 }
 
 // OnDisconnect is what becomes of a stream whose client has gone.

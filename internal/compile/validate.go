@@ -62,6 +62,7 @@ func validateUpstreams(upstreams []v1alpha1.Upstream, path *field.Path) field.Er
 		if !isUnpriced(upstream) {
 			errs = append(errs, validatePricing(upstream.Pricing, path.Index(i).Child("pricing"))...)
 		}
+		errs = append(errs, validateUpstreamKey(upstream, path.Index(i))...)
 		errs = append(errs, validateBudgets(upstream.Budgets, path.Index(i).Child("budgets"))...)
 		if upstream.Attribution != (v1alpha1.Attribution{}) && upstream.Provider != v1alpha1.ProviderOpenRouter {
 			errs = append(errs, field.Forbidden(path.Index(i).Child("attribution"), "is told to OpenRouter alone: take it away"))
@@ -176,13 +177,9 @@ func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.Error
 				"is the Secret with the certificate of proxy.tls: choose another name"))
 		}
 		for _, upstream := range route.Spec.Upstreams {
-			if secret == upstream.APIKeySecretRef.Name {
+			if use := upstreamSecretUse(route, upstream, secret); use != "" {
 				errs = append(errs, field.Invalid(path.Child("secretName"), secret,
-					"is the Secret with the upstream's API key: choose another name"))
-			}
-			if ref, has := CABundle(upstream); has && ref.Kind == v1alpha1.CABundleSecret && ref.Name == secret {
-				errs = append(errs, field.Invalid(path.Child("secretName"), secret,
-					"is the Secret with the upstream's authorities: choose another name"))
+					"is the Secret with the upstream's "+use+": choose another name"))
 			}
 		}
 		errs = append(errs, validateBudgets(consumer.Budgets, path.Child("budgets"))...)

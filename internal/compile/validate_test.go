@@ -40,6 +40,28 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			},
 			want: []string{"spec.consumers[0].secretName", "upstream's API key"},
 		},
+		"an upstream has two keys": {
+			reason: "an older schema may have let it in",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Upstreams[0].ProvisionedKey.ManagementKeySecretRef = v1alpha1.SecretKeyReference{Name: "management", Key: "key"}
+			},
+			want: []string{"spec.upstreams[0].provisionedKey", "take one of the two away"},
+		},
+		"an upstream has no key": {
+			reason: "an older schema may have let it in",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Upstreams[0].APIKeySecretRef = v1alpha1.SecretKeyReference{}
+			},
+			want: []string{"spec.upstreams[0].apiKeySecretRef", "name the Secret"},
+		},
+		"a key is made elsewhere than at OpenRouter": {
+			reason: "an older schema may have let it in",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Upstreams[0].Provider, spec.Upstreams[0].APIKeySecretRef = v1alpha1.ProviderOpenAI, v1alpha1.SecretKeyReference{}
+				spec.Upstreams[0].ProvisionedKey.ManagementKeySecretRef = v1alpha1.SecretKeyReference{Name: "management", Key: "key"}
+			},
+			want: []string{"spec.upstreams[0].provisionedKey", "only OpenRouter"},
+		},
 		"a consumer's Secret is the endpoint's certificate": {
 			reason: "it would overwrite the certificate",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {

@@ -89,6 +89,27 @@ func OwnerOfKey(key *v1alpha1.ModelKey) Owner {
 	return Owner{Object: key, Kind: "ModelKey", Label: v1alpha1.LabelModelKey}
 }
 
+// OwnerOfUpstreamKeys is a route, of the Secrets with the keys that are made for its upstreams. They do not have the label of the route's
+// other objects, since another controller makes them.
+func OwnerOfUpstreamKeys(route *v1alpha1.ModelRoute) Owner {
+	return Owner{Object: route, Kind: "ModelRoute", Label: v1alpha1.LabelUpstreamKey}
+}
+
+// UpstreamKeySecret returns the Secret with a key that was made for an upstream, beside the record of what was made. An empty key is left
+// out.
+func UpstreamKeySecret(route *v1alpha1.ModelRoute, upstream, key, record string) Object {
+	name, owner := compile.ProvisionedSecretName(route, upstream), OwnerOfUpstreamKeys(route)
+	secret := corev1ac.Secret(name, route.Namespace).
+		WithLabels(owner.Labels()).WithLabels(map[string]string{v1alpha1.LabelUpstream: upstream}).
+		WithAnnotations(map[string]string{v1alpha1.AnnotationUpstreamKeyRecord: record}).
+		WithOwnerReferences(owner.reference()).
+		WithType(corev1.SecretTypeOpaque)
+	if key != "" {
+		secret = secret.WithData(map[string][]byte{compile.UpstreamKeyFile: []byte(key)})
+	}
+	return owner.object("", "Secret", name, secret)
+}
+
 // KeySecret returns the Secret that delivers a ModelKey's key, for routes in the order of its spec; one that is not to be used has no base
 // URL.
 func KeySecret(modelKey *v1alpha1.ModelKey, routes []Access, key string) Object {

@@ -77,9 +77,10 @@ func configFiles(owner Owner) mounted {
 func upstreamFiles(route *v1alpha1.ModelRoute) []mounted {
 	all := make([]mounted, 0, 2*len(route.Spec.Upstreams))
 	for i, upstream := range route.Spec.Upstreams {
+		secret := compile.UpstreamKeySecret(route, upstream)
 		key := corev1ac.Volume().WithName(upstreamVolume(i)).WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(upstream.APIKeySecretRef.Name).WithDefaultMode(0o440).
-			WithItems(corev1ac.KeyToPath().WithKey(upstream.APIKeySecretRef.Key).WithPath(compile.UpstreamKeyFile)))
+			WithSecretName(secret.Name).WithDefaultMode(0o440).
+			WithItems(corev1ac.KeyToPath().WithKey(secret.Key).WithPath(compile.UpstreamKeyFile)))
 		all = append(all, readOnly(key, path.Join(compile.UpstreamKeyDir, upstream.Name)))
 		if ref, has := compile.CABundle(upstream); has {
 			all = append(all, readOnly(authoritiesVolume(authoritiesName(i), ref), path.Join(compile.UpstreamCADir, upstream.Name)))

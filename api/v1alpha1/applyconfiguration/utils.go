@@ -84,6 +84,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PreviousKeyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Pricing"):
 		return &apiv1alpha1.PricingApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProvisionedKey"):
+		return &apiv1alpha1.ProvisionedKeyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProvisionedKeyStatus"):
+		return &apiv1alpha1.ProvisionedKeyStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Proxy"):
 		return &apiv1alpha1.ProxyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProxyPods"):
@@ -120,6 +124,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TopologySpreadConstraintApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Upstream"):
 		return &apiv1alpha1.UpstreamApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("UpstreamKeyRotation"):
+		return &apiv1alpha1.UpstreamKeyRotationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UpstreamStatus"):
 		return &apiv1alpha1.UpstreamStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("WhenExhausted"):

@@ -165,6 +165,7 @@ func TestAManifestIsRefusedWhen(t *testing.T) {
 		"it is no YAML":                    {"stringData: {", "stringData: {{", `document 2: is no YAML: `},
 		"an object is there twice":         {"stringData:", "stringData: {}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: openrouter, namespace: ai}\nstringData:", `document 3 (Secret ai/openrouter): is declared in all.yaml, document 2, as well`},
 		"the Secret is in no file":         {"{name: openrouter, namespace: ai}", "{name: another, namespace: ai}", `spec.upstreams[0].apiKeySecretRef: Invalid value: "openrouter/apiKey": there is no Secret ai/openrouter in the files: add it, or give its value with --secret ai/openrouter/apiKey=env:VARIABLE`},
+		"the key is to be made":            {"apiKeySecretRef: {name: openrouter, key: apiKey}", "provisionedKey: {managementKeySecretRef: {name: openrouter, key: apiKey}}", `spec.upstreams[0].provisionedKey: Forbidden: keys are made only in a cluster: name one of your own in apiKeySecretRef`},
 		"the Secret is elsewhere":          {"{name: openrouter, namespace: ai}", "{name: openrouter}", `there is no Secret ai/openrouter`},
 		"the Secret has another key":       {"{apiKey:", "{token:", `Secret ai/openrouter has nothing under "apiKey"`},
 		"the upstream's key is empty":      {`" sk-or-the-upstreams-key\n"`, `" "`, `the upstream's API key is empty`},

@@ -74,6 +74,11 @@ func (o *objects) upstreamKeys(route *v1alpha1.ModelRoute) (map[string]string, f
 	keys := map[string]string{}
 	var errs field.ErrorList
 	for i, upstream := range route.Spec.Upstreams {
+		if compile.IsProvisioned(upstream) {
+			errs = append(errs, field.Forbidden(field.NewPath("spec", "upstreams").Index(i).Child("provisionedKey"),
+				"keys are made only in a cluster: name one of your own in apiKeySecretRef"))
+			continue
+		}
 		ref := upstream.APIKeySecretRef
 		key, problem := o.lookUp(SecretKey{route.Namespace, ref.Name, ref.Key})
 		if problem != "" {

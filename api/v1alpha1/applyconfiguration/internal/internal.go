@@ -899,6 +899,36 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Provider
   scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.ProvisionedKey
+  map:
+    fields:
+    - name: headroomPercent
+      type:
+        scalar: numeric
+    - name: managementKeySecretRef
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.SecretKeyReference
+    - name: rotation
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.UpstreamKeyRotation
+- name: com.github.modelroute.modelroute.api.v1alpha1.ProvisionedKeyStatus
+  map:
+    fields:
+    - name: createTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: hash
+      type:
+        scalar: string
+    - name: limit
+      type:
+        scalar: string
+    - name: previousHashes
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.modelroute.modelroute.api.v1alpha1.Proxy
   map:
     fields:
@@ -1225,10 +1255,22 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: provider
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Provider
+    - name: provisionedKey
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ProvisionedKey
     - name: proxyURL
       type:
         scalar: string
     - name: timeoutSeconds
+      type:
+        scalar: numeric
+- name: com.github.modelroute.modelroute.api.v1alpha1.UpstreamKeyRotation
+  map:
+    fields:
+    - name: intervalDays
+      type:
+        scalar: numeric
+    - name: overlapHours
       type:
         scalar: numeric
 - name: com.github.modelroute.modelroute.api.v1alpha1.UpstreamStatus
@@ -1269,6 +1311,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: pricingSource
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.PricingSource
+    - name: provisionedKey
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.ProvisionedKeyStatus
     - name: settled
       type:
         scalar: string

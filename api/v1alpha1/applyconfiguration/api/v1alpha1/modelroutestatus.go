@@ -17,8 +17,8 @@ type ModelRouteStatusApplyConfiguration struct {
 	// observedGeneration is the generation of the spec that this status describes.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions are Accepted, ResolvedRefs, Programmed, Available, WithinBudget and Ready; where an upstream's list of models is read,
-	// PricesCurrent; and, only while they are True, Reconciling and Stalled. WithinBudget and PricesCurrent are not part of Ready: a budget
-	// that holds is a healthy system.
+	// PricesCurrent; where keys are made at an upstream, UpstreamKeysProvisioned; and, only while they are True, Reconciling and Stalled.
+	// WithinBudget, PricesCurrent and UpstreamKeysProvisioned are not part of Ready: a budget that holds is a healthy system.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// summary has the columns of kubectl get, as text.
 	Summary *SummaryApplyConfiguration `json:"summary,omitempty"`

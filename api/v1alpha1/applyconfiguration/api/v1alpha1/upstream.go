@@ -27,8 +27,12 @@ type UpstreamApplyConfiguration struct {
 	// OpenRouter, ChatCompletions and Responses at OpenAI, ChatCompletions at Mistral, ChatCompletions and Completions at an
 	// OpenAICompatible one.
 	Endpoints []apiv1alpha1.Endpoint `json:"endpoints,omitempty"`
-	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream.
+	// apiKeySecretRef names the Secret, in the route's namespace, with the API key for this upstream. Absent: provisionedKey says how to
+	// get one.
 	APIKeySecretRef *SecretKeyReferenceApplyConfiguration `json:"apiKeySecretRef,omitempty"`
+	// provisionedKey has the operator make an API key at OpenRouter for this upstream alone, which may spend a little more than the
+	// route's budgets allow: a second fence, should the first one ever fail or the key leak. Absent: apiKeySecretRef has the key.
+	ProvisionedKey *ProvisionedKeyApplyConfiguration `json:"provisionedKey,omitempty"`
 	// pricing is what requests cost here. Money is reserved at these prices before a request is sent. Absent: what the upstream's list of
 	// models has (that of OpenRouter, or of an OpenAICompatible one), else the built-in catalog; see spec.catalog. A route with a budget
 	// that denies is not accepted if no price is known; without one, what the upstream reports is counted.
@@ -116,6 +120,14 @@ func (b *UpstreamApplyConfiguration) WithEndpoints(values ...apiv1alpha1.Endpoin
 // If called multiple times, the APIKeySecretRef field is set to the value of the last call.
 func (b *UpstreamApplyConfiguration) WithAPIKeySecretRef(value *SecretKeyReferenceApplyConfiguration) *UpstreamApplyConfiguration {
 	b.APIKeySecretRef = value
+	return b
+}
+
+// WithProvisionedKey sets the ProvisionedKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ProvisionedKey field is set to the value of the last call.
+func (b *UpstreamApplyConfiguration) WithProvisionedKey(value *ProvisionedKeyApplyConfiguration) *UpstreamApplyConfiguration {
+	b.ProvisionedKey = value
 	return b
 }
 

@@ -30,6 +30,8 @@ type UpstreamStatusApplyConfiguration struct {
 	PricingSource *apiv1alpha1.PricingSource `json:"pricingSource,omitempty"`
 	// listedPricing is what the upstream lists at present, if that is something else; see the condition PricesCurrent.
 	ListedPricing *PricingApplyConfiguration `json:"listedPricing,omitempty"`
+	// provisionedKey is the API key that was made for this upstream; absent if there is none.
+	ProvisionedKey *ProvisionedKeyStatusApplyConfiguration `json:"provisionedKey,omitempty"`
 	// budgets are the upstream's budgets in their present windows.
 	Budgets []BudgetStatusApplyConfiguration `json:"budgets,omitempty"`
 	// since is when the comparison began.
@@ -100,6 +102,14 @@ func (b *UpstreamStatusApplyConfiguration) WithPricingSource(value apiv1alpha1.P
 // If called multiple times, the ListedPricing field is set to the value of the last call.
 func (b *UpstreamStatusApplyConfiguration) WithListedPricing(value *PricingApplyConfiguration) *UpstreamStatusApplyConfiguration {
 	b.ListedPricing = value
+	return b
+}
+
+// WithProvisionedKey sets the ProvisionedKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ProvisionedKey field is set to the value of the last call.
+func (b *UpstreamStatusApplyConfiguration) WithProvisionedKey(value *ProvisionedKeyStatusApplyConfiguration) *UpstreamStatusApplyConfiguration {
+	b.ProvisionedKey = value
 	return b
 }
 
