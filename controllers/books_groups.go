@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
 )
 
 // secretPause is between two Secrets that are read for this: what reconciling asks of the API server comes first.
@@ -63,7 +64,7 @@ func (b *Books) groups(ctx context.Context) (byID map[string]*group, routes []*v
 		for j := range route.Spec.Upstreams {
 			upstream := &route.Spec.Upstreams[j]
 			its := routeUpstream{route: client.ObjectKeyFromObject(route), upstream: upstream.Name}
-			account, key, err := b.accountOf(ctx, its, upstream)
+			account, key, err := b.accountOf(ctx, its, route, upstream)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -94,12 +95,14 @@ func (b *Books) groups(ctx context.Context) (byID map[string]*group, routes []*v
 
 // accountOf returns the account that an upstream uses, and its key; nil if it has none whose books can be compared. Where the Secret cannot
 // be read, it is the one of the last look, without the key: a route that comes and goes would have the comparison begin anew each time.
-func (b *Books) accountOf(ctx context.Context, its routeUpstream, upstream *v1alpha1.Upstream) (*billedKey, string, error) {
+func (b *Books) accountOf(
+	ctx context.Context, its routeUpstream, of *v1alpha1.ModelRoute, upstream *v1alpha1.Upstream,
+) (*billedKey, string, error) {
 	if upstream.Provider != v1alpha1.ProviderOpenRouter {
 		return nil, "", nil
 	}
-	secret := &corev1.Secret{}
-	err := b.Secrets.Get(ctx, types.NamespacedName{Namespace: its.route.Namespace, Name: upstream.APIKeySecretRef.Name}, secret)
+	secret, ref := &corev1.Secret{}, compile.UpstreamKeySecret(of, *upstream)
+	err := b.Secrets.Get(ctx, types.NamespacedName{Namespace: of.Namespace, Name: ref.Name}, secret)
 	pause(ctx, secretPause)
 	if ctx.Err() != nil {
 		return nil, "", ctx.Err()
@@ -110,7 +113,7 @@ func (b *Books) accountOf(ctx context.Context, its routeUpstream, upstream *v1al
 		}
 		return nil, "", nil
 	}
-	key := bytes.TrimSpace(secret.Data[upstream.APIKeySecretRef.Key])
+	key := bytes.TrimSpace(secret.Data[ref.Key])
 	if len(key) == 0 {
 		return nil, "", nil
 	}

@@ -64,7 +64,7 @@ func booksShown(status []v1alpha1.UpstreamStatus) []v1alpha1.UpstreamStatus {
 	var shown []v1alpha1.UpstreamStatus
 	for _, one := range status {
 		if isCompared(one) {
-			one.Budgets = nil
+			one.Budgets, one.ProvisionedKey = nil, nil
 			shown = append(shown, withPrices(one, v1alpha1.UpstreamStatus{}))
 		}
 	}

@@ -58,6 +58,9 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 	if prices, isThere := pricesCurrent(s); isThere {
 		written = append(written, s.condition(v1alpha1.ConditionPricesCurrent, prices))
 	}
+	if keys, isThere := upstreamKeysProvisioned(s); isThere {
+		written = append(written, s.condition(v1alpha1.ConditionUpstreamKeysProvisioned, keys))
+	}
 	if compile.IsSuspended(s.route) {
 		written = append(written, s.condition(v1alpha1.ConditionSuspended, yes(v1alpha1.ReasonSuspended, suspended)))
 	}

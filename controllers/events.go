@@ -23,11 +23,16 @@ const (
 	eventBooksDrift      = "UpstreamBooksDrift"
 	eventPriceChanged    = "UpstreamPriceChanged"
 
+	eventUpstreamKeyMade       = "UpstreamKeyMade"
+	eventUpstreamKeysAbandoned = "UpstreamKeysAbandoned"
+
 	actionDeliver   = "DeliverKey"
 	actionCount     = "CountSpend"
 	actionCompare   = "CompareBooks"
 	actionPrices    = "ComparePrices"
 	actionReconcile = "Reconcile"
+	actionProvision = "ProvisionKey"
+	actionRevoke    = "RevokeKeys"
 )
 
 // secretOf is the Secret of a consumer, as what an event is related to. Events of one object that are alike in everything but their note
@@ -53,14 +58,25 @@ func (r *ModelRouteReconciler) tell(before *v1alpha1.ModelRoute, after v1alpha1.
 	for _, drift := range newDrifts(before.Status.Upstreams, after.Upstreams) {
 		r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventBooksDrift, actionCompare+"/"+drift.Name, "%s", describeDrift(drift))
 	}
-	prices := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionPricesCurrent)
-	if prices != nil && prices.Status == metav1.ConditionFalse && !wasSaid(before, *prices) {
+	if prices := newlyFalse(before, after, v1alpha1.ConditionPricesCurrent); prices != nil {
 		r.Events.Eventf(before, nil, corev1.EventTypeWarning, eventPriceChanged, actionPrices, "%s", clip(prices.Message, maxNote))
+	}
+	if keys := newlyFalse(before, after, v1alpha1.ConditionUpstreamKeysProvisioned); keys != nil {
+		r.Events.Eventf(before, nil, corev1.EventTypeWarning, keys.Reason, actionProvision, "%s", clip(keys.Message, maxNote))
 	}
 	stalled := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionStalled)
 	if stalled != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionStalled) {
 		r.Events.Eventf(before, nil, corev1.EventTypeWarning, stalled.Reason, actionReconcile, "%s", clip(stalled.Message, maxNote))
 	}
+}
+
+// newlyFalse is a condition that is False, and was not for the same reason before; nil if it is none.
+func newlyFalse(before *v1alpha1.ModelRoute, after v1alpha1.ModelRouteStatus, name string) *metav1.Condition {
+	condition := meta.FindStatusCondition(after.Conditions, name)
+	if condition == nil || condition.Status != metav1.ConditionFalse || wasSaid(before, *condition) {
+		return nil
+	}
+	return condition
 }
 
 // wasSaid reports whether the status before said the same.

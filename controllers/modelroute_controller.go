@@ -66,6 +66,8 @@ type ModelRouteReconciler struct {
 	Lists *Lists
 	// Books compares the spend with what upstreams have billed; nil if nobody does.
 	Books *Books
+	// UpstreamKeys tell how the keys stand that are made at upstreams; nil if nobody makes any.
+	UpstreamKeys *UpstreamKeyReports
 	// Authority returns the certificate, as PEM, by which proxies know the ledger; nil where the ledger is reached without TLS.
 	Authority func(ctx context.Context) ([]byte, error)
 	// Exchange has the keys of ModelKeys, and Gateways what gateways do with routes.
@@ -138,6 +140,9 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 	if r.Lists != nil {
 		controlled = controlled.WatchesRawSource(r.Lists)
 	}
+	if r.UpstreamKeys != nil {
+		controlled = controlled.WatchesRawSource(&r.UpstreamKeys.routes)
+	}
 	if r.Books != nil {
 		controlled = controlled.WatchesRawSource(r.Books)
 	}
@@ -169,10 +174,11 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 		return r.forget(ctx, request.NamespacedName)
 	}
 	if !route.DeletionTimestamp.IsZero() {
-		return reconcile.Result{}, nil // its children go with it, by their owner references
+		return reconcile.Result{}, r.showLeaving(ctx, route) // its children go with it, by their owner references
 	}
 	s := newScope(route, r.Clock.Now())
 	s.err = run(ctx, s,
+		r.readUpstreamKeys,
 		r.complete,
 		r.admitTeams,
 		r.readKeys,
@@ -181,6 +187,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 		r.admitModelKeys,
 		r.compile,
 		r.buildChildren,
+		r.awaitLimits,
 		r.putBudgets,
 		r.applyChildren,
 		r.pruneChildren)

@@ -37,7 +37,7 @@ func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 		s.invalid, s.validated = compile.Validate(s.completed.Route), true
 	}
 	for _, upstream := range s.route.Spec.Upstreams {
-		problem, err := r.lookUpUpstream(ctx, s.route.Namespace, upstream)
+		problem, err := r.lookUpUpstream(ctx, s, upstream)
 		if err != nil {
 			return err
 		}
@@ -63,14 +63,16 @@ func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 }
 
 // lookUpUpstream checks that all is there that an upstream refers to.
-func (r *ModelRouteReconciler) lookUpUpstream(
-	ctx context.Context, namespace string, upstream v1alpha1.Upstream,
-) (*unresolvedError, error) {
-	if problem, err := r.lookUpKey(ctx, namespace, upstream.APIKeySecretRef); problem != nil || err != nil {
+func (r *ModelRouteReconciler) lookUpUpstream(ctx context.Context, s *scope, upstream v1alpha1.Upstream) (*unresolvedError, error) {
+	if compile.IsProvisioned(upstream) {
+		if !s.records[upstream.Name].isThere {
+			return pendingKey(s, upstream.Name), nil
+		}
+	} else if problem, err := r.lookUpKey(ctx, s.route.Namespace, upstream.APIKeySecretRef); problem != nil || err != nil {
 		return problem, err
 	}
 	if ref, has := compile.CABundle(upstream); has {
-		return r.lookUpCABundle(ctx, namespace, ref)
+		return r.lookUpCABundle(ctx, s.route.Namespace, ref)
 	}
 	return nil, nil
 }

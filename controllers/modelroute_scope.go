@@ -29,6 +29,12 @@ type scope struct {
 	invalid             field.ErrorList
 	unresolved          *unresolvedError
 
+	// records are what the Secrets have with the keys that are made at upstreams, by the upstreams' names; upstreamKeys is how these stand,
+	// if that is known.
+	records           map[string]provisionedKey
+	upstreamKeys      upstreamKeyReport
+	upstreamKeysKnown bool
+
 	// endpointCA is what the endpoint's certificate is known by; empty where any client knows it, or there is none.
 	endpointCA []byte
 
@@ -70,6 +76,7 @@ type scope struct {
 func newScope(route *v1alpha1.ModelRoute, now time.Time) *scope {
 	return &scope{
 		route:     route,
+		records:   map[string]provisionedKey{},
 		now:       now,
 		record:    map[string][]routeconfig.Key{},
 		delivered: map[string]consumerKey{},

@@ -28,6 +28,9 @@ func (r *ModelRouteReconciler) finish(ctx context.Context, s *scope) (reconcile.
 	if errors.Is(s.err, errGatewayUnknown) {
 		return reconcile.Result{RequeueAfter: retryInterval}, nil // it wakes the route when it is known
 	}
+	if errors.Is(s.err, awaitingLimitError{}) {
+		return reconcile.Result{RequeueAfter: conflictInterval}, nil // nothing has happened yet
+	}
 	changed := s.route.DeepCopy()
 	changed.Status = computeStatus(s)
 	if !equality.Semantic.DeepEqual(s.route.Status, changed.Status) {
@@ -131,7 +134,8 @@ func upstreamStatuses(s *scope, shown figures) []v1alpha1.UpstreamStatus {
 		}
 		status = withPrices(status, prices[upstream.Name])
 		status.Budgets = shown.Upstreams[upstream.Name]
-		if len(status.Budgets) > 0 || isCompared(status) || status.BaseURL != "" {
+		status.ProvisionedKey = provisionedKeyShown(s, upstream.Name)
+		if len(status.Budgets) > 0 || status.ProvisionedKey != nil || isCompared(status) || status.BaseURL != "" {
 			statuses = append(statuses, status)
 		}
 	}

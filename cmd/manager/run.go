@@ -26,6 +26,7 @@ import (
 	"github.com/modelroute/modelroute/internal/catalog/listing"
 	"github.com/modelroute/modelroute/internal/certs"
 	"github.com/modelroute/modelroute/internal/desired"
+	"github.com/modelroute/modelroute/internal/openrouter"
 )
 
 const (
@@ -166,6 +167,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 			Upstream: controllers.NewOpenRouterBills(), Clock: clock.RealClock{}, Interval: options.BooksInterval,
 		}
 	}
+	reconciler.UpstreamKeys = &controllers.UpstreamKeyReports{}
 	if strings.HasPrefix(options.LedgerURL, "https://") {
 		reconciler.Authority = authority
 	}
@@ -178,6 +180,13 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	}
 	if err := modelGateways.SetupWithManager(manager); err != nil {
 		return fmt.Errorf("adding the controller of ModelGateways: %w", err)
+	}
+	upstreamKeys := &controllers.UpstreamKeyReconciler{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Keys: openrouter.NewKeys(), Reports: reconciler.UpstreamKeys,
+		Events: reconciler.Events, Clock: reconciler.Clock,
+	}
+	if err := upstreamKeys.SetupWithManager(manager); err != nil {
+		return fmt.Errorf("adding the controller of upstreams' keys: %w", err)
 	}
 	modelKeys := &controllers.ModelKeyReconciler{
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Usage: reconciler.Usage, Exchange: exchange,
