@@ -73,7 +73,7 @@ func (b *bench) run(ctx context.Context, progress func(string)) error {
 	for _, one := range b.world.opponents {
 		b.memory[one.name] = &memory{}
 		if one.process != nil {
-			b.memory[one.name].idle = residentBytes(one.process.PID())
+			b.memory[one.name].idle = rig.ResidentBytes(one.process.PID())
 		}
 	}
 	for number := range b.sizes.rounds {
@@ -93,7 +93,7 @@ func (b *bench) run(ctx context.Context, progress func(string)) error {
 	}
 	for _, one := range b.world.opponents {
 		if one.process != nil {
-			b.memory[one.name].recovered = residentBytes(one.process.PID())
+			b.memory[one.name].recovered = rig.ResidentBytes(one.process.PID())
 		}
 	}
 	return nil
@@ -128,7 +128,7 @@ func (b *bench) cpu(one *opponent) time.Duration {
 	if one.process == nil {
 		return 0
 	}
-	return cpuTime(one.process.PID())
+	return rig.CPUTime(one.process.PID())
 }
 
 // load lets the load generator do a job, and looks at the opponent's memory meanwhile.
@@ -154,7 +154,7 @@ func (b *bench) load(ctx context.Context, one *opponent, j job) (*outcome, error
 		case err = <-ended:
 		case <-time.After(100 * time.Millisecond):
 			if one.process != nil {
-				b.memory[one.name].loaded = max(b.memory[one.name].loaded, residentBytes(one.process.PID()))
+				b.memory[one.name].loaded = max(b.memory[one.name].loaded, rig.ResidentBytes(one.process.PID()))
 			}
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/modelroute/modelroute/test/bench/rig"
 )
 
 // spread is the median of what rounds brought, with the least and the most.
@@ -125,7 +127,7 @@ func (b *bench) report(command string, began time.Time, took time.Duration) stri
 	s := b.sizes
 	var text strings.Builder
 	fmt.Fprintf(&text, reportHead, began.UTC().Format(time.DateOnly), command, s.rounds, took.Round(time.Second),
-		machine(), runtime.GOOS, runtime.GOARCH, runtime.Version(), s.connections, s.streams, s.pace, s.frames, s.heldRounds)
+		rig.Machine(), runtime.GOOS, runtime.GOARCH, runtime.Version(), s.connections, s.streams, s.pace, s.frames, s.heldRounds)
 	text.WriteString("| |")
 	names := make([]opponentName, 0, len(b.world.opponents))
 	for _, one := range b.world.opponents {

@@ -55,6 +55,8 @@ type LedgerOptions struct {
 	// Books are closed at the end.
 	Books   store.Store
 	Metrics *ledger.Metrics
+	// Authenticator finds out who calls, by the key; nil: everybody who has it is Identity.
+	Authenticator func(key string) auth.Authenticator
 	// Silence is when it takes a proxy for silent; 0 for its own default.
 	Silence time.Duration
 	Logger  *slog.Logger
@@ -70,8 +72,12 @@ func ServeLedger(ctx context.Context, o LedgerOptions) error {
 	if err != nil {
 		return fmt.Errorf("reading the ledger's certificate: %w", err)
 	}
+	var authenticator auth.Authenticator = auth.NewStatic(key, Identity)
+	if o.Authenticator != nil {
+		authenticator = o.Authenticator(key)
+	}
 	service := ledger.New(ledger.Options{
-		Store: o.Books, Authenticator: auth.NewStatic(key, Identity), Managers: []auth.Identity{Identity},
+		Store: o.Books, Authenticator: authenticator, Managers: []auth.Identity{Identity},
 		Now: time.Now, Logger: o.Logger, Metrics: o.Metrics, Silence: o.Silence,
 	})
 	server := ledger.NewServer(service.Handler(), o.Logger)

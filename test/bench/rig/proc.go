@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"fmt"
@@ -28,8 +28,8 @@ func family(pid int) []int {
 	return found
 }
 
-// cpuTime is what a process and its children have used of the processors.
-func cpuTime(pid int) time.Duration {
+// CPUTime is what a process and its children have used of the processors.
+func CPUTime(pid int) time.Duration {
 	var sum time.Duration
 	for _, one := range family(pid) {
 		content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(one), "stat"))
@@ -47,15 +47,21 @@ func cpuTime(pid int) time.Duration {
 	return sum
 }
 
-// residentBytes is the memory that a process and its children have.
-func residentBytes(pid int) int64 {
+// ResidentBytes is the memory that a process and its children have.
+func ResidentBytes(pid int) int64 { return sumOfStatus(pid, "VmRSS:") }
+
+// PeakBytes is the most memory that a process and its children ever had.
+func PeakBytes(pid int) int64 { return sumOfStatus(pid, "VmHWM:") }
+
+// sumOfStatus sums up a field of /proc's status, which is in kibibytes.
+func sumOfStatus(pid int, field string) int64 {
 	var sum int64
 	for _, one := range family(pid) {
 		content, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(one), "status"))
 		if err != nil {
 			continue
 		}
-		_, rest, _ := strings.Cut(string(content), "VmRSS:")
+		_, rest, _ := strings.Cut(string(content), field)
 		fields := strings.Fields(rest)
 		if len(fields) == 0 {
 			continue
@@ -66,8 +72,8 @@ func residentBytes(pid int) int64 {
 	return sum
 }
 
-// machine tells the facts of this machine that figures depend on.
-func machine() string {
+// Machine tells the facts of this machine that figures depend on.
+func Machine() string {
 	model := "an unknown processor"
 	if content, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if _, rest, found := strings.Cut(string(content), "model name\t: "); found {
@@ -79,4 +85,26 @@ func machine() string {
 		kernel = strings.TrimSpace(string(content))
 	}
 	return fmt.Sprintf("%d cores of %s, Linux %s", runtime.NumCPU(), strings.TrimSpace(model), kernel)
+}
+
+// Worked is what the processes that this one has started have used of the processors, by the names of their programs.
+func Worked() map[string]time.Duration {
+	worked := map[string]time.Duration{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // The pattern is a good one.
+	for _, path := range stats {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue // It is gone.
+		}
+		before, rest, _ := strings.Cut(string(content), ") ")
+		pid, name, _ := strings.Cut(before, " (")
+		fields := strings.Fields(rest)
+		if len(fields) < 2 || fields[1] != strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		if number, err := strconv.Atoi(pid); err == nil {
+			worked[name] += CPUTime(number)
+		}
+	}
+	return worked
 }
