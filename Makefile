@@ -29,6 +29,8 @@ BENCH ?= .
 MONEYFLAGS ?=
 # Flags for `make bench-proxy`, for example: -rounds 3
 PROXYFLAGS ?=
+# Flags for `make bench-operator`, for example: -routes 1000
+OPERATORFLAGS ?=
 # Where the tools are built; `make verify` points its copy of the tree here.
 BIN ?= $(CURDIR)/bin
 
@@ -212,6 +214,11 @@ bench-money: postgres ## Measure whether budgets hold while proxies, ledger and 
 .PHONY: bench-proxy
 bench-proxy: nginx ## Measure what the proxy costs, beside nginx and an empty Go proxy; writes its section of docs/benchmarks.md (PROXYFLAGS='-quick -out ""' to try).
 	go run ./test/bench/proxy $(PROXYFLAGS)
+
+# Some half an hour with its 5,000 routes. The page is written by it.
+.PHONY: bench-operator
+bench-operator: envtest ## Measure how the operator scales; writes its section of docs/benchmarks.md (OPERATORFLAGS='-quick -out ""' to try).
+	KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" go run ./test/bench/operator $(OPERATORFLAGS)
 
 GO_TEST = CGO_ENABLED=1 KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" INSTALLERS="$(BIN)" go test -race $(TESTFLAGS)
 

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -29,6 +30,35 @@ func (w *world) cacheOptions() cache.Options {
 	return options
 }
 
+// errKilled is what a manager gets to hear that a test has killed: of the last write that it made it never learns that it was made.
+var errKilled = errors.New("the manager was killed")
+
+// killAfter lets the manager make so many more writes and then no other, to the API server or to the ledger, as kill -9 does.
+func (w *world) killAfter(writes int64) {
+	w.writesLeft.Store(writes)
+	w.mortal.Store(true)
+}
+
+// revive is for the next manager.
+func (w *world) revive() { w.mortal.Store(false) }
+
+// write makes a write of a manager.
+func (w *world) write(do func() error) error {
+	left := int64(1)
+	if w.mortal.Load() {
+		left = w.writesLeft.Add(-1)
+	}
+	if left < 0 {
+		return errKilled
+	}
+	w.writes.Add(1)
+	err := do()
+	if left == 0 {
+		return errKilled
+	}
+	return err
+}
+
 // countingClient makes the manager's client, which counts what it writes.
 func (w *world) countingClient(config *rest.Config, options client.Options) (client.Client, error) {
 	inner, err := client.NewWithWatch(config, options)
@@ -37,30 +67,24 @@ func (w *world) countingClient(config *rest.Config, options client.Options) (cli
 	}
 	return interceptor.NewClient(inner, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-			w.writes.Add(1)
-			return c.Create(ctx, object, options...)
+			return w.write(func() error { return c.Create(ctx, object, options...) })
 		},
 		Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
-			w.writes.Add(1)
-			return c.Update(ctx, object, options...)
+			return w.write(func() error { return c.Update(ctx, object, options...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-			w.writes.Add(1)
-			return c.Patch(ctx, object, patch, options...)
+			return w.write(func() error { return c.Patch(ctx, object, patch, options...) })
 		},
 		Apply: func(ctx context.Context, c client.WithWatch, object runtime.ApplyConfiguration, options ...client.ApplyOption) error {
-			w.writes.Add(1)
-			return c.Apply(ctx, object, options...)
+			return w.write(func() error { return c.Apply(ctx, object, options...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-			w.writes.Add(1)
-			return c.Delete(ctx, object, options...)
+			return w.write(func() error { return c.Delete(ctx, object, options...) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, name string, object client.Object, patch client.Patch,
 			options ...client.SubResourcePatchOption,
 		) error {
-			w.writes.Add(1)
-			return c.SubResource(name).Patch(ctx, object, patch, options...)
+			return w.write(func() error { return c.SubResource(name).Patch(ctx, object, patch, options...) })
 		},
 	}), nil
 }

@@ -50,8 +50,8 @@ import (
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// maxConcurrentReconciles is small: a pass takes milliseconds unless it writes.
-const maxConcurrentReconciles = 4
+// maxConcurrentReconciles is how many routes are looked at at a time. A pass that writes waits for the API server most of its time.
+const maxConcurrentReconciles = 16
 
 // ModelRouteReconciler reconciles ModelRoutes.
 type ModelRouteReconciler struct {
@@ -114,15 +114,15 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 	})
 	controlled := ctrl.NewControllerManagedBy(manager).
 		For(&v1alpha1.ModelRoute{}, builder.WithPredicates(specOrAnnotations())).
-		Owns(&corev1.ServiceAccount{}).
-		Owns(&corev1.Secret{}).
-		Owns(&corev1.Service{}).
-		Owns(&rbacv1.Role{}).
-		Owns(&rbacv1.RoleBinding{}).
-		Owns(&appsv1.Deployment{}).
-		Owns(&policyv1.PodDisruptionBudget{}).
-		Owns(&networkingv1.NetworkPolicy{}).
-		Owns(&autoscalingv2.HorizontalPodAutoscaler{}).
+		Owns(&corev1.ServiceAccount{}, builder.WithPredicates(notNew())).
+		Owns(&corev1.Secret{}, builder.WithPredicates(notNew())).
+		Owns(&corev1.Service{}, builder.WithPredicates(notNew())).
+		Owns(&rbacv1.Role{}, builder.WithPredicates(notNew())).
+		Owns(&rbacv1.RoleBinding{}, builder.WithPredicates(notNew())).
+		Owns(&appsv1.Deployment{}, builder.WithPredicates(notNew())).
+		Owns(&policyv1.PodDisruptionBudget{}, builder.WithPredicates(notNew())).
+		Owns(&networkingv1.NetworkPolicy{}, builder.WithPredicates(notNew())).
+		Owns(&autoscalingv2.HorizontalPodAutoscaler{}, builder.WithPredicates(notNew())).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(routeOfPod)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.everyRoute), builder.WithPredicates(isAuthority)).
 		Watches(&v1alpha1.ModelKey{}, handler.EnqueueRequestsFromMapFunc(routesOfModelKey),
@@ -147,6 +147,12 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 		controlled = controlled.WatchesRawSource(r.Books)
 	}
 	return controlled.Complete(r)
+}
+
+// notNew leaves out what is new: a child is new because a pass has just made it, or because the manager has just begun, which looks at every
+// route anyway. With thousands of routes the passes over what has just been done would take longer than the work.
+func notNew() predicate.Predicate {
+	return predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
 }
 
 // specOrAnnotations lets through what changes the spec or an annotation: these ask for new keys.
@@ -177,6 +183,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 		return reconcile.Result{}, r.showLeaving(ctx, route) // its children go with it, by their owner references
 	}
 	s := newScope(route, r.Clock.Now())
+	s.live = &onceReader{Reader: r.Live}
 	s.err = run(ctx, s,
 		r.readUpstreamKeys,
 		r.complete,
@@ -233,8 +240,9 @@ func (r *ModelRouteReconciler) everyRoute(ctx context.Context, _ client.Object) 
 	return requests
 }
 
-func (r *ModelRouteReconciler) applier() *apply.Applier {
-	return &apply.Applier{Client: r.Client, Live: r.Live}
+// applier writes the children of one pass.
+func (r *ModelRouteReconciler) applier(s *scope) *apply.Applier {
+	return &apply.Applier{Client: r.Client, Live: s.live}
 }
 
 const (

@@ -70,7 +70,7 @@ func (r *ModelRouteReconciler) deliverKeys(ctx context.Context, s *scope) error 
 	if len(s.pending) == 0 || !s.isAcknowledged() {
 		return nil
 	}
-	if err := r.applier().Apply(ctx, s.route, s.reserved, nil); err != nil {
+	if err := r.applier(s).Apply(ctx, s.route, s.reserved, nil); err != nil {
 		return err
 	}
 	for _, consumer := range s.route.Spec.Consumers {
@@ -134,7 +134,7 @@ func (r *ModelRouteReconciler) cachedSecret(ctx context.Context, s *scope, name 
 }
 
 func (r *ModelRouteReconciler) liveSecret(ctx context.Context, s *scope, name string) (*corev1.Secret, error) {
-	return ownedLiveSecret(ctx, r.Live, s.route, name)
+	return ownedLiveSecret(ctx, s.live, s.route, name)
 }
 
 // ownedLiveSecret looks at the metadata first, so that a foreign Secret's values never reach this process.

@@ -177,7 +177,11 @@ func (r *ModelRouteReconciler) buildChildren(ctx context.Context, s *scope) erro
 			s.objects = append(s.objects, present)
 		}
 	}
-	err := r.applier().Check(ctx, s.route, s.objects, s.reserved)
+	var err error
+	if s.plan, err = r.applier(s).Plan(ctx, s.route, s.objects, s.reserved); err != nil {
+		return err
+	}
+	err = s.plan.Try(ctx)
 	if refused, isRefused := errors.AsType[*apply.WriteError](err); isRefused && refused.Reason() == metav1.StatusReasonInvalid {
 		s.invalid = field.ErrorList{refusedChild(refused)}
 		return invalidError{}
@@ -199,7 +203,7 @@ func refusedChild(refused *apply.WriteError) *field.Error {
 
 // applyChildren makes the children what they should be.
 func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) error {
-	if err := r.applier().Apply(ctx, s.route, s.objects, s.reserved); err != nil {
+	if err := s.plan.Apply(ctx); err != nil {
 		return err
 	}
 	s.applied = true
@@ -209,10 +213,10 @@ func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) erro
 // pruneChildren deletes the children that are no longer wanted.
 func (r *ModelRouteReconciler) pruneChildren(ctx context.Context, s *scope) error {
 	labels := client.MatchingLabels(desired.OwnerOf(s.route).Labels())
-	return r.applier().Prune(ctx, s.route, labels, slices.Concat(s.objects, s.reserved))
+	return r.applier(s).Prune(ctx, s.route, labels, slices.Concat(s.objects, s.reserved))
 }
 
-// observe looks at what is there.
+// observe looks at what is there: at the Deployment that this pass has written, which the cache may not show yet, if it has.
 func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
 	if s.gateway != nil {
 		s.inGateway = r.Gateways.route(s.gateway, s.name())
@@ -220,6 +224,11 @@ func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
 		there, err := observeProxies(ctx, r.Client, s.owner())
 		if err != nil {
 			return err
+		}
+		if written, err := s.plan.Deployment(); err != nil {
+			return err
+		} else if written != nil {
+			there.deployment = written
 		}
 		s.proxies = there
 	}

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/desired"
 	"github.com/modelroute/modelroute/internal/keys"
@@ -20,6 +21,8 @@ type scope struct {
 	// route is as it was read, but for the consumers that may not spend in their team's name; nobody changes it.
 	route *v1alpha1.ModelRoute
 	now   time.Time
+	// live reads from the API server, which is not asked twice in a pass whether something is there.
+	live client.Reader
 
 	// completed is the route with what it leaves out; nil if the pass did not get to it.
 	completed *compile.Completed
@@ -59,6 +62,8 @@ type scope struct {
 	hash   string
 	// objects are the children as they should be; reserved, the Secrets of the pending keys.
 	objects, reserved []desired.Object
+	// plan is the children as they should be beside what there is of them.
+	plan *apply.Plan
 	// applied is true once the children are so.
 	applied bool
 

@@ -53,14 +53,17 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 		unresolved *unresolvedError
 		pending    *pendingListError
 		ledger     *ledgerError
+		write      *apply.WriteError
 	)
 	switch {
-	case s.err == nil && s.isSettled() && len(s.pending) == 0:
+	case s.err == nil && s.isSettled() && (len(s.pending) == 0 || s.gateway == nil && len(s.readyPods) == 0): // A pod wakes it.
 		return reconcile.Result{RequeueAfter: untilExpiry(s, idleInterval)}, nil
 	case s.err == nil:
 		return reconcile.Result{RequeueAfter: untilExpiry(s, pendingInterval)}, nil
 	case errors.Is(s.err, invalidError{}):
 		return reconcile.Result{RequeueAfter: idleInterval}, nil
+	case errors.As(s.err, &write) && write.NamespaceLeaves():
+		return reconcile.Result{RequeueAfter: idleInterval}, nil // should somebody let the namespace stay after all
 	case errors.As(s.err, &notOwned), errors.As(s.err, &unresolved), errors.As(s.err, &pending):
 		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	case errors.As(s.err, &ledger):

@@ -52,6 +52,8 @@ type world struct {
 	// manager is who managers are to the API server, and everywhere is true if they see all namespaces.
 	manager    rest.ImpersonationConfig
 	everywhere bool
+	// elects is true if only one manager at a time is to work.
+	elects bool
 	// client reads and writes as a user does, without a cache.
 	client client.WithWatch
 	ledger *ledgertest.Ledger
@@ -64,7 +66,10 @@ type world struct {
 	gateways     *ModelGatewayReconciler
 	stop         func()
 	writes, puts atomic.Int64
-	events       chan string
+	// writesLeft are how many writes a manager may still make that is to be killed; mortal is true if it is.
+	writesLeft atomic.Int64
+	mortal     atomic.Bool
+	events     chan string
 }
 
 // newWorld makes a world with an upstream's key in it and starts a manager.
@@ -135,11 +140,14 @@ func (e either) Authenticate(ctx context.Context, bearer string) (auth.Identity,
 // countingLedger counts what is put.
 type countingLedger struct {
 	Ledger
-	puts *atomic.Int64
+	w *world
 }
 
 func (c countingLedger) PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error {
-	c.puts.Add(1)
+	c.w.puts.Add(1)
+	if c.w.mortal.Load() && c.w.writesLeft.Load() <= 0 {
+		return errKilled
+	}
 	return c.Ledger.PutRoute(ctx, request)
 }
 
@@ -156,17 +164,24 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 	if err := os.WriteFile(tokenFile, []byte(ledgertest.Key+"\n"), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
+	scheme, err := NewScheme() // Its own: it is written to, and a proxy that runs reads by the other one.
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	manager, err := ctrl.NewManager(w.managerConfig(), ctrl.Options{
-		Scheme:     w.client.Scheme(),
+		Scheme:     scheme,
 		Cache:      w.cacheOptions(),
 		NewClient:  w.countingClient,
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
+
+		LeaderElection: w.elects, LeaderElectionID: "manager", LeaderElectionNamespace: w.namespace,
+		LeaderElectionConfig: w.config, LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ledger := countingLedger{Ledger: NewLedger(LedgerOptions{URL: w.ledger.URL, TokenFile: tokenFile}), puts: &w.puts}
+	ledger := countingLedger{Ledger: NewLedger(LedgerOptions{URL: w.ledger.URL, TokenFile: tokenFile}), w: w}
 	gateways := &GatewayExchange{}
 	usage := &Usage{Ledger: ledger, Routes: manager.GetClient(), Gateways: gateways, Clock: w.clock}
 	w.reconciler = &ModelRouteReconciler{

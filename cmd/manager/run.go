@@ -32,9 +32,9 @@ import (
 const (
 	leaseName     = "modelroute-manager"
 	eventReporter = "modelroute.dev/manager"
-	// queriesPerSecond and queriesBurst bound what the manager asks of the API server; the server's own fairness does the rest.
-	queriesPerSecond = 50
-	queriesBurst     = 100
+	// noLimit leaves it to the API server's own fairness how much the manager may ask of it. A limit here would only make a change wait
+	// behind thousands of others that the server has the time for.
+	noLimit = -1
 )
 
 // Options are all that the manager is told.
@@ -73,7 +73,7 @@ func Run(ctx context.Context, config *rest.Config, options Options) error {
 	klog.SetLogger(logger)
 
 	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = queriesPerSecond, queriesBurst
+	config.QPS = noLimit
 	manager, err := newManager(config, options, logger)
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)

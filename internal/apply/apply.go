@@ -11,9 +11,12 @@ import (
 	"strings"
 
 	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,6 +55,11 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // Reason is the API server's word for why, such as Forbidden; "" if it never answered. Unlike the error's text it is the same each time.
 func (e *WriteError) Reason() metav1.StatusReason { return apierrors.ReasonForError(e.Err) }
 
+// NamespaceLeaves reports whether the child could not be made because its namespace is being deleted.
+func (e *WriteError) NamespaceLeaves() bool {
+	return apierrors.HasStatusCause(e.Err, corev1.NamespaceTerminatingCause)
+}
+
 // Causes are the API server's words on what is wrong with which field, sorted; nil if it did not say.
 func (e *WriteError) Causes() []string {
 	status, answered := errors.AsType[*apierrors.StatusError](e.Err)
@@ -81,30 +89,49 @@ type child struct {
 	// uid is that of the object that exists; empty if there is none. live is nil if there is none or if the cache cannot show it.
 	uid  types.UID
 	live client.Object
+	// current is true if the object is as it should be. written is what the API server has made of it, if it was not; nil before that.
+	current bool
+	written *unstructured.Unstructured
 }
 
-// Apply makes the objects so, where they are not. Before it writes the first it checks all of them, and the reserved ones, whose names
-// are needed later: a *NotOwnedError names the first that exists and is not controlled by owner, and then nothing was written. A
-// *WriteError is the API server's refusal of one.
-func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
-	if _, err := a.children(ctx, owner, reserved); err != nil {
-		return err
-	}
-	children, err := a.children(ctx, owner, objects)
-	if err != nil {
-		return err
-	}
-	for _, child := range children {
-		current, err := child.isCurrent()
-		if err != nil {
-			return err
+// Plan is a set of objects as they should be, beside what there was of them when it was made.
+type Plan struct {
+	applier  *Applier
+	children []child
+}
+
+// Plan looks at what there is of the objects, and of the reserved ones, whose names are needed later: a *NotOwnedError names the first that
+// exists and is not controlled by owner. Nothing is written.
+func (a *Applier) Plan(ctx context.Context, owner client.Object, objects, reserved []desired.Object) (*Plan, error) {
+	for _, object := range reserved {
+		if _, err := a.look(ctx, owner, object); err != nil {
+			return nil, err
 		}
-		if current {
+	}
+	plan := &Plan{applier: a, children: make([]child, 0, len(objects))}
+	for _, object := range objects {
+		child, err := a.look(ctx, owner, object)
+		if err != nil {
+			return nil, err
+		}
+		if err := child.compare(); err != nil {
+			return nil, fmt.Errorf("comparing the %s: %w", object.Kind.Kind, err)
+		}
+		plan.children = append(plan.children, child)
+	}
+	return plan, nil
+}
+
+// Apply makes the objects what they should be, where they were not. A *WriteError is the API server's refusal of one; what was changed since
+// the plan was made is such a refusal, too.
+func (p *Plan) Apply(ctx context.Context) error {
+	for i, child := range p.children {
+		if child.current {
 			continue
 		}
-		err = a.handOver(ctx, child)
+		err := p.applier.handOver(ctx, child)
 		if err == nil {
-			err = a.write(ctx, child)
+			p.children[i].written, err = p.applier.write(ctx, child)
 		}
 		if err != nil {
 			return &WriteError{Kind: child.Kind.Kind, Err: err}
@@ -115,52 +142,86 @@ func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reser
 	return nil
 }
 
-// Check finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it
-// lets the API server try without keeping it, so that an object that is refused leaves no half-made set behind.
-func (a *Applier) Check(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
-	if _, err := a.children(ctx, owner, reserved); err != nil {
-		return err
+// Deployment returns the Deployment that Apply has written, as it is since then, which the cache may not show yet; nil if it wrote none, or there
+// is no plan.
+func (p *Plan) Deployment() (*appsv1.Deployment, error) {
+	if p == nil {
+		return nil, nil
 	}
-	children, err := a.children(ctx, owner, objects)
-	if err != nil {
-		return err
-	}
-	for _, child := range children {
-		current, err := child.isCurrent()
-		if err != nil {
-			return err
-		}
-		// A binding is refused while its Role is not there, and nothing in it can be wrong.
-		if current || child.Kind.Kind == "RoleBinding" {
+	for _, child := range p.children {
+		if child.Kind.Kind != "Deployment" || child.written == nil {
 			continue
 		}
-		if err := a.write(ctx, child, client.DryRunAll); err != nil {
+		deployment := &appsv1.Deployment{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(child.written.Object, deployment); err != nil {
+			return nil, fmt.Errorf("reading the Deployment that was written: %w", err)
+		}
+		return deployment, nil
+	}
+	return nil, nil
+}
+
+// settled are the kinds of children that have nothing in them that a user words. The API server takes them if it takes any of their kind.
+var settled = map[string]bool{
+	"ServiceAccount": true, "Role": true, "RoleBinding": true, "Secret": true, "Service": true, "PodDisruptionBudget": true,
+}
+
+// Try finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it lets the
+// API server try without keeping it, so that an object that is refused leaves no half-made set behind. Of thousands of routes that costs a
+// noticeable part of what writing does, so that it is done only where a user's words may be refused.
+func (p *Plan) Try(ctx context.Context) error {
+	for _, child := range p.children {
+		if child.current || child.Plain || settled[child.Kind.Kind] {
+			continue
+		}
+		if _, err := p.applier.write(ctx, child, client.DryRunAll); err != nil {
 			return &WriteError{Kind: child.Kind.Kind, Err: err}
 		}
 	}
 	return nil
 }
 
-func (a *Applier) children(ctx context.Context, owner client.Object, objects []desired.Object) ([]child, error) {
-	children := make([]child, 0, len(objects))
-	for _, object := range objects {
-		child := child{Object: object}
-		existing, err := a.find(ctx, object, &child)
-		if err != nil {
-			return nil, fmt.Errorf("reading the %s: %w", object.Kind.Kind, err)
-		}
-		if existing != nil && !metav1.IsControlledBy(existing, owner) {
-			return nil, &NotOwnedError{Kind: object.Kind.Kind, Name: object.Name.Name, Leaving: isLeaving(existing, owner)}
-		}
-		if child.want, err = toMap(object.Config); err != nil {
-			return nil, fmt.Errorf("encoding the %s: %w", object.Kind.Kind, err)
-		}
-		if err := child.beginWithReplicas(); err != nil {
-			return nil, fmt.Errorf("encoding the %s: %w", object.Kind.Kind, err)
-		}
-		children = append(children, child)
+// Apply makes a plan and applies it. Its errors are those of both.
+func (a *Applier) Apply(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
+	plan, err := a.Plan(ctx, owner, objects, reserved)
+	if err != nil {
+		return err
 	}
-	return children, nil
+	return plan.Apply(ctx)
+}
+
+// Check makes a plan and tries it. Its errors are those of both.
+func (a *Applier) Check(ctx context.Context, owner client.Object, objects, reserved []desired.Object) error {
+	plan, err := a.Plan(ctx, owner, objects, reserved)
+	if err != nil {
+		return err
+	}
+	return plan.Try(ctx)
+}
+
+// look looks at what there is of an object.
+func (a *Applier) look(ctx context.Context, owner client.Object, object desired.Object) (child, error) {
+	its := child{Object: object}
+	existing, err := a.find(ctx, object, &its)
+	if err != nil {
+		return child{}, fmt.Errorf("reading the %s: %w", object.Kind.Kind, err)
+	}
+	if existing != nil && !metav1.IsControlledBy(existing, owner) {
+		return child{}, &NotOwnedError{Kind: object.Kind.Kind, Name: object.Name.Name, Leaving: isLeaving(existing, owner)}
+	}
+	return its, nil
+}
+
+// compare finds out what is wanted of a child, and whether it is so.
+func (c *child) compare() (err error) {
+	if c.want, err = toMap(c.Config); err != nil {
+		return err
+	}
+	if err := c.beginWithReplicas(); err != nil {
+		return err
+	}
+	c.current, err = c.isCurrent()
+	return err
 }
 
 // find returns the object that exists under the name, or nil. The cache is asked first; what it does not hold is looked up at the API
@@ -206,10 +267,10 @@ func (c child) changed() error {
 	return apierrors.NewConflict(resource, c.Name.Name, errors.New("it was deleted since it was looked at"))
 }
 
-// write applies a child. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
+// write applies a child, and returns what the API server has made of it. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
 // since it was looked at, and so does the version where the child was made from one. Where none exists nothing is forced: an object that
 // has come since then is not overwritten but answered with a conflict.
-func (a *Applier) write(ctx context.Context, child child, options ...client.ApplyOption) error {
+func (a *Applier) write(ctx context.Context, child child, options ...client.ApplyOption) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{Object: child.want}
 	options = append(options, client.FieldOwner(FieldOwner))
 	if child.uid != "" {
@@ -218,11 +279,11 @@ func (a *Applier) write(ctx context.Context, child child, options ...client.Appl
 	}
 	if child.Seen != "" {
 		if child.uid == "" {
-			return child.changed()
+			return nil, child.changed()
 		}
 		object.SetResourceVersion(child.Seen)
 	}
-	return a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
+	return object, a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
 }
 
 // Prune deletes the children that owner controls in its namespace, of those that match the labels, and that are not among keep.

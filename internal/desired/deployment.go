@@ -2,6 +2,7 @@ package desired
 
 import (
 	"path"
+	"reflect"
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -54,6 +55,7 @@ func (p proxies) deployment() Object {
 		WithLabels(p.Labels()).
 		WithOwnerReferences(p.reference()).
 		WithSpec(spec))
+	made.Plain = reflect.DeepEqual(p.pods, v1alpha1.ProxyPods{Replicas: p.pods.Replicas})
 	if p.isAutoscaled() {
 		made.FirstReplicas = p.fewestReplicas()
 	} else {

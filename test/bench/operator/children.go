@@ -131,7 +131,9 @@ func (b *bench) wanted(objects []client.Object, to batch) ([][]desired.Object, e
 		if route.UID == "" {
 			return nil, fmt.Errorf("route %s has no configuration", b.all.route(i))
 		}
-		wanted[i] = desired.Objects(desired.Input{Route: route, Config: configs[b.all.route(i)], Image: proxyImage})
+		wanted[i] = desired.Objects(desired.Input{
+			Route: route, Config: configs[b.all.route(i)], Program: desired.Program{Image: proxyImage},
+		})
 		count += len(wanted[i])
 	}
 	if count != len(objects) {

@@ -38,7 +38,8 @@ import (
 
 // identityOf is how the ledger knows the proxies of a route.
 func identityOf(route types.NamespacedName) auth.Identity {
-	return auth.Identity(desired.ProxyIdentity(&v1alpha1.ModelRoute{ObjectMeta: metav1.ObjectMeta{Namespace: route.Namespace, Name: route.Name}}))
+	owner := &v1alpha1.ModelRoute{ObjectMeta: metav1.ObjectMeta{Namespace: route.Namespace, Name: route.Name}}
+	return auth.Identity(desired.OwnerOf(owner).Identity())
 }
 
 func podOf(route types.NamespacedName) string { return route.Name + "-pod" }

@@ -107,7 +107,7 @@ func spoil(route *v1alpha1.ModelRoute, way int) {
 	case 1: // What is not there.
 		route.Spec.Upstreams[0].APIKeySecretRef.Name = "missing"
 	default: // What the API server refuses.
-		route.Spec.Proxy = &v1alpha1.Proxy{NodeSelector: map[string]string{"no label": "x"}}
+		route.Spec.Proxy = &v1alpha1.Proxy{ProxyPods: v1alpha1.ProxyPods{NodeSelector: map[string]string{"no label": "x"}}}
 	}
 }
 
