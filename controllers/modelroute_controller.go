@@ -149,8 +149,8 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 	return controlled.Complete(r)
 }
 
-// notNew leaves out what is new: a child is new because a pass has just made it, or because the manager has just begun, which looks at every
-// route anyway. With thousands of routes the passes over what has just been done would take longer than the work.
+// notNew leaves out what is new: a child is new because a pass has just made it, or because the manager has just begun, which looks at
+// every route anyway. With thousands of routes the passes over what has just been done would take longer than the work.
 func notNew() predicate.Predicate {
 	return predicate.Funcs{CreateFunc: func(event.CreateEvent) bool { return false }}
 }

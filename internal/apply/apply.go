@@ -122,8 +122,8 @@ func (a *Applier) Plan(ctx context.Context, owner client.Object, objects, reserv
 	return plan, nil
 }
 
-// Apply makes the objects what they should be, where they were not. A *WriteError is the API server's refusal of one; what was changed since
-// the plan was made is such a refusal, too.
+// Apply makes the objects what they should be, where they were not. A *WriteError is the API server's refusal of one; what was changed
+// since the plan was made is such a refusal, too.
 func (p *Plan) Apply(ctx context.Context) error {
 	for i, child := range p.children {
 		if child.current {
@@ -166,8 +166,8 @@ var settled = map[string]bool{
 	"ServiceAccount": true, "Role": true, "RoleBinding": true, "Secret": true, "Service": true, "PodDisruptionBudget": true,
 }
 
-// Try finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it lets the
-// API server try without keeping it, so that an object that is refused leaves no half-made set behind. Of thousands of routes that costs a
+// Try finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it lets
+// the API server try without keeping it, so that an object that is refused leaves no half-made set behind. Of thousands of routes that costs a
 // noticeable part of what writing does, so that it is done only where a user's words may be refused.
 func (p *Plan) Try(ctx context.Context) error {
 	for _, child := range p.children {
@@ -267,7 +267,9 @@ func (c child) changed() error {
 	return apierrors.NewConflict(resource, c.Name.Name, errors.New("it was deleted since it was looked at"))
 }
 
-// write applies a child, and returns what the API server has made of it. Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
+// write applies a child, and returns what the API server has made of it.
+//
+// Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
 // since it was looked at, and so does the version where the child was made from one. Where none exists nothing is forced: an object that
 // has come since then is not overwritten but answered with a conflict.
 func (a *Applier) write(ctx context.Context, child child, options ...client.ApplyOption) (*unstructured.Unstructured, error) {

@@ -62,8 +62,8 @@ type Object struct {
 	// FirstReplicas is how many replicas a Deployment begins with whose number is then for an autoscaler to say, and how many it has at the
 	// least when the autoscaler takes over. 0: Config says how many, or the object has none.
 	FirstReplicas int32
-	// Plain is true of a Deployment that has nothing in it that a user words, such as a node selector, so that the API server has nothing to
-	// find fault with.
+	// Plain is true of a Deployment that has nothing in it that a user words, such as a node selector, so that the API server has nothing
+	// to find fault with.
 	Plain bool
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-
 	"os"
 	"path/filepath"
 	"slices"

@@ -57,16 +57,17 @@ func (w *world) runPod(ctx context.Context, route types.NamespacedName) error {
 	if err := w.kube.Create(ctx, pod); err != nil {
 		return fmt.Errorf("making a pod: %w", err)
 	}
+	asMade := pod.DeepCopy()
 	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-	if err := w.kube.Status().Update(ctx, pod); err != nil {
+	if err := w.kube.Status().Patch(ctx, pod, client.MergeFrom(asMade)); err != nil {
 		return fmt.Errorf("making a pod ready: %w", err)
 	}
-	replicas := *deployment.Spec.Replicas
+	replicas, asWritten := *deployment.Spec.Replicas, deployment.DeepCopy()
 	deployment.Status = appsv1.DeploymentStatus{
 		ObservedGeneration: deployment.Generation,
 		Replicas:           replicas, UpdatedReplicas: replicas, ReadyReplicas: replicas, AvailableReplicas: replicas,
 	}
-	if err := w.kube.Status().Update(ctx, deployment); err != nil {
+	if err := w.kube.Status().Patch(ctx, deployment, client.MergeFrom(asWritten)); err != nil {
 		return fmt.Errorf("saying that a Deployment is rolled out: %w", err)
 	}
 	return nil
@@ -99,7 +100,8 @@ func (w *world) openSession(ctx context.Context, httpClient *http.Client, route 
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // It never fails.
 	opened, err := s.ledger.OpenSession(w.as(ctx, route), &ledgerpb.OpenSessionRequest{
-		ProxyId: hex.EncodeToString(id), Instance: podOf(route), Routes: []*ledgerpb.RouteRef{{Namespace: route.Namespace, Name: route.Name}},
+		ProxyId: hex.EncodeToString(id), Instance: podOf(route),
+		Routes: []*ledgerpb.RouteRef{{Namespace: route.Namespace, Name: route.Name}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening a session: %w", err)
@@ -133,7 +135,8 @@ func (s *session) spend(ctx context.Context, w *world) error {
 	}
 	const cost = 1000
 	settlement := &ledgerpb.Settlement{
-		Route: ref, Consumer: consumers[0], OpenedAt: timestamppb.Now(), AmountNanoUsd: cost, Certainty: ledgerpb.Settlement_CERTAINTY_EXACT,
+		Route: ref, Consumer: consumers[0], OpenedAt: timestamppb.Now(), AmountNanoUsd: cost,
+		Certainty: ledgerpb.Settlement_CERTAINTY_EXACT,
 	}
 	for _, lease := range s.leases {
 		settlement.Charges = append(settlement.Charges, &ledgerpb.Charge{Lease: lease.GetId(), Amount: cost})

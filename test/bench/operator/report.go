@@ -59,7 +59,8 @@ func (b *bench) rows() []row {
 		{what: "… reads a second", figure: fmt.Sprintf("%.1f", r.idle.reads/s.idle.Seconds())},
 		{what: "… of one core", figure: percent(r.idleCPU, s.idle)},
 		{
-			what: fmt.Sprintf("writes a second in %s in which %d routes spend", s.busy, s.spenders), figure: fmt.Sprintf("%.1f", busyPerSecond),
+			what:   fmt.Sprintf("writes a second in %s in which %d routes spend", s.busy, s.spenders),
+			figure: fmt.Sprintf("%.1f", busyPerSecond),
 			target: fmt.Sprintf("≤ %d", atMostStatusWrites), missed: busyPerSecond > atMostStatusWrites*1.05,
 		},
 		{what: "… of one core", figure: percent(r.busyCPU, s.busy)},
