@@ -59,6 +59,21 @@ func (w *world) children(ctx context.Context, b batch) ([]client.Object, error) 
 	return found, nil
 }
 
+// deleteChildren deletes the objects of a batch.
+func (w *world) deleteChildren(ctx context.Context, b batch) error {
+	return inParallel(ctx, b.namespaces(), func(ctx context.Context, i int) error {
+		for _, object := range []client.Object{
+			&corev1.ServiceAccount{}, &corev1.Secret{}, &corev1.Service{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
+			&policyv1.PodDisruptionBudget{}, &appsv1.Deployment{},
+		} {
+			if err := w.kube.DeleteAllOf(ctx, object, client.InNamespace(b.namespace(i)), ours); err != nil {
+				return fmt.Errorf("deleting the copies: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
 // count asks how many objects of a kind there are, without reading them.
 func (w *world) count(ctx context.Context, kind schema.GroupVersionKind) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
