@@ -167,8 +167,8 @@ var settled = map[string]bool{
 }
 
 // Try finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it lets
-// the API server try without keeping it, so that an object that is refused leaves no half-made set behind. Of thousands of routes that costs
-// a // noticeable part of what writing does, so that it is done only where a user's words may be refused.
+// the API server try without keeping it, so that an object that is refused leaves no half-made set behind. With thousands of routes that
+// costs a noticeable part of what writing does, so that it is done only where a user's words may be refused.
 func (p *Plan) Try(ctx context.Context) error {
 	for _, child := range p.children {
 		if child.current || child.Plain || settled[child.Kind.Kind] {

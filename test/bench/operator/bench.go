@@ -142,7 +142,8 @@ func (w *world) awaitIdle(ctx context.Context) error {
 }
 
 // writeBare writes the same objects twice into other namespaces: by the requests that the operator makes, and as new objects, which costs
-// the API server less, since it does not look for those that there are. The manager, which would see them as its own, does not run meanwhile.
+// the API server less, since it does not look for those that there are. The manager, which would see them as its own, does not run
+// meanwhile.
 func (b *bench) writeBare(ctx context.Context) error {
 	w := b.world
 	b.results.peak = rig.PeakBytes(w.manager.PID())
