@@ -170,7 +170,8 @@ func notProgrammed(err error, serving bool, kind string) verdict {
 	)
 	switch {
 	case errors.As(err, &write) && write.NamespaceLeaves():
-		return no(v1alpha1.ReasonPending, fmt.Sprintf("The namespace is being deleted, and the %s with it: nothing is made there any more.", kind))
+		return no(v1alpha1.ReasonPending,
+			fmt.Sprintf("The namespace is being deleted, and the %s with it: nothing is made there any more.", kind))
 	case errors.Is(err, invalidError{}), errors.As(err, &unresolved), errors.As(err, &pending):
 		if serving {
 			return no(v1alpha1.ReasonLastGood, servingLastGood)

@@ -142,8 +142,8 @@ func (p *Plan) Apply(ctx context.Context) error {
 	return nil
 }
 
-// Deployment returns the Deployment that Apply has written, as it is since then, which the cache may not show yet; nil if it wrote none, or there
-// is no plan.
+// Deployment returns the Deployment that Apply has written, as it is since then, which the cache may not show yet; nil if it wrote none,
+// or there is no plan.
 func (p *Plan) Deployment() (*appsv1.Deployment, error) {
 	if p == nil {
 		return nil, nil
