@@ -28,7 +28,7 @@ func NewScheme() (*runtime.Scheme, error) {
 // CacheOptions let the cache see only what the operator has made: other people's Secrets never get into its memory. The fields' owners
 // are needed of the children alone.
 func CacheOptions() cache.Options {
-	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
+	ours := cache.ByObject{Label: ours()}
 	pods := ours
 	pods.Transform = onlyReadiness
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
@@ -47,6 +47,11 @@ func CacheOptions() cache.Options {
 		&policyv1.PodDisruptionBudget{}:          ours,
 		&autoscalingv2.HorizontalPodAutoscaler{}: ours,
 	}}
+}
+
+// ours are the objects that the operator has made.
+func ours() labels.Selector {
+	return labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 }
 
 // onlyReadiness keeps of a pod what the operator looks at: who it is, and whether it is ready.

@@ -61,6 +61,9 @@ func conditions(s *scope, shown figures) []metav1.Condition {
 	if keys, isThere := upstreamKeysProvisioned(s); isThere {
 		written = append(written, s.condition(v1alpha1.ConditionUpstreamKeysProvisioned, keys))
 	}
+	if proxy := s.route.Spec.Proxy; proxy != nil {
+		written = append(written, s.extensions.conditions(proxy.ProxyPods, s.route.Namespace, failed(s.err), s.condition)...)
+	}
 	if compile.IsSuspended(s.route) {
 		written = append(written, s.condition(v1alpha1.ConditionSuspended, yes(v1alpha1.ReasonSuspended, suspended)))
 	}

@@ -37,7 +37,7 @@ func apiServerConfig(t *testing.T) *rest.Config {
 	assets := assetsDirectory()
 	environment := &envtest.Environment{
 		BinaryAssetsDirectory: assets,
-		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
+		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases"), extensionCRDs},
 		ErrorIfCRDPathMissing: true,
 	}
 	if _, err := environment.Start(); err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/modelroute/modelroute/internal/apply"
 	"github.com/modelroute/modelroute/internal/certs"
 	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/desired"
 )
 
 // +kubebuilder:rbac:groups=modelroute.dev,resources=modelgateways,verbs=get;list;watch
@@ -35,11 +36,12 @@ import (
 // ModelGatewayReconciler reconciles ModelGateways. It makes no configuration of routes and puts no budgets: it takes up the configurations
 // that the routes' own controller writes, once the ledger knows their budgets.
 type ModelGatewayReconciler struct {
-	// Client, Live, Authority and Config are as those of a ModelRouteReconciler.
-	Client    client.Client
-	Live      client.Reader
-	Authority func(ctx context.Context) ([]byte, error)
-	Config    Config
+	// Client, Live, Extensions, Authority and Config are as those of a ModelRouteReconciler.
+	Client     client.Client
+	Live       client.Reader
+	Extensions *Extensions
+	Authority  func(ctx context.Context) ([]byte, error)
+	Config     Config
 	// Usage knows which configuration proxies serve, and Exchange tells routes what becomes of them.
 	Usage    *Usage
 	Exchange *GatewayExchange
@@ -83,12 +85,12 @@ func (r *ModelGatewayReconciler) memory(gateway *v1alpha1.ModelGateway) *gateway
 // configuration of one, or what its proxies serve is another than before.
 func (r *ModelGatewayReconciler) SetupWithManager(manager ctrl.Manager) error {
 	isAuthority := predicate.NewPredicateFuncs(func(object client.Object) bool {
-		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.AuthoritySecret
+		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.LedgerSecret
 	})
 	isConfig := predicate.NewPredicateFuncs(func(object client.Object) bool {
 		return strings.HasSuffix(object.GetName(), compile.ConfigSecretSuffix)
 	})
-	return ctrl.NewControllerManagedBy(manager).
+	controlled := ctrl.NewControllerManagedBy(manager).
 		For(&v1alpha1.ModelGateway{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&corev1.ServiceAccount{}).
 		Owns(&corev1.Secret{}).
@@ -105,8 +107,11 @@ func (r *ModelGatewayReconciler) SetupWithManager(manager ctrl.Manager) error {
 		Watches(&v1alpha1.ModelRoute{}, handler.EnqueueRequestsFromMapFunc(gatewayNamed),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(&r.Exchange.gateways).
-		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles}).
-		Complete(r)
+		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles})
+	if r.Extensions != nil {
+		controlled = controlled.WatchesRawSource(r.Extensions.of("ModelGateway", r.gatewaysWithExtensions))
+	}
+	return controlled.Complete(r)
 }
 
 // Reconcile takes one gateway through all phases, as ModelRouteReconciler does a route.
@@ -129,6 +134,7 @@ func (r *ModelGatewayReconciler) Reconcile(ctx context.Context, request reconcil
 		r.buildChildren,
 		r.applyChildren,
 		r.refuse,
+		r.applyExtensions,
 		r.pruneChildren)
 	if err := r.observe(ctx, s); err != nil {
 		return reconcile.Result{}, err
@@ -188,6 +194,22 @@ func (r *ModelGatewayReconciler) everyGateway(ctx context.Context, _ client.Obje
 	return requests
 }
 
+// gatewaysWithExtensions are those that ask for an object of a kind that not every cluster has.
+func (r *ModelGatewayReconciler) gatewaysWithExtensions(ctx context.Context) []reconcile.Request {
+	var gateways v1alpha1.ModelGatewayList
+	if err := r.Client.List(ctx, &gateways); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing gateways")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range gateways.Items {
+		if len(desired.ExtensionsOfGateway(&gateways.Items[i])) > 0 {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&gateways.Items[i])})
+		}
+	}
+	return requests
+}
+
 func (r *ModelGatewayReconciler) applier() *apply.Applier {
-	return &apply.Applier{Client: r.Client, Live: r.Live}
+	return &apply.Applier{Client: r.Client, Live: r.Live, Extensions: r.Extensions.readerOf}
 }

@@ -39,6 +39,8 @@ type gatewayScope struct {
 	objects []desired.Object
 	// applied is true once the children are as they should be.
 	applied bool
+	// extensions is what became of the children of kinds that not every cluster has; nil if the pass did not get to them.
+	extensions extensions
 
 	proxies
 	// served are the hashes of what proxies serve, by their pods; fresh is true if the ledger has said so lately.
@@ -120,9 +122,16 @@ func (r *ModelGatewayReconciler) applyChildren(ctx context.Context, s *gatewaySc
 	return nil
 }
 
+// applyExtensions makes the children what they should be without which the gateway serves all the same.
+func (r *ModelGatewayReconciler) applyExtensions(ctx context.Context, s *gatewayScope) (err error) {
+	s.extensions, err = applyExtensions(ctx, r.applier(), r.Extensions, s.gateway, desired.ExtensionsOfGateway(s.gateway))
+	return err
+}
+
 // pruneChildren deletes the children that are no longer wanted.
 func (r *ModelGatewayReconciler) pruneChildren(ctx context.Context, s *gatewayScope) error {
-	return r.applier().Prune(ctx, s.gateway, client.MatchingLabels(desired.OwnerOfGateway(s.gateway).Labels()), s.objects)
+	labels := client.MatchingLabels(desired.OwnerOfGateway(s.gateway).Labels())
+	return r.applier().Prune(ctx, s.gateway, labels, slices.Concat(s.objects, desired.ExtensionsOfGateway(s.gateway)))
 }
 
 // observe looks at what is there.

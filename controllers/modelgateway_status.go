@@ -49,6 +49,8 @@ func gatewayResult(ctx context.Context, s *gatewayScope) (reconcile.Result, erro
 		ledger     *ledgerError
 	)
 	switch {
+	case s.err == nil && !s.extensions.areFinished():
+		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	case s.err == nil && s.acknowledged() == len(s.readyPods), errors.Is(s.err, invalidError{}):
 		return reconcile.Result{RequeueAfter: idleInterval}, nil
 	case s.err == nil:
@@ -114,6 +116,8 @@ func gatewayConditions(s *gatewayScope) []metav1.Condition {
 		condition(v1alpha1.ConditionAvailable, verdicts[3]),
 		condition(v1alpha1.ConditionReady, ready),
 	}
+	conditions = append(conditions,
+		s.extensions.conditions(s.gateway.Spec.ProxyPods, s.gateway.Namespace, failed(s.err), condition)...)
 	var notOwned *apply.NotOwnedError
 	isStuck := len(s.invalid) > 0 || errors.As(s.err, &notOwned) && !notOwned.Leaving
 	switch {

@@ -48,6 +48,8 @@ import (
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=podmonitors,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // maxConcurrentReconciles is how many routes are looked at at a time. A pass that writes waits for the API server most of its time.
@@ -70,6 +72,8 @@ type ModelRouteReconciler struct {
 	UpstreamKeys *UpstreamKeyReports
 	// Authority returns the certificate, as PEM, by which proxies know the ledger; nil where the ledger is reached without TLS.
 	Authority func(ctx context.Context) ([]byte, error)
+	// Extensions knows which kinds the cluster has that not every one has; nil if it has none of them.
+	Extensions *Extensions
 	// Exchange has the keys of ModelKeys, and Gateways what gateways do with routes.
 	Exchange *KeyExchange
 	Gateways *GatewayExchange
@@ -146,6 +150,9 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 	if r.Books != nil {
 		controlled = controlled.WatchesRawSource(r.Books)
 	}
+	if r.Extensions != nil {
+		controlled = controlled.WatchesRawSource(r.Extensions.of("ModelRoute", r.routesWithExtensions))
+	}
 	return controlled.Complete(r)
 }
 
@@ -197,6 +204,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 		r.awaitLimits,
 		r.putBudgets,
 		r.applyChildren,
+		r.applyExtensions,
 		r.pruneChildren)
 	if err := r.observe(ctx, s); err != nil {
 		return reconcile.Result{}, err
@@ -240,9 +248,25 @@ func (r *ModelRouteReconciler) everyRoute(ctx context.Context, _ client.Object) 
 	return requests
 }
 
+// routesWithExtensions are those that ask for an object of a kind that not every cluster has.
+func (r *ModelRouteReconciler) routesWithExtensions(ctx context.Context) []reconcile.Request {
+	var routes v1alpha1.ModelRouteList
+	if err := r.Client.List(ctx, &routes); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing routes")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range routes.Items {
+		if len(desired.ExtensionsOf(&routes.Items[i])) > 0 {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&routes.Items[i])})
+		}
+	}
+	return requests
+}
+
 // applier writes the children of one pass.
 func (r *ModelRouteReconciler) applier(s *scope) *apply.Applier {
-	return &apply.Applier{Client: r.Client, Live: s.live}
+	return &apply.Applier{Client: r.Client, Live: s.live, Extensions: r.Extensions.readerOf}
 }
 
 const (

@@ -210,10 +210,16 @@ func (r *ModelRouteReconciler) applyChildren(ctx context.Context, s *scope) erro
 	return nil
 }
 
+// applyExtensions makes the children what they should be without which the route serves all the same.
+func (r *ModelRouteReconciler) applyExtensions(ctx context.Context, s *scope) (err error) {
+	s.extensions, err = applyExtensions(ctx, r.applier(s), r.Extensions, s.route, desired.ExtensionsOf(s.route))
+	return err
+}
+
 // pruneChildren deletes the children that are no longer wanted.
 func (r *ModelRouteReconciler) pruneChildren(ctx context.Context, s *scope) error {
 	labels := client.MatchingLabels(desired.OwnerOf(s.route).Labels())
-	return r.applier(s).Prune(ctx, s.route, labels, slices.Concat(s.objects, s.reserved))
+	return r.applier(s).Prune(ctx, s.route, labels, slices.Concat(s.objects, s.reserved, desired.ExtensionsOf(s.route)))
 }
 
 // observe looks at what is there: at the Deployment that this pass has written, which the cache may not show yet, if it has.

@@ -66,6 +66,8 @@ type scope struct {
 	plan *apply.Plan
 	// applied is true once the children are so.
 	applied bool
+	// extensions is what became of the children of kinds that not every cluster has; nil if the pass did not get to them.
+	extensions extensions
 
 	// proxies are the route's own. A route with a gateway has none; gateway is its gateway then, and inGateway what becomes of it there.
 	proxies

@@ -56,6 +56,8 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 		write      *apply.WriteError
 	)
 	switch {
+	case s.err == nil && !s.extensions.areFinished():
+		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	case s.err == nil && s.isSettled() && (len(s.pending) == 0 || s.gateway == nil && len(s.readyPods) == 0): // A pod wakes it.
 		return reconcile.Result{RequeueAfter: untilExpiry(s, idleInterval)}, nil
 	case s.err == nil:

@@ -21,6 +21,12 @@ const (
 	// ConditionSuspended is there, and True, while the annotation modelroute.dev/suspended has the proxies refuse requests. It is not part
 	// of Ready: Programmed says whether they already do.
 	ConditionSuspended = "Suspended"
+	// ConditionPublished is True when the Gateways of proxy.httpRoute serve the endpoint. It is there where the route asks for that, and not
+	// part of Ready: within the cluster it serves anyway.
+	ConditionPublished = "Published"
+	// ConditionMonitored is True when the PodMonitor of proxy.podMonitor is there. It is there where the route asks for that, and not part of
+	// Ready.
+	ConditionMonitored = "Monitored"
 	// ConditionReady is True when Accepted, ResolvedRefs, Programmed and Available are.
 	ConditionReady = "Ready"
 	// ConditionReconciling is there, and True, while the operator is at work towards the spec.
@@ -124,6 +130,20 @@ const (
 	ReasonBudgetExhausted = "BudgetExhausted"
 	// ReasonNoBudget means that spend is counted and not limited.
 	ReasonNoBudget = "NoBudget"
+)
+
+// Reasons of Published and Monitored, beside ReasonPending and ReasonChildNotOwned.
+const (
+	// ReasonPublished means that every Gateway has accepted the HTTPRoute.
+	ReasonPublished = "Published"
+	// ReasonGatewayRefused means that a Gateway does not serve the HTTPRoute; the message has its words.
+	ReasonGatewayRefused = "GatewayRefused"
+	// ReasonMonitored means that the PodMonitor is there.
+	ReasonMonitored = "Monitored"
+	// ReasonKindNotInstalled means that the cluster does not have the kind of object that is asked for.
+	ReasonKindNotInstalled = "KindNotInstalled"
+	// ReasonChildRefused means that the API server does not take the object; the message says what is wrong with it.
+	ReasonChildRefused = "ChildRefused"
 )
 
 // Reasons of a ModelKey's conditions, beside those of routes.

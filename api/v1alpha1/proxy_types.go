@@ -56,6 +56,16 @@ type ProxyPods struct {
 	// +optional
 	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
 
+	// httpRoute has Gateways of the Gateway API publish the endpoint, by an HTTPRoute to its Service. It needs the Gateway API's CRDs, 1.2 or
+	// later; where they are missing the condition Published says so, and the route serves all the same. Absent: no HTTPRoute.
+	// +optional
+	HTTPRoute HTTPRoute `json:"httpRoute,omitzero"`
+
+	// podMonitor has Prometheus read the proxies' metrics, by a PodMonitor of the Prometheus Operator. It needs that operator's CRDs; where
+	// they are missing the condition Monitored says so. {} is a PodMonitor without labels. Absent: no PodMonitor.
+	// +optional
+	PodMonitor *PodMonitor `json:"podMonitor,omitempty"`
+
 	// nodeSelector restricts the nodes on which proxies run.
 	// +optional
 	// +kubebuilder:validation:MinProperties=1

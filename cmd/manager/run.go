@@ -168,6 +168,9 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 		}
 	}
 	reconciler.UpstreamKeys = &controllers.UpstreamKeyReports{}
+	if reconciler.Extensions, err = controllers.NewExtensions(manager, cacheOptions(options).DefaultNamespaces); err != nil {
+		return err
+	}
 	if strings.HasPrefix(options.LedgerURL, "https://") {
 		reconciler.Authority = authority
 	}
@@ -175,7 +178,8 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 		return fmt.Errorf("adding the controller of routes: %w", err)
 	}
 	modelGateways := &controllers.ModelGatewayReconciler{
-		Client: manager.GetClient(), Live: manager.GetAPIReader(), Authority: reconciler.Authority, Config: reconciler.Config,
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Extensions: reconciler.Extensions,
+		Authority: reconciler.Authority, Config: reconciler.Config,
 		Usage: usage, Exchange: gateways, Events: reconciler.Events, Clock: reconciler.Clock,
 	}
 	if err := modelGateways.SetupWithManager(manager); err != nil {

@@ -80,6 +80,9 @@ type Applier struct {
 	Client client.Client
 	// Live reads from the API server: what the cache does not show may be somebody else's.
 	Live client.Reader
+	// Extensions returns a cache of the objects, with our label, of a kind that not every cluster has; nil if this one does not. Objects of
+	// such a kind are neither to be applied nor pruned. It is nil where there are no such objects.
+	Extensions func(schema.GroupVersionKind) client.Reader
 }
 
 // child is an object as it should be beside what there is.
@@ -231,8 +234,12 @@ func (a *Applier) find(ctx context.Context, object desired.Object, child *child)
 	if !known {
 		return nil, errors.New("this kind is not among those that are applied")
 	}
+	reader := a.reader(object.Kind, kind)
+	if reader == nil {
+		return nil, errors.New("the cluster does not have this kind")
+	}
 	live := kind.newObject()
-	err := a.Client.Get(ctx, object.Name, live)
+	err := reader.Get(ctx, object.Name, live)
 	if err == nil {
 		child.live, child.uid = live, live.GetUID()
 		return live, nil
@@ -247,6 +254,17 @@ func (a *Applier) find(ctx context.Context, object desired.Object, child *child)
 	}
 	child.uid = metadata.GetUID()
 	return metadata, nil
+}
+
+// reader is the cache that has the objects of a kind; nil if the cluster does not have it.
+func (a *Applier) reader(gvk schema.GroupVersionKind, of kind) client.Reader {
+	switch {
+	case !of.isExtension:
+		return a.Client
+	case a.Extensions == nil:
+		return nil
+	}
+	return a.Extensions(gvk)
 }
 
 func isLeaving(object, owner client.Object) bool {
@@ -299,7 +317,11 @@ func (a *Applier) Prune(ctx context.Context, owner client.Object, labels client.
 		kept[key{object.Kind.Kind, object.Name}] = true
 	}
 	for gvk, kind := range kinds {
-		objects, err := a.list(ctx, kind, client.InNamespace(owner.GetNamespace()), labels)
+		reader := a.reader(gvk, kind)
+		if reader == nil {
+			continue
+		}
+		objects, err := list(ctx, reader, kind, client.InNamespace(owner.GetNamespace()), labels)
 		if err != nil {
 			return fmt.Errorf("listing kind %s: %w", gvk.Kind, err)
 		}

@@ -59,12 +59,12 @@ func dropNulls(value any) {
 	}
 }
 
-func (a *Applier) list(ctx context.Context, kind kind, options ...client.ListOption) ([]client.Object, error) {
-	list := kind.newList()
-	if err := a.Client.List(ctx, list, options...); err != nil {
+func list(ctx context.Context, reader client.Reader, kind kind, options ...client.ListOption) ([]client.Object, error) {
+	all := kind.newList()
+	if err := reader.List(ctx, all, options...); err != nil {
 		return nil, err
 	}
-	items, err := meta.ExtractList(list)
+	items, err := meta.ExtractList(all)
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,12 @@ func TestEveryChildIsOfAKnownKind(t *testing.T) {
 	route := &v1alpha1.ModelRoute{ObjectMeta: metav1.ObjectMeta{Namespace: "ai", Name: "chat"}}
 	route.Spec.Proxy = &v1alpha1.Proxy{ProxyPods: v1alpha1.ProxyPods{
 		Autoscaling:   v1alpha1.Autoscaling{MaxReplicas: 3},
+		HTTPRoute:     v1alpha1.HTTPRoute{ParentRefs: []v1alpha1.ListenerReference{{Name: "public"}}},
+		PodMonitor:    &v1alpha1.PodMonitor{},
 		NetworkPolicy: v1alpha1.NetworkPolicy{From: []networkingv1.NetworkPolicyPeer{{}}},
 	}}
 	objects := append(desired.Objects(desired.Input{Route: route}), desired.ConsumerSecret(route, v1alpha1.Consumer{Name: "search"}, desired.Access{}, ""))
+	objects = append(objects, desired.ExtensionsOf(route)...)
 	for _, object := range objects {
 		if _, known := kinds[object.Kind]; !known {
 			t.Errorf("%s could be neither applied nor pruned", object.Kind)

@@ -15,6 +15,8 @@ import (
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/modelroute/modelroute/internal/desired"
 )
 
 // kind is what has to be known of a kind of child: how to read one, how to list them, and how to tell what one field owner has applied to
@@ -23,6 +25,8 @@ type kind struct {
 	newObject func() client.Object
 	newList   func() client.ObjectList
 	extract   func(object client.Object, fieldOwner string) (any, error)
+	// isExtension is true of a kind that not every cluster has.
+	isExtension bool
 }
 
 // kinds are the kinds of children that there are. A kind that is not here is neither applied nor pruned.
@@ -55,6 +59,8 @@ var kinds = map[schema.GroupVersionKind]kind{
 	policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"): kindOf(
 		func() *policyv1.PodDisruptionBudget { return &policyv1.PodDisruptionBudget{} },
 		func() client.ObjectList { return &policyv1.PodDisruptionBudgetList{} }, policyv1ac.ExtractPodDisruptionBudget),
+	desired.HTTPRouteKind:  extensionKind(desired.HTTPRouteKind),
+	desired.PodMonitorKind: extensionKind(desired.PodMonitorKind),
 }
 
 func kindOf[T client.Object, C any](newObject func() T, newList func() client.ObjectList, extract func(T, string) (C, error)) kind {

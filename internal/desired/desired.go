@@ -146,9 +146,9 @@ func (p proxies) roleBinding() Object {
 }
 
 func (p proxies) service() Object {
-	protocol, port := portHTTP, int32(80)
+	protocol := portHTTP
 	if p.isEncrypted() {
-		protocol, port = portHTTPS, 443
+		protocol = portHTTPS
 	}
 	service := corev1ac.Service(p.Service, p.namespace()).
 		WithLabels(p.Labels()).
@@ -158,7 +158,7 @@ func (p proxies) service() Object {
 			WithSelector(p.ProxyLabels()).
 			WithPorts(corev1ac.ServicePort().
 				WithName(protocol).WithProtocol(corev1.ProtocolTCP).WithAppProtocol(protocol).
-				WithPort(port).WithTargetPort(intstr.FromString(protocol))))
+				WithPort(p.servicePort()).WithTargetPort(intstr.FromString(protocol))))
 	return p.object("", "Service", p.Service, service)
 }
 

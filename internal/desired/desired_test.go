@@ -42,10 +42,10 @@ func objects(t *testing.T, file string) []desired.Object {
 }
 
 func objectsOf(route *v1alpha1.ModelRoute) []desired.Object {
-	return desired.Objects(desired.Input{
+	return append(desired.Objects(desired.Input{
 		Route: route, Config: []byte("{}\n"),
 		Program: desired.Program{Image: "modelroute:test", PullPolicy: corev1.PullIfNotPresent},
-	})
+	}), desired.ExtensionsOf(route)...)
 }
 
 // autoscaled is the largest route with what it cannot have beside replicas.

@@ -46,6 +46,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.GatewayRoutesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GatewaySummary"):
 		return &apiv1alpha1.GatewaySummaryApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HTTPRoute"):
+		return &apiv1alpha1.HTTPRouteApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ListenerReference"):
+		return &apiv1alpha1.ListenerReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Model"):
 		return &apiv1alpha1.ModelApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelGateway"):
@@ -80,6 +84,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ParametersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ParameterValues"):
 		return &apiv1alpha1.ParameterValuesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PodMonitor"):
+		return &apiv1alpha1.PodMonitorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PreviousKey"):
 		return &apiv1alpha1.PreviousKeyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Pricing"):

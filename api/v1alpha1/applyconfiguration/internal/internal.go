@@ -267,8 +267,41 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: routes
       type:
         scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.HTTPRoute
+  map:
+    fields:
+    - name: hostnames
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: parentRefs
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.ListenerReference
+          elementRelationship: atomic
+    - name: pathPrefix
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.KeyRouteState
   scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.ListenerReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: port
+      type:
+        scalar: numeric
+    - name: sectionName
+      type:
+        scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Modality
   scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Model
@@ -339,6 +372,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: autoscaling
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.Autoscaling
+    - name: httpRoute
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.HTTPRoute
     - name: imagePullSecrets
       type:
         list:
@@ -365,6 +401,9 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             scalar: string
+    - name: podMonitor
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.PodMonitor
     - name: priorityClassName
       type:
         scalar: string
@@ -866,6 +905,17 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.UnsupportedParameters
 - name: com.github.modelroute.modelroute.api.v1alpha1.Period
   scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.PodMonitor
+  map:
+    fields:
+    - name: intervalSeconds
+      type:
+        scalar: numeric
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.PreviousKey
   map:
     fields:
@@ -938,6 +988,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: costHeaders
       type:
         namedType: com.github.modelroute.modelroute.api.v1alpha1.CostHeaders
+    - name: httpRoute
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.HTTPRoute
     - name: imagePullSecrets
       type:
         list:
@@ -970,6 +1023,9 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             scalar: string
+    - name: podMonitor
+      type:
+        namedType: com.github.modelroute.modelroute.api.v1alpha1.PodMonitor
     - name: priorityClassName
       type:
         scalar: string

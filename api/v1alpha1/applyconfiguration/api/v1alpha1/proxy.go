@@ -71,6 +71,22 @@ func (b *ProxyApplyConfiguration) WithNetworkPolicy(value *NetworkPolicyApplyCon
 	return b
 }
 
+// WithHTTPRoute sets the HTTPRoute field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HTTPRoute field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithHTTPRoute(value *HTTPRouteApplyConfiguration) *ProxyApplyConfiguration {
+	b.ProxyPodsApplyConfiguration.HTTPRoute = value
+	return b
+}
+
+// WithPodMonitor sets the PodMonitor field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodMonitor field is set to the value of the last call.
+func (b *ProxyApplyConfiguration) WithPodMonitor(value *PodMonitorApplyConfiguration) *ProxyApplyConfiguration {
+	b.ProxyPodsApplyConfiguration.PodMonitor = value
+	return b
+}
+
 // WithNodeSelector puts the entries into the NodeSelector field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, the entries provided by each call will be put on the NodeSelector field,

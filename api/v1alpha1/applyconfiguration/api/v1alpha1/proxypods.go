@@ -24,6 +24,12 @@ type ProxyPodsApplyConfiguration struct {
 	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed
 	// in either case.
 	NetworkPolicy *NetworkPolicyApplyConfiguration `json:"networkPolicy,omitempty"`
+	// httpRoute has Gateways of the Gateway API publish the endpoint, by an HTTPRoute to its Service. It needs the Gateway API's CRDs, 1.2 or
+	// later; where they are missing the condition Published says so, and the route serves all the same. Absent: no HTTPRoute.
+	HTTPRoute *HTTPRouteApplyConfiguration `json:"httpRoute,omitempty"`
+	// podMonitor has Prometheus read the proxies' metrics, by a PodMonitor of the Prometheus Operator. It needs that operator's CRDs; where
+	// they are missing the condition Monitored says so. {} is a PodMonitor without labels. Absent: no PodMonitor.
+	PodMonitor *PodMonitorApplyConfiguration `json:"podMonitor,omitempty"`
 	// nodeSelector restricts the nodes on which proxies run.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// tolerations let proxies run on tainted nodes.
@@ -85,6 +91,22 @@ func (b *ProxyPodsApplyConfiguration) WithTLS(value *TLSApplyConfiguration) *Pro
 // If called multiple times, the NetworkPolicy field is set to the value of the last call.
 func (b *ProxyPodsApplyConfiguration) WithNetworkPolicy(value *NetworkPolicyApplyConfiguration) *ProxyPodsApplyConfiguration {
 	b.NetworkPolicy = value
+	return b
+}
+
+// WithHTTPRoute sets the HTTPRoute field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HTTPRoute field is set to the value of the last call.
+func (b *ProxyPodsApplyConfiguration) WithHTTPRoute(value *HTTPRouteApplyConfiguration) *ProxyPodsApplyConfiguration {
+	b.HTTPRoute = value
+	return b
+}
+
+// WithPodMonitor sets the PodMonitor field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PodMonitor field is set to the value of the last call.
+func (b *ProxyPodsApplyConfiguration) WithPodMonitor(value *PodMonitorApplyConfiguration) *ProxyPodsApplyConfiguration {
+	b.PodMonitor = value
 	return b
 }
 
