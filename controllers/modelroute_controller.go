@@ -114,7 +114,7 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 		return fmt.Errorf("indexing routes by their gateways: %w", err)
 	}
 	isAuthority := predicate.NewPredicateFuncs(func(object client.Object) bool {
-		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.AuthoritySecret
+		return object.GetNamespace() == r.Config.Namespace && object.GetName() == certs.LedgerSecret
 	})
 	controlled := ctrl.NewControllerManagedBy(manager).
 		For(&v1alpha1.ModelRoute{}, builder.WithPredicates(specOrAnnotations())).

@@ -1,9 +1,10 @@
 // Package certs issues the certificates under which the ledger is reached: an authority of the operator's own, and the ledger's
 // certificate, each in a Secret in the operator's namespace.
 //
-// The authority lives for ten years and is made anew only when its Secret is gone or broken; the configuration of every proxy has it, so
-// that this reaches them as a configuration does. The ledger's certificate lives for 90 days and is renewed when two thirds of that are
-// over.
+// The authority lives for ten years and is made anew when two thirds of that are over, or when its Secret is gone or broken; the
+// configuration of every proxy has it, so that this reaches them as a configuration does. One takes the place of another by steps: the new
+// one is told, the ledger's certificate is issued by it, and the old one is forgotten, with an overlap between each. The ledger's certificate
+// lives for 90 days and is renewed when two thirds of that are over.
 package certs
 
 import (
@@ -128,25 +129,35 @@ func checkAuthority(now time.Time, authority pair) error {
 
 // checkLeaf returns why the pair cannot serve under the names now, or nil and when it is to be renewed.
 func checkLeaf(now time.Time, leaf, authority pair, dnsNames []string) (time.Time, error) {
-	certificate, _, err := leaf.parse()
+	certificate, err := leaf.verify(now, authority.certificate, dnsNames)
 	if err != nil {
 		return time.Time{}, err
-	}
-	for _, name := range dnsNames {
-		if !slices.Contains(certificate.DNSNames, name) {
-			return time.Time{}, fmt.Errorf("the certificate is not for %s", name)
-		}
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(authority.certificate)
-	if _, err := certificate.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now}); err != nil {
-		return time.Time{}, errors.New("the certificate is not valid now, or not signed by the authority")
 	}
 	due := renewal(certificate)
 	if !now.Before(due) {
 		return time.Time{}, errors.New("the certificate is due for renewal")
 	}
 	return due, nil
+}
+
+// verify returns the certificate if it is valid now, for each of the names, and by one of the authorities, which are PEM. The error says
+// what it is not.
+func (p pair) verify(now time.Time, authorities []byte, dnsNames []string) (*x509.Certificate, error) {
+	certificate, _, err := p.parse()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range dnsNames {
+		if !slices.Contains(certificate.DNSNames, name) {
+			return nil, fmt.Errorf("the certificate is not for %s", name)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authorities)
+	if _, err := certificate.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now}); err != nil {
+		return nil, errors.New("the certificate is not valid now, or not signed by the authority")
+	}
+	return certificate, nil
 }
 
 // renewal is when two thirds of a certificate's life are over.

@@ -3,7 +3,6 @@ package certs
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/cabundle"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 	// LedgerSecret is the name of the Secret, of type kubernetes.io/tls, with the ledger's certificate, its private key and
 	// AuthorityCertificate.
 	LedgerSecret = "modelroute-ledger-tls"
-	// AuthorityCertificate is the key, in both Secrets, of the authority's certificate as PEM.
+	// AuthorityCertificate is the key, as PEM, of the authority's certificate; in the ledger's Secret, of those of all that are trusted.
 	AuthorityCertificate = "ca.crt"
 
 	authorityKey  = "ca.key"
@@ -41,70 +41,75 @@ type Issuer struct {
 	// Namespace is the operator's own.
 	Namespace string
 	Clock     clock.PassiveClock
+
+	// seen is the certificate of the authority, and seenAt when this process first saw it.
+	seen   []byte
+	seenAt time.Time
 }
 
-// Ensure makes or repairs what is missing or broken, and returns after how long to look again, when the ledger's certificate is due for
-// renewal.
+// Ensure makes, repairs or renews what has to be, and returns after how long to look again.
 func (i *Issuer) Ensure(ctx context.Context) (time.Duration, error) {
 	now := i.Clock.Now()
-	authority, err := i.ensureAuthority(ctx, now)
+	authority, err := i.read(ctx, AuthoritySecret)
 	if err != nil {
 		return 0, err
 	}
-	due, err := i.ensureLeaf(ctx, now, authority)
+	ledger, err := i.read(ctx, LedgerSecret)
 	if err != nil {
 		return 0, err
 	}
-	return due.Sub(now), nil
-}
-
-func (i *Issuer) ensureAuthority(ctx context.Context, now time.Time) (pair, error) {
-	secret, err := i.read(ctx, AuthoritySecret)
+	held := state{
+		authority: pair{certificate: authority.Data[AuthorityCertificate], key: authority.Data[authorityKey]},
+		leaf:      pair{certificate: ledger.Data[corev1.TLSCertKey], key: ledger.Data[corev1.TLSPrivateKeyKey]},
+		told:      ledger.Data[AuthorityCertificate],
+	}
+	made, err := held.next(now, func(authority pair) time.Time { return i.since(authority, now) }, DNSNames(i.Namespace))
 	if err != nil {
-		return pair{}, err
+		return 0, err
 	}
-	authority := pair{certificate: secret.Data[AuthorityCertificate], key: secret.Data[authorityKey]}
-	problem := checkAuthority(now, authority)
-	if problem == nil && isLabelled(secret) {
-		return authority, nil
+	logReplacement(ctx, authority, made.authorityProblem)
+	logReplacement(ctx, ledger, made.leafProblem)
+	// The authority comes first, or nobody would have the key by which the certificate was signed.
+	if err := i.ensure(ctx, authority, AuthoritySecret, corev1.SecretTypeOpaque, map[string][]byte{
+		AuthorityCertificate: made.authority.certificate,
+		authorityKey:         made.authority.key,
+	}); err != nil {
+		return 0, err
 	}
-	if problem != nil {
-		logReplacement(ctx, secret, problem)
-		if authority, err = newAuthority(now); err != nil {
-			return pair{}, err
-		}
-	}
-	return authority, i.write(ctx, AuthoritySecret, corev1.SecretTypeOpaque, map[string][]byte{
-		AuthorityCertificate: authority.certificate,
-		authorityKey:         authority.key,
+	return made.look.Sub(now), i.ensure(ctx, ledger, LedgerSecret, corev1.SecretTypeTLS, map[string][]byte{
+		corev1.TLSCertKey:       made.leaf.certificate,
+		corev1.TLSPrivateKeyKey: made.leaf.key,
+		AuthorityCertificate:    made.told,
 	})
 }
 
-func (i *Issuer) ensureLeaf(ctx context.Context, now time.Time, authority pair) (due time.Time, err error) {
-	secret, err := i.read(ctx, LedgerSecret)
-	if err != nil {
-		return time.Time{}, err
+// since is when this process first saw the authority. One that was told before it started counts from then on: whoever was there before may
+// have had no time to tell the proxies.
+func (i *Issuer) since(authority pair, now time.Time) time.Time {
+	if !bytes.Equal(i.seen, authority.certificate) {
+		i.seen, i.seenAt = authority.certificate, now
 	}
-	names := DNSNames(i.Namespace)
-	leaf := pair{certificate: secret.Data[corev1.TLSCertKey], key: secret.Data[corev1.TLSPrivateKeyKey]}
-	due, problem := checkLeaf(now, leaf, authority, names)
-	if problem == nil && isLabelled(secret) && bytes.Equal(secret.Data[AuthorityCertificate], authority.certificate) {
-		return due, nil
+	return i.seenAt
+}
+
+// ensure writes a Secret unless it has the data, and the label by which caches hold it.
+func (i *Issuer) ensure(
+	ctx context.Context, present *corev1.Secret, name string, secretType corev1.SecretType, data map[string][]byte,
+) error {
+	if isLabelled(present) && hasData(present, data) {
+		return nil
 	}
-	if problem != nil {
-		logReplacement(ctx, secret, problem)
-		if leaf, err = newLeaf(now, authority, names); err != nil {
-			return time.Time{}, err
+	return i.write(ctx, name, secretType, data)
+}
+
+// hasData reports whether a Secret has the data; what else is in it is no matter.
+func hasData(secret *corev1.Secret, data map[string][]byte) bool {
+	for key, value := range data {
+		if !bytes.Equal(secret.Data[key], value) {
+			return false
 		}
-		if due, err = checkLeaf(now, leaf, authority, names); err != nil {
-			return time.Time{}, fmt.Errorf("checking the certificate just made: %w", err)
-		}
 	}
-	return due, i.write(ctx, LedgerSecret, corev1.SecretTypeTLS, map[string][]byte{
-		corev1.TLSCertKey:       leaf.certificate,
-		corev1.TLSPrivateKeyKey: leaf.key,
-		AuthorityCertificate:    authority.certificate,
-	})
+	return true
 }
 
 // DNSNames are the names under which the ledger is reached within the cluster.
@@ -116,17 +121,18 @@ func DNSNames(namespace string) []string {
 	}
 }
 
-// Authority returns the authority's certificate as PEM. The error says that it is not there yet; reader may be a cache.
+// Authority returns the certificates by which the ledger is known, as PEM: the authority's, and while one takes the place of another both.
+// The error says that they are not there yet, or cannot be used; reader may be a cache.
 func Authority(ctx context.Context, reader client.Reader, namespace string) ([]byte, error) {
 	secret := &corev1.Secret{}
-	if err := reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: AuthoritySecret}, secret); err != nil {
+	if err := reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: LedgerSecret}, secret); err != nil {
 		return nil, fmt.Errorf("reading the authority's certificate: %w", err)
 	}
-	certificate := secret.Data[AuthorityCertificate]
-	if len(certificate) == 0 {
-		return nil, errors.New("reading the authority's certificate: the Secret has none")
+	told := secret.Data[AuthorityCertificate]
+	if _, err := cabundle.Parse(told); err != nil {
+		return nil, fmt.Errorf("reading the authority's certificate from Secret %s: %w", LedgerSecret, err)
 	}
-	return certificate, nil
+	return told, nil
 }
 
 // read returns the Secret, an empty one if there is none.
@@ -160,9 +166,11 @@ func isLabelled(secret *corev1.Secret) bool {
 
 func logReplacement(ctx context.Context, secret *corev1.Secret, problem error) {
 	logger := logr.FromContextOrDiscard(ctx)
-	if secret.ResourceVersion == "" {
+	switch {
+	case problem == nil:
+	case secret.ResourceVersion == "":
 		logger.Info("Issuing a certificate", "reason", "there is none")
-		return
+	default:
+		logger.Info("Replacing a certificate", "secret", secret.Name, "reason", problem.Error())
 	}
-	logger.Info("Replacing a certificate", "secret", secret.Name, "reason", problem.Error())
 }
