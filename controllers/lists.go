@@ -3,6 +3,8 @@ package controllers
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"sync"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/catalog"
+	"github.com/modelroute/modelroute/internal/catalog/listing"
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
@@ -35,6 +38,8 @@ const (
 type Lists struct {
 	// Routes reads routes, from a cache.
 	Routes client.Reader
+	// Bundles reads, from the API server, the certificates of upstreams' authorities.
+	Bundles client.Reader
 	// Upstream asks upstreams.
 	Upstream ListReader
 	Clock    clock.WithTicker
@@ -50,17 +55,35 @@ type Lists struct {
 
 // ListReader reads an upstream's list of models.
 type ListReader interface {
-	Models(ctx context.Context, baseURL string, isOpenRouter bool) (map[string]catalog.Facts, error)
+	Models(ctx context.Context, of listing.Upstream) (map[string]catalog.Facts, error)
 }
 
-// place is where a list is read.
+// place is where a list is read, and by which way: what one route may reach by its own is not told to another.
 type place struct {
 	baseURL      string
 	isOpenRouter bool
+	way          compile.Way
 }
 
 func placeOf(at compile.UpstreamModel) place {
-	return place{baseURL: at.BaseURL, isOpenRouter: at.Provider == v1alpha1.ProviderOpenRouter}
+	return place{baseURL: at.BaseURL, isOpenRouter: at.Provider == v1alpha1.ProviderOpenRouter, way: at.Way}
+}
+
+// ask reads the list of a place.
+func (l *Lists) ask(ctx context.Context, at place) (map[string]catalog.Facts, error) {
+	of := listing.Upstream{BaseURL: at.baseURL, IsOpenRouter: at.isOpenRouter, ProxyURL: at.way.ProxyURL}
+	if at.way.CABundle != (v1alpha1.CABundleReference{}) {
+		name := types.NamespacedName{Namespace: at.way.Namespace, Name: at.way.CABundle.Name}
+		bundle, err := readBundle(ctx, l.Bundles, name, at.way.CABundle)
+		if err != nil {
+			return nil, fmt.Errorf("reading the certificates of the upstream's authorities: %w", err)
+		}
+		if len(bundle) == 0 {
+			return nil, errors.New("there are no certificates of the upstream's authorities")
+		}
+		of.Authorities = bundle
+	}
+	return l.Upstream.Models(ctx, of)
 }
 
 // upstreamList is what an upstream said last.
@@ -160,7 +183,7 @@ func (l *Lists) look(ctx context.Context, wake func(route types.NamespacedName, 
 		}
 	}
 	for _, at := range l.due(users) {
-		models, err := l.Upstream.Models(ctx, at.baseURL, at.isOpenRouter)
+		models, err := l.ask(ctx, at)
 		if ctx.Err() != nil {
 			return 0
 		}

@@ -75,7 +75,8 @@ func (s *selling) manage() {
 	s.t.Helper()
 	s.startManagerWith(func(manager ctrl.Manager, r *ModelRouteReconciler) error {
 		r.Lists = &Lists{
-			Routes: manager.GetClient(), Upstream: listing.NewReader("test"), Clock: testRealClock, Interval: 100 * time.Millisecond,
+			Routes: manager.GetClient(), Bundles: manager.GetAPIReader(), Upstream: listing.NewReader("test"),
+			Clock: testRealClock, Interval: 100 * time.Millisecond,
 		}
 		return nil
 	})
@@ -291,9 +292,9 @@ type slowReader struct {
 	asked  []string
 }
 
-func (s *slowReader) Models(ctx context.Context, baseURL string, _ bool) (map[string]catalog.Facts, error) {
+func (s *slowReader) Models(ctx context.Context, of listing.Upstream) (map[string]catalog.Facts, error) {
 	s.mu.Lock()
-	s.asked = append(s.asked, baseURL)
+	s.asked = append(s.asked, of.BaseURL)
 	s.mu.Unlock()
 	select {
 	case models := <-s.answer:

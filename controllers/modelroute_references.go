@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/cabundle"
@@ -22,7 +23,7 @@ func (r *ModelRouteReconciler) lookUpCABundle(
 	if ref.Kind == v1alpha1.CABundleSecret {
 		notFound, keyMissing = v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSecretKeyMissing
 	}
-	bundle, err := r.readBundle(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, ref)
+	bundle, err := readBundle(ctx, r.Live, types.NamespacedName{Namespace: namespace, Name: ref.Name}, ref)
 	if apierrors.IsNotFound(err) {
 		return &unresolvedError{Reason: notFound, Message: fmt.Sprintf(
 			"%s %q does not exist: create it in namespace %s with the certificates of the upstream's authorities, in PEM, under %q.",
@@ -44,16 +45,16 @@ func (r *ModelRouteReconciler) lookUpCABundle(
 }
 
 // readBundle reads what a reference names from the API server.
-func (r *ModelRouteReconciler) readBundle(
-	ctx context.Context, name types.NamespacedName, ref v1alpha1.CABundleReference,
+func readBundle(
+	ctx context.Context, live client.Reader, name types.NamespacedName, ref v1alpha1.CABundleReference,
 ) ([]byte, error) {
 	if ref.Kind == v1alpha1.CABundleSecret {
 		secret := &corev1.Secret{}
-		err := r.Live.Get(ctx, name, secret)
+		err := live.Get(ctx, name, secret)
 		return secret.Data[ref.Key], err
 	}
 	configMap := &corev1.ConfigMap{}
-	err := r.Live.Get(ctx, name, configMap)
+	err := live.Get(ctx, name, configMap)
 	if text, found := configMap.Data[ref.Key]; found {
 		return []byte(text), err
 	}

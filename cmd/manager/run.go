@@ -157,8 +157,8 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	}
 	if options.ListsInterval > 0 {
 		reconciler.Lists = &controllers.Lists{
-			Routes: manager.GetClient(), Upstream: listing.NewReader("modelroute-manager"), Clock: clock.RealClock{},
-			Interval: options.ListsInterval,
+			Routes: manager.GetClient(), Bundles: manager.GetAPIReader(), Upstream: listing.NewReader("modelroute-manager"),
+			Clock: clock.RealClock{}, Interval: options.ListsInterval,
 		}
 	}
 	if options.BooksInterval > 0 {

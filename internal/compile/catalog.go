@@ -15,12 +15,31 @@ type UpstreamModel struct {
 	Provider v1alpha1.Provider
 	// BaseURL has no slash at its end.
 	BaseURL, ID string
+	Way
+}
+
+// Way is how an upstream is reached.
+type Way struct {
+	// ProxyURL is that of the spec.
+	ProxyURL string
+	// CABundle is what the upstream's caBundleRef names, in Namespace; both are empty if it has none.
+	CABundle  v1alpha1.CABundleReference
+	Namespace string
+}
+
+func wayOf(route *v1alpha1.ModelRoute, upstream v1alpha1.Upstream) Way {
+	way := Way{ProxyURL: upstream.ProxyURL}
+	if bundle, has := CABundle(upstream); has {
+		way.CABundle, way.Namespace = bundle, route.Namespace
+	}
+	return way
 }
 
 // UpstreamModelOf is the route's model at one of its upstreams.
 func UpstreamModelOf(route *v1alpha1.ModelRoute, upstream v1alpha1.Upstream) UpstreamModel {
 	return UpstreamModel{
 		Provider: upstream.Provider, BaseURL: strings.TrimRight(upstream.BaseURL, "/"), ID: cmp.Or(upstream.Model, ModelName(route)),
+		Way: wayOf(route, upstream),
 	}
 }
 

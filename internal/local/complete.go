@@ -11,6 +11,7 @@ import (
 	"github.com/modelroute/modelroute/internal/catalog"
 	"github.com/modelroute/modelroute/internal/catalog/listing"
 	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/local/manifest"
 )
 
 // listLife is how long an upstream's list of models is used: the routes of one reading of the files share it.
@@ -23,7 +24,13 @@ type completer struct {
 	reader *listing.Reader
 	clock  clock.PassiveClock
 	logger *slog.Logger
-	lists  map[string]readList
+	lists  map[place]readList
+}
+
+// place is where a list is read, and by which way.
+type place struct {
+	baseURL string
+	way     compile.Way
 }
 
 // readList is what an upstream said.
@@ -36,12 +43,14 @@ type readList struct {
 func newCompleter(dir directory, options Options) *completer {
 	return &completer{
 		dir: dir, reader: listing.NewReader("kubectl-modelroute"), clock: options.Clock, logger: options.Logger,
-		lists: map[string]readList{},
+		lists: map[place]readList{},
 	}
 }
 
 // complete asks upstreams only if the route leaves out what they may list.
-func (c *completer) complete(ctx context.Context, route *v1alpha1.ModelRoute) compile.Completed {
+func (c *completer) complete(
+	ctx context.Context, route *v1alpha1.ModelRoute, authorities manifest.Authorities,
+) compile.Completed {
 	route = route.DeepCopy()
 	for _, remembered := range readRemembered(c.dir).Routes {
 		if remembered.Namespace == route.Namespace && remembered.Name == route.Name {
@@ -57,7 +66,7 @@ func (c *completer) complete(ctx context.Context, route *v1alpha1.ModelRoute) co
 		if !wanted[at] {
 			return compile.Listed{}
 		}
-		return c.listed(ctx, at)
+		return c.listed(ctx, at, authorities)
 	})
 	for _, one := range completed.Upstreams {
 		if listed, isOther := one.ListedOtherwise(); isOther {
@@ -70,17 +79,21 @@ func (c *completer) complete(ctx context.Context, route *v1alpha1.ModelRoute) co
 	return completed
 }
 
-func (c *completer) listed(ctx context.Context, at compile.UpstreamModel) compile.Listed {
-	list, isKnown := c.lists[at.BaseURL]
+func (c *completer) listed(ctx context.Context, at compile.UpstreamModel, authorities manifest.Authorities) compile.Listed {
+	where := place{baseURL: at.BaseURL, way: at.Way}
+	list, isKnown := c.lists[where]
 	if !isKnown || c.clock.Since(list.at) > listLife {
-		models, err := c.reader.Models(ctx, at.BaseURL, at.Provider == v1alpha1.ProviderOpenRouter)
+		models, err := c.reader.Models(ctx, listing.Upstream{
+			BaseURL: at.BaseURL, IsOpenRouter: at.Provider == v1alpha1.ProviderOpenRouter,
+			ProxyURL: at.ProxyURL, Authorities: []byte(authorities(at.Way)),
+		})
 		list = readList{at: c.clock.Now(), state: compile.ListRead, models: models}
 		if err != nil {
 			list.state = compile.ListUnavailable
 			c.logger.LogAttrs(ctx, slog.LevelWarn,
 				"An upstream's list of models cannot be read; what is known otherwise is in force", oneLine(err))
 		}
-		c.lists[at.BaseURL] = list
+		c.lists[where] = list
 	}
 	listed := compile.Listed{State: list.state}
 	if facts, isThere := list.models[at.ID]; isThere {

@@ -1,15 +1,12 @@
 package proxy
 
 import (
-	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
-	"github.com/modelroute/modelroute/internal/cabundle"
+	"github.com/modelroute/modelroute/internal/egress"
 	"github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -39,25 +36,9 @@ type wayTransport struct {
 func newTransports(now func() time.Time) *transports {
 	return &transports{
 		usual: newUsualTransport(now),
-		roots: newFiles(now, "the certificates of the upstream's authorities", maxBundleBytes, parseRoots),
+		roots: newFiles(now, "the certificates of the upstream's authorities", maxBundleBytes, egress.Roots),
 		ways:  map[way]*wayTransport{},
 	}
-}
-
-// parseRoots returns the authorities that the system knows together with those of a bundle.
-func parseRoots(bundle []byte) (*x509.CertPool, error) {
-	certificates, err := cabundle.Parse(bundle)
-	if err != nil {
-		return nil, fmt.Errorf("is no bundle: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool() // A system without authorities knows those of the bundle.
-	}
-	for _, certificate := range certificates {
-		pool.AddCert(certificate)
-	}
-	return pool, nil
 }
 
 // of returns what carries requests to an upstream. Once the file of its authorities has changed that is another transport; a request that
@@ -93,19 +74,8 @@ func (t *transports) of(upstream *routeconfig.Upstream) (http.RoundTripper, erro
 
 func newWay(wanted way, roots *x509.CertPool) (*wayTransport, error) {
 	made := newTransport()
-	if roots != nil {
-		made.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	}
-	switch wanted.proxyURL {
-	case "":
-	case routeconfig.Direct:
-		made.Proxy = nil
-	default:
-		egress, err := url.Parse(wanted.proxyURL)
-		if err != nil {
-			return nil, fmt.Errorf("the URL of the egress proxy cannot be read: %w", err)
-		}
-		made.Proxy = http.ProxyURL(egress)
+	if err := egress.Set(made, wanted.proxyURL, roots); err != nil {
+		return nil, err
 	}
 	return &wayTransport{Transport: made, roots: roots}, nil
 }

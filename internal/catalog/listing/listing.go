@@ -3,6 +3,7 @@ package listing
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/modelroute/modelroute/internal/catalog"
+	"github.com/modelroute/modelroute/internal/egress"
 )
 
 const (
@@ -23,31 +25,36 @@ const (
 
 // Reader asks upstreams. It sends no key, so that it needs none: OpenRouter's list is public, and nothing is lost where another is not.
 // Nothing of an answer but what catalog.ParseModels finds is ever shown, since whoever writes a route chooses the URL.
-type Reader struct {
-	transport http.RoundTripper
-	agent     string
+type Reader struct{ agent string }
+
+// NewReader makes one, which upstreams know by the name of an agent.
+func NewReader(agent string) *Reader { return &Reader{agent: agent} }
+
+// Upstream is who is asked, and by which way.
+type Upstream struct {
+	// BaseURL has no slash at its end.
+	BaseURL string
+	// IsOpenRouter is true of OpenRouter, which leaves out models of embeddings if it is not asked for all.
+	IsOpenRouter bool
+	// ProxyURL is the egress proxy, or routeconfig.Direct; empty: as the environment says.
+	ProxyURL string
+	// Authorities are the certificates, in PEM, of those by which it is known beside the system's; empty: the system's alone.
+	Authorities []byte
 }
 
-// NewReader makes one, which upstreams know by the name of an agent. It follows no redirects, since it uses a bare transport.
-func NewReader(agent string) *Reader {
-	return &Reader{agent: agent, transport: &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:      true,
-		DisableKeepAlives:      true, // The next question is minutes away.
-		TLSHandshakeTimeout:    timeout,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-	}}
-}
-
-// Models returns what an upstream lists, by the models' ids. OpenRouter leaves out models of embeddings if it is not asked for all.
-func (r *Reader) Models(ctx context.Context, baseURL string, isOpenRouter bool) (map[string]catalog.Facts, error) {
+// Models returns what an upstream lists, by the models' ids.
+func (r *Reader) Models(ctx context.Context, of Upstream) (map[string]catalog.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	url := baseURL + "/models"
-	if isOpenRouter {
+	url := of.BaseURL + "/models"
+	if of.IsOpenRouter {
 		url += "?output_modalities=all"
 	}
-	answer, err := r.get(ctx, url)
+	transport, err := newTransport(of)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s: %w", url, err)
+	}
+	answer, err := r.get(ctx, transport, url)
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", url, err)
 	}
@@ -58,13 +65,32 @@ func (r *Reader) Models(ctx context.Context, baseURL string, isOpenRouter bool) 
 	return models, nil
 }
 
-func (r *Reader) get(ctx context.Context, url string) ([]byte, error) {
+// newTransport makes what carries one question: the next one is minutes away. It follows no redirects, since it is used without a client.
+func newTransport(of Upstream) (*http.Transport, error) {
+	made := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:      true,
+		DisableKeepAlives:      true,
+		TLSHandshakeTimeout:    timeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+	}
+	var roots *x509.CertPool
+	if len(of.Authorities) > 0 {
+		var err error
+		if roots, err = egress.Roots(of.Authorities); err != nil {
+			return nil, fmt.Errorf("what is said to be the certificates of its authorities %w", err)
+		}
+	}
+	return made, egress.Set(made, of.ProxyURL, roots)
+}
+
+func (r *Reader) get(ctx context.Context, transport http.RoundTripper, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 	request.Header = http.Header{"Accept": {"application/json"}, "User-Agent": {r.agent}}
-	response, err := r.transport.RoundTrip(request)
+	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,10 @@
 package listing
 
 import (
+	"encoding/pem"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,7 +19,7 @@ import (
 func TestTheUpstreamsListHasWhatTheBuiltInListHas(t *testing.T) {
 	server := httptest.NewServer(upstream.New(upstream.Options{}))
 	defer server.Close()
-	models, err := NewReader("test").Models(t.Context(), server.URL+"/api/v1", true)
+	models, err := NewReader("test").Models(t.Context(), Upstream{BaseURL: server.URL + "/api/v1", IsOpenRouter: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +46,7 @@ func TestAnUpstreamIsAskedWithoutAKeyAndOnlyOpenRouterForModelsOfAnyKind(t *test
 	}))
 	defer server.Close()
 	for _, isOpenRouter := range []bool{true, false} {
-		if _, err := NewReader("test").Models(t.Context(), server.URL+"/v1", isOpenRouter); err != nil {
+		if _, err := NewReader("test").Models(t.Context(), Upstream{BaseURL: server.URL + "/v1", IsOpenRouter: isOpenRouter}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -70,10 +73,72 @@ func TestAnAnswerThatIsNoListIsAnErrorThatShowsNothingOfIt(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			server := httptest.NewServer(test.answer)
 			defer server.Close()
-			_, err := NewReader("test").Models(t.Context(), server.URL, false)
+			_, err := NewReader("test").Models(t.Context(), Upstream{BaseURL: server.URL})
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("the error is %v", err)
 			}
 		})
 	}
+}
+
+func TestAnUpstreamIsAskedThroughItsEgressProxyAndKnownByItsOwnAuthorities(t *testing.T) {
+	upstream := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"data":[{"id":"a-model"}]}`)
+	}))
+	defer upstream.Close()
+	upstream.Config.ErrorLog = log.New(io.Discard, "", 0)
+	var tunnelled []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tunnelled = append(tunnelled, r.Method+" "+r.Host)
+		tunnel(t, w, upstream.Listener.Addr().String())
+	}))
+	defer proxy.Close()
+	authorities := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: upstream.Certificate().Raw})
+
+	of := Upstream{BaseURL: "https://example.com", ProxyURL: proxy.URL, Authorities: authorities} // a name that the server's certificate has
+	models, err := NewReader("test").Models(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, listed := models["a-model"]; !listed {
+		t.Errorf("it lists %v", models)
+	}
+	if diff := cmp.Diff([]string{"CONNECT example.com:443"}, tunnelled); diff != "" {
+		t.Errorf("what the egress proxy was asked (-want +got):\n%s", diff)
+	}
+
+	of.Authorities = nil
+	if _, err := NewReader("test").Models(t.Context(), of); err == nil {
+		t.Error("an upstream that nobody knows is believed")
+	}
+	of.Authorities = []byte("no certificate")
+	if _, err := NewReader("test").Models(t.Context(), of); err == nil || !strings.Contains(err.Error(), "certificates of its authorities") {
+		t.Errorf("with authorities that cannot be read the error is %v", err)
+	}
+	of = Upstream{BaseURL: upstream.URL, ProxyURL: "direct", Authorities: authorities}
+	if _, err := NewReader("test").Models(t.Context(), of); err != nil {
+		t.Errorf("directly: %v", err)
+	}
+}
+
+// tunnel carries the bytes of a CONNECT to an address.
+func tunnel(t *testing.T, w http.ResponseWriter, address string) {
+	t.Helper()
+	server, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+	client, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	go func() {
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(client, server)
+	_ = client.Close()
 }

@@ -51,10 +51,14 @@ type Route struct {
 	Teams compile.Teams
 }
 
+// Authorities returns the certificates, in PEM, of the authorities that an upstream is known by beside those of the system; empty if there
+// are none.
+type Authorities func(compile.Way) string
+
 // Reader reads manifests.
 type Reader struct {
 	// Complete adds to routes what they leave out; where it is nil, that is what the built-in catalog has.
-	Complete func(ctx context.Context, route *v1alpha1.ModelRoute) compile.Completed
+	Complete func(ctx context.Context, route *v1alpha1.ModelRoute, authorities Authorities) compile.Completed
 
 	schemas map[string]*crdschema.Schema
 	given   map[SecretKey]string

@@ -35,11 +35,14 @@ func (o *objects) resolve(ctx context.Context) []Route {
 func (o *objects) complete(ctx context.Context, route *v1alpha1.ModelRoute) compile.Completed {
 	complete := o.reader.Complete
 	if complete == nil {
-		complete = func(_ context.Context, route *v1alpha1.ModelRoute) compile.Completed {
+		complete = func(_ context.Context, route *v1alpha1.ModelRoute, _ Authorities) compile.Completed {
 			return compile.Complete(route, nil)
 		}
 	}
-	completed := complete(ctx, route)
+	completed := complete(ctx, route, func(way compile.Way) string {
+		bundle, _ := o.bundle(way.CABundle, way.Namespace) // What is wrong with it is said of the route.
+		return bundle
+	})
 	completed.Route.Status = v1alpha1.ModelRouteStatus{Upstreams: completed.Statuses(), Model: completed.ModelStatus()}
 	return completed
 }
