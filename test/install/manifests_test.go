@@ -132,14 +132,18 @@ func TestAFieldThatTheAPIServerDoesNotKnowWouldBeFound(t *testing.T) {
 }
 
 func TestUninstallingByManifestsLeavesWhatWasSpentAndWhatWasAskedFor(t *testing.T) {
-	want := byName(t, built(t, "default"))
-	for name := range want {
-		if strings.HasPrefix(name, "CustomResourceDefinition ") || strings.HasPrefix(name, "Namespace ") {
-			delete(want, name)
+	for installed, uninstalled := range map[string]string{
+		"default": "uninstall", "postgresql": "uninstall/postgresql", "namespaced": "uninstall/namespaced", "cert-manager": "uninstall/cert-manager",
+	} {
+		want := byName(t, built(t, installed))
+		for name := range want {
+			if strings.HasPrefix(name, "CustomResourceDefinition ") || strings.HasPrefix(name, "Namespace ") {
+				delete(want, name)
+			}
 		}
-	}
-	if diff := cmp.Diff(want, byName(t, built(t, "uninstall"))); diff != "" {
-		t.Errorf("-config/default without its namespace and CRDs +config/uninstall:\n%s", diff)
+		if diff := cmp.Diff(want, byName(t, built(t, uninstalled))); diff != "" {
+			t.Errorf("-config/%s without its namespace and CRDs +config/%s:\n%s", installed, uninstalled, diff)
+		}
 	}
 }
 
