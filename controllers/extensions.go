@@ -96,26 +96,25 @@ func NewExtensions(manager ctrl.Manager, namespaces map[string]cache.Config) (*E
 
 // readerOf reads the objects of a kind; nil if they cannot be read and written.
 func (e *Extensions) readerOf(gvk schema.GroupVersionKind) client.Reader {
-	if e.stateOf(gvk) != extensionThere {
-		return nil
+	if known := e.of(gvk); known.state == extensionThere {
+		return known.reader
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.kinds[gvk].reader
+	return nil
 }
 
-func (e *Extensions) stateOf(gvk schema.GroupVersionKind) extensionState {
+// of is what is known of a kind.
+func (e *Extensions) of(gvk schema.GroupVersionKind) extensionKind {
 	if e == nil {
-		return extensionMissing
+		return extensionKind{state: extensionMissing}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.kinds[gvk].state
+	return e.kinds[gvk]
 }
 
-// of is the source of a controller whose objects of ownerKind have objects of these kinds. It is told of changes of those, and of every one
+// source is that of a controller whose objects of ownerKind have objects of these kinds. It is told of changes of those, and of every one
 // of its own that asks for any when there is news of a kind. The API server was asked once before the controller starts.
-func (e *Extensions) of(ownerKind string, asking func(ctx context.Context) []reconcile.Request) source.Source {
+func (e *Extensions) source(ownerKind string, asking func(ctx context.Context) []reconcile.Request) source.Source {
 	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		e.mu.Lock()
 		e.listeners = append(e.listeners, listener{ownerKind: ownerKind, asking: asking, queue: queue})
@@ -171,9 +170,7 @@ func (e *Extensions) lookFor(ctx context.Context, gvk schema.GroupVersionKind) (
 	if err != nil {
 		return false, err
 	}
-	e.mu.Lock()
-	before := e.kinds[gvk]
-	e.mu.Unlock()
+	before := e.of(gvk)
 	next := before
 	switch {
 	case isThere && before.reader == nil:

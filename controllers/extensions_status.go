@@ -30,13 +30,25 @@ type extension struct {
 	err error
 }
 
-// isFinished reports whether nothing is left to do that nobody would tell of.
-func (e extension) isFinished() bool { return e.err == nil && e.state != extensionUnknown }
+// isFinished reports whether nothing is left to do soon: what is refused, or somebody else's, waits for a person.
+func (e extension) isFinished() bool {
+	var (
+		notOwned *apply.NotOwnedError
+		write    *apply.WriteError
+	)
+	switch {
+	case errors.As(e.err, &notOwned):
+		return !notOwned.Leaving
+	case errors.As(e.err, &write):
+		return write.Reason() != metav1.StatusReasonUnknown
+	}
+	return e.err == nil && e.state != extensionUnknown
+}
 
 // applyExtension makes one such object what it should be, where there is its kind. Whatever goes wrong is in what it returns, and keeps
 // nobody from serving.
 func applyExtension(ctx context.Context, applier *apply.Applier, kinds *Extensions, owner client.Object, wanted desired.Object) extension {
-	made := extension{state: kinds.stateOf(wanted.Kind)}
+	made := extension{state: kinds.of(wanted.Kind).state}
 	reader := kinds.readerOf(wanted.Kind)
 	if reader == nil {
 		return made

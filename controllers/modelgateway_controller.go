@@ -109,7 +109,7 @@ func (r *ModelGatewayReconciler) SetupWithManager(manager ctrl.Manager) error {
 		WatchesRawSource(&r.Exchange.gateways).
 		WithOptions(controller.Options{MaxConcurrentReconciles: maxConcurrentReconciles})
 	if r.Extensions != nil {
-		controlled = controlled.WatchesRawSource(r.Extensions.of("ModelGateway", r.gatewaysWithExtensions))
+		controlled = controlled.WatchesRawSource(r.Extensions.source("ModelGateway", r.gatewaysWithExtensions))
 	}
 	return controlled.Complete(r)
 }

@@ -151,7 +151,7 @@ func (r *ModelRouteReconciler) SetupWithManager(ctx context.Context, manager ctr
 		controlled = controlled.WatchesRawSource(r.Books)
 	}
 	if r.Extensions != nil {
-		controlled = controlled.WatchesRawSource(r.Extensions.of("ModelRoute", r.routesWithExtensions))
+		controlled = controlled.WatchesRawSource(r.Extensions.source("ModelRoute", r.routesWithExtensions))
 	}
 	return controlled.Complete(r)
 }
