@@ -26,12 +26,13 @@ import (
 	"github.com/modelroute/modelroute/internal/desired"
 )
 
-// DefaultExtensionsInterval is how often the API server is asked which kinds it has. It is two short questions that nobody needs a right for.
+// DefaultExtensionsInterval is how often the API server is asked which kinds it has. It is two short questions, for which nobody needs a
+// right.
 const DefaultExtensionsInterval = 15 * time.Second
 
 // Extensions knows which of the kinds are there that not every cluster has, and has their objects in a cache for as long as they are. So a
-// kind that is installed, or taken away, is taken up without a restart, and one that is not there costs no more than the question. Each kind
-// has a cache of its own, which the manager's does not wait for: it may have no right to one of them.
+// kind that is installed, or taken away, is taken up without a restart, and one that is not there costs no more than the question. Each has
+// a cache of its own, which the manager's does not wait for: it may have no right to one of them.
 type Extensions struct {
 	// Discovery says which kinds the API server has.
 	Discovery discovery.ServerResourcesInterface
@@ -236,8 +237,8 @@ func (e *Extensions) read(ctx context.Context, gvk schema.GroupVersionKind) (ext
 	return extensionKind{reader: reader, informer: informer, end: end}, nil
 }
 
-// awaitObjects waits a little until the objects of a kind are in its cache. Those that can be listed are there in milliseconds, and those that
-// the manager has no right to never.
+// awaitObjects waits a little until the objects of a kind are in its cache. Those that can be listed are there in milliseconds, and those to
+// which the manager has no right never.
 func (k extensionKind) awaitObjects(ctx context.Context) extensionState {
 	if k.informer.HasSynced() {
 		return extensionThere

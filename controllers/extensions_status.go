@@ -124,7 +124,8 @@ func missingKind(of extension, gvk schema.GroupVersionKind, remedy string) (verd
 	case extensionUnknown:
 		return unknown(v1alpha1.ReasonNotObserved, fmt.Sprintf("It is not known yet whether the cluster has the kind %s.", gvk.Kind)), true
 	case extensionMissing:
-		return no(v1alpha1.ReasonKindNotInstalled, fmt.Sprintf("The cluster does not have the kind %s of %s: %s", gvk.Kind, gvk.GroupVersion(), remedy)), true
+		return no(v1alpha1.ReasonKindNotInstalled, fmt.Sprintf(
+			"The cluster does not have the kind %s of %s: %s", gvk.Kind, gvk.GroupVersion(), remedy)), true
 	case extensionUnread:
 		return unknown(v1alpha1.ReasonPending, fmt.Sprintf("The objects of the kind %s are not read yet. If it stays so, "+
 			"the manager lacks the right to list and watch them: see config/rbac/role.yaml.", gvk.Kind)), true
@@ -151,7 +152,8 @@ func extensionFailed(of extension, gvk schema.GroupVersionKind) (verdict, bool) 
 		return no(v1alpha1.ReasonChildRefused, fmt.Sprintf("The API server refuses the %s: %s.", gvk.Kind, listed(write.Causes(), ", "))), true
 	case errors.As(of.err, &write) && write.Reason() != metav1.StatusReasonUnknown:
 		return no(v1alpha1.ReasonChildRefused, fmt.Sprintf(
-			"The API server refuses the %s (%s): %s. This is tried again.", gvk.Kind, write.Reason(), strings.TrimSuffix(write.Err.Error(), "."))), true
+			"The API server refuses the %s (%s): %s. This is tried again.",
+			gvk.Kind, write.Reason(), strings.TrimSuffix(write.Err.Error(), "."))), true
 	}
 	return unknown(v1alpha1.ReasonInternalError, "Something failed and is tried again; the manager's log has the details."), true
 }
@@ -171,7 +173,8 @@ func monitored(of extension) verdict {
 // published is the verdict on an HTTPRoute: what the Gateways say that it names.
 func published(of extension, wanted v1alpha1.HTTPRoute, namespace string) verdict {
 	gvk := desired.HTTPRouteKind
-	if v, is := missingKind(of, gvk, "install the Gateway API, or take proxy.httpRoute away. Within the cluster the endpoint is served all the same."); is {
+	const remedy = "install the Gateway API, or take proxy.httpRoute away. Within the cluster the endpoint is served all the same."
+	if v, is := missingKind(of, gvk, remedy); is {
 		return v
 	}
 	if v, is := extensionFailed(of, gvk); is {

@@ -55,8 +55,8 @@ func extractExtension(object *unstructured.Unstructured, fieldOwner string) (map
 	return result.Object, nil
 }
 
-// ownedPart is the part of a value whose fields are in a record of FieldsV1: "f:NAME" is a member of an object, `k:{"KEY": VALUE}` an item of
-// a list with keys, "v:VALUE" one of a set, and "." the value itself. A record of nothing is that of a value that is owned as a whole.
+// ownedPart is the part of a value whose fields are in a record of FieldsV1: "f:NAME" is a member of an object, `k:{"KEY": VALUE}` an item
+// of a list with keys, "v:VALUE" one of a set, and "." the value itself. A record of nothing is that of a value that is owned as a whole.
 func ownedPart(value any, owned map[string]any) any {
 	if len(owned) == 0 {
 		return value

@@ -3,8 +3,8 @@
 //
 // The authority lives for ten years and is made anew when two thirds of that are over, or when its Secret is gone or broken; the
 // configuration of every proxy has it, so that this reaches them as a configuration does. One takes the place of another by steps: the new
-// one is told, the ledger's certificate is issued by it, and the old one is forgotten, with an overlap between each. The ledger's certificate
-// lives for 90 days and is renewed when two thirds of that are over.
+// one is told, the ledger's certificate is issued by it, and the old one is forgotten, with an overlap between each. That certificate lives
+// for 90 days and is renewed when two thirds of that are over.
 package certs
 
 import (

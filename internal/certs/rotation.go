@@ -14,8 +14,8 @@ import (
 // trusted any more.
 const overlap = time.Hour
 
-// state is what the two Secrets have. At any time the ledger's certificate is by one of the authorities that are told to those who connect to
-// the ledger, so that nobody is refused while one takes the place of another.
+// state is what the two Secrets have. At any time the ledger's certificate is by one of the authorities that are told to those who connect
+// to the ledger, so that nobody is refused while one takes the place of another.
 type state struct {
 	// authority signs what is issued from now on.
 	authority pair

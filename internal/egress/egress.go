@@ -28,8 +28,8 @@ func Roots(bundle []byte) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Set has a transport go a way that is not the usual one: through the proxy of that URL, or none if it is routeconfig.Direct, and to servers
-// that these authorities know. An empty URL, and nil, leave the transport as it is. The error says that the URL cannot be read.
+// Set has a transport go a way that is not the usual one: through the proxy of that URL, or none if it is routeconfig.Direct, and to
+// servers that these authorities know. An empty URL, and nil, leave the transport as it is. The error says that the URL cannot be read.
 func Set(transport *http.Transport, proxyURL string, roots *x509.CertPool) error {
 	if roots != nil {
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}

@@ -133,7 +133,8 @@ func TestAFieldThatTheAPIServerDoesNotKnowWouldBeFound(t *testing.T) {
 
 func TestUninstallingByManifestsLeavesWhatWasSpentAndWhatWasAskedFor(t *testing.T) {
 	for installed, uninstalled := range map[string]string{
-		"default": "uninstall", "postgresql": "uninstall/postgresql", "namespaced": "uninstall/namespaced", "cert-manager": "uninstall/cert-manager",
+		"default": "uninstall", "postgresql": "uninstall/postgresql",
+		"namespaced": "uninstall/namespaced", "cert-manager": "uninstall/cert-manager",
 	} {
 		want := byName(t, built(t, installed))
 		for name := range want {
