@@ -237,8 +237,8 @@ func (e *Extensions) read(ctx context.Context, gvk schema.GroupVersionKind) (ext
 	return extensionKind{reader: reader, informer: informer, end: end}, nil
 }
 
-// awaitObjects waits a little until the objects of a kind are in its cache. Those that can be listed are there in milliseconds, and those to
-// which the manager has no right never.
+// awaitObjects waits a little until the objects of a kind are in its cache. Those that can be listed are there in milliseconds, and those
+// to which the manager has no right never.
 func (k extensionKind) awaitObjects(ctx context.Context) extensionState {
 	if k.informer.HasSynced() {
 		return extensionThere

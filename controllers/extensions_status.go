@@ -144,12 +144,14 @@ func extensionFailed(of extension, gvk schema.GroupVersionKind) (verdict, bool) 
 	case of.err == nil:
 		return verdict{}, false
 	case errors.As(of.err, &notOwned) && notOwned.Leaving:
-		return no(v1alpha1.ReasonPending, fmt.Sprintf("%s %q of an earlier owner is still being deleted.", notOwned.Kind, notOwned.Name)), true
+		return no(v1alpha1.ReasonPending, fmt.Sprintf(
+			"%s %q of an earlier owner is still being deleted.", notOwned.Kind, notOwned.Name)), true
 	case errors.As(of.err, &notOwned):
 		return no(v1alpha1.ReasonChildNotOwned, fmt.Sprintf(
 			"%s %q belongs to somebody else and is left alone: delete it, or give it another name.", notOwned.Kind, notOwned.Name)), true
 	case errors.As(of.err, &write) && len(write.Causes()) > 0:
-		return no(v1alpha1.ReasonChildRefused, fmt.Sprintf("The API server refuses the %s: %s.", gvk.Kind, listed(write.Causes(), ", "))), true
+		return no(v1alpha1.ReasonChildRefused, fmt.Sprintf(
+			"The API server refuses the %s: %s.", gvk.Kind, listed(write.Causes(), ", "))), true
 	case errors.As(of.err, &write) && write.Reason() != metav1.StatusReasonUnknown:
 		return no(v1alpha1.ReasonChildRefused, fmt.Sprintf(
 			"The API server refuses the %s (%s): %s. This is tried again.",
@@ -185,7 +187,8 @@ func published(of extension, wanted v1alpha1.HTTPRoute, namespace string) verdic
 		answer, refusal := answerOf(of.live, gateway, namespace)
 		switch {
 		case refusal != "":
-			refused = append(refused, fmt.Sprintf("Gateway %s does not serve the HTTPRoute: %s.", describeGateway(gateway, namespace), refusal))
+			refused = append(refused, fmt.Sprintf(
+				"Gateway %s does not serve the HTTPRoute: %s.", describeGateway(gateway, namespace), refusal))
 		case !answer:
 			silent = append(silent, describeGateway(gateway, namespace))
 		}

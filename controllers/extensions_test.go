@@ -188,7 +188,8 @@ func TestWhatTheGatewaysSayIsInTheStatus(t *testing.T) {
 			return nil
 		})
 	}
-	says(v1alpha1.ReasonPending, "infra/public (listener https), "+w.namespace+"/internal (port 8080) has not answered", metav1.ConditionFalse)
+	says(v1alpha1.ReasonPending,
+		"infra/public (listener https), "+w.namespace+"/internal (port 8080) has not answered", metav1.ConditionFalse)
 
 	yes := map[string]any{"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""}
 	refusal := map[string]any{
@@ -200,7 +201,8 @@ func TestWhatTheGatewaysSayIsInTheStatus(t *testing.T) {
 
 	w.answerAsGateways(yes, refusal)
 	says(v1alpha1.ReasonGatewayRefused,
-		"Gateway infra/public (listener https) does not serve the HTTPRoute: there is no such Service (BackendNotFound).", metav1.ConditionFalse)
+		"Gateway infra/public (listener https) does not serve the HTTPRoute: there is no such Service (BackendNotFound).",
+		metav1.ConditionFalse)
 	w.untilReady("chat") // all the same
 
 	w.answerAsGateways(yes)

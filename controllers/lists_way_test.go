@@ -2,8 +2,7 @@ package controllers
 
 import (
 	"encoding/pem"
-	"io"
-	"log"
+	"log/slog"
 	"net/http/httptest"
 	"testing"
 
@@ -18,7 +17,7 @@ import (
 func TestTheListOfAnUpstreamIsReadByTheWayThatItsRouteSays(t *testing.T) {
 	w := newWorldAt(t, testRealClock)
 	server := httptest.NewUnstartedServer(upstream.New(upstream.Options{}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	s := &selling{world: w, url: server.URL + "/api/v1"}

@@ -21,11 +21,11 @@ const (
 	// ConditionSuspended is there, and True, while the annotation modelroute.dev/suspended has the proxies refuse requests. It is not part
 	// of Ready: Programmed says whether they already do.
 	ConditionSuspended = "Suspended"
-	// ConditionPublished is True when the Gateways of proxy.httpRoute serve the endpoint. It is there where the route asks for that, and not
-	// part of Ready: within the cluster it serves anyway.
+	// ConditionPublished is True when the Gateways of proxy.httpRoute serve the endpoint. It is there where the route asks for that, and
+	// not part of Ready: within the cluster it serves anyway.
 	ConditionPublished = "Published"
-	// ConditionMonitored is True when the PodMonitor of proxy.podMonitor is there. It is there where the route asks for that, and not part of
-	// Ready.
+	// ConditionMonitored is True when the PodMonitor of proxy.podMonitor is there. It is there where the route asks for that, and not part
+	// of Ready.
 	ConditionMonitored = "Monitored"
 	// ConditionReady is True when Accepted, ResolvedRefs, Programmed and Available are.
 	ConditionReady = "Ready"

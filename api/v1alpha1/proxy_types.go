@@ -56,8 +56,8 @@ type ProxyPods struct {
 	// +optional
 	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
 
-	// httpRoute has Gateways of the Gateway API publish the endpoint, by an HTTPRoute to its Service. It needs the Gateway API's CRDs, 1.2 or
-	// later; where they are missing the condition Published says so, and the route serves all the same. Absent: no HTTPRoute.
+	// httpRoute has Gateways of the Gateway API publish the endpoint, by an HTTPRoute to its Service. It needs the Gateway API's CRDs, 1.2
+	// or later; where they are missing the condition Published says so, and the route serves all the same. Absent: no HTTPRoute.
 	// +optional
 	HTTPRoute HTTPRoute `json:"httpRoute,omitzero"`
 

@@ -23,7 +23,8 @@ type HTTPRoute struct {
 	Hostnames []string `json:"hostnames,omitempty"`
 
 	// pathPrefix is what the paths of requests begin with, by which routes under one hostname are told apart: with /mixtral, clients have
-	// https://HOST/mixtral/v1 as their base URL. The Gateway takes it off, so that it has to be one that rewrites paths. Absent: every path.
+	// https://HOST/mixtral/v1 as their base URL. The Gateway takes it off, so that it has to be one that rewrites paths. Absent: every
+	// path.
 	// +optional
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=256

@@ -155,7 +155,8 @@ func TestNobodyIsRefusedWhile(t *testing.T) {
 				t.Fatal("it is the same authority")
 			}
 			if l.changes != 3 {
-				t.Errorf("it took %d changes, want 3: the new authority is told, the certificate is by it, the old one is forgotten", l.changes)
+				t.Errorf("it took %d changes, want 3: the new authority is told, the certificate is by it, the old one is forgotten",
+					l.changes)
 			}
 			l.isOver(l.held.authority)
 			if connect(t, l.now, old.certificate, l.held.leaf) == nil {

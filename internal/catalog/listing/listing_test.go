@@ -3,7 +3,7 @@ package listing
 import (
 	"encoding/pem"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -86,7 +86,7 @@ func TestAnUpstreamIsAskedThroughItsEgressProxyAndKnownByItsOwnAuthorities(t *te
 		_, _ = io.WriteString(w, `{"data":[{"id":"a-model"}]}`)
 	}))
 	defer upstream.Close()
-	upstream.Config.ErrorLog = log.New(io.Discard, "", 0)
+	upstream.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	var tunnelled []string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tunnelled = append(tunnelled, r.Method+" "+r.Host)

@@ -16,7 +16,8 @@ type HTTPRouteApplyConfiguration struct {
 	// listeners.
 	Hostnames []string `json:"hostnames,omitempty"`
 	// pathPrefix is what the paths of requests begin with, by which routes under one hostname are told apart: with /mixtral, clients have
-	// https://HOST/mixtral/v1 as their base URL. The Gateway takes it off, so that it has to be one that rewrites paths. Absent: every path.
+	// https://HOST/mixtral/v1 as their base URL. The Gateway takes it off, so that it has to be one that rewrites paths. Absent: every
+	// path.
 	PathPrefix *string `json:"pathPrefix,omitempty"`
 }
 

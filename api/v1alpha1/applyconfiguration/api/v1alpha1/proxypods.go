@@ -24,8 +24,8 @@ type ProxyPodsApplyConfiguration struct {
 	// networkPolicy restricts who can connect to the proxies as a client. Absent: whoever the cluster's own policies let. A key is needed
 	// in either case.
 	NetworkPolicy *NetworkPolicyApplyConfiguration `json:"networkPolicy,omitempty"`
-	// httpRoute has Gateways of the Gateway API publish the endpoint, by an HTTPRoute to its Service. It needs the Gateway API's CRDs, 1.2 or
-	// later; where they are missing the condition Published says so, and the route serves all the same. Absent: no HTTPRoute.
+	// httpRoute has Gateways of the Gateway API publish the endpoint, by an HTTPRoute to its Service. It needs the Gateway API's CRDs, 1.2
+	// or later; where they are missing the condition Published says so, and the route serves all the same. Absent: no HTTPRoute.
 	HTTPRoute *HTTPRouteApplyConfiguration `json:"httpRoute,omitempty"`
 	// podMonitor has Prometheus read the proxies' metrics, by a PodMonitor of the Prometheus Operator. It needs that operator's CRDs; where
 	// they are missing the condition Monitored says so. {} is a PodMonitor without labels. Absent: no PodMonitor.
