@@ -117,7 +117,7 @@ func gatewayConditions(s *gatewayScope) []metav1.Condition {
 		condition(v1alpha1.ConditionReady, ready),
 	}
 	conditions = append(conditions,
-		s.extensions.conditions(s.gateway.Spec.ProxyPods, s.gateway.Namespace, failed(s.err), condition)...)
+		s.extensions.conditions(compile.GatewayPods(s.gateway), s.gateway.Namespace, failed(s.err), condition)...)
 	var notOwned *apply.NotOwnedError
 	isStuck := len(s.invalid) > 0 || errors.As(s.err, &notOwned) && !notOwned.Leaving
 	switch {

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
 )
 
 // The kinds of objects that not every cluster has.
@@ -41,7 +42,7 @@ func ExtensionsOf(route *v1alpha1.ModelRoute) []Object {
 
 // ExtensionsOfGateway are those of a gateway.
 func ExtensionsOfGateway(gateway *v1alpha1.ModelGateway) []Object {
-	return Extensions(OwnerOfGateway(gateway), gateway.Spec.ProxyPods)
+	return Extensions(OwnerOfGateway(gateway), compile.GatewayPods(gateway))
 }
 
 // untyped is an apply configuration of a kind whose Go types would be a dependency for a few fields.
