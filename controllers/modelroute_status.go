@@ -56,12 +56,8 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 		write      *apply.WriteError
 	)
 	switch {
-	case s.err == nil && !s.extensions.areFinished():
-		return reconcile.Result{RequeueAfter: retryInterval}, nil
-	case s.err == nil && s.isSettled() && (len(s.pending) == 0 || s.gateway == nil && len(s.readyPods) == 0): // A pod wakes it.
-		return reconcile.Result{RequeueAfter: untilExpiry(s, idleInterval)}, nil
 	case s.err == nil:
-		return reconcile.Result{RequeueAfter: untilExpiry(s, pendingInterval)}, nil
+		return reconcile.Result{RequeueAfter: untilExpiry(s, untilNextLook(s))}, nil
 	case errors.Is(s.err, invalidError{}):
 		return reconcile.Result{RequeueAfter: idleInterval}, nil
 	case errors.As(s.err, &write) && write.NamespaceLeaves():
@@ -73,6 +69,17 @@ func result(ctx context.Context, s *scope) (reconcile.Result, error) {
 		return reconcile.Result{RequeueAfter: retryInterval}, nil
 	}
 	return reconcile.Result{}, s.err
+}
+
+// untilNextLook is when to look again at a route where nothing failed that keeps it from serving.
+func untilNextLook(s *scope) time.Duration {
+	switch {
+	case !s.extensions.areFinished():
+		return retryInterval
+	case s.isSettled() && (len(s.pending) == 0 || s.gateway == nil && len(s.readyPods) == 0): // A pod wakes it.
+		return idleInterval
+	}
+	return pendingInterval
 }
 
 // untilExpiry is the time until a credit or a ModelKey expires, or a key has to be replaced or refused, if that is less than the given one.
