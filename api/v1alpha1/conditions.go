@@ -90,6 +90,16 @@ const (
 	ReasonRevocationPending = "RevocationPending"
 )
 
+// Reasons of what has to do with ServiceAccounts: of ResolvedRefs, and of Accepted of a ModelKey.
+const (
+	// ReasonServiceAccountNotFound means that a ServiceAccount that the spec names does not exist, or cannot be read.
+	ReasonServiceAccountNotFound = "ServiceAccountNotFound"
+	// ReasonServiceAccountTaken means that a ServiceAccount already stands for another consumer of a route.
+	ReasonServiceAccountTaken = "ServiceAccountTaken"
+	// ReasonIssuerUnavailable means that the API server does not tell the manager by which keys it signs tokens.
+	ReasonIssuerUnavailable = "IssuerUnavailable"
+)
+
 // Reasons of what has to do with teams: of ResolvedRefs, and of Accepted of a TeamBudget.
 const (
 	// ReasonTeamNotAllowed means that a consumer names a team in whose name its namespace may not spend; it is not served.

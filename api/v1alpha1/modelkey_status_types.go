@@ -92,7 +92,7 @@ type ModelKeyRouteStatus struct {
 
 	// state is Accepted (every ready proxy of the route accepts the key), Pending (they do not yet), NotServed (the route has no proxy that
 	// could), NotAllowed, NotFound, TooManyKeys, or
-	// Refused (the ModelKey is expired or invalid).
+	// Refused (the ModelKey is expired or invalid), or ServiceAccountTaken (one of its ServiceAccounts is already somebody else's there).
 	// +optional
 	State KeyRouteState `json:"state,omitempty"`
 
@@ -120,7 +120,7 @@ type ModelKeyRouteStatus struct {
 
 // KeyRouteState is what becomes of a ModelKey at one route.
 //
-// +kubebuilder:validation:Enum=Accepted;Pending;NotServed;NotAllowed;NotFound;TooManyKeys;ModelNameTaken;Refused
+// +kubebuilder:validation:Enum=Accepted;Pending;NotServed;NotAllowed;NotFound;TooManyKeys;ModelNameTaken;Refused;ServiceAccountTaken
 type KeyRouteState string
 
 const (
@@ -140,4 +140,6 @@ const (
 	KeyModelNameTaken KeyRouteState = "ModelNameTaken"
 	// KeyRefused means that the ModelKey is expired or invalid.
 	KeyRefused KeyRouteState = "Refused"
+	// KeyAccountTaken means that a ServiceAccount of the ModelKey already stands for another consumer of the route.
+	KeyAccountTaken KeyRouteState = "ServiceAccountTaken"
 )

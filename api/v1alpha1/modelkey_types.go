@@ -3,7 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // ModelKey is a team's claim, from its own namespace, to use one or more routes. The operator delivers an API key in a Secret beside it,
-// which every route accepts that allows ModelKeys of this namespace. Deleting the ModelKey, or the Secret, revokes the key.
+// which every route accepts that allows ModelKeys of this namespace. Deleting the ModelKey, or the Secret, revokes the key. A ModelKey that
+// names ServiceAccounts has no key: their pods use their own tokens.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -47,6 +48,9 @@ type ModelKeyList struct {
 }
 
 // ModelKeySpec is the wanted state of a ModelKey.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceAccounts) || !has(self.secretName)",message="a ModelKey with serviceAccounts has no key and no Secret: take secretName away",fieldPath=".secretName"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceAccounts) || !has(self.rotation)",message="a ModelKey with serviceAccounts has no key to rotate, since the kubelet renews tokens: take rotation away",fieldPath=".rotation"
 type ModelKeySpec struct {
 	// routeRefs are the routes that the key is for. The Secret's OPENAI_BASE_URL and MODEL are those of the first, OPENAI_BASE_URL_2 and
 	// MODEL_2 those of the second, and so on.
@@ -96,7 +100,16 @@ type ModelKeySpec struct {
 	// +optional
 	Rotation Rotation `json:"rotation,omitzero"`
 
-	// expireTime is when the key is refused and its Secret deleted, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
+	// serviceAccounts are those of the ModelKey's namespace whose pods use the routes in its name, each with its own token for the audience
+	// modelroute in the place of a key: no Secret is made, and a key that the ModelKey had is refused. Absent: the ModelKey has a key.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	ServiceAccounts []LocalServiceAccountReference `json:"serviceAccounts,omitempty"`
+
+	// expireTime is when the key is refused and its Secret deleted, or the tokens of serviceAccounts are refused, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
 	// Absent: never.
 	// +optional
 	ExpireTime *metav1.Time `json:"expireTime,omitempty"`

@@ -93,13 +93,15 @@ type ModelRouteSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	RateLimits []RateLimit `json:"rateLimits,omitempty"`
 
-	// consumers are those who may use the route. Each gets a Secret with an API key of its own. Without any, nobody can use the route.
+	// consumers are those who may use the route. Each gets a Secret with an API key of its own, unless it names ServiceAccounts. Without
+	// any, nobody can use the route.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.secretName) || self.exists_one(b, has(b.secretName) && b.secretName == a.secretName))",message="two consumers have the same secretName: each needs a Secret of its own"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !has(a.serviceAccounts) || a.serviceAccounts.all(x, self.exists_one(b, has(b.serviceAccounts) && x in b.serviceAccounts)))",message="two consumers name the same ServiceAccount: its tokens can stand for one of them alone"
 	Consumers []Consumer `json:"consumers,omitempty"`
 
 	// keys says who may claim keys for this route with ModelKeys of their own. Absent: ModelKeys of the route's namespace alone.
@@ -243,7 +245,10 @@ const (
 	OutputEmbeddings OutputModality = "embeddings"
 )
 
-// Consumer is somebody who may use the route with a key of its own.
+// Consumer is somebody who may use the route, with a key of its own or with the tokens of ServiceAccounts.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceAccounts) || !has(self.secretName)",message="a consumer with serviceAccounts has no key and no Secret: take secretName away",fieldPath=".secretName"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceAccounts) || !has(self.rotation)",message="a consumer with serviceAccounts has no key to rotate, since the kubelet renews tokens: take rotation away",fieldPath=".rotation"
 type Consumer struct {
 	// name is the consumer's name, unique within the route. What it spent belongs to this name.
 	// +required
@@ -290,4 +295,13 @@ type Consumer struct {
 	// is given another value, with an overlap of 24 hours.
 	// +optional
 	Rotation Rotation `json:"rotation,omitzero"`
+
+	// serviceAccounts are those whose pods use the route in the consumer's name, each with its own token for the audience modelroute in the
+	// place of a key: no Secret is made, and a key that the consumer had is refused. Absent: the consumer has a key.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b == a))",message="serviceAccounts names a ServiceAccount twice: name each once"
+	ServiceAccounts []ServiceAccountReference `json:"serviceAccounts,omitempty"`
 }

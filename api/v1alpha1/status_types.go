@@ -221,10 +221,18 @@ type ConsumerStatus struct {
 	// +kubebuilder:validation:MaxLength=50
 	Name string `json:"name,omitempty"`
 
-	// secretName is the Secret with the consumer's key; absent until it is there.
+	// secretName is the Secret with the consumer's key; absent until it is there, and where the consumer has serviceAccounts.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
+
+	// serviceAccounts are those of the consumer's whose tokens the proxies are told to accept, as NAMESPACE/NAME; the condition
+	// ResolvedRefs says why another one is missing. Absent: none, or the consumer has a key.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=320
+	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
 
 	// keyID names the consumer's key in status, logs and metrics. It is not the key.
 	// +optional

@@ -42,6 +42,10 @@ type Input struct {
 	Ledger routeconfig.Ledger
 	// Keys are the accepted keys of each consumer, by its name, ModelKeys among them. A consumer without an entry has none yet.
 	Keys map[string][]routeconfig.Key
+	// ServiceAccounts are those whose tokens are accepted in the place of keys, by consumer; each is that of one alone. Issuer is who issues
+	// them; nil if that is not known, and then there are none.
+	ServiceAccounts map[string][]routeconfig.ServiceAccount
+	Issuer          *routeconfig.Issuer
 	// UpstreamKeyDir is where the proxies find the upstreams' API keys, UpstreamCADir the certificates of their authorities; empty for
 	// those of a cluster, which are others in a gateway.
 	UpstreamKeyDir, UpstreamCADir string
@@ -58,7 +62,7 @@ func Config(in Input) (routeconfig.Config, error) {
 		return routeconfig.Config{}, err
 	}
 	proxy := cmp.Or(in.Route.Spec.Proxy, &v1alpha1.Proxy{})
-	return routeconfig.Config{
+	config := routeconfig.Config{
 		Version: routeconfig.Version,
 		Ledger:  in.Ledger,
 		Routes: []routeconfig.Route{{
@@ -74,14 +78,18 @@ func Config(in Input) (routeconfig.Config, error) {
 			CostHeaders:         costHeaders(in.Route),
 			Suspended:           IsSuspended(in.Route),
 
-			Consumers: consumers(Consumers(in.Route, in.ModelKeys), in.Keys, in.Teams),
+			Consumers: consumers(in),
 			Denies:    denies(in.Route.Spec.Budgets, in.Route.Spec.RateLimits),
 			Reserves:  reserves(in.Route.Spec.Budgets),
 
 			MaxRequestBytes: proxy.MaxRequestBytes,
 			MaxAttempts:     int64(proxy.MaxAttempts),
 		}},
-	}, nil
+	}
+	if routeconfig.NamesServiceAccounts(config.Routes) { // Other configurations are not to change when the issuer's keys do.
+		config.Issuer = in.Issuer
+	}
+	return config, nil
 }
 
 // IsSuspended reports whether somebody has asked for the route to refuse requests.

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -17,7 +19,9 @@ type Consumer struct {
 	RateLimits []v1alpha1.RateLimit
 	// Key is nil for a consumer of the spec.
 	Key *v1alpha1.ModelKey
-	// Expires is when its keys are refused, in Unix seconds; 0 is never.
+	// ServiceAccounts are those whose tokens it has in the place of keys.
+	ServiceAccounts []types.NamespacedName
+	// Expires is when its keys or tokens are refused, in Unix seconds; 0 is never.
 	Expires int64
 }
 
@@ -25,10 +29,15 @@ type Consumer struct {
 func Consumers(route *v1alpha1.ModelRoute, modelKeys []*v1alpha1.ModelKey) []Consumer {
 	all := make([]Consumer, 0, len(route.Spec.Consumers)+len(modelKeys))
 	for _, one := range route.Spec.Consumers {
-		all = append(all, Consumer{Name: one.Name, Team: one.Team, Budgets: one.Budgets, RateLimits: one.RateLimits})
+		all = append(all, Consumer{
+			Name: one.Name, Team: one.Team, Budgets: one.Budgets, RateLimits: one.RateLimits,
+			ServiceAccounts: consumerAccounts(route, one),
+		})
 	}
 	for _, one := range modelKeys {
-		consumer := Consumer{Name: KeyConsumerName(one.Namespace, one.Name), Team: one.Spec.Team, Key: one}
+		consumer := Consumer{
+			Name: KeyConsumerName(one.Namespace, one.Name), Team: one.Spec.Team, Key: one, ServiceAccounts: KeyAccounts(one),
+		}
 		if at := one.Spec.ExpireTime; at != nil {
 			consumer.Expires = at.Unix()
 		}
@@ -50,14 +59,16 @@ func (c Consumer) denies(teams Teams) bool {
 }
 
 // consumers are what the proxies are told of them, sorted by name.
-func consumers(all []Consumer, keys map[string][]routeconfig.Key, teams Teams) []routeconfig.Consumer {
+func consumers(in Input) []routeconfig.Consumer {
+	all := Consumers(in.Route, in.ModelKeys)
 	compiled := make([]routeconfig.Consumer, 0, len(all))
 	for _, consumer := range all {
-		accepted := slices.Clone(keys[consumer.Name])
+		accepted := slices.Clone(in.Keys[consumer.Name])
 		slices.SortFunc(accepted, func(a, b routeconfig.Key) int { return strings.Compare(a.ID, b.ID) })
 		compiled = append(compiled, routeconfig.Consumer{
-			Name: consumer.Name, Team: consumer.Team, Keys: accepted, Denies: consumer.denies(teams),
-			Reserves: reserves(consumer.Budgets), Expires: consumer.Expires,
+			Name: consumer.Name, Team: consumer.Team, Keys: accepted,
+			ServiceAccounts: sortedAccounts(in.ServiceAccounts[consumer.Name]),
+			Denies:          consumer.denies(in.Teams), Reserves: reserves(consumer.Budgets), Expires: consumer.Expires,
 		})
 	}
 	slices.SortFunc(compiled, func(a, b routeconfig.Consumer) int { return strings.Compare(a.Name, b.Name) })

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// maxModelKeys keeps a configuration well below the mebibyte that a Secret can have: a ModelKey takes some 500 bytes of it.
+	// maxModelKeys keeps a configuration well below the mebibyte that a Secret can have: a ModelKey takes some 500 bytes of it, or for each
+	// of its ServiceAccounts at the most as many.
 	maxModelKeys = 1500
 	// maxKeyAccounts keeps the accounts of a route's ModelKeys within what the ledger takes of one route, beside those of the route.
 	maxKeyAccounts = 16_000
@@ -63,6 +64,9 @@ func ValidateKey(key *v1alpha1.ModelKey) field.ErrorList {
 				"where requests go on is the route's to say: take it away"))
 		}
 	}
+	if !KeyHasKey(key) {
+		errs = append(errs, validateKeyless(key.Spec.SecretName, key.Spec.Rotation, spec)...)
+	}
 	switch refs := RouteRefs(key); {
 	case len(refs) == 0:
 		errs = append(errs, field.Required(spec.Child("routeRefs"), "name the routes that the key is for"))
@@ -100,14 +104,15 @@ func AsManyAsFit(candidates []*v1alpha1.ModelKey) (admitted, refused []*v1alpha1
 		age := a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
 		return cmp.Or(age, cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	accounts := 0
+	accounts, entries := 0, 0
 	for _, key := range candidates {
-		its := len(key.Spec.Budgets) + 2*len(key.Spec.RateLimits)
-		if len(admitted) == maxModelKeys || accounts+its > maxKeyAccounts {
+		its, itsEntries := len(key.Spec.Budgets)+2*len(key.Spec.RateLimits), max(1, len(key.Spec.ServiceAccounts))
+		if entries+itsEntries > maxModelKeys || accounts+its > maxKeyAccounts {
 			refused = append(refused, key)
 			continue
 		}
 		accounts += its
+		entries += itsEntries
 		admitted = append(admitted, key)
 	}
 	return admitted, refused

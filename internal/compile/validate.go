@@ -162,28 +162,38 @@ func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.Error
 			errs = append(errs, field.Duplicate(path.Child("name"), consumer.Name))
 		}
 		names[consumer.Name] = true
-		secret := SecretName(route, consumer)
-		if other, taken := secrets[secret]; taken {
-			errs = append(errs, field.Invalid(path.Child("secretName"), secret,
-				fmt.Sprintf("is also the Secret of consumer %s: give one of them another secretName", other)))
-		}
-		secrets[secret] = consumer.Name
-		if secret == route.Name+ConfigSecretSuffix {
-			errs = append(errs, field.Invalid(path.Child("secretName"), secret,
-				"is the Secret with the proxies' configuration: choose another name"))
-		}
-		if certificate, has := TLSSecret(route); has && secret == certificate {
-			errs = append(errs, field.Invalid(path.Child("secretName"), secret,
-				"is the Secret with the certificate of proxy.tls: choose another name"))
-		}
-		for _, upstream := range route.Spec.Upstreams {
-			if use := upstreamSecretUse(route, upstream, secret); use != "" {
-				errs = append(errs, field.Invalid(path.Child("secretName"), secret,
-					"is the Secret with the upstream's "+use+": choose another name"))
-			}
+		if HasKey(consumer) {
+			errs = append(errs, validateSecretName(route, consumer, secrets, path.Child("secretName"))...)
 		}
 		errs = append(errs, validateBudgets(consumer.Budgets, path.Child("budgets"))...)
 		errs = append(errs, validateRateLimits(consumer.RateLimits, path.Child("rateLimits"))...)
+	}
+	return append(errs, validateAccounts(route, path)...)
+}
+
+// validateSecretName checks the name of the Secret of a consumer's key, and enters it in secrets, which says whose every Secret is.
+func validateSecretName(
+	route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer, secrets map[string]string, path *field.Path,
+) field.ErrorList {
+	var errs field.ErrorList
+	secret := SecretName(route, consumer)
+	if other, taken := secrets[secret]; taken {
+		errs = append(errs, field.Invalid(path, secret,
+			fmt.Sprintf("is also the Secret of consumer %s: give one of them another secretName", other)))
+	}
+	secrets[secret] = consumer.Name
+	if secret == route.Name+ConfigSecretSuffix {
+		errs = append(errs, field.Invalid(path, secret,
+			"is the Secret with the proxies' configuration: choose another name"))
+	}
+	if certificate, has := TLSSecret(route); has && secret == certificate {
+		errs = append(errs, field.Invalid(path, secret,
+			"is the Secret with the certificate of proxy.tls: choose another name"))
+	}
+	for _, upstream := range route.Spec.Upstreams {
+		if use := upstreamSecretUse(route, upstream, secret); use != "" {
+			errs = append(errs, field.Invalid(path, secret, "is the Secret with the upstream's "+use+": choose another name"))
+		}
 	}
 	return errs
 }

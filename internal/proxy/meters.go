@@ -62,10 +62,10 @@ type operationMeters struct {
 // thousands takes longer than all else that a new configuration takes.
 func (t *table) measure(m *metrics, before *table) {
 	shared := map[*routeconfig.Route]map[*routeconfig.Upstream]*sharedMeters{}
-	for hash, holder := range t.keys {
+	for holder, earlier := range t.principals(before) {
 		for _, granted := range holder.grants {
 			route := granted.route
-			if known := before.sameGrant(hash, granted); known != nil {
+			if known := earlier.sameGrant(granted); known != nil {
 				granted.meters = known.meters
 				continue
 			}
@@ -80,13 +80,13 @@ func (t *table) measure(m *metrics, before *table) {
 	}
 }
 
-// sameGrant finds the grant of a key in a table, which may be nil, whose route is the very same one: of configurations in parts, a part
-// that has not changed is decoded once. It returns nil if there is none.
-func (t *table) sameGrant(key keyHash, granted *grant) *grant {
-	if t == nil || t.keys[key] == nil {
+// sameGrant finds the grant whose route is the very same one: of configurations in parts, a part that has not changed is decoded once. It
+// returns nil if there is none, or no principal.
+func (p *principal) sameGrant(granted *grant) *grant {
+	if p == nil {
 		return nil
 	}
-	for _, one := range t.keys[key].grants {
+	for _, one := range p.grants {
 		if &one.route.Upstreams[0] == &granted.route.Upstreams[0] && one.consumer.Name == granted.consumer.Name {
 			return one
 		}

@@ -85,9 +85,9 @@ func codeOf(refusal *openai.Error) string { return cmp.Or(refusal.Code, refusal.
 
 // identify finds whoever asks, or answers 401 and returns nil.
 func (s *server) identify(w http.ResponseWriter, r *http.Request, current *table, record *record) *principal {
-	caller := current.authenticate(r.Header, s.now())
+	caller, refusal := current.authenticate(r.Header, s.now())
 	if caller == nil {
-		s.refuse(w, record, openai.Unauthorized("The API key is missing, wrong or revoked. Send it as \"Authorization: Bearer KEY\"."))
+		s.refuse(w, record, openai.Unauthorized("%s", refusal))
 	}
 	return caller
 }

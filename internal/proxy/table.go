@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/modelroute/modelroute/internal/ledger/client"
@@ -24,21 +25,23 @@ type table struct {
 	// byName are the routes of the configuration.
 	byName map[client.Route]*routeconfig.Route
 	keys   map[keyHash]*principal
+	// tokens are those of ServiceAccounts; nil if the configuration accepts none.
+	tokens *tokens
 }
 
 // keyHash is the SHA-256 of a consumer's key. Keys are found by their hash, so how long a search takes says nothing about the keys
 // themselves.
 type keyHash [sha256.Size]byte
 
-// principal is whoever presents a key: the consumers, one for each route, that the key belongs to.
+// principal is whoever presents a key or the token of a ServiceAccount: the consumers, one for each route, that it stands for.
 type principal struct {
 	grants []*grant
 	// models finds a grant by the name or an alias of its model.
 	models map[string]*grant
 	// mostBytes is how large a body may be: the largest that one of the routes takes.
 	mostBytes int64
-	// expires is when the key is refused, in Unix seconds; 0 is never. It is kept here too, and not only by the operator, so that a key
-	// ends in time whoever is down.
+	// expires is when the key is refused, or the first grant of a ServiceAccount ends, in Unix seconds; 0 is never. It is kept here too, and
+	// not only by the operator, so that a key ends in time whoever is down.
 	expires int64
 }
 
@@ -48,9 +51,30 @@ type grant struct {
 	consumer *routeconfig.Consumer
 	// rules are those for the parameters of requests, for each upstream of the route.
 	rules map[*routeconfig.Upstream]*openai.Rules
+	// keyID names the key, or the ServiceAccount, in logs and traces.
 	keyID string
 	// meters are set when the table is measured.
 	meters *grantMeters
+}
+
+// principals are all of a table, those of keys and those of tokens, each with whoever had the same key or account in the table before,
+// which may be nil as he may be.
+func (t *table) principals(before *table) iter.Seq2[*principal, *principal] {
+	if before == nil {
+		before = &table{}
+	}
+	return func(yield func(*principal, *principal) bool) {
+		for hash, holder := range t.keys {
+			if !yield(holder, before.keys[hash]) {
+				return
+			}
+		}
+		for account, holder := range t.tokens.all() {
+			if !yield(holder, before.tokens.all()[account]) {
+				return
+			}
+		}
+	}
 }
 
 // denies says whether a budget of the route, of the consumer or of an upstream denies, so that each request must have a bound.
@@ -82,6 +106,10 @@ func pricesOf(upstream *routeconfig.Upstream) pricing.Prices {
 // newTable builds the table of a configuration that routeconfig.Decode accepted. It is an error if a key reaches two models of one name.
 func newTable(config routeconfig.Config, hash string) (*table, error) {
 	built := &table{hash: hash, byName: map[client.Route]*routeconfig.Route{}, keys: map[keyHash]*principal{}}
+	var err error
+	if built.tokens, err = newTokens(config.Issuer); err != nil {
+		return nil, err
+	}
 	for i := range config.Routes {
 		route := &config.Routes[i]
 		name := client.Route{Namespace: route.Namespace, Name: route.Name}
@@ -108,11 +136,16 @@ func (t *table) addConsumer(route *routeconfig.Route, rules map[*routeconfig.Ups
 		}
 		holder := t.keys[hash]
 		if holder == nil {
-			holder = &principal{models: map[string]*grant{}}
+			holder = newPrincipal()
 			t.keys[hash] = holder
 		}
 		holder.expires = earliest(holder.expires, key.Expires, consumer.Expires)
 		if err := holder.add(&grant{route: route, consumer: consumer, rules: rules, keyID: key.ID}); err != nil {
+			return err
+		}
+	}
+	for _, account := range consumer.ServiceAccounts {
+		if err := t.tokens.add(account, &grant{route: route, consumer: consumer, rules: rules, keyID: account.ID()}); err != nil {
 			return err
 		}
 	}
@@ -128,6 +161,26 @@ func earliest(times ...int64) int64 {
 		}
 	}
 	return first
+}
+
+func newPrincipal() *principal { return &principal{models: map[string]*grant{}} }
+
+// at is the principal of an account at a time, in Unix seconds: without the grants that have ended, which may be those of another ModelKey
+// than the others; nil if none is left.
+func (p *principal) at(now int64) *principal {
+	if p.expires == 0 || now < p.expires {
+		return p
+	}
+	left := newPrincipal()
+	for _, granted := range p.grants {
+		if at := granted.consumer.Expires; at == 0 || now < at {
+			_ = left.add(granted) // it was added before, and to more
+		}
+	}
+	if len(left.grants) == 0 {
+		return nil
+	}
+	return left
 }
 
 func (p *principal) add(added *grant) error {

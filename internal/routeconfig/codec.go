@@ -43,6 +43,9 @@ func Validate(config Config) error {
 	if err := validateURL(config.Ledger.URL, "http", "https"); err != nil {
 		return fmt.Errorf("ledger.url: %w", err)
 	}
+	if err := validateIssuer(config); err != nil {
+		return err
+	}
 	type name struct{ namespace, name string }
 	seen := map[name]bool{}
 	for i, route := range config.Routes {
@@ -228,7 +231,7 @@ func (p Pricing) isNegative() bool {
 }
 
 func validateConsumers(consumers []Consumer) error {
-	names, holders := map[string]bool{}, map[string]string{}
+	names, holders, accounts := map[string]bool{}, map[string]string{}, map[[2]string]string{}
 	for i, consumer := range consumers {
 		if consumer.Name == "" {
 			return fmt.Errorf("consumers[%d]: name must be set", i)
@@ -240,7 +243,7 @@ func validateConsumers(consumers []Consumer) error {
 		if consumer.Expires < 0 {
 			return fmt.Errorf("consumers[%d] (%s): expires must not be negative", i, consumer.Name)
 		}
-		if err := validateKeys(consumer, holders); err != nil {
+		if err := errors.Join(validateKeys(consumer, holders), validateServiceAccounts(consumer, accounts)); err != nil {
 			return fmt.Errorf("consumers[%d] (%s): %w", i, consumer.Name, err)
 		}
 	}

@@ -15,6 +15,8 @@ const Version = "modelroute.dev/config/v1"
 type Config struct {
 	Version string `json:"version"`
 	Ledger  Ledger `json:"ledger"`
+	// Issuer is whose tokens are accepted of the ServiceAccounts that consumers have; nil where none has any.
+	Issuer *Issuer `json:"issuer,omitempty"`
 	// Routes are sorted by namespace and name.
 	Routes []Route `json:"routes"`
 }
@@ -226,11 +228,13 @@ type Consumer struct {
 	Team string `json:"team,omitempty"`
 	// Keys are the keys that are accepted now, sorted by id.
 	Keys []Key `json:"keys,omitempty"`
+	// ServiceAccounts are those whose tokens are accepted, sorted by namespace and name. A consumer has keys or these.
+	ServiceAccounts []ServiceAccount `json:"serviceAccounts,omitempty"`
 	// Denies is true if a budget of this consumer, or of its team or key, denies, or a rate limit of these counts tokens.
 	Denies bool `json:"denies,omitempty"`
 	// Reserves are those of the consumer's budgets, sorted by budget.
 	Reserves []Reserve `json:"reserves,omitempty"`
-	// Expires is when all keys of the consumer are refused, in Unix seconds; 0 is never.
+	// Expires is when all keys and tokens of the consumer are refused, in Unix seconds; 0 is never.
 	Expires int64 `json:"expires,omitempty"`
 }
 

@@ -7,7 +7,7 @@ package v1alpha1
 // ConsumerApplyConfiguration represents a declarative configuration of the Consumer type for use
 // with apply.
 //
-// Consumer is somebody who may use the route with a key of its own.
+// Consumer is somebody who may use the route, with a key of its own or with the tokens of ServiceAccounts.
 type ConsumerApplyConfiguration struct {
 	// name is the consumer's name, unique within the route. What it spent belongs to this name.
 	Name *string `json:"name,omitempty"`
@@ -26,6 +26,9 @@ type ConsumerApplyConfiguration struct {
 	// rotation says when the consumer's key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the route
 	// is given another value, with an overlap of 24 hours.
 	Rotation *RotationApplyConfiguration `json:"rotation,omitempty"`
+	// serviceAccounts are those whose pods use the route in the consumer's name, each with its own token for the audience modelroute in the
+	// place of a key: no Secret is made, and a key that the consumer had is refused. Absent: the consumer has a key.
+	ServiceAccounts []ServiceAccountReferenceApplyConfiguration `json:"serviceAccounts,omitempty"`
 }
 
 // ConsumerApplyConfiguration constructs a declarative configuration of the Consumer type for use with
@@ -89,5 +92,18 @@ func (b *ConsumerApplyConfiguration) WithRateLimits(values ...*RateLimitApplyCon
 // If called multiple times, the Rotation field is set to the value of the last call.
 func (b *ConsumerApplyConfiguration) WithRotation(value *RotationApplyConfiguration) *ConsumerApplyConfiguration {
 	b.Rotation = value
+	return b
+}
+
+// WithServiceAccounts adds the given value to the ServiceAccounts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ServiceAccounts field.
+func (b *ConsumerApplyConfiguration) WithServiceAccounts(values ...*ServiceAccountReferenceApplyConfiguration) *ConsumerApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithServiceAccounts")
+		}
+		b.ServiceAccounts = append(b.ServiceAccounts, *values[i])
+	}
 	return b
 }

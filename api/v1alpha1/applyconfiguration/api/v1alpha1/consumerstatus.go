@@ -11,8 +11,11 @@ package v1alpha1
 type ConsumerStatusApplyConfiguration struct {
 	// name is the consumer's name.
 	Name *string `json:"name,omitempty"`
-	// secretName is the Secret with the consumer's key; absent until it is there.
+	// secretName is the Secret with the consumer's key; absent until it is there, and where the consumer has serviceAccounts.
 	SecretName *string `json:"secretName,omitempty"`
+	// serviceAccounts are those of the consumer's whose tokens the proxies are told to accept, as NAMESPACE/NAME; the condition
+	// ResolvedRefs says why another one is missing. Absent: none, or the consumer has a key.
+	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
 	// keyID names the consumer's key in status, logs and metrics. It is not the key.
 	KeyID *string `json:"keyID,omitempty"`
 	// previousKey is the key that was replaced by this one, while it is still accepted.
@@ -42,6 +45,16 @@ func (b *ConsumerStatusApplyConfiguration) WithName(value string) *ConsumerStatu
 // If called multiple times, the SecretName field is set to the value of the last call.
 func (b *ConsumerStatusApplyConfiguration) WithSecretName(value string) *ConsumerStatusApplyConfiguration {
 	b.SecretName = &value
+	return b
+}
+
+// WithServiceAccounts adds the given value to the ServiceAccounts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ServiceAccounts field.
+func (b *ConsumerStatusApplyConfiguration) WithServiceAccounts(values ...string) *ConsumerStatusApplyConfiguration {
+	for i := range values {
+		b.ServiceAccounts = append(b.ServiceAccounts, values[i])
+	}
 	return b
 }
 

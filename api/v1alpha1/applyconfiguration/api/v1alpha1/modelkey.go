@@ -17,7 +17,8 @@ import (
 // with apply.
 //
 // ModelKey is a team's claim, from its own namespace, to use one or more routes. The operator delivers an API key in a Secret beside it,
-// which every route accepts that allows ModelKeys of this namespace. Deleting the ModelKey, or the Secret, revokes the key.
+// which every route accepts that allows ModelKeys of this namespace. Deleting the ModelKey, or the Secret, revokes the key. A ModelKey that
+// names ServiceAccounts has no key: their pods use their own tokens.
 type ModelKeyApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object's metadata. The name is a DNS label of at most 63 characters; what was spent belongs to the namespace

@@ -19,7 +19,7 @@ type ModelKeyRouteStatusApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// state is Accepted (every ready proxy of the route accepts the key), Pending (they do not yet), NotServed (the route has no proxy that
 	// could), NotAllowed, NotFound, TooManyKeys, or
-	// Refused (the ModelKey is expired or invalid).
+	// Refused (the ModelKey is expired or invalid), or ServiceAccountTaken (one of its ServiceAccounts is already somebody else's there).
 	State *apiv1alpha1.KeyRouteState `json:"state,omitempty"`
 	// message says why the route does not accept the key, and what to do.
 	Message *string `json:"message,omitempty"`

@@ -30,7 +30,10 @@ type ModelKeySpecApplyConfiguration struct {
 	// rotation says when the key is replaced by a new one. Absent: only when the annotation modelroute.dev/rotate of the ModelKey is given
 	// another value, with an overlap of 24 hours.
 	Rotation *RotationApplyConfiguration `json:"rotation,omitempty"`
-	// expireTime is when the key is refused and its Secret deleted, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
+	// serviceAccounts are those of the ModelKey's namespace whose pods use the routes in its name, each with its own token for the audience
+	// modelroute in the place of a key: no Secret is made, and a key that the ModelKey had is refused. Absent: the ModelKey has a key.
+	ServiceAccounts []LocalServiceAccountReferenceApplyConfiguration `json:"serviceAccounts,omitempty"`
+	// expireTime is when the key is refused and its Secret deleted, or the tokens of serviceAccounts are refused, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
 	// Absent: never.
 	ExpireTime *v1.Time `json:"expireTime,omitempty"`
 }
@@ -101,6 +104,19 @@ func (b *ModelKeySpecApplyConfiguration) WithRateLimits(values ...*RateLimitAppl
 // If called multiple times, the Rotation field is set to the value of the last call.
 func (b *ModelKeySpecApplyConfiguration) WithRotation(value *RotationApplyConfiguration) *ModelKeySpecApplyConfiguration {
 	b.Rotation = value
+	return b
+}
+
+// WithServiceAccounts adds the given value to the ServiceAccounts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the ServiceAccounts field.
+func (b *ModelKeySpecApplyConfiguration) WithServiceAccounts(values ...*LocalServiceAccountReferenceApplyConfiguration) *ModelKeySpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithServiceAccounts")
+		}
+		b.ServiceAccounts = append(b.ServiceAccounts, *values[i])
+	}
 	return b
 }
 

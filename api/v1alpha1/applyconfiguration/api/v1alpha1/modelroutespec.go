@@ -23,7 +23,8 @@ type ModelRouteSpecApplyConfiguration struct {
 	Budgets []BudgetApplyConfiguration `json:"budgets,omitempty"`
 	// rateLimits limit how many requests and tokens all consumers of the route have together in a short time. Every one of them holds.
 	RateLimits []RateLimitApplyConfiguration `json:"rateLimits,omitempty"`
-	// consumers are those who may use the route. Each gets a Secret with an API key of its own. Without any, nobody can use the route.
+	// consumers are those who may use the route. Each gets a Secret with an API key of its own, unless it names ServiceAccounts. Without
+	// any, nobody can use the route.
 	Consumers []ConsumerApplyConfiguration `json:"consumers,omitempty"`
 	// keys says who may claim keys for this route with ModelKeys of their own. Absent: ModelKeys of the route's namespace alone.
 	Keys *RouteKeysApplyConfiguration `json:"keys,omitempty"`
