@@ -140,7 +140,10 @@ func resolvedRefs(s *scope) verdict {
 	case !s.resolved:
 		return failed(s.err)
 	}
-	return yes(v1alpha1.ReasonResolvedRefs, "All Secrets that the spec names are there.")
+	if problem := unresolvedAccounts(s); problem != nil {
+		return no(problem.Reason, problem.Message)
+	}
+	return yes(v1alpha1.ReasonResolvedRefs, "All that the spec names is there.")
 }
 
 const (

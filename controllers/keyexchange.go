@@ -50,6 +50,11 @@ type routeReport struct {
 type keyReport struct {
 	// acknowledged are the hashes of the keys that every ready proxy accepts.
 	acknowledged []string
+	// accounts are, of a ModelKey with ServiceAccounts, those whose tokens every ready proxy accepts; absent says why others are not there,
+	// taken are the names of those that stand for another consumer of the route, and issuer is why tokens cannot be verified.
+	accounts      []routeconfig.ServiceAccount
+	absent, taken []string
+	issuer        string
 	// crowdedOut is true if the route has no room for this ModelKey.
 	crowdedOut bool
 	// unpriced is true if a budget of the ModelKey denies and the route knows no price.

@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -63,6 +64,9 @@ func keyAccepted(s *keyScope) verdict {
 	if messages := s.refusals(v1alpha1.KeyNotAllowed); len(messages) > 0 {
 		return no(v1alpha1.ReasonNotAllowed, listed(messages, " "))
 	}
+	if messages := s.refusals(v1alpha1.KeyAccountTaken); len(messages) > 0 {
+		return no(v1alpha1.ReasonServiceAccountTaken, listed(messages, " "))
+	}
 	if messages := s.refusals(v1alpha1.KeyTooMany); len(messages) > 0 {
 		return no(v1alpha1.ReasonTooManyKeys, listed(messages, " "))
 	}
@@ -79,7 +83,16 @@ func keyResolvedRefs(s *keyScope) verdict {
 	if messages := s.refusals(v1alpha1.KeyRouteNotFound); len(messages) > 0 {
 		return no(v1alpha1.ReasonRouteNotFound, listed(messages, " ")+" Create it, or take it from spec.routeRefs.")
 	}
-	return yes(v1alpha1.ReasonResolvedRefs, "All routes that the spec names are there.")
+	for _, one := range s.routes { // They all look for the same ServiceAccounts.
+		report := one.report.keys[s.name()]
+		if len(report.absent) > 0 {
+			return no(v1alpha1.ReasonServiceAccountNotFound, listed(report.absent, " "))
+		}
+		if report.issuer != "" {
+			return no(v1alpha1.ReasonIssuerUnavailable, report.issuer)
+		}
+	}
+	return yes(v1alpha1.ReasonResolvedRefs, "All that the spec names is there.")
 }
 
 // refusals are the messages of the routes that refuse the ModelKey in one way.
@@ -116,7 +129,19 @@ func keyReady(s *keyScope) verdict {
 	if len(messages) > 0 {
 		return no(v1alpha1.ReasonPending, listed(messages, " "))
 	}
+	if !compile.KeyHasKey(s.key) {
+		return yes(v1alpha1.ReasonReady, "Every route accepts the tokens, for the audience "+v1alpha1.TokenAudience+
+			", of ServiceAccount "+strings.Join(accountNames(s.key), ", ")+".")
+	}
 	return yes(v1alpha1.ReasonReady, "Secret "+compile.KeySecretName(s.key)+" has the key, and every route accepts it.")
+}
+
+func accountNames(key *v1alpha1.ModelKey) []string {
+	names := make([]string, 0, len(key.Spec.ServiceAccounts))
+	for _, account := range key.Spec.ServiceAccounts {
+		names = append(names, account.Name)
+	}
+	return names
 }
 
 func keyWithinBudget(s *keyScope, shown keyFigures) verdict {

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -75,6 +76,10 @@ func refuse(s *keyScope, named namedRoute, labels map[string]string) refusal {
 		return refusal{v1alpha1.KeyNotAllowed, fmt.Sprintf(
 			"At ModelRoute %s no price is known, and a budget of the ModelKey or of its team denies: ask its owner to write the price.",
 			named.objectKey())}
+	case len(named.report.keys[s.name()].taken) > 0:
+		return refusal{v1alpha1.KeyAccountTaken, fmt.Sprintf(
+			"At ModelRoute %s ServiceAccount %s already stands for another consumer: take it from spec.serviceAccounts, or ask the route's owner.",
+			named.objectKey(), strings.Join(named.report.keys[s.name()].taken, ", "))}
 	case named.report.keys[s.name()].crowdedOut:
 		return refusal{v1alpha1.KeyTooMany, fmt.Sprintf(
 			"ModelRoute %s has as many ModelKeys as it can: delete some that are not needed, or claim another route.", named.objectKey())}
@@ -86,7 +91,7 @@ const expired = "The expireTime of the ModelKey is over: set a later one to get 
 
 // claimSecret finds out whether the Secret can be ours, before any key is made for it.
 func (r *ModelKeyReconciler) claimSecret(ctx context.Context, s *keyScope) error {
-	if len(s.admitted()) == 0 {
+	if len(s.admitted()) == 0 || !compile.KeyHasKey(s.key) {
 		return nil
 	}
 	return r.applier().Apply(ctx, s.key, nil, []desired.Object{desired.KeySecret(s.key, nil, "")})
@@ -95,7 +100,7 @@ func (r *ModelKeyReconciler) claimSecret(ctx context.Context, s *keyScope) error
 // issue decides which keys the routes are to accept, and makes one if it is needed. A key that no route accepts is none: the next one will
 // be another.
 func (r *ModelKeyReconciler) issue(ctx context.Context, s *keyScope) error {
-	if len(s.admitted()) == 0 {
+	if len(s.admitted()) == 0 || !compile.KeyHasKey(s.key) {
 		r.Exchange.withdraw(s.name())
 		return nil
 	}

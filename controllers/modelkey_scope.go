@@ -140,6 +140,20 @@ func (n namedRoute) accepts(key types.NamespacedName, hash string) bool {
 	return false
 }
 
+// acceptsAccounts reports whether every ready proxy of the route accepts the tokens of all ServiceAccounts of a ModelKey.
+func (n namedRoute) acceptsAccounts(key *v1alpha1.ModelKey) bool {
+	report := n.report.keys[client.ObjectKeyFromObject(key)]
+	for _, name := range compile.KeyAccounts(key) {
+		isAccepted := slices.ContainsFunc(report.accounts, func(account routeconfig.ServiceAccount) bool {
+			return account.Namespace == name.Namespace && account.Name == name.Name
+		})
+		if !isAccepted {
+			return false
+		}
+	}
+	return n.admits
+}
+
 // isUsable reports whether any route may accept the ModelKey.
 func isUsable(key *v1alpha1.ModelKey, now time.Time) bool {
 	return key.DeletionTimestamp.IsZero() && !compile.IsExpired(key, now) && len(compile.ValidateKey(key)) == 0

@@ -1,10 +1,12 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -122,13 +124,29 @@ func (n namedRoute) outcome(s *keyScope) refusal {
 	switch {
 	case !n.admits:
 		return n.refusal
-	case s.delivered != nil && n.accepts(s.name(), s.delivered.SHA256):
+	case s.delivered != nil && n.accepts(s.name(), s.delivered.SHA256), !compile.KeyHasKey(s.key) && n.acceptsAccounts(s.key):
 		return refusal{state: v1alpha1.KeyAccepted}
+	case n.unverified(s) != "":
+		return refusal{v1alpha1.KeyPending, n.unverified(s)}
 	case n.reported && !n.report.able:
 		return refusal{v1alpha1.KeyNotServed, fmt.Sprintf(
 			"ModelRoute %s has no ready proxy, or cannot be served as it is: its status says why.", n.objectKey())}
 	}
-	return refusal{v1alpha1.KeyPending, fmt.Sprintf("Not every ready proxy of ModelRoute %s accepts the key yet.", n.objectKey())}
+	return refusal{v1alpha1.KeyPending, fmt.Sprintf("Not every ready proxy of ModelRoute %s accepts the %s yet.", n.objectKey(), s.bearer())}
+}
+
+// unverified says why tokens of the ModelKey's ServiceAccounts cannot be verified at a route; empty if they can, or it has a key.
+func (n namedRoute) unverified(s *keyScope) string {
+	report := n.report.keys[s.name()]
+	return cmp.Or(strings.Join(report.absent, " "), report.issuer)
+}
+
+// bearer is what the ModelKey's programs present.
+func (s *keyScope) bearer() string {
+	if compile.KeyHasKey(s.key) {
+		return "key"
+	}
+	return "tokens"
 }
 
 func summariseKey(key *v1alpha1.ModelKey, routes []v1alpha1.ModelKeyRouteStatus, shown keyFigures) *v1alpha1.ModelKeySummary {

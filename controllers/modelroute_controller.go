@@ -77,6 +77,8 @@ type ModelRouteReconciler struct {
 	// Exchange has the keys of ModelKeys, and Gateways what gateways do with routes.
 	Exchange *KeyExchange
 	Gateways *GatewayExchange
+	// Issuer knows how tokens of ServiceAccounts are verified; nil if nobody asks.
+	Issuer *TokenIssuer
 	// Shared puts the budgets of teams and ModelKeys.
 	Shared *SharedBudgets
 	// Events records what happened to a route.

@@ -25,7 +25,7 @@ func (r *ModelRouteReconciler) readKeys(ctx context.Context, s *scope) error {
 // key than the one of record, is answered with a new key, and the old one is refused from then on: that is how a key is revoked.
 func (r *ModelRouteReconciler) issueKeys(ctx context.Context, s *scope) error {
 	names := make([]string, 0, len(s.route.Spec.Consumers))
-	for _, consumer := range s.route.Spec.Consumers {
+	for _, consumer := range s.keyed() {
 		names = append(names, consumer.Name)
 	}
 	r.keyring.keep(s.name(), names...)
@@ -52,7 +52,7 @@ func (r *ModelRouteReconciler) issueKeys(ctx context.Context, s *scope) error {
 
 // planKeys finds out which keys each consumer is to have, and returns the consumers that need a new one or lose one.
 func (r *ModelRouteReconciler) planKeys(s *scope) (unsettled []v1alpha1.Consumer) {
-	for _, consumer := range s.route.Spec.Consumers {
+	for _, consumer := range s.keyed() {
 		if key, pending := r.keyring.get(s.name(), s.route.UID, consumer.Name); pending {
 			s.pending[consumer.Name] = key
 		}
@@ -98,7 +98,7 @@ func readKeysFrom(ctx context.Context, s *scope, read secretReader) error {
 	s.record = keysOfRecord(config)
 	clear(s.delivered)
 	clear(s.seen)
-	for _, consumer := range s.route.Spec.Consumers {
+	for _, consumer := range s.keyed() {
 		secret, err := read(ctx, s, compile.SecretName(s.route, consumer))
 		if err != nil {
 			return err

@@ -36,13 +36,16 @@ func (r *ModelRouteReconciler) admitModelKeys(ctx context.Context, s *scope) err
 	}
 	s.modelKeys, s.crowdedOut = compile.AsManyAsFit(candidates)
 	for _, key := range s.modelKeys {
+		if !compile.KeyHasKey(key) {
+			continue
+		}
 		name := compile.KeyConsumerName(key.Namespace, key.Name)
 		issued, known := r.Exchange.of(client.ObjectKeyFromObject(key), key.UID)
 		if s.claims[name] = issued.accepted; !known {
 			s.claims[name] = s.record[name]
 		}
 	}
-	return nil
+	return r.lookUpAccounts(ctx, s, compile.Consumers(s.route, s.modelKeys))
 }
 
 // admits reports whether the route accepts a ModelKey, if it has room for it. Why it does not, the status of the ModelKey says.
@@ -122,6 +125,11 @@ func (r *ModelRouteReconciler) reportModelKeys(s *scope) {
 func keyReports(s *scope, before routeReport, all bool) map[types.NamespacedName]keyReport {
 	reports := map[types.NamespacedName]keyReport{}
 	for _, key := range s.modelKeys {
+		if !compile.KeyHasKey(key) {
+			name := client.ObjectKeyFromObject(key)
+			reports[name] = accountReport(s, key, before.keys[name], all)
+			continue
+		}
 		name, accepted := client.ObjectKeyFromObject(key), s.claims[compile.KeyConsumerName(key.Namespace, key.Name)]
 		acknowledged := stillAccepted(before.keys[name].acknowledged, accepted)
 		if all {

@@ -50,6 +50,9 @@ func (r *ModelRouteReconciler) resolve(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
+	if err := r.lookUpAccounts(ctx, s, compile.Consumers(s.route, nil)); err != nil {
+		return err
+	}
 	s.resolved = true
 	switch {
 	case !s.isCompleted():
@@ -108,6 +111,7 @@ func (r *ModelRouteReconciler) compile(ctx context.Context, s *scope) error {
 	config, err := compile.Config(compile.Input{
 		Route: s.completed.Route, SupportedParameters: s.completed.SupportedParameters,
 		ModelKeys: s.modelKeys, Teams: s.teams, Ledger: top.Ledger, Keys: accepted,
+		ServiceAccounts: s.servedAccounts(), Issuer: s.identities.issuer,
 	})
 	if err != nil {
 		return fmt.Errorf("compiling the route: %w", err)

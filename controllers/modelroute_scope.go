@@ -53,6 +53,8 @@ type scope struct {
 	// while no price is known; claims are the keys that are accepted of the admitted ones, by the names that they have as consumers.
 	modelKeys, crowdedOut, unpriced []*v1alpha1.ModelKey
 	claims                          map[string][]routeconfig.Key
+	// identities are the ServiceAccounts whose tokens some consumers have in the place of keys.
+	identities identities
 	// teams are the budgets of the teams in whose names consumers spend; refused says of which consumers that is not allowed, and why.
 	teams   compile.Teams
 	refused []string
@@ -92,6 +94,9 @@ func newScope(route *v1alpha1.ModelRoute, now time.Time) *scope {
 		plans:     map[string]keys.Plan{},
 		claims:    map[string][]routeconfig.Key{},
 		teams:     compile.Teams{},
+		identities: identities{
+			uids: map[types.NamespacedName]types.UID{}, absent: map[types.NamespacedName]string{},
+		},
 	}
 }
 

@@ -76,10 +76,16 @@ func untilNextLook(s *scope) time.Duration {
 	switch {
 	case !s.extensions.areFinished():
 		return retryInterval
-	case s.isSettled() && (len(s.pending) == 0 || s.gateway == nil && len(s.readyPods) == 0): // A pod wakes it.
+	case s.isAtRest():
 		return idleInterval
 	}
 	return pendingInterval
+}
+
+// isAtRest reports whether nothing is waited for that nobody would tell us of. Of pods we are told.
+func (s *scope) isAtRest() bool {
+	isDelivered := len(s.pending) == 0 || s.gateway == nil && len(s.readyPods) == 0
+	return s.isSettled() && isDelivered && !s.lacksAccounts()
 }
 
 // untilExpiry is the time until a credit or a ModelKey expires, or a key has to be replaced or refused, if that is less than the given one.
@@ -156,12 +162,15 @@ func upstreamStatuses(s *scope, shown figures) []v1alpha1.UpstreamStatus {
 
 // consumerStatuses are in the order of the spec.
 func consumerStatuses(s *scope, shown figures) []v1alpha1.ConsumerStatus {
+	served := servedAccountsShown(s)
 	statuses := make([]v1alpha1.ConsumerStatus, 0, len(s.route.Spec.Consumers))
 	for _, consumer := range s.route.Spec.Consumers {
 		status := v1alpha1.ConsumerStatus{
 			Name:    consumer.Name,
 			Spent:   shown.Consumers[consumer.Name].Spent,
 			Budgets: shown.Consumers[consumer.Name].Budgets,
+
+			ServiceAccounts: served[consumer.Name],
 		}
 		if key, delivered := s.delivered[consumer.Name]; delivered {
 			status.SecretName, status.KeyID = compile.SecretName(s.route, consumer), key.ID
@@ -170,4 +179,20 @@ func consumerStatuses(s *scope, shown figures) []v1alpha1.ConsumerStatus {
 		statuses = append(statuses, status)
 	}
 	return statuses
+}
+
+// servedAccountsShown are the ServiceAccounts whose tokens the proxies are told to accept, by consumer: those of this pass, or those before
+// it if it did not get to tell them.
+func servedAccountsShown(s *scope) map[string][]string {
+	shown := map[string][]string{}
+	if !s.applied {
+		for _, consumer := range s.route.Status.Consumers {
+			shown[consumer.Name] = consumer.ServiceAccounts
+		}
+		return shown
+	}
+	for consumer, accounts := range s.servedAccounts() {
+		shown[consumer] = servedNames(accounts)
+	}
+	return shown
 }

@@ -184,7 +184,12 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 	ledger := countingLedger{Ledger: NewLedger(LedgerOptions{URL: w.ledger.URL, TokenFile: tokenFile}), w: w}
 	gateways := &GatewayExchange{}
 	usage := &Usage{Ledger: ledger, Routes: manager.GetClient(), Gateways: gateways, Clock: w.clock}
+	issuer, err := NewTokenIssuer(manager.GetConfig(), manager.GetHTTPClient(), w.clock)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	w.reconciler = &ModelRouteReconciler{
+		Issuer:   issuer,
 		Client:   manager.GetClient(),
 		Shared:   &SharedBudgets{Ledger: ledger, Usage: usage},
 		Live:     manager.GetAPIReader(),

@@ -138,9 +138,14 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	gateways := &controllers.GatewayExchange{}
 	usage := &controllers.Usage{Ledger: ledger, Routes: manager.GetClient(), Gateways: gateways, Clock: clock.RealClock{}}
 	exchange, shared := &controllers.KeyExchange{}, &controllers.SharedBudgets{Ledger: ledger, Usage: usage}
+	issuer, err := controllers.NewTokenIssuer(manager.GetConfig(), manager.GetHTTPClient(), clock.RealClock{})
+	if err != nil {
+		return err
+	}
 	reconciler := &controllers.ModelRouteReconciler{
 		Exchange: exchange,
 		Gateways: gateways,
+		Issuer:   issuer,
 		Shared:   shared,
 		Client:   manager.GetClient(),
 		Live:     manager.GetAPIReader(),

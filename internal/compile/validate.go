@@ -162,9 +162,7 @@ func validateConsumers(route *v1alpha1.ModelRoute, path *field.Path) field.Error
 			errs = append(errs, field.Duplicate(path.Child("name"), consumer.Name))
 		}
 		names[consumer.Name] = true
-		if HasKey(consumer) {
-			errs = append(errs, validateSecretName(route, consumer, secrets, path.Child("secretName"))...)
-		}
+		errs = append(errs, validateSecretName(route, consumer, secrets, path.Child("secretName"))...)
 		errs = append(errs, validateBudgets(consumer.Budgets, path.Child("budgets"))...)
 		errs = append(errs, validateRateLimits(consumer.RateLimits, path.Child("rateLimits"))...)
 	}
