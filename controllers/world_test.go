@@ -99,7 +99,8 @@ func newWorldOn(t *testing.T, clock clock.WithTicker, config *rest.Config) *worl
 		t.Fatal(err)
 	}
 	w := &world{t: t, config: config, client: direct, clock: clock, events: make(chan string, 100)}
-	w.manager = rest.ImpersonationConfig{UserName: managerUser}
+	// The groups are those of every ServiceAccount, by which Kubernetes lets them read the keys of tokens.
+	w.manager = rest.ImpersonationConfig{UserName: managerUser, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "test-", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
 	}}
