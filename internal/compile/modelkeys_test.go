@@ -105,6 +105,9 @@ func TestWhatIsWrongWithAModelKeyIsSaid(t *testing.T) {
 		"A route that is named with and without its namespace": {func(key *v1alpha1.ModelKey) {
 			key.Spec.RouteRefs = []v1alpha1.RouteReference{{Name: "chat"}, {Namespace: "search", Name: "chat"}}
 		}, "names a route twice"},
+		"A Secret of a key that is not there": {func(key *v1alpha1.ModelKey) {
+			key.Spec.ServiceAccounts, key.Spec.SecretName = []v1alpha1.LocalServiceAccountReference{{Name: "crawler"}}, "crawler"
+		}, "spec.secretName: Forbidden"},
 		"No route": {func(key *v1alpha1.ModelKey) { key.Spec.RouteRefs = nil }, "spec.routeRefs: Required"},
 	}
 	for name, test := range cases {
@@ -119,7 +122,8 @@ func TestWhatIsWrongWithAModelKeyIsSaid(t *testing.T) {
 
 func TestARouteHasRoomForSoManyModelKeysTheOldestFirst(t *testing.T) {
 	limits := make([]v1alpha1.RateLimit, 8)
-	cases := map[string]struct{ keys, limits, admitted int }{
+	cases := map[string]struct{ keys, limits, accounts, admitted int }{
+		"As many ServiceAccounts as that, too":      {keys: 800, accounts: 2, admitted: 750},
 		"As many as a configuration holds":          {keys: 1600, admitted: 1500},
 		"As many accounts as the ledger takes":      {keys: 1200, limits: 8, admitted: 1000},
 		"All of them, where there is room for that": {keys: 1000, limits: 1, admitted: 1000},
@@ -133,6 +137,7 @@ func TestARouteHasRoomForSoManyModelKeysTheOldestFirst(t *testing.T) {
 					key.Name = fmt.Sprintf("key-%04d", i)
 					key.CreationTimestamp = metav1.NewTime(noon.Add(-age))
 					key.Spec.RateLimits = limits[:test.limits]
+					key.Spec.ServiceAccounts = make([]v1alpha1.LocalServiceAccountReference, test.accounts)
 				})
 			}
 			admitted, refused := compile.AsManyAsFit(candidates)

@@ -33,6 +33,26 @@ func TestInvalidRoutesAreRefusedWithTheFieldAndWhatToDo(t *testing.T) {
 			},
 			want: []string{"spec.consumers[1].secretName", "also the Secret of consumer a"},
 		},
+		"a ServiceAccount of two consumers, named with and without its namespace": {
+			reason: "its token would stand for both, and CEL does not know the route's namespace",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Consumers = []v1alpha1.Consumer{
+					{Name: "a", ServiceAccounts: []v1alpha1.ServiceAccountReference{{Name: "crawler"}}},
+					{Name: "b", ServiceAccounts: []v1alpha1.ServiceAccountReference{{Name: "indexer"}, {Namespace: "default", Name: "crawler"}}},
+				}
+			},
+			want: []string{"spec.consumers[1].serviceAccounts[1]", "default/crawler", "also that of consumer a"},
+		},
+		"a Secret and a rotation of a key that is not there": {
+			reason: "what is in etcd may be older than the rules",
+			edit: func(spec *v1alpha1.ModelRouteSpec) {
+				spec.Consumers = []v1alpha1.Consumer{{
+					Name: "a", SecretName: "a", Rotation: v1alpha1.Rotation{IntervalDays: 1},
+					ServiceAccounts: []v1alpha1.ServiceAccountReference{{Name: "crawler"}},
+				}}
+			},
+			want: []string{"spec.consumers[0].secretName: Forbidden", "spec.consumers[0].rotation: Forbidden"},
+		},
 		"a consumer's Secret is the upstream's": {
 			reason: "it would overwrite the upstream's key",
 			edit: func(spec *v1alpha1.ModelRouteSpec) {

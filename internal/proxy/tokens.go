@@ -1,8 +1,8 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -19,6 +19,8 @@ type tokens struct {
 	verifier *workload.Verifier
 	// accounts are whoever may present tokens.
 	accounts map[routeconfig.ServiceAccount]*principal
+	// verifying has room for as many as may be verified at once: those who flood a proxy with forged tokens get half of its processors.
+	verifying chan struct{}
 
 	mu sync.RWMutex
 	// verified are the tokens that were verified before, by their hash: they cost no more than a key.
@@ -41,6 +43,7 @@ func newTokens(issuer *routeconfig.Issuer) (*tokens, error) {
 	}
 	return &tokens{
 		verifier: verifier, accounts: map[routeconfig.ServiceAccount]*principal{}, verified: map[keyHash]verifiedToken{},
+		verifying: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}, nil
 }
 
@@ -63,38 +66,56 @@ func (t *tokens) add(account routeconfig.ServiceAccount, added *grant) error {
 	return holder.add(added)
 }
 
-// unknownAccount says in words for a client that nothing is granted to the account whose token it presents.
-type unknownAccount routeconfig.ServiceAccount
+// refusedToken says in a sentence for a client why a token that was verified is of no use here.
+type refusedToken string
 
-// Error is a whole sentence.
-func (a unknownAccount) Error() string {
-	return fmt.Sprintf("ServiceAccount %s/%s may use no model here, or was deleted since the token was issued.", a.Namespace, a.Name)
-}
-
-var errGrantOver = errors.New("What the ServiceAccount was granted here has expired.") //nolint:staticcheck // a sentence for a client
+// Error is the sentence.
+func (r refusedToken) Error() string { return string(r) }
 
 // authenticate finds whoever presents a token. The error says, in words for a client, why there is nobody.
 func (t *tokens) authenticate(token string, hash keyHash, now time.Time) (*principal, error) {
-	t.mu.RLock()
-	known, found := t.verified[hash]
-	t.mu.RUnlock()
-	if !found || now.Unix() >= known.expires {
-		identity, err := t.verifier.Verify(token, now)
-		if err != nil {
+	known, found := t.recall(hash, now)
+	if !found {
+		var err error
+		if known, err = t.verify(token, hash, now); err != nil {
 			return nil, err
 		}
-		holder := t.accounts[identity.Account]
-		if holder == nil {
-			return nil, unknownAccount(identity.Account)
-		}
-		known = verifiedToken{holder: holder, expires: identity.Expires}
-		t.remember(hash, known)
 	}
 	holder := known.holder.at(now.Unix())
 	if holder == nil {
-		return nil, errGrantOver
+		return nil, refusedToken("The time is over for which the ServiceAccount may use a model here.")
 	}
 	return holder, nil
+}
+
+// verify verifies a token that is not known, and remembers it. One that is refused is not remembered: it costs its signature each time.
+func (t *tokens) verify(token string, hash keyHash, now time.Time) (verifiedToken, error) {
+	t.verifying <- struct{}{}
+	defer func() { <-t.verifying }()
+	if known, found := t.recall(hash, now); found { // by another request that came with it
+		return known, nil
+	}
+	identity, err := t.verifier.Verify(token, now)
+	if err != nil {
+		return verifiedToken{}, err
+	}
+	holder := t.accounts[identity.Account]
+	if holder == nil {
+		return verifiedToken{}, refusedToken(fmt.Sprintf(
+			"ServiceAccount %s/%s may use no model here, or was deleted since the token was issued.",
+			identity.Account.Namespace, identity.Account.Name))
+	}
+	verified := verifiedToken{holder: holder, expires: identity.Expires}
+	t.remember(hash, verified)
+	return verified, nil
+}
+
+// recall finds a token that was verified before and has not expired.
+func (t *tokens) recall(hash keyHash, now time.Time) (verifiedToken, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	known, found := t.verified[hash]
+	return known, found && now.Unix() < known.expires
 }
 
 // remember keeps a token that was verified. Of too many any one is forgotten: it is verified again when it comes.
@@ -102,8 +123,8 @@ func (t *tokens) remember(hash keyHash, verified verifiedToken) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.verified) >= maxVerified {
-		for any := range t.verified {
-			delete(t.verified, any)
+		for one := range t.verified {
+			delete(t.verified, one)
 			break
 		}
 	}

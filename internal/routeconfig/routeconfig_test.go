@@ -1,6 +1,7 @@
 package routeconfig_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"net/url"
@@ -18,11 +19,27 @@ const (
 	secondHash = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 )
 
+// signingKey is a public key of the curve P-256, in DER and base64.
+const signingKey = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEJuDD7P8sHhRHIduzHQIcnV2z7dgD" +
+	"s0XeZflmCuRbHz7PDTX1e7lGRT1XCSGuHjH6DF9y8n7ckWpncUKS6FDkpA=="
+
+func publicKey() []byte {
+	der, err := base64.StdEncoding.DecodeString(signingKey)
+	if err != nil {
+		panic(err)
+	}
+	return der
+}
+
 // complete is a configuration in which every field is set.
 func complete() routeconfig.Config {
 	return routeconfig.Config{
 		Version: routeconfig.Version,
 		Ledger:  routeconfig.Ledger{URL: "https://ledger.modelroute-system.svc:8443", CA: "-----BEGIN CERTIFICATE-----\n"},
+		Issuer: &routeconfig.Issuer{
+			URL: "https://kubernetes.default.svc", Audience: "modelroute",
+			Keys: []routeconfig.SigningKey{{ID: "a", Algorithm: routeconfig.ES256, PublicKey: publicKey()}},
+		},
 		Routes: []routeconfig.Route{{
 			Namespace: "ai-platform", Name: "mixtral",
 			Model: routeconfig.Model{
@@ -53,6 +70,7 @@ func complete() routeconfig.Config {
 				{Name: "batch", Keys: []routeconfig.Key{{ID: "k_1", SHA256: firstHash}}},
 				{Name: "search", Keys: []routeconfig.Key{{ID: "k_2", SHA256: secondHash}}, Denies: true,
 					Reserves: []routeconfig.Reserve{{Budget: "own", Upstream: "vllm"}}},
+				{Name: "workload", ServiceAccounts: []routeconfig.ServiceAccount{{Namespace: "search", Name: "crawler", UID: "7d4c0b4e"}}},
 			},
 			Denies: true, MaxRequestBytes: 1 << 20, MaxAttempts: 3,
 			Reserves: []routeconfig.Reserve{{Budget: "monthly", Upstream: "vllm"}},
@@ -63,6 +81,8 @@ func complete() routeconfig.Config {
 // completeJSON is how complete is delivered. A proxy and a manager that are a version apart must agree on every byte of it.
 const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"ledger":{"url":"https://ledger.modelroute-system.svc:8443","ca":"-----BEGIN CERTIFICATE-----\n"},` +
+	`"issuer":{"url":"https://kubernetes.default.svc","audience":"modelroute",` +
+	`"keys":[{"id":"a","algorithm":"ES256","publicKey":"` + signingKey + `"}]},` +
 	`"routes":[{"namespace":"ai-platform","name":"mixtral",` +
 	`"model":{"name":"mixtral","aliases":["mistralai/mixtral"],"displayName":"Mixtral <8x22B> & friends",` +
 	`"description":"Mistral's instruction-tuned model.","contextLength":65536,"maxCompletionTokens":16384,` +
@@ -79,7 +99,8 @@ const completeJSON = `{"version":"modelroute.dev/config/v1",` +
 	`"maxCompletionTokens":4096,"unsupported":"Reject",` +
 	`"consumers":[{"name":"batch","keys":[{"id":"k_1","sha256":"` + firstHash + `"}]},` +
 	`{"name":"search","keys":[{"id":"k_2","sha256":"` + secondHash + `"}],"denies":true,` +
-	`"reserves":[{"budget":"own","upstream":"vllm"}]}],` +
+	`"reserves":[{"budget":"own","upstream":"vllm"}]},` +
+	`{"name":"workload","serviceAccounts":[{"namespace":"search","name":"crawler","uid":"7d4c0b4e"}]}],` +
 	`"denies":true,"maxRequestBytes":1048576,"maxAttempts":3,"reserves":[{"budget":"monthly","upstream":"vllm"}]}]}` + "\n"
 
 func TestEncodeWritesTheDeliveredForm(t *testing.T) {
@@ -273,6 +294,24 @@ func TestValidateNamesTheField(t *testing.T) {
 		"consumers[1] (search): keys[0] (k_2): sha256 is also that of a key of batch": func(c *config) {
 			c.Routes[0].Consumers[1].Keys[0].SHA256 = strings.ToUpper(firstHash)
 		},
+		"issuer must be set":                        func(c *config) { c.Issuer = nil },
+		"issuer.url and":                            func(c *config) { c.Issuer.URL = "" },
+		"and issuer.audience must":                  func(c *config) { c.Issuer.Audience = "" },
+		"issuer.keys[0] (): needs":                  func(c *config) { c.Issuer.Keys[0].ID = "" },
+		"issuer.keys[1] (a): needs":                 func(c *config) { c.Issuer.Keys = append(c.Issuer.Keys, c.Issuer.Keys[0]) },
+		"issuer.keys[0] (a): publicKey":             func(c *config) { c.Issuer.Keys[0].PublicKey = []byte("secret") },
+		"publicKey is none for algorithm \"RS256\"": func(c *config) { c.Issuer.Keys[0].Algorithm = routeconfig.RS256 },
+		"publicKey is none for algorithm \"ES384\"": func(c *config) { c.Issuer.Keys[0].Algorithm = routeconfig.ES384 },
+		"publicKey is none for algorithm \"HS256\"": func(c *config) { c.Issuer.Keys[0].Algorithm = "HS256" },
+		"publicKey is none for algorithm \"\"":      func(c *config) { c.Issuer.Keys[0].Algorithm = "" },
+		"(workload): serviceAccounts[0] (sa:search/crawler): namespace, name and uid": func(c *config) {
+			c.Routes[0].Consumers[2].ServiceAccounts[0].UID = ""
+		},
+		"consumers[2] (workload): serviceAccounts[0] (sa:search/crawler): is also that of search": func(c *config) {
+			other := c.Routes[0].Consumers[2].ServiceAccounts[0]
+			other.UID = "another"
+			c.Routes[0].Consumers[1].ServiceAccounts = []routeconfig.ServiceAccount{other}
+		},
 	} {
 		t.Run(field, func(t *testing.T) {
 			spoilt := complete()
@@ -297,6 +336,11 @@ func TestValidateAcceptsWhatIsOptional(t *testing.T) {
 			c.Routes[0].Upstreams, c.Routes[0].Reserves, c.Routes[0].Consumers = c.Routes[0].Upstreams[:1], nil, nil
 		},
 		"no routes":                   func(c *config) { c.Routes = nil },
+		"an issuer whom nobody needs": func(c *config) { c.Routes[0].Consumers = c.Routes[0].Consumers[:2] },
+		"no issuer where nobody needs one": func(c *config) {
+			c.Issuer, c.Routes[0].Consumers = nil, c.Routes[0].Consumers[:2]
+		},
+		"an issuer without keys":      func(c *config) { c.Issuer.Keys = nil },
 		"no consumers":                func(c *config) { c.Routes[0].Consumers = nil },
 		"a consumer without a key":    func(c *config) { c.Routes[0].Consumers[0].Keys = nil },
 		"no defaults":                 func(c *config) { c.Routes[0].Defaults = nil },
