@@ -92,6 +92,7 @@ func computeKeyStatus(s *keyScope) v1alpha1.ModelKeyStatus {
 		Conditions:         keyConditions(s, shown),
 		Summary:            summariseKey(s.key, routes, shown),
 		Spend:              shown.Spend,
+		LastUseTime:        shown.LastUse,
 		Budgets:            shown.Budgets,
 		Routes:             routes,
 	}

@@ -315,7 +315,8 @@ func TestAModelKeyShowsWhatItSpendsWithinABudgetOfItsOwn(t *testing.T) {
 	w.eventually("the status shows it", func() error {
 		w.getIn(tenant, "crawler", key)
 		status := key.Status
-		if status.Spend == nil || status.Spend.Total != "0.50" || status.Routes[0].Spent != "0.50" || status.Summary.Used != "100%" {
+		if status.Spend == nil || status.Spend.Total != "0.50" || status.Routes[0].Spent != "0.50" || status.Summary.Used != "100%" ||
+			status.LastUseTime == nil {
 			return fmt.Errorf("it is %+v", status)
 		}
 		return nil

@@ -166,11 +166,11 @@ func consumerStatuses(s *scope, shown figures) []v1alpha1.ConsumerStatus {
 	statuses := make([]v1alpha1.ConsumerStatus, 0, len(s.route.Spec.Consumers))
 	for _, consumer := range s.route.Spec.Consumers {
 		status := v1alpha1.ConsumerStatus{
-			Name:    consumer.Name,
-			Spent:   shown.Consumers[consumer.Name].Spent,
-			Budgets: shown.Consumers[consumer.Name].Budgets,
-
+			Name:            consumer.Name,
 			ServiceAccounts: served[consumer.Name],
+			Spent:           shown.Consumers[consumer.Name].Spent,
+			LastUseTime:     shown.Consumers[consumer.Name].LastUse,
+			Budgets:         shown.Consumers[consumer.Name].Budgets,
 		}
 		if key, delivered := s.delivered[consumer.Name]; delivered {
 			status.SecretName, status.KeyID = compile.SecretName(s.route, consumer), key.ID

@@ -35,6 +35,7 @@ type figures struct {
 
 type consumerFigures struct {
 	Spent   string
+	LastUse *metav1.Time
 	Budgets []v1alpha1.BudgetStatus
 }
 
@@ -48,6 +49,11 @@ func projectSpend(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now ti
 	}
 	current := figuresOf(route.Spec, usage)
 	noteAlerts(route.Spec, shown, current)
+	for name, its := range current.Consumers {
+		before := shown.Consumers[name]
+		its.LastUse = lastUse(before.LastUse, before.Spent, its.Spent, now)
+		current.Consumers[name] = its
+	}
 	return choose(shown, current, func(f figures) *v1alpha1.Spend { return f.Spend }, isUrgent(route.Spec, shown, current), now)
 }
 
@@ -64,6 +70,19 @@ func choose[F any](shown, current F, spendOf func(F) *v1alpha1.Spend, urgent boo
 	}
 	next.UpdateTime = metav1.NewTime(now.Truncate(time.Second))
 	return current, true
+}
+
+// lastUse is when something was last spent, by what a status shows and the ledger has: now if that is more, else what the status shows. Of
+// what was spent before the status shows anything nobody knows when that was.
+func lastUse(shown *metav1.Time, before, after string, now time.Time) *metav1.Time {
+	earlier, err := money.ParseUSD(before)
+	if err != nil {
+		return shown
+	}
+	if later, err := money.ParseUSD(after); err != nil || later.Nano() <= earlier.Nano() {
+		return shown
+	}
+	return new(metav1.NewTime(now.Truncate(time.Second)))
 }
 
 // isBudgetUrgent reports whether a milestone of one of the budgets lies between two of their statuses.
@@ -85,7 +104,9 @@ func figuresShown(status v1alpha1.ModelRouteStatus) figures {
 	}
 	for _, consumer := range status.Consumers {
 		if consumer.Spent != "" {
-			shown.Consumers[consumer.Name] = consumerFigures{Spent: consumer.Spent, Budgets: consumer.Budgets}
+			shown.Consumers[consumer.Name] = consumerFigures{
+				Spent: consumer.Spent, LastUse: consumer.LastUseTime, Budgets: consumer.Budgets,
+			}
 		}
 	}
 	return shown

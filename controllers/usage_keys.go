@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
@@ -78,6 +79,7 @@ func (u *Usage) keyTurns(ctx context.Context) []turn {
 // keyFigures are the parts of a ModelKey's status that come from the ledger.
 type keyFigures struct {
 	Spend   *v1alpha1.Spend
+	LastUse *metav1.Time
 	Budgets []v1alpha1.BudgetStatus
 	// Routes is what was spent at each of the routes that the spec names and the ledger knows.
 	Routes map[types.NamespacedName]string
@@ -91,12 +93,15 @@ func projectKeySpend(key *v1alpha1.ModelKey, usage keyUsage, now time.Time) (sho
 	}
 	current := keyFiguresOf(key, usage)
 	noteBudgetAlerts(key.Spec.Budgets, shown.Budgets, current.Budgets)
+	if current.LastUse = shown.LastUse; shown.Spend != nil {
+		current.LastUse = lastUse(shown.LastUse, shown.Spend.Total, current.Spend.Total, now)
+	}
 	urgent := isBudgetUrgent(key.Spec.Budgets, shown.Budgets, current.Budgets)
 	return choose(shown, current, func(f keyFigures) *v1alpha1.Spend { return f.Spend }, urgent, now)
 }
 
 func keyFiguresShown(status v1alpha1.ModelKeyStatus) keyFigures {
-	shown := keyFigures{Spend: status.Spend.DeepCopy(), Budgets: status.Budgets, Routes: map[types.NamespacedName]string{}}
+	shown := keyFigures{Spend: status.Spend.DeepCopy(), LastUse: status.LastUseTime, Budgets: status.Budgets, Routes: map[types.NamespacedName]string{}}
 	for _, route := range status.Routes {
 		if route.Spent != "" {
 			shown.Routes[types.NamespacedName{Namespace: route.Namespace, Name: route.Name}] = route.Spent

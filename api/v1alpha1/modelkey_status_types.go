@@ -39,6 +39,11 @@ type ModelKeyStatus struct {
 	// +optional
 	Spend *Spend `json:"spend,omitempty"`
 
+	// lastUseTime is when spend.total was last seen to rise: as late after the use as these figures are old. What cost nothing is not seen.
+	// Absent: not since the ModelKey has a status.
+	// +optional
+	LastUseTime *metav1.Time `json:"lastUseTime,omitempty"`
+
 	// budgets are the ModelKey's budgets in their present windows.
 	// +optional
 	// +listType=map

@@ -17,6 +17,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.summary.used`,description="How much of this budget is used."
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expireTime`,description="When the key is refused."
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Last Use",type=date,priority=1,JSONPath=`.status.lastUseTime`,description="How long ago something was last spent with the key."
 // +kubebuilder:printcolumn:name="Key",type=string,priority=1,JSONPath=`.status.keyID`,description="The name of the key in logs and metrics."
 // +kubebuilder:printcolumn:name="Reason",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why the key is, or is not, ready."
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS label of at most 63 characters, because it is the value of a label of the Secret"

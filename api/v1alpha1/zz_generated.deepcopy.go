@@ -204,6 +204,10 @@ func (in *ConsumerStatus) DeepCopyInto(out *ConsumerStatus) {
 		*out = new(PreviousKey)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.LastUseTime != nil {
+		in, out := &in.LastUseTime, &out.LastUseTime
+		*out = (*in).DeepCopy()
+	}
 	if in.Budgets != nil {
 		in, out := &in.Budgets, &out.Budgets
 		*out = make([]BudgetStatus, len(*in))
@@ -630,6 +634,10 @@ func (in *ModelKeyStatus) DeepCopyInto(out *ModelKeyStatus) {
 		in, out := &in.Spend, &out.Spend
 		*out = new(Spend)
 		(*in).DeepCopyInto(*out)
+	}
+	if in.LastUseTime != nil {
+		in, out := &in.LastUseTime, &out.LastUseTime
+		*out = (*in).DeepCopy()
 	}
 	if in.Budgets != nil {
 		in, out := &in.Budgets, &out.Budgets

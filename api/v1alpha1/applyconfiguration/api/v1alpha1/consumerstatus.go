@@ -4,6 +4,10 @@
 
 package v1alpha1
 
+import (
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // ConsumerStatusApplyConfiguration represents a declarative configuration of the ConsumerStatus type for use
 // with apply.
 //
@@ -22,6 +26,9 @@ type ConsumerStatusApplyConfiguration struct {
 	PreviousKey *PreviousKeyApplyConfiguration `json:"previousKey,omitempty"`
 	// spent is what the consumer has spent in all, in USD with up to nine decimals.
 	Spent *string `json:"spent,omitempty"`
+	// lastUseTime is when spent was last seen to rise: as late after the use as these figures are old. What cost nothing is not seen. Absent:
+	// not since the consumer is in this status.
+	LastUseTime *v1.Time `json:"lastUseTime,omitempty"`
 	// budgets are the consumer's budgets in their present windows.
 	Budgets []BudgetStatusApplyConfiguration `json:"budgets,omitempty"`
 }
@@ -79,6 +86,14 @@ func (b *ConsumerStatusApplyConfiguration) WithPreviousKey(value *PreviousKeyApp
 // If called multiple times, the Spent field is set to the value of the last call.
 func (b *ConsumerStatusApplyConfiguration) WithSpent(value string) *ConsumerStatusApplyConfiguration {
 	b.Spent = &value
+	return b
+}
+
+// WithLastUseTime sets the LastUseTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastUseTime field is set to the value of the last call.
+func (b *ConsumerStatusApplyConfiguration) WithLastUseTime(value v1.Time) *ConsumerStatusApplyConfiguration {
+	b.LastUseTime = &value
 	return b
 }
 

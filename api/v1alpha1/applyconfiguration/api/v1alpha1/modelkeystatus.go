@@ -5,6 +5,7 @@
 package v1alpha1
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -28,6 +29,9 @@ type ModelKeyStatusApplyConfiguration struct {
 	PreviousKey *PreviousKeyApplyConfiguration `json:"previousKey,omitempty"`
 	// spend is what was spent with the ModelKey's keys in all, at all routes that it ever named.
 	Spend *SpendApplyConfiguration `json:"spend,omitempty"`
+	// lastUseTime is when spend.total was last seen to rise: as late after the use as these figures are old. What cost nothing is not seen.
+	// Absent: not since the ModelKey has a status.
+	LastUseTime *metav1.Time `json:"lastUseTime,omitempty"`
 	// budgets are the ModelKey's budgets in their present windows.
 	Budgets []BudgetStatusApplyConfiguration `json:"budgets,omitempty"`
 	// routes are the routes that the spec names, in its order.
@@ -98,6 +102,14 @@ func (b *ModelKeyStatusApplyConfiguration) WithPreviousKey(value *PreviousKeyApp
 // If called multiple times, the Spend field is set to the value of the last call.
 func (b *ModelKeyStatusApplyConfiguration) WithSpend(value *SpendApplyConfiguration) *ModelKeyStatusApplyConfiguration {
 	b.Spend = value
+	return b
+}
+
+// WithLastUseTime sets the LastUseTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastUseTime field is set to the value of the last call.
+func (b *ModelKeyStatusApplyConfiguration) WithLastUseTime(value metav1.Time) *ModelKeyStatusApplyConfiguration {
+	b.LastUseTime = &value
 	return b
 }
 
