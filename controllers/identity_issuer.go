@@ -50,9 +50,9 @@ func NewTokenIssuer(config *rest.Config, over *http.Client, clock clock.PassiveC
 	return &TokenIssuer{api: made.RESTClient(), clock: clock}, nil
 }
 
-// Issuer returns what a configuration is to have at its top if a route of it names ServiceAccounts: nil where the API server has never
+// issuer returns what a configuration is to have at its top if a route of it names ServiceAccounts: nil where the API server has never
 // said. The problem is why it does not say now, nil if it does; the error is one that another try may cure, where nothing is known.
-func (i *TokenIssuer) Issuer(ctx context.Context) (*routeconfig.Issuer, *unresolvedError, error) {
+func (i *TokenIssuer) issuer(ctx context.Context) (*routeconfig.Issuer, *unresolvedError, error) {
 	if i == nil {
 		return nil, issuerUnavailable("this manager does not ask it"), nil
 	}

@@ -63,7 +63,7 @@ func TestTheIssuersKeysAreReadAnewWithinAMinute(t *testing.T) {
 	issuer, api, clock := newIssuer(t)
 	read := func() string {
 		t.Helper()
-		got, problem, err := issuer.Issuer(t.Context())
+		got, problem, err := issuer.issuer(t.Context())
 		if err != nil || problem != nil || got.URL != "https://kubernetes.default.svc" || got.Audience != v1alpha1.TokenAudience || len(got.Keys) != 1 {
 			t.Fatalf("the issuer is %+v (%v, %v)", got, problem, err)
 		}
@@ -96,18 +96,18 @@ func TestWhatIsKnownOfTheIssuerStaysWhileTheAPIServerDoesNotSay(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			issuer, api, clock := newIssuer(t)
 			api.status.Store(int64(test.status))
-			got, problem, err := issuer.Issuer(t.Context())
+			got, problem, err := issuer.issuer(t.Context())
 			if got != nil || (err != nil) != test.fails || !says(problem, test.problem) {
 				t.Fatalf("before it has ever said: %+v (%v, %v)", got, problem, err)
 			}
 			clock.SetTime(clock.Now().Add(time.Minute))
 			api.status.Store(0)
-			if got, problem, err = issuer.Issuer(t.Context()); got == nil || problem != nil || err != nil {
+			if got, problem, err = issuer.issuer(t.Context()); got == nil || problem != nil || err != nil {
 				t.Fatalf("once it says: %+v (%v, %v)", got, problem, err)
 			}
 			clock.SetTime(clock.Now().Add(time.Minute))
 			api.status.Store(int64(test.status))
-			if got, problem, err = issuer.Issuer(t.Context()); got == nil || err != nil || !says(problem, test.problem) {
+			if got, problem, err = issuer.issuer(t.Context()); got == nil || err != nil || !says(problem, test.problem) {
 				t.Errorf("after it has said: %+v (%v, %v)", got, problem, err)
 			}
 		})

@@ -78,7 +78,8 @@ func refuse(s *keyScope, named namedRoute, labels map[string]string) refusal {
 			named.objectKey())}
 	case len(named.report.keys[s.name()].taken) > 0:
 		return refusal{v1alpha1.KeyAccountTaken, fmt.Sprintf(
-			"At ModelRoute %s ServiceAccount %s already stands for another consumer: take it from spec.serviceAccounts, or ask the route's owner.",
+			"At ModelRoute %s ServiceAccount %s already stands for another consumer: take it from spec.serviceAccounts, "+
+				"or ask the route's owner.",
 			named.objectKey(), strings.Join(named.report.keys[s.name()].taken, ", "))}
 	case named.report.keys[s.name()].crowdedOut:
 		return refusal{v1alpha1.KeyTooMany, fmt.Sprintf(

@@ -133,7 +133,8 @@ func (n namedRoute) outcome(s *keyScope) refusal {
 		return refusal{v1alpha1.KeyNotServed, fmt.Sprintf(
 			"ModelRoute %s has no ready proxy, or cannot be served as it is: its status says why.", n.objectKey())}
 	}
-	return refusal{v1alpha1.KeyPending, fmt.Sprintf("Not every ready proxy of ModelRoute %s accepts the %s yet.", n.objectKey(), s.bearer())}
+	return refusal{v1alpha1.KeyPending, fmt.Sprintf(
+		"Not every ready proxy of ModelRoute %s accepts the %s yet.", n.objectKey(), s.bearer())}
 }
 
 // unverified says why tokens of the ModelKey's ServiceAccounts cannot be verified at a route; empty if they can, or it has a key.

@@ -39,7 +39,7 @@ func (r *ModelRouteReconciler) lookUpAccounts(ctx context.Context, s *scope, con
 		return nil
 	}
 	var err error
-	s.identities.issuer, s.identities.problem, err = r.Issuer.Issuer(ctx)
+	s.identities.issuer, s.identities.problem, err = r.Issuer.issuer(ctx)
 	return err
 }
 
@@ -108,7 +108,7 @@ func unresolvedAccounts(s *scope) *unresolvedError {
 
 // servedNames are how the status shows the ServiceAccounts of a consumer.
 func servedNames(accounts []routeconfig.ServiceAccount) []string {
-	var names []string
+	names := make([]string, 0, len(accounts))
 	for _, account := range accounts {
 		names = append(names, account.Namespace+"/"+account.Name)
 	}

@@ -101,7 +101,10 @@ func projectKeySpend(key *v1alpha1.ModelKey, usage keyUsage, now time.Time) (sho
 }
 
 func keyFiguresShown(status v1alpha1.ModelKeyStatus) keyFigures {
-	shown := keyFigures{Spend: status.Spend.DeepCopy(), LastUse: status.LastUseTime, Budgets: status.Budgets, Routes: map[types.NamespacedName]string{}}
+	shown := keyFigures{
+		Spend: status.Spend.DeepCopy(), LastUse: status.LastUseTime, Budgets: status.Budgets,
+		Routes: map[types.NamespacedName]string{},
+	}
 	for _, route := range status.Routes {
 		if route.Spent != "" {
 			shown.Routes[types.NamespacedName{Namespace: route.Namespace, Name: route.Name}] = route.Spent

@@ -110,7 +110,8 @@ type ModelKeySpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	ServiceAccounts []LocalServiceAccountReference `json:"serviceAccounts,omitempty"`
 
-	// expireTime is when the key is refused and its Secret deleted, or the tokens of serviceAccounts are refused, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
+	// expireTime is when the key is refused and its Secret deleted, or the tokens of serviceAccounts are refused, as in
+	// 2026-12-01T00:00:00Z. Setting a later one gives a new key.
 	// Absent: never.
 	// +optional
 	ExpireTime *metav1.Time `json:"expireTime,omitempty"`

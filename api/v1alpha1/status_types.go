@@ -248,8 +248,8 @@ type ConsumerStatus struct {
 	// +kubebuilder:validation:MaxLength=32
 	Spent string `json:"spent,omitempty"`
 
-	// lastUseTime is when spent was last seen to rise: as late after the use as these figures are old. What cost nothing is not seen. Absent:
-	// not since the consumer is in this status.
+	// lastUseTime is when spent was last seen to rise: as late after the use as these figures are old. What cost nothing is not seen.
+	// Absent: not since the consumer is in this status.
 	// +optional
 	LastUseTime *metav1.Time `json:"lastUseTime,omitempty"`
 

@@ -42,8 +42,8 @@ type Input struct {
 	Ledger routeconfig.Ledger
 	// Keys are the accepted keys of each consumer, by its name, ModelKeys among them. A consumer without an entry has none yet.
 	Keys map[string][]routeconfig.Key
-	// ServiceAccounts are those whose tokens are accepted in the place of keys, by consumer; each is that of one alone. Issuer is who issues
-	// them; nil if that is not known, and then there are none.
+	// ServiceAccounts are those whose tokens are accepted in the place of keys, by consumer; each is that of one alone. Issuer is who
+	// issues them; nil if that is not known, and then there are none.
 	ServiceAccounts map[string][]routeconfig.ServiceAccount
 	Issuer          *routeconfig.Issuer
 	// UpstreamKeyDir is where the proxies find the upstreams' API keys, UpstreamCADir the certificates of their authorities; empty for

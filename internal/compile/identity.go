@@ -21,7 +21,7 @@ func KeyHasKey(key *v1alpha1.ModelKey) bool { return len(key.Spec.ServiceAccount
 
 // consumerAccounts are the ServiceAccounts of a consumer of a route's spec.
 func consumerAccounts(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) []types.NamespacedName {
-	var accounts []types.NamespacedName
+	accounts := make([]types.NamespacedName, 0, len(consumer.ServiceAccounts))
 	for _, ref := range consumer.ServiceAccounts {
 		accounts = append(accounts, types.NamespacedName{Namespace: cmp.Or(ref.Namespace, route.Namespace), Name: ref.Name})
 	}
@@ -30,7 +30,7 @@ func consumerAccounts(route *v1alpha1.ModelRoute, consumer v1alpha1.Consumer) []
 
 // KeyAccounts are the ServiceAccounts of a ModelKey: they are in its own namespace, so that nobody claims the workloads of others.
 func KeyAccounts(key *v1alpha1.ModelKey) []types.NamespacedName {
-	var accounts []types.NamespacedName
+	accounts := make([]types.NamespacedName, 0, len(key.Spec.ServiceAccounts))
 	for _, ref := range key.Spec.ServiceAccounts {
 		accounts = append(accounts, types.NamespacedName{Namespace: key.Namespace, Name: ref.Name})
 	}

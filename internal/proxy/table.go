@@ -40,8 +40,8 @@ type principal struct {
 	models map[string]*grant
 	// mostBytes is how large a body may be: the largest that one of the routes takes.
 	mostBytes int64
-	// expires is when the key is refused, or the first grant of a ServiceAccount ends, in Unix seconds; 0 is never. It is kept here too, and
-	// not only by the operator, so that a key ends in time whoever is down.
+	// expires is when the key is refused, or the first grant of a ServiceAccount ends, in Unix seconds; 0 is never. It is kept here too,
+	// and not only by the operator, so that a key ends in time whoever is down.
 	expires int64
 }
 

@@ -82,8 +82,8 @@ type claims struct {
 	} `json:"kubernetes.io"`
 }
 
-// Verify returns whose a token is. The error is a *RefusedError. One signature is verified at the most, by the key that the token names; what
-// the token says is looked at only after that, so that nothing can be found out with a forged one.
+// Verify returns whose a token is. The error is a *RefusedError. One signature is verified at the most, by the key that the token names;
+// what the token says is looked at only after that, so that nothing can be found out with a forged one.
 func (v *Verifier) Verify(token string, now time.Time) (Identity, error) {
 	if len(token) > MaxTokenBytes {
 		return Identity{}, refuse("The token has more than %d bytes.", MaxTokenBytes)
@@ -108,14 +108,20 @@ func (v *Verifier) Verify(token string, now time.Time) (Identity, error) {
 	if err := v.check(registered, now); err != nil {
 		return Identity{}, err
 	}
+	account, isOne := its.account(registered.Subject)
+	if !isOne {
+		return Identity{}, refuse("The token is of no ServiceAccount.")
+	}
+	return Identity{Account: account, Expires: registered.Expiry.Time().Add(Leeway).Unix()}, nil
+}
+
+// account is the one that the claims name; false if they name none, or another than the subject of the token.
+func (its claims) account(subject string) (routeconfig.ServiceAccount, bool) {
 	account := routeconfig.ServiceAccount{
 		Namespace: its.Kubernetes.Namespace, Name: its.Kubernetes.ServiceAccount.Name, UID: its.Kubernetes.ServiceAccount.UID,
 	}
 	isNamed := account.Namespace != "" && account.Name != "" && account.UID != ""
-	if !isNamed || registered.Subject != "system:serviceaccount:"+account.Namespace+":"+account.Name {
-		return Identity{}, refuse("The token is of no ServiceAccount.")
-	}
-	return Identity{Account: account, Expires: registered.Expiry.Time().Add(Leeway).Unix()}, nil
+	return account, isNamed && subject == "system:serviceaccount:"+account.Namespace+":"+account.Name
 }
 
 // check checks when a token counts, who issued it and for whom.

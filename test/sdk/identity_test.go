@@ -35,7 +35,7 @@ func TestGoReadsThePodsTokenAnewForEachRequest(t *testing.T) {
 	}
 	client := openai.NewClient(option.WithBaseURL(w.URL+"/v1"), option.WithMiddleware(
 		func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-			token, err := os.ReadFile(file) //nolint:gosec // the test says which
+			token, err := os.ReadFile(file)
 			if err != nil {
 				return nil, err
 			}

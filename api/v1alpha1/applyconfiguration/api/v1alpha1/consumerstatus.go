@@ -26,8 +26,8 @@ type ConsumerStatusApplyConfiguration struct {
 	PreviousKey *PreviousKeyApplyConfiguration `json:"previousKey,omitempty"`
 	// spent is what the consumer has spent in all, in USD with up to nine decimals.
 	Spent *string `json:"spent,omitempty"`
-	// lastUseTime is when spent was last seen to rise: as late after the use as these figures are old. What cost nothing is not seen. Absent:
-	// not since the consumer is in this status.
+	// lastUseTime is when spent was last seen to rise: as late after the use as these figures are old. What cost nothing is not seen.
+	// Absent: not since the consumer is in this status.
 	LastUseTime *v1.Time `json:"lastUseTime,omitempty"`
 	// budgets are the consumer's budgets in their present windows.
 	Budgets []BudgetStatusApplyConfiguration `json:"budgets,omitempty"`

@@ -33,7 +33,8 @@ type ModelKeySpecApplyConfiguration struct {
 	// serviceAccounts are those of the ModelKey's namespace whose pods use the routes in its name, each with its own token for the audience
 	// modelroute in the place of a key: no Secret is made, and a key that the ModelKey had is refused. Absent: the ModelKey has a key.
 	ServiceAccounts []LocalServiceAccountReferenceApplyConfiguration `json:"serviceAccounts,omitempty"`
-	// expireTime is when the key is refused and its Secret deleted, or the tokens of serviceAccounts are refused, as in 2026-12-01T00:00:00Z. Setting a later one gives a new key.
+	// expireTime is when the key is refused and its Secret deleted, or the tokens of serviceAccounts are refused, as in
+	// 2026-12-01T00:00:00Z. Setting a later one gives a new key.
 	// Absent: never.
 	ExpireTime *v1.Time `json:"expireTime,omitempty"`
 }
