@@ -144,8 +144,10 @@ type serving struct {
 	command *exec.Cmd
 	log     *syncbuffer.Buffer
 	admin   string
-	ended   chan error
-	once    sync.Once
+	// announced is what it said until it served.
+	announced strings.Builder
+	ended     chan error
+	once      sync.Once
 }
 
 var adminAddress = regexp.MustCompile(`Health and metrics: (http://\S+)`)
@@ -167,6 +169,7 @@ func (w *world) start(arguments ...string) *serving {
 		}
 	})
 	for lines := bufio.NewScanner(output); lines.Scan(); {
+		s.announced.WriteString(lines.Text() + "\n")
 		if found := adminAddress.FindStringSubmatch(lines.Text()); found != nil {
 			s.admin = found[1]
 		}

@@ -133,7 +133,22 @@ func (r *run) announce(admin net.Addr) {
 		}
 	}
 	_ = table.Flush() // Where nobody listens there is nobody to tell.
+	if r.namesAccounts() {
+		fmt.Fprintln(out, "\nWhoever has serviceAccounts in a cluster has a key here.")
+	}
 	fmt.Fprintf(out, "\nFor a shell: set -a; . FILE; set +a\n")
+}
+
+// namesAccounts reports whether anybody is to present tokens of ServiceAccounts, of which there are none outside a cluster.
+func (r *run) namesAccounts() bool {
+	for _, route := range r.now.routes {
+		for _, consumer := range compile.Consumers(route.ModelRoute, route.ModelKeys) {
+			if len(consumer.ServiceAccounts) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // shortest is the path from here, if that is shorter.
