@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/compile"
@@ -26,13 +27,19 @@ type identities struct {
 }
 
 // lookUpAccounts finds out which of the ServiceAccounts that consumers name are there, and how their tokens are verified. An account that
-// was deleted or made anew is noticed at the next look: nobody watches those of others.
+// was deleted or made anew is noticed at the next look: nobody watches those of others. A look costs a read for each of their namespaces.
 func (r *ModelRouteReconciler) lookUpAccounts(ctx context.Context, s *scope, consumers []compile.Consumer) error {
+	wanted := map[string][]types.NamespacedName{}
 	for _, consumer := range consumers {
 		for _, name := range consumer.ServiceAccounts {
-			if err := r.lookUpAccount(ctx, s, name); err != nil {
-				return err
+			if _, known := s.identities.uids[name]; !known && s.identities.absent[name] == "" {
+				wanted[name.Namespace] = append(wanted[name.Namespace], name)
 			}
+		}
+	}
+	for namespace, names := range wanted {
+		if err := r.lookUpNamespace(ctx, s, namespace, names); err != nil {
+			return err
 		}
 	}
 	if len(s.identities.uids)+len(s.identities.absent) == 0 || s.identities.issuer != nil {
@@ -43,22 +50,32 @@ func (r *ModelRouteReconciler) lookUpAccounts(ctx context.Context, s *scope, con
 	return err
 }
 
-func (r *ModelRouteReconciler) lookUpAccount(ctx context.Context, s *scope, name types.NamespacedName) error {
-	if _, known := s.identities.uids[name]; known || s.identities.absent[name] != "" {
-		return nil
+func (r *ModelRouteReconciler) lookUpNamespace(ctx context.Context, s *scope, namespace string, names []types.NamespacedName) error {
+	accounts := &metav1.PartialObjectMetadataList{}
+	accounts.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceAccountList"))
+	// As the API server has it in memory will do.
+	fromMemory := &client.ListOptions{Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: "0"}}
+	err := r.Live.List(ctx, accounts, fromMemory)
+	if err != nil && !apierrors.IsForbidden(err) {
+		return fmt.Errorf("listing the ServiceAccounts of namespace %s: %w", namespace, err)
 	}
-	account := &metav1.PartialObjectMetadata{}
-	account.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ServiceAccount"))
-	switch err := r.Live.Get(ctx, name, account); {
-	case err == nil && account.DeletionTimestamp.IsZero():
-		s.identities.uids[name] = account.UID
-	case err == nil, apierrors.IsNotFound(err):
-		s.identities.absent[name] = fmt.Sprintf("ServiceAccount %s does not exist: create it, or take it from serviceAccounts.", name)
-	case apierrors.IsForbidden(err):
-		s.identities.absent[name] = fmt.Sprintf(
-			"ServiceAccount %s cannot be read: the manager has no right to ServiceAccounts of that namespace.", name)
-	default:
-		return fmt.Errorf("reading ServiceAccount %s: %w", name, err)
+	found := map[string]types.UID{}
+	for _, account := range accounts.Items {
+		if account.DeletionTimestamp.IsZero() {
+			found[account.Name] = account.UID
+		}
+	}
+	for _, name := range names {
+		uid, isThere := found[name.Name]
+		switch {
+		case isThere:
+			s.identities.uids[name] = uid
+		case err != nil:
+			s.identities.absent[name] = fmt.Sprintf(
+				"ServiceAccount %s cannot be read: the manager has no right to ServiceAccounts of that namespace.", name)
+		default:
+			s.identities.absent[name] = fmt.Sprintf("ServiceAccount %s does not exist: create it, or take it from serviceAccounts.", name)
+		}
 	}
 	return nil
 }
@@ -116,23 +133,31 @@ func servedNames(accounts []routeconfig.ServiceAccount) []string {
 	return names
 }
 
-// accountReport says what the route does with the ServiceAccounts of a ModelKey.
-func accountReport(s *scope, key *v1alpha1.ModelKey, before keyReport, all bool) keyReport {
-	consumer := compile.KeyConsumerName(key.Namespace, key.Name)
-	served := s.servedAccounts()[consumer]
-	report := keyReport{absent: s.absentAccounts(compile.KeyAccounts(key))}
-	for _, account := range served {
-		if all || slices.Contains(before.accounts, account) {
-			report.accounts = append(report.accounts, account)
+// accountReports say what the route does with the ServiceAccounts of ModelKeys: it serves those of this pass if all proxies have
+// acknowledged its configuration, and else those of them that it served before.
+func accountReports(s *scope, before routeReport, all bool) map[types.NamespacedName]keyReport {
+	served, taken := s.servedAccounts(), compile.ClaimAccounts(s.route, s.modelKeys).Taken
+	reports := map[types.NamespacedName]keyReport{}
+	for _, key := range s.modelKeys {
+		if compile.KeyHasKey(key) {
+			continue
 		}
+		name, consumer := client.ObjectKeyFromObject(key), compile.KeyConsumerName(key.Namespace, key.Name)
+		report := keyReport{absent: s.absentAccounts(compile.KeyAccounts(key))}
+		for _, account := range served[consumer] {
+			if all || slices.Contains(before.keys[name].accounts, account) {
+				report.accounts = append(report.accounts, account)
+			}
+		}
+		for _, account := range taken[consumer] {
+			report.taken = append(report.taken, account.Name)
+		}
+		if problem := s.identities.problem; problem != nil {
+			report.issuer = problem.Message
+		}
+		reports[name] = report
 	}
-	for _, name := range compile.ClaimAccounts(s.route, s.modelKeys).Taken[consumer] {
-		report.taken = append(report.taken, name.Name)
-	}
-	if problem := s.identities.problem; problem != nil {
-		report.issuer = problem.Message
-	}
-	return report
+	return reports
 }
 
 // keyed are the consumers of the spec that have keys.

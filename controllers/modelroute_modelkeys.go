@@ -123,11 +123,9 @@ func (r *ModelRouteReconciler) reportModelKeys(s *scope) {
 // keyReports say what the proxies accept: all keys of this pass if they have all acknowledged its configuration, and else those of them
 // that they acknowledged before.
 func keyReports(s *scope, before routeReport, all bool) map[types.NamespacedName]keyReport {
-	reports := map[types.NamespacedName]keyReport{}
+	reports := accountReports(s, before, all)
 	for _, key := range s.modelKeys {
 		if !compile.KeyHasKey(key) {
-			name := client.ObjectKeyFromObject(key)
-			reports[name] = accountReport(s, key, before.keys[name], all)
 			continue
 		}
 		name, accepted := client.ObjectKeyFromObject(key), s.claims[compile.KeyConsumerName(key.Namespace, key.Name)]
