@@ -126,7 +126,7 @@ func (p *realProxy) until(want int, bearer string) {
 	})
 }
 
-// servedAccountsOf waits until the configuration accepts so many ServiceAccounts of a consumer, and returns them.
+// untilServed waits until the configuration accepts so many ServiceAccounts of a consumer, and returns them.
 func (w *world) untilServed(route, consumer string, count int) []routeconfig.ServiceAccount {
 	w.t.Helper()
 	var served []routeconfig.ServiceAccount
