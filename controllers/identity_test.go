@@ -207,3 +207,27 @@ func TestAnAPIServerThatKeepsItsKeysToItselfSaysWhatToBind(t *testing.T) {
 	w.consumerSecret("chat", "batch")
 	w.untilServed("chat", "search", 0)
 }
+
+func TestOneTokenReachesTheRoutesOfAGatewayThatNameItsServiceAccount(t *testing.T) {
+	w := newWorld(t)
+	p := serveFront(t, w, "chat", "code", "other")
+	crawler := w.account(w.namespace, "crawler")
+	for _, route := range []string{"chat", "code"} {
+		change(w, route, &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Spec.Consumers = w.identified(crawler).Spec.Consumers })
+	}
+	token := w.tokenOf(crawler, v1alpha1.TokenAudience)
+	p.untilModels(token, "chat", "code")
+	w.untilReady("chat")
+
+	// Of two models of one name a token reaches that of the older route, and nobody else is harmed.
+	key := keyOf(w.consumerSecret("other", "search"))
+	change(w, "code", &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Spec.Model.Name = "chat" })
+	p.untilModels(token, "chat")
+	p.untilModels(key, "other")
+
+	for _, route := range []string{"chat", "code"} {
+		change(w, route, &v1alpha1.ModelRoute{}, func(r *v1alpha1.ModelRoute) { r.Spec.Consumers = nil })
+	}
+	p.untilModels(token)
+	p.untilModels(key, "other")
+}

@@ -48,14 +48,14 @@ func (w *world) identified(account *corev1.ServiceAccount) *v1alpha1.ModelRoute 
 	return route
 }
 
-// realProxy is a proxy as it runs in a pod: it watches its configuration at the API server.
-type realProxy struct {
+// podProxy is a proxy as it runs in a pod: it watches its configuration at the API server.
+type podProxy struct {
 	w   *world
 	url string
 }
 
 // serveForReal makes the route and its pod, and runs a real proxy in it.
-func (w *world) serveForReal(route *v1alpha1.ModelRoute) *realProxy {
+func (w *world) serveForReal(route *v1alpha1.ModelRoute) *podProxy {
 	w.t.Helper()
 	w.create(route)
 	w.runPod(route.Name, "real")
@@ -79,7 +79,7 @@ func (w *world) serveForReal(route *v1alpha1.ModelRoute) *realProxy {
 			w.t.Errorf("the proxy ended with: %v", err)
 		}
 	})
-	return &realProxy{w: w, url: "http://" + clients.Addr().String()}
+	return &podProxy{w: w, url: "http://" + clients.Addr().String()}
 }
 
 func (w *world) listen() net.Listener {
@@ -92,7 +92,7 @@ func (w *world) listen() net.Listener {
 }
 
 // models asks which models a bearer reaches. It returns the status and, if it is no 200, the message.
-func (p *realProxy) models(bearer string) (status int, message string) {
+func (p *podProxy) models(bearer string) (status int, message string) {
 	p.w.t.Helper()
 	request, err := http.NewRequestWithContext(p.w.t.Context(), http.MethodGet, p.url+"/v1/models", nil)
 	if err != nil {
@@ -116,7 +116,7 @@ func (p *realProxy) models(bearer string) (status int, message string) {
 }
 
 // until waits until a bearer is answered with a status.
-func (p *realProxy) until(want int, bearer string) {
+func (p *podProxy) until(want int, bearer string) {
 	p.w.t.Helper()
 	p.w.eventually(fmt.Sprintf("the bearer is answered with %d", want), func() error {
 		if status, message := p.models(bearer); status != want {

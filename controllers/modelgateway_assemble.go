@@ -28,7 +28,9 @@ type takenRoute struct {
 	// version is the resourceVersion of the Secret that it was read from, and hash that of its content.
 	version, hash string
 	route         routeconfig.Route
-	files         []compile.GatewayFile
+	// issuer is whose tokens its consumers present; nil if none does.
+	issuer *routeconfig.Issuer
+	files  []compile.GatewayFile
 	// problem is why it cannot be taken up; empty if it can.
 	problem string
 }
@@ -69,6 +71,9 @@ func (r *ModelGatewayReconciler) assemble(ctx context.Context, s *gatewayScope) 
 			left[s.named[i].Name] = one.problem
 		}
 	}
+	if top.Issuer, err = r.issuerFor(ctx, s.memory.taken); err != nil {
+		return err
+	}
 	made, err := pack(top, routes, partsThere(s, secrets))
 	if err != nil {
 		return err
@@ -79,6 +84,23 @@ func (r *ModelGatewayReconciler) assemble(ctx context.Context, s *gatewayScope) 
 	}
 	s.assembled = made
 	return nil
+}
+
+// issuerFor is who issues the tokens that consumers of the routes present; nil if none does. What the API server does not say now, it said
+// when the routes were compiled.
+func (r *ModelGatewayReconciler) issuerFor(
+	ctx context.Context, taken map[types.NamespacedName]takenRoute,
+) (issuer *routeconfig.Issuer, err error) {
+	for _, one := range taken {
+		if one.issuer == nil {
+			continue
+		}
+		if issuer, _, err = r.Issuer.issuer(ctx); issuer == nil && err == nil {
+			issuer = one.issuer
+		}
+		return issuer, err
+	}
+	return nil, nil
 }
 
 // configSecrets are the Secrets of a gateway's configuration, and those of the routes that were compiled for it, by their names. They are
@@ -137,6 +159,7 @@ func takeUpOne(name types.NamespacedName, secret *corev1.Secret, top routeconfig
 	}
 	if err == nil {
 		checked := top
+		checked.Issuer = config.Issuer
 		checked.Routes = config.Routes
 		err = routeconfig.Validate(checked)
 	}
@@ -145,7 +168,7 @@ func takeUpOne(name types.NamespacedName, secret *corev1.Secret, top routeconfig
 			secret.Name, err)
 		return taken
 	}
-	taken.route, taken.files = config.Routes[0], compile.GatewayFiles(config.Routes)
+	taken.route, taken.issuer, taken.files = config.Routes[0], config.Issuer, compile.GatewayFiles(config.Routes)
 	return taken
 }
 

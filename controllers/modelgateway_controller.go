@@ -36,11 +36,12 @@ import (
 // ModelGatewayReconciler reconciles ModelGateways. It makes no configuration of routes and puts no budgets: it takes up the configurations
 // that the routes' own controller writes, once the ledger knows their budgets.
 type ModelGatewayReconciler struct {
-	// Client, Live, Extensions, Authority and Config are as those of a ModelRouteReconciler.
+	// Client, Live, Extensions, Authority, Issuer and Config are as those of a ModelRouteReconciler.
 	Client     client.Client
 	Live       client.Reader
 	Extensions *Extensions
 	Authority  func(ctx context.Context) ([]byte, error)
+	Issuer     *TokenIssuer
 	Config     Config
 	// Usage knows which configuration proxies serve, and Exchange tells routes what becomes of them.
 	Usage    *Usage

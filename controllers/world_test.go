@@ -216,7 +216,7 @@ func (w *world) startManagerWith(setUp func(ctrl.Manager, *ModelRouteReconciler)
 	}
 	w.gateways = &ModelGatewayReconciler{
 		Client: w.reconciler.Client, Live: w.reconciler.Live, Extensions: w.reconciler.Extensions,
-		Authority: w.reconciler.Authority, Config: w.reconciler.Config,
+		Authority: w.reconciler.Authority, Issuer: issuer, Config: w.reconciler.Config,
 		Usage: usage, Exchange: gateways, Events: w.reconciler.Events, Clock: w.clock,
 	}
 	if err := w.gateways.SetupWithManager(manager); err != nil {

@@ -184,7 +184,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	}
 	modelGateways := &controllers.ModelGatewayReconciler{
 		Client: manager.GetClient(), Live: manager.GetAPIReader(), Extensions: reconciler.Extensions,
-		Authority: reconciler.Authority, Config: reconciler.Config,
+		Authority: reconciler.Authority, Issuer: issuer, Config: reconciler.Config,
 		Usage: usage, Exchange: gateways, Events: reconciler.Events, Clock: reconciler.Clock,
 	}
 	if err := modelGateways.SetupWithManager(manager); err != nil {

@@ -150,32 +150,49 @@ func Merge(top routeconfig.Config, routes []GatewayRoute) (merged routeconfig.Co
 // heldModel is a model's name as the holder of a key knows it.
 type heldModel struct{ key, model string }
 
-// withoutClashes leaves out the keys of a route that already reach a model of the same name through an older one, and says which.
+// withoutClashes leaves out the keys and the ServiceAccounts of a route that already reach a model of the same name through an older one,
+// and says which.
 func withoutClashes(route routeconfig.Route, holders map[heldModel]string) (routeconfig.Route, string) {
-	names := append([]string{route.Model.Name}, route.Model.Aliases...)
 	clash := ""
 	route.Consumers = slices.Clone(route.Consumers)
 	for i := range route.Consumers {
 		consumer := &route.Consumers[i]
-		var keys []routeconfig.Key
-		for _, key := range consumer.Keys {
-			name, older := taken(holders, key.SHA256, names)
-			if older == "" {
-				keys = append(keys, key)
-				continue
-			}
-			clash = fmt.Sprintf(
-				"key %s of consumer %s reaches the model %q through ModelRoute %s, which is older: name the model otherwise.",
-				key.ID, consumer.Name, name, older)
-		}
-		for _, key := range keys {
-			for _, name := range names {
-				holders[heldModel{key.SHA256, name}] = route.Name
-			}
-		}
-		consumer.Keys = keys
+		consumer.Keys = unheld(consumer.Keys, route, holders, func(key routeconfig.Key) string { return key.SHA256 },
+			func(key routeconfig.Key, name, older string) {
+				clash = clashOf("key "+key.ID, consumer.Name, name, older)
+			})
+		consumer.ServiceAccounts = unheld(consumer.ServiceAccounts, route, holders, routeconfig.ServiceAccount.ID,
+			func(account routeconfig.ServiceAccount, name, older string) {
+				clash = clashOf("ServiceAccount "+account.Namespace+"/"+account.Name, consumer.Name, name, older)
+			})
 	}
 	return route, clash
+}
+
+func clashOf(what, consumer, model, older string) string {
+	return fmt.Sprintf("%s of consumer %s reaches the model %q through ModelRoute %s, which is older: name the model otherwise.",
+		what, consumer, model, older)
+}
+
+// unheld are those of the keys, or of the accounts, that reach no model of the route's names yet. From then on they do. The others are told.
+func unheld[T any](
+	all []T, route routeconfig.Route, holders map[heldModel]string, id func(T) string, tell func(one T, name, older string),
+) []T {
+	names := append([]string{route.Model.Name}, route.Model.Aliases...)
+	var left []T
+	for _, one := range all {
+		if name, older := taken(holders, id(one), names); older != "" {
+			tell(one, name, older)
+			continue
+		}
+		left = append(left, one)
+	}
+	for _, one := range left {
+		for _, name := range names {
+			holders[heldModel{id(one), name}] = route.Name
+		}
+	}
+	return left
 }
 
 func taken(holders map[heldModel]string, key string, names []string) (name, older string) {
