@@ -174,7 +174,8 @@ func clashOf(what, consumer, model, older string) string {
 		what, consumer, model, older)
 }
 
-// unheld are those of the keys, or of the accounts, that reach no model of the route's names yet. From then on they do. The others are told.
+// unheld are those of the keys, or of the accounts, that reach no model of the route's names yet. From then on they do. The others are
+// told.
 func unheld[T any](
 	all []T, route routeconfig.Route, holders map[heldModel]string, id func(T) string, tell func(one T, name, older string),
 ) []T {

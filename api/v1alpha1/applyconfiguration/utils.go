@@ -50,6 +50,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.HTTPRouteApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ListenerReference"):
 		return &apiv1alpha1.ListenerReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LocalServiceAccountReference"):
+		return &apiv1alpha1.LocalServiceAccountReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Model"):
 		return &apiv1alpha1.ModelApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelGateway"):
@@ -114,6 +116,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.SecretKeyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretReference"):
 		return &apiv1alpha1.SecretReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ServiceAccountReference"):
+		return &apiv1alpha1.ServiceAccountReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Spend"):
 		return &apiv1alpha1.SpendApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Summary"):

@@ -193,6 +193,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: secretName
       type:
         scalar: string
+    - name: serviceAccounts
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.ServiceAccountReference
+          elementRelationship: atomic
     - name: team
       type:
         scalar: string
@@ -222,6 +228,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: secretName
       type:
         scalar: string
+    - name: serviceAccounts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: spent
       type:
         scalar: string
@@ -303,6 +315,12 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
     - name: sectionName
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.LocalServiceAccountReference
+  map:
+    fields:
+    - name: name
       type:
         scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Modality
@@ -543,6 +561,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: secretName
       type:
         scalar: string
+    - name: serviceAccounts
+      type:
+        list:
+          elementType:
+            namedType: com.github.modelroute.modelroute.api.v1alpha1.LocalServiceAccountReference
+          elementRelationship: associative
+          keys:
+          - name
     - name: team
       type:
         scalar: string
@@ -1131,6 +1157,15 @@ var schemaYAML = typed.YAMLObject(`types:
   map:
     fields:
     - name: name
+      type:
+        scalar: string
+- name: com.github.modelroute.modelroute.api.v1alpha1.ServiceAccountReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
       type:
         scalar: string
 - name: com.github.modelroute.modelroute.api.v1alpha1.Spend
