@@ -97,7 +97,7 @@ func SortFiles(files []GatewayFile) {
 // keyFile is where proxies find an upstream's API key.
 func keyFile(in Input, upstream v1alpha1.Upstream) string {
 	if in.UpstreamKeyDir == "" && in.Route.Spec.GatewayRef.Name != "" {
-		ref := upstream.APIKeySecretRef
+		ref := UpstreamKeySecret(in.Route, upstream)
 		return GatewayFileDir + "/" + GatewayFile{v1alpha1.CABundleSecret, ref.Name, ref.Key}.Path()
 	}
 	return cmp.Or(in.UpstreamKeyDir, UpstreamKeyDir) + "/" + upstream.Name + "/" + UpstreamKeyFile

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
@@ -91,5 +92,26 @@ func TestRoutesOfAGatewayThatNameOneSecretShareItsFile(t *testing.T) {
 	}
 	if len(files) < 2 {
 		t.Errorf("the files are %v", files)
+	}
+}
+
+func TestTheProxiesOfAGatewayFindTheKeysThatAreMadeForItsRoutes(t *testing.T) {
+	route := fenced()
+	route.Spec.GatewayRef.Name = "models"
+	for i := range route.Spec.Upstreams {
+		route.Spec.Upstreams[i].BaseURL = "https://upstream.example/v1"
+	}
+	config, err := compile.Config(compile.Input{Route: route, Ledger: routeconfig.Ledger{URL: "https://ledger.example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := compile.GatewayFile{
+		Kind: v1alpha1.CABundleSecret, Name: compile.ProvisionedSecretName(route, "openrouter"), Key: compile.UpstreamKeyFile,
+	}
+	if got := compile.GatewayFiles(config.Routes); len(got) == 0 || got[0] != want {
+		t.Errorf("the files are %v, want %v first", got, want)
+	}
+	if got, path := config.Routes[0].Upstreams[0].APIKeyFile, compile.GatewayFileDir+"/"+want.Path(); got != path {
+		t.Errorf("the key is looked for at %s, and mounted at %s", got, path)
 	}
 }
