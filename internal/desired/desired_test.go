@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/desired"
 )
 
@@ -57,12 +58,30 @@ func autoscaled(t *testing.T) *v1alpha1.ModelRoute {
 	return route
 }
 
-func TestTheObjectsOfTheSmallestAndTheLargestRoutesAreTheGoldenOnes(t *testing.T) {
-	for name, route := range map[string]*v1alpha1.ModelRoute{
-		"smallest": readRoute(t, smallest), "largest": readRoute(t, largest), "autoscaled": autoscaled(t),
+// gatewayObjects are those of a gateway that runs as the largest route does, with two routes' files.
+func gatewayObjects(t *testing.T) []desired.Object {
+	t.Helper()
+	gateway := &v1alpha1.ModelGateway{Spec: &v1alpha1.ModelGatewaySpec{ProxyPods: readRoute(t, largest).Spec.Proxy.ProxyPods}}
+	gateway.Namespace, gateway.Name, gateway.UID = "default", "models", "00000000-0000-4000-8000-000000000002"
+	in := desired.GatewayInput{
+		Gateway: gateway, Index: []byte("{}\n"), LongestRequestSeconds: 600,
+		Files: []compile.GatewayFile{
+			{Kind: v1alpha1.CABundleConfigMap, Name: "authorities", Key: "ca.crt"},
+			{Kind: v1alpha1.CABundleSecret, Name: "upstreams", Key: "one"},
+			{Kind: v1alpha1.CABundleSecret, Name: "upstreams", Key: "two"},
+		},
+		Program: desired.Program{Image: "modelroute:test", PullPolicy: corev1.PullIfNotPresent},
+	}
+	in.Parts[0] = map[string][]byte{"0123.json.gz": []byte("packed")}
+	return append(desired.GatewayObjects(in), desired.ExtensionsOfGateway(gateway)...)
+}
+
+func TestTheObjectsOfRoutesAndGatewaysAreTheGoldenOnes(t *testing.T) {
+	for name, objects := range map[string][]desired.Object{
+		"smallest": objects(t, smallest), "largest": objects(t, largest), "autoscaled": objectsOf(autoscaled(t)), "gateway": gatewayObjects(t),
 	} {
 		var documents []string
-		for _, object := range objectsOf(route) {
+		for _, object := range objects {
 			document, err := yaml.Marshal(object.Config)
 			if err != nil {
 				t.Fatal(err)
