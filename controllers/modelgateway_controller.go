@@ -54,8 +54,9 @@ type ModelGatewayReconciler struct {
 	memories map[types.NamespacedName]*gatewayMemory
 }
 
-// gatewayMemory is what is kept of a gateway between passes, of which there is one at a time.
+// gatewayMemory is what is kept of a gateway between passes. It is locked during each.
 type gatewayMemory struct {
+	sync.Mutex
 	uid     types.UID
 	history gatewayHistory
 	// taken are the routes' configurations as they were last read.
@@ -127,7 +128,10 @@ func (r *ModelGatewayReconciler) Reconcile(ctx context.Context, request reconcil
 	if !gateway.DeletionTimestamp.IsZero() {
 		return reconcile.Result{}, nil // its children go with it, by their owner references
 	}
-	s := &gatewayScope{gateway: gateway, now: r.Clock.Now(), memory: r.memory(gateway)}
+	memory := r.memory(gateway)
+	memory.Lock()
+	defer memory.Unlock()
+	s := &gatewayScope{gateway: gateway, now: r.Clock.Now(), memory: memory}
 	s.err = runGateway(ctx, s,
 		r.listRoutes,
 		r.resolve,

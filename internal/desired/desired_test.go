@@ -78,7 +78,8 @@ func gatewayObjects(t *testing.T) []desired.Object {
 
 func TestTheObjectsOfRoutesAndGatewaysAreTheGoldenOnes(t *testing.T) {
 	for name, objects := range map[string][]desired.Object{
-		"smallest": objects(t, smallest), "largest": objects(t, largest), "autoscaled": objectsOf(autoscaled(t)), "gateway": gatewayObjects(t),
+		"smallest": objects(t, smallest), "largest": objects(t, largest), "autoscaled": objectsOf(autoscaled(t)),
+		"gateway": gatewayObjects(t),
 	} {
 		var documents []string
 		for _, object := range objects {

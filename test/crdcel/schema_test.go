@@ -153,8 +153,10 @@ func TestAllBudgetsAndRateLimitsOfOneOwnerFitIntoTheLedger(t *testing.T) {
 func TestKubectlGetShowsTheColumns(t *testing.T) {
 	type columns struct{ Narrow, Wide []string }
 	for kind, want := range map[string]columns{
-		"modelroute":   {[]string{"MODEL", "READY", "SPEND", "BUDGET", "USED", "RESETS", "AGE"}, []string{"ENDPOINT", "REASON"}},
-		"modelkey":     {[]string{"READY", "ROUTES", "SECRET", "SPEND", "BUDGET", "USED", "EXPIRES", "AGE"}, []string{"KEY", "REASON"}},
+		"modelroute": {[]string{"MODEL", "READY", "SPEND", "BUDGET", "USED", "RESETS", "AGE"}, []string{"ENDPOINT", "REASON"}},
+		"modelkey": {
+			[]string{"READY", "ROUTES", "SECRET", "SPEND", "BUDGET", "USED", "EXPIRES", "AGE"}, []string{"LAST USE", "KEY", "REASON"},
+		},
 		"modelgateway": {[]string{"READY", "ROUTES", "REPLICAS", "ENDPOINT", "AGE"}, []string{"REASON"}},
 	} {
 		var got columns

@@ -20,6 +20,8 @@ const (
 	connectionTries = 3
 	// staleTries is how often a transaction begins anew because a route was edited, or its proxy came back from silence.
 	staleTries = 20
+	// promptStaleTries is how many of these begin at once. Where there are more, somebody edits over and over, and is let pass.
+	promptStaleTries = 3
 	// rollbackTimeout bounds how long a rollback may take; after that the connection is given up, which rolls back too.
 	rollbackTimeout = 2 * time.Second
 )
@@ -147,14 +149,14 @@ func (s *Store) once(ctx context.Context, do func(*tx) error) error {
 // attempts counts the tries of a transaction.
 type attempts struct{ conflicts, connections, stale int }
 
-func (a *attempts) total() int { return a.conflicts + a.connections }
+func (a *attempts) total() int { return a.conflicts + a.connections + a.stale }
 
 // next reports whether to try again after an error, and whether to wait before.
 func (a *attempts) next(err error) (again, wait bool) {
 	switch {
 	case errors.Is(err, errStale):
 		a.stale++
-		return a.stale < staleTries, false
+		return a.stale < staleTries, a.stale > promptStaleTries
 	case isConflict(err):
 		a.conflicts++
 		return a.conflicts < conflictTries, true
