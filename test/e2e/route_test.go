@@ -34,6 +34,9 @@ const pageBody = `{
     ]
   }`
 
+// managementKey is the key with which others are made at the upstream.
+const managementKey = "sk-or-management"
+
 // scene is one test's namespace with an upstream and a route in it.
 type scene struct {
 	*cluster
@@ -117,7 +120,8 @@ func (s *scene) startUpstream() {
 					},
 					Containers: []corev1.Container{{
 						Name: "upstream", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
-						Command: []string{"/upstream"}, Args: []string{"--listen=:8080"},
+						Command: []string{"/upstream"},
+						Args:    []string{"--listen=:8080", "--any-key", "--management-key=e2e=" + managementKey},
 						ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{
 							HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)},
 						}},

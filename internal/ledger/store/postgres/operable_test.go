@@ -69,10 +69,10 @@ func TestProvingTheBooksKeepsNobodyWaiting(t *testing.T) {
 
 func TestProvingTheBooksEndsWithItsContext(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{})
-	s := opened(t, Options{DSN: server.Database(t), StatementTimeout: time.Millisecond, MaxConnections: 2})
+	s := opened(t, Options{DSN: server.Database(t), StatementTimeout: 100 * time.Millisecond, MaxConnections: 2})
 	locked := s.holdLock(t, `LOCK TABLE history IN ACCESS EXCLUSIVE MODE`)
 	defer locked()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	// It outlives the time for a statement, which is for calls.
 	if _, err := s.Verify(ctx, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
