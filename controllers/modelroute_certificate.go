@@ -47,6 +47,8 @@ func lookUpCertificate(
 		return nil, &unresolvedError{Reason: v1alpha1.ReasonSecretNotFound, Message: fmt.Sprintf(
 			"Secret %q does not exist: create it in namespace %s, of type kubernetes.io/tls, with a certificate for %s.",
 			name, namespace, host)}, nil
+	case apierrors.IsForbidden(err):
+		return nil, mayNotRead(err, "Secret", namespace, name), nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("reading the Secret of the endpoint's certificate: %w", err)
 	}

@@ -88,6 +88,9 @@ func (r *ModelRouteReconciler) lookUpKey(ctx context.Context, namespace string, 
 		return &unresolvedError{Reason: v1alpha1.ReasonSecretNotFound, Message: fmt.Sprintf(
 			"Secret %q does not exist: create it in namespace %s with the upstream's API key under %q.", ref.Name, namespace, ref.Key)}, nil
 	}
+	if problem := mayNotRead(err, "Secret", namespace, ref.Name); problem != nil {
+		return problem, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the Secret of the upstream's API key: %w", err)
 	}

@@ -29,6 +29,9 @@ func (r *ModelRouteReconciler) lookUpCABundle(
 			"%s %q does not exist: create it in namespace %s with the certificates of the upstream's authorities, in PEM, under %q.",
 			ref.Kind, ref.Name, namespace, ref.Key)}, nil
 	}
+	if problem := mayNotRead(err, string(ref.Kind), namespace, ref.Name); problem != nil {
+		return problem, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificates of the upstream's authorities: %w", err)
 	}
@@ -42,6 +45,16 @@ func (r *ModelRouteReconciler) lookUpCABundle(
 			"%s %q has no usable certificates under %q: %v.", ref.Kind, ref.Name, ref.Key, err)}, nil
 	}
 	return nil, nil
+}
+
+// mayNotRead is the problem with what the API server does not let the manager read; nil if another error keeps it from that.
+func mayNotRead(err error, kind, namespace, name string) *unresolvedError {
+	if !apierrors.IsForbidden(err) {
+		return nil
+	}
+	return &unresolvedError{Reason: v1alpha1.ReasonRefNotPermitted, Message: fmt.Sprintf(
+		"The manager has no right to read %s %q: bind its ClusterRole, modelroute-manager, to its ServiceAccount in namespace %s.",
+		kind, name, namespace)}
 }
 
 // readBundle reads what a reference names from the API server.

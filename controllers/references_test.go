@@ -4,10 +4,12 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
@@ -59,4 +61,33 @@ func TestTheAuthoritiesOfAnUpstreamMayBeInASecret(t *testing.T) {
 	w.until("chat", v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound)
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "authorities", Namespace: w.namespace}})
 	w.until("chat", v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonSecretKeyMissing)
+}
+
+func TestWhatTheManagerMayNotReadIsSaidAndKeepsNobodyElseFromBeingServed(t *testing.T) {
+	w := newWorldWithout(t, "configmaps")
+	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "authorities", Namespace: w.namespace}})
+	route := w.route()
+	route.Spec.Upstreams[0].CABundleRef = v1alpha1.CABundleReference{Name: "authorities"}
+	w.create(route)
+	waiting := w.until("chat", v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonRefNotPermitted)
+	want := fmt.Sprintf(`The manager has no right to read ConfigMap "authorities": bind its ClusterRole, modelroute-manager, to its `+
+		`ServiceAccount in namespace %s.`, w.namespace)
+	if diff := cmp.Diff(want, conditionOf(waiting, v1alpha1.ConditionReady).Message); diff != "" {
+		t.Errorf("message (-want +got):\n%s", diff)
+	}
+	other := w.route()
+	other.Name = "other"
+	w.create(other)
+	w.until("other", v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs)
+	w.deployment("other")
+}
+
+// newWorldWithout is a world whose manager has no right to a resource.
+func newWorldWithout(t *testing.T, resource string) *world {
+	t.Helper()
+	w := newWorldAt(t, testRealClock)
+	w.manager.UserName = "manager-without-" + resource
+	grant(t, w.config, w.manager.UserName, func(rule rbacv1.PolicyRule) bool { return !slices.Contains(rule.Resources, resource) })
+	w.startManager()
+	return w
 }

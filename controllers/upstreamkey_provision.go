@@ -135,6 +135,9 @@ func (r *UpstreamKeyReconciler) managementKey(
 			"Secret %q does not exist: create it in namespace %s with the upstream's management key under %q.",
 			ref.Name, route.Namespace, ref.Key)}, nil
 	}
+	if problem := mayNotRead(err, "Secret", route.Namespace, ref.Name); problem != nil {
+		return nil, problem, nil
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the Secret of the management key: %w", err)
 	}

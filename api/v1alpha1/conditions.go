@@ -67,6 +67,8 @@ const (
 	ReasonConfigMapNotFound = "ConfigMapNotFound"
 	// ReasonConfigMapKeyMissing means that a ConfigMap lacks the key that the spec names, or that the key is empty.
 	ReasonConfigMapKeyMissing = "ConfigMapKeyMissing"
+	// ReasonRefNotPermitted means that the manager has no right to read what the spec names.
+	ReasonRefNotPermitted = "RefNotPermitted"
 	// ReasonCABundleInvalid means that what the spec names as certificates is none.
 	ReasonCABundleInvalid = "CABundleInvalid"
 	// ReasonGatewayNotFound means that the ModelGateway that a route names does not exist.
