@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -264,35 +263,17 @@ func TestAnHTTPRouteThatTheAPIServerRefusesIsSaidAndTheRouteServes(t *testing.T)
 // The manager's rights may be those of an older version.
 func TestWithoutTheRightToAKindTheRouteServesAndTheStatusSaysWhatIsMissing(t *testing.T) {
 	w := newWorldAt(t, testRealClock)
-	w.narrowRights()
+	w.narrowRights(func(rule rbacv1.PolicyRule) bool {
+		return slices.ContainsFunc(desired.ExtensionKinds(), func(gvk schema.GroupVersionKind) bool {
+			return slices.Contains(rule.APIGroups, gvk.Group)
+		})
+	})
 	w.startExtendedManager()
 	w.serve(w.publishedRoute())
 	route := w.until("chat", v1alpha1.ConditionPublished, metav1.ConditionUnknown, v1alpha1.ReasonPending)
 	if message := conditionOf(route, v1alpha1.ConditionPublished).Message; !strings.Contains(message, "lacks the right to list and watch") {
 		t.Errorf("it says %s", message)
 	}
-}
-
-// narrowRights has managers be a user with the manager's rights but those to kinds that not every cluster has.
-func (w *world) narrowRights() {
-	w.t.Helper()
-	role := &rbacv1.ClusterRole{}
-	if err := w.client.Get(w.t.Context(), types.NamespacedName{Name: "modelroute-manager"}, role); err != nil {
-		w.t.Fatal(err)
-	}
-	narrow := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "narrow-" + w.namespace}, Rules: slices.DeleteFunc(role.Rules,
-		func(rule rbacv1.PolicyRule) bool {
-			return slices.ContainsFunc(desired.ExtensionKinds(), func(gvk schema.GroupVersionKind) bool {
-				return slices.Contains(rule.APIGroups, gvk.Group)
-			})
-		})}
-	w.create(narrow)
-	w.manager = rest.ImpersonationConfig{UserName: narrow.Name}
-	w.create(&rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: narrow.Name},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: narrow.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: narrow.Name}},
-	})
 }
 
 func TestAKindIsTakenUpWhenItIsInstalledAndLeftWhenItGoes(t *testing.T) {

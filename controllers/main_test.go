@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 
@@ -72,12 +71,6 @@ const managerUser = "manager"
 // grantRights gives managerUser the rights of the manager, and no others.
 func grantRights(t *testing.T, config *rest.Config) {
 	t.Helper()
-	grant(t, config, managerUser, func(rbacv1.PolicyRule) bool { return true })
-}
-
-// grant gives a user those of the manager's rights that are held.
-func grant(t *testing.T, config *rest.Config, user string, held func(rbacv1.PolicyRule) bool) {
-	t.Helper()
 	direct, err := client.New(config, client.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -90,14 +83,10 @@ func grant(t *testing.T, config *rest.Config, user string, held func(rbacv1.Poli
 	if err := yaml.UnmarshalStrict(encoded, role); err != nil {
 		t.Fatal(err)
 	}
-	if user != managerUser {
-		role.Name += "-for-" + user
-	}
-	role.Rules = slices.DeleteFunc(role.Rules, func(rule rbacv1.PolicyRule) bool { return !held(rule) })
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: managerUser}},
 	}
 	if err := errors.Join(direct.Create(t.Context(), role), direct.Create(t.Context(), binding)); err != nil {
 		t.Fatalf("granting the manager's rights: %v", err)

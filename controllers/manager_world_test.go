@@ -3,8 +3,12 @@ package controllers
 import (
 	"context"
 	"errors"
+	"slices"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,6 +20,25 @@ func (w *world) managerConfig() *rest.Config {
 	config := rest.CopyConfig(w.config)
 	config.Impersonate = w.manager
 	return config
+}
+
+// narrowRights has managers be a user with the manager's rights but those that are withheld.
+func (w *world) narrowRights(withheld func(rbacv1.PolicyRule) bool) {
+	w.t.Helper()
+	role := &rbacv1.ClusterRole{}
+	if err := w.client.Get(w.t.Context(), types.NamespacedName{Name: "modelroute-manager"}, role); err != nil {
+		w.t.Fatal(err)
+	}
+	narrow := &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: "narrow-" + w.namespace}, Rules: slices.DeleteFunc(role.Rules, withheld),
+	}
+	w.create(narrow)
+	w.manager = rest.ImpersonationConfig{UserName: narrow.Name}
+	w.create(&rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: narrow.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: narrow.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: narrow.Name}},
+	})
 }
 
 func (w *world) cacheOptions() cache.Options {

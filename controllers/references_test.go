@@ -64,7 +64,9 @@ func TestTheAuthoritiesOfAnUpstreamMayBeInASecret(t *testing.T) {
 }
 
 func TestWhatTheManagerMayNotReadIsSaidAndKeepsNobodyElseFromBeingServed(t *testing.T) {
-	w := newWorldWithout(t, "configmaps")
+	w := newWorldAt(t, testRealClock)
+	w.narrowRights(func(rule rbacv1.PolicyRule) bool { return slices.Contains(rule.Resources, "configmaps") })
+	w.startManager()
 	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "authorities", Namespace: w.namespace}})
 	route := w.route()
 	route.Spec.Upstreams[0].CABundleRef = v1alpha1.CABundleReference{Name: "authorities"}
@@ -80,14 +82,4 @@ func TestWhatTheManagerMayNotReadIsSaidAndKeepsNobodyElseFromBeingServed(t *test
 	w.create(other)
 	w.until("other", v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs)
 	w.deployment("other")
-}
-
-// newWorldWithout is a world whose manager has no right to a resource.
-func newWorldWithout(t *testing.T, resource string) *world {
-	t.Helper()
-	w := newWorldAt(t, testRealClock)
-	w.manager.UserName = "manager-without-" + resource
-	grant(t, w.config, w.manager.UserName, func(rule rbacv1.PolicyRule) bool { return !slices.Contains(rule.Resources, resource) })
-	w.startManager()
-	return w
 }
