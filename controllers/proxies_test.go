@@ -302,6 +302,12 @@ func (w *world) quiet(route string) {
 		}
 		return nil
 	})
+	w.rests()
+}
+
+// rests waits until the manager writes nothing any more.
+func (w *world) rests() {
+	w.t.Helper()
 	last, since := w.writes.Load(), time.Now()
 	w.eventually("nothing is written any more", func() error {
 		if now := w.writes.Load(); now != last {
