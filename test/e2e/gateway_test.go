@@ -24,7 +24,9 @@ func TestARouteMovesToAGatewayWhereOneKeyReachesAnotherRouteWithAKeyThatIsMadeFo
 	}
 	spent := s.billed()
 
-	s.create(&v1alpha1.ModelGateway{ObjectMeta: metav1.ObjectMeta{Name: "models", Namespace: s.namespace}})
+	s.create(&v1alpha1.ModelGateway{
+		ObjectMeta: metav1.ObjectMeta{Name: "models", Namespace: s.namespace}, Spec: &v1alpha1.ModelGatewaySpec{},
+	})
 	s.join("models")
 	code := s.fenced("code", "models")
 	s.create(code)
