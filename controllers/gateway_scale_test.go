@@ -116,9 +116,6 @@ func (w *world) createCompiled(name, key string) {
 }
 
 func TestAGatewayServesAThousandRoutesWithTenKeysEach(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it makes thousands of objects")
-	}
 	w := newWorldAt(t, testRealClock)
 	w.create(w.gateway())
 	for i := range manyRoutes {

@@ -187,32 +187,15 @@ func gatewayRequest(namespace, name string) []reconcile.Request {
 
 // everyGateway is called when the ledger's authority has changed, which is in the configuration of every proxy.
 func (r *ModelGatewayReconciler) everyGateway(ctx context.Context, _ client.Object) []reconcile.Request {
-	var gateways v1alpha1.ModelGatewayList
-	if err := r.Client.List(ctx, &gateways); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Listing gateways")
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(gateways.Items))
-	for i := range gateways.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&gateways.Items[i])})
-	}
-	return requests
+	return requestsOf(ctx, r.Client, &v1alpha1.ModelGatewayList{}, nil)
 }
 
 // gatewaysWithExtensions are those that ask for an object of a kind that not every cluster has.
 func (r *ModelGatewayReconciler) gatewaysWithExtensions(ctx context.Context) []reconcile.Request {
-	var gateways v1alpha1.ModelGatewayList
-	if err := r.Client.List(ctx, &gateways); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Listing gateways")
-		return nil
-	}
-	var requests []reconcile.Request
-	for i := range gateways.Items {
-		if len(desired.ExtensionsOfGateway(&gateways.Items[i])) > 0 {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&gateways.Items[i])})
-		}
-	}
-	return requests
+	return requestsOf(ctx, r.Client, &v1alpha1.ModelGatewayList{}, func(one client.Object) bool {
+		gateway, is := one.(*v1alpha1.ModelGateway)
+		return is && len(desired.ExtensionsOfGateway(gateway)) > 0
+	})
 }
 
 func (r *ModelGatewayReconciler) applier() *apply.Applier {

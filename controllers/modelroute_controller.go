@@ -238,32 +238,15 @@ func routeOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 
 // everyRoute is called when the ledger's authority has changed, which is in the configuration of every proxy.
 func (r *ModelRouteReconciler) everyRoute(ctx context.Context, _ client.Object) []reconcile.Request {
-	var routes v1alpha1.ModelRouteList
-	if err := r.Client.List(ctx, &routes); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Listing routes")
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(routes.Items))
-	for i := range routes.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&routes.Items[i])})
-	}
-	return requests
+	return requestsOf(ctx, r.Client, &v1alpha1.ModelRouteList{}, nil)
 }
 
 // routesWithExtensions are those that ask for an object of a kind that not every cluster has.
 func (r *ModelRouteReconciler) routesWithExtensions(ctx context.Context) []reconcile.Request {
-	var routes v1alpha1.ModelRouteList
-	if err := r.Client.List(ctx, &routes); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Listing routes")
-		return nil
-	}
-	var requests []reconcile.Request
-	for i := range routes.Items {
-		if len(desired.ExtensionsOf(&routes.Items[i])) > 0 {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&routes.Items[i])})
-		}
-	}
-	return requests
+	return requestsOf(ctx, r.Client, &v1alpha1.ModelRouteList{}, func(one client.Object) bool {
+		route, is := one.(*v1alpha1.ModelRoute)
+		return is && len(desired.ExtensionsOf(route)) > 0
+	})
 }
 
 // applier writes the children of one pass.
