@@ -61,9 +61,7 @@ func (r *ModelRouteReconciler) admits(ctx context.Context, s *scope, key *v1alph
 		s.unpriced = append(s.unpriced, key)
 		return false, nil
 	}
-	if team != nil {
-		s.teams[key.Spec.Team] = team
-	}
+	s.drawOn(key.Spec.Team, team)
 	return true, nil
 }
 

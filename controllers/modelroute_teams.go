@@ -65,9 +65,8 @@ func (r *ModelRouteReconciler) admitTeams(ctx context.Context, s *scope) error {
 				"Consumer %s is not served: a budget of TeamBudget %s denies, and no price is known at one of the upstreams. %s",
 				consumer.Name, team.Name, writePrice))
 			continue
-		case team != nil:
-			s.teams[consumer.Team] = team
 		}
+		s.drawOn(consumer.Team, team)
 		served = append(served, consumer)
 	}
 	if len(s.refused) > 0 {
@@ -75,6 +74,16 @@ func (r *ModelRouteReconciler) admitTeams(ctx context.Context, s *scope) error {
 		s.route.Spec.Consumers, s.completed.Route.Spec.Consumers = served, served
 	}
 	return nil
+}
+
+// drawOn notes that a consumer spends in the name of a team; inForce is the TeamBudget that is in force for it, or nil.
+func (s *scope) drawOn(team string, inForce *v1alpha1.TeamBudget) {
+	switch {
+	case inForce != nil:
+		s.teams[team] = inForce
+	case team != "" && s.teams[team] == nil:
+		s.teams[team] = compile.WithoutBudgets(team)
+	}
 }
 
 // routesOfTeam are those whose consumers, or whose ModelKeys, name the team of a TeamBudget.

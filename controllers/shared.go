@@ -32,6 +32,22 @@ func (b *SharedBudgets) put(ctx context.Context, request *ledgerpb.PutSharedRequ
 	// One put at a time: of two that differ, the later one has to be the one that stays.
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.putLocked(ctx, request, now)
+}
+
+// introduce puts an owner without budgets, if the ledger does not know it: to take budgets away is for whoever knows that they are gone.
+func (b *SharedBudgets) introduce(ctx context.Context, owner string, now time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	last, isPut := b.last[owner]
+	if said := b.Usage.ofOwner(owner); said.usage != nil || isPut && !said.asked.After(last.at) {
+		return nil
+	}
+	return b.putLocked(ctx, &ledgerpb.PutSharedRequest{Owner: owner}, now)
+}
+
+// putLocked is put, of whoever holds the mutex.
+func (b *SharedBudgets) putLocked(ctx context.Context, request *ledgerpb.PutSharedRequest, now time.Time) error {
 	last, known := b.last[request.GetOwner()]
 	said := b.Usage.ofOwner(request.GetOwner())
 	if known && proto.Equal(last.request, request) && (!said.asked.After(last.at) || knowsShared(said.usage, request)) {
@@ -76,10 +92,16 @@ func knowsShared(usage *ledgerpb.SharedUsage, put *ledgerpb.PutSharedRequest) bo
 	return maps.Equal(known, wanted)
 }
 
-// putShared puts the budgets of the teams and the ModelKeys in whose names a route's consumers spend.
+// putAll puts the budgets of the teams and the ModelKeys in whose names a route's consumers spend.
 func (b *SharedBudgets) putAll(ctx context.Context, requests []*ledgerpb.PutSharedRequest, now time.Time) error {
 	for _, request := range requests {
-		if err := b.put(ctx, request, now); err != nil {
+		var err error
+		if len(request.GetBudgets()) == 0 {
+			err = b.introduce(ctx, request.GetOwner(), now)
+		} else {
+			err = b.put(ctx, request, now)
+		}
+		if err != nil {
 			return err
 		}
 	}

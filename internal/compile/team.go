@@ -41,6 +41,12 @@ func ValidateTeam(team *v1alpha1.TeamBudget) field.ErrorList {
 	return errs
 }
 
+// WithoutBudgets stands for the TeamBudget of a team that has none. Consumers that name the team draw on it all the same, without a limit:
+// so what they spend in its name is the team's when it gets budgets, or gets them back.
+func WithoutBudgets(team string) *v1alpha1.TeamBudget {
+	return &v1alpha1.TeamBudget{ObjectMeta: metav1.ObjectMeta{Name: team}, Spec: v1alpha1.TeamBudgetSpec{Team: team}}
+}
+
 // TeamInForce returns which of the TeamBudgets that name one team is in force: the oldest, and of several that are as old the first by
 // name. It is nil if there is none.
 func TeamInForce(all []v1alpha1.TeamBudget) *v1alpha1.TeamBudget {

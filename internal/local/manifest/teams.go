@@ -25,8 +25,11 @@ func (o *objects) resolveTeams(routes []Route) {
 		route := &routes[i]
 		route.Teams = compile.Teams{}
 		for _, consumer := range compile.Consumers(route.ModelRoute, route.ModelKeys) {
-			if team := teams[consumer.Team]; team != nil {
+			switch team := teams[consumer.Team]; {
+			case team != nil:
 				route.Teams[consumer.Team] = team
+			case consumer.Team != "":
+				route.Teams[consumer.Team] = compile.WithoutBudgets(consumer.Team)
 			}
 		}
 		for name, team := range route.Teams {
