@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/apply"
 )
 
 // NewScheme returns the types that the controllers read and write.
@@ -25,12 +26,11 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
 }
 
-// CacheOptions let the cache see only what the operator has made: other people's Secrets never get into its memory. The fields' owners
-// are needed of the children alone.
+// CacheOptions let the cache see only what the operator has made: other people's Secrets never get into its memory. Of that it keeps what
+// passes look at.
 func CacheOptions() cache.Options {
-	ours := cache.ByObject{Label: ours()}
-	pods := ours
-	pods.Transform = onlyReadiness
+	ours := cache.ByObject{Label: ours(), Transform: apply.Compact}
+	pods := cache.ByObject{Label: ours.Label, Transform: onlyReadiness}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&v1alpha1.ModelRoute{}:                   {Transform: cache.TransformStripManagedFields()},
 		&v1alpha1.ModelGateway{}:                 {Transform: cache.TransformStripManagedFields()},
@@ -63,7 +63,7 @@ func onlyReadiness(object any) (any, error) {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-			Labels: pod.Labels, DeletionTimestamp: pod.DeletionTimestamp,
+			Labels: apply.Interned(pod.Labels), DeletionTimestamp: pod.DeletionTimestamp,
 		},
 		Status: corev1.PodStatus{Conditions: pod.Status.Conditions},
 	}, nil

@@ -88,8 +88,9 @@ type ModelRouteReconciler struct {
 	Random io.Reader
 	Config Config
 
-	keyring keyring
-	puts    puts
+	keyring   keyring
+	puts      puts
+	sightings keySightings
 }
 
 // Config is what the reconciler is told when the manager starts.
@@ -256,7 +257,7 @@ func (r *ModelRouteReconciler) applier(s *scope) *apply.Applier {
 
 const (
 	// idleInterval is how often a route is looked at when nothing happens, since nobody tells us when a Secret that is not ours goes: the
-	// right to watch Secrets is not used for those of others. A look costs the API server one read.
+	// right to watch Secrets is not used for those of others. A look costs the API server a read at most.
 	idleInterval = time.Minute
 	// pendingInterval is how often a route is looked at that waits for its proxies; what they do wakes it sooner.
 	pendingInterval = 10 * time.Second

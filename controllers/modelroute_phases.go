@@ -71,7 +71,7 @@ func (r *ModelRouteReconciler) lookUpUpstream(ctx context.Context, s *scope, ups
 		if !s.records[upstream.Name].isThere {
 			return pendingKey(s, upstream.Name), nil
 		}
-	} else if problem, err := r.lookUpKey(ctx, s.route.Namespace, upstream.APIKeySecretRef); problem != nil || err != nil {
+	} else if problem, err := r.lookUpKey(ctx, s, upstream.APIKeySecretRef); problem != nil || err != nil {
 		return problem, err
 	}
 	if ref, has := compile.CABundle(upstream); has {
@@ -81,7 +81,12 @@ func (r *ModelRouteReconciler) lookUpUpstream(ctx context.Context, s *scope, ups
 }
 
 // lookUpKey checks that an upstream's key is there. Its value does not leave this function; the proxies have it from a mounted file.
-func (r *ModelRouteReconciler) lookUpKey(ctx context.Context, namespace string, ref v1alpha1.SecretKeyReference) (*unresolvedError, error) {
+func (r *ModelRouteReconciler) lookUpKey(ctx context.Context, s *scope, ref v1alpha1.SecretKeyReference) (*unresolvedError, error) {
+	namespace := s.route.Namespace
+	sighting := sightingOf(namespace, ref)
+	if r.sightings.has(sighting, s.now) {
+		return nil, nil
+	}
 	secret := &corev1.Secret{}
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: namespace, Name: ref.Name}, secret)
 	if apierrors.IsNotFound(err) {
@@ -98,6 +103,7 @@ func (r *ModelRouteReconciler) lookUpKey(ctx context.Context, namespace string, 
 		return &unresolvedError{Reason: v1alpha1.ReasonSecretKeyMissing, Message: fmt.Sprintf(
 			"Secret %q has nothing under %q: put the upstream's API key there.", ref.Name, ref.Key)}, nil
 	}
+	r.sightings.note(sighting, s.now)
 	return nil, nil
 }
 
@@ -223,8 +229,11 @@ func (r *ModelRouteReconciler) applyExtensions(ctx context.Context, s *scope) (e
 	return err
 }
 
-// pruneChildren deletes the children that are no longer wanted.
+// pruneChildren deletes the children that are no longer wanted. Of a route that had none there are none such.
 func (r *ModelRouteReconciler) pruneChildren(ctx context.Context, s *scope) error {
+	if s.plan.IsNew() {
+		return nil
+	}
 	labels := client.MatchingLabels(desired.OwnerOf(s.route).Labels())
 	return r.applier(s).Prune(ctx, s.route, labels, slices.Concat(s.objects, s.reserved, desired.ExtensionsOf(s.route)))
 }

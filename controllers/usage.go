@@ -12,6 +12,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -55,6 +57,8 @@ type Usage struct {
 	shared map[string]*ledgerpb.SharedUsage
 	// waiting are the objects whose figures are due and that have to wait for another look.
 	waiting map[subject]bool
+	// settled are the routes whose status has all that there is to show, as it was found at an earlier look. Only the poll uses it.
+	settled map[types.NamespacedName]settled
 
 	// modelKeys wakes the ModelKeys whose status has to follow, and teams the teams.
 	modelKeys, teams waker
@@ -120,11 +124,29 @@ func (u *Usage) EnsureAsked(ctx context.Context) {
 // Start implements a controller's source: it polls in the background until ctx ends and puts the routes that have to be looked at into
 // the queue.
 func (u *Usage) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-	go u.run(ctx, func(route types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: route}) })
+	go u.run(ctx, func(due call) {
+		request := reconcile.Request{NamespacedName: due.NamespacedName}
+		if byPriority, is := queue.(priorityqueue.PriorityQueue[reconcile.Request]); is && due.canWait {
+			byPriority.AddWithOpts(priorityqueue.AddOpts{Priority: new(firstFiguresPriority)}, request)
+		} else {
+			queue.Add(request)
+		}
+	})
 	return nil
 }
 
-func (u *Usage) run(ctx context.Context, wake func(types.NamespacedName)) {
+// call is that a route has to be looked at.
+type call struct {
+	types.NamespacedName
+	// canWait is true of one that has no figures yet, of which none is urgent: others are looked at first.
+	canWait bool
+}
+
+// firstFiguresPriority is below that of routes that are looked at because the manager has begun. Where thousands are new, each of them gets
+// its proxies before any gets its zeros.
+const firstFiguresPriority = 2 * handler.LowPriority
+
+func (u *Usage) run(ctx context.Context, wake func(call)) {
 	ticker := u.Clock.NewTicker(usageInterval)
 	defer ticker.Stop()
 	for {
@@ -140,16 +162,19 @@ func (u *Usage) run(ctx context.Context, wake func(types.NamespacedName)) {
 }
 
 // poll asks the ledger and returns the routes that have to be looked at.
-func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
+func (u *Usage) poll(ctx context.Context) []call {
 	u.polling.Lock()
 	defer u.polling.Unlock()
 	before := u.state()
 	u.ask(ctx)
 	after := u.state()
 	turns := u.takeTurns(ctx, after.routes)
-	u.modelKeys.wake(turns[keyKind]...)
-	u.teams.wake(turns[teamKind]...)
-	due := turns[routeKind]
+	u.modelKeys.wake(namesOf(turns[keyKind])...)
+	u.teams.wake(namesOf(turns[teamKind])...)
+	var due []call
+	for _, turn := range turns[routeKind] {
+		due = append(due, call{NamespacedName: turn.NamespacedName, canWait: turn.shown.IsZero()})
+	}
 	if (before.routes == nil) != (after.routes == nil) || before.lost != after.lost {
 		u.Gateways.wakeAll()
 		return u.everyRoute(ctx, after)
@@ -163,7 +188,7 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 		if gateway, is := u.Gateways.gatewayOf(name); is {
 			gateways[gateway] = true
 		} else {
-			due = append(due, name)
+			due = append(due, call{NamespacedName: name})
 		}
 	}
 	for gateway := range gateways {
@@ -171,7 +196,7 @@ func (u *Usage) poll(ctx context.Context) []types.NamespacedName {
 	}
 	for name := range before.routes {
 		if after.routes[name] == nil {
-			due = append(due, name) // the ledger has lost it, and has to be told again
+			due = append(due, call{NamespacedName: name}) // the ledger has lost it, and has to be told again
 		}
 	}
 	return due
@@ -186,27 +211,26 @@ type turn struct {
 	shown time.Time
 }
 
+func namesOf(turns []turn) []types.NamespacedName {
+	names := make([]types.NamespacedName, 0, len(turns))
+	for _, turn := range turns {
+		names = append(names, turn.NamespacedName)
+	}
+	return names
+}
+
 // takeTurns returns, by their kinds, those whose figures are to be written now, at most turnsPerLook in all: the urgent ones first, then
 // those that have waited longest. The others wait.
-func (u *Usage) takeTurns(
-	ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage,
-) map[string][]types.NamespacedName {
-	var turns []turn
-	for name, usage := range routes {
-		if turn, isDue := u.turnOf(ctx, name, usage); isDue {
-			turns = append(turns, turn)
-		}
-	}
-	turns = append(turns, u.keyTurns(ctx)...)
-	turns = append(turns, u.teamTurns(ctx)...)
+func (u *Usage) takeTurns(ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage) map[string][]turn {
+	turns := slices.Concat(u.routeTurns(ctx, routes), u.keyTurns(ctx), u.teamTurns(ctx))
 	slices.SortFunc(turns, func(a, b turn) int {
 		return cmp.Or(a.rank-b.rank, a.shown.Compare(b.shown), cmp.Compare(a.String(), b.String()))
 	})
 	waiting := map[subject]bool{}
-	due := map[string][]types.NamespacedName{}
+	due := map[string][]turn{}
 	for i, turn := range turns {
 		if i < turnsPerLook {
-			due[turn.kind] = append(due[turn.kind], turn.NamespacedName)
+			due[turn.kind] = append(due[turn.kind], turn)
 		} else {
 			waiting[turn.subject] = true
 		}
@@ -215,19 +239,6 @@ func (u *Usage) takeTurns(
 	defer u.mu.Unlock()
 	u.waiting = waiting
 	return due
-}
-
-// turnOf reports whether the figures in the route's status have to be written, and how urgent that is.
-func (u *Usage) turnOf(ctx context.Context, name types.NamespacedName, usage *ledgerpb.RouteUsage) (turn, bool) {
-	route := &v1alpha1.ModelRoute{}
-	if err := u.Routes.Get(ctx, name, route); err != nil {
-		return turn{}, false // a route that is gone has no status
-	}
-	next, due := projectSpend(route, usage, u.Clock.Now())
-	if !due {
-		return turn{}, false
-	}
-	return turnFor(routeSubject(name), route.Status.Spend, isUrgent(route.Spec, figuresShown(route.Status), next)), true
 }
 
 // turnFor makes a turn for a subject whose status shows this spend, which is nil if it shows none.
@@ -286,7 +297,7 @@ func (u *Usage) ask(ctx context.Context) {
 }
 
 // everyRoute returns all routes: those that exist and those that the ledger knows.
-func (u *Usage) everyRoute(ctx context.Context, state usageState) []types.NamespacedName {
+func (u *Usage) everyRoute(ctx context.Context, state usageState) []call {
 	names := map[types.NamespacedName]bool{}
 	for name := range state.routes {
 		names[name] = true
@@ -298,9 +309,9 @@ func (u *Usage) everyRoute(ctx context.Context, state usageState) []types.Namesp
 	for i := range routes.Items {
 		names[client.ObjectKeyFromObject(&routes.Items[i])] = true
 	}
-	every := make([]types.NamespacedName, 0, len(names))
+	every := make([]call, 0, len(names))
 	for name := range names {
-		every = append(every, name)
+		every = append(every, call{NamespacedName: name})
 	}
 	return every
 }

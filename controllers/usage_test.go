@@ -132,7 +132,7 @@ func TestOfManyRoutesThatSpendOnlySomeAreWrittenInOneSecondTheUrgentOnesFirst(t 
 	}
 	for i := range many {
 		name := types.NamespacedName{Namespace: "ai", Name: fmt.Sprintf("route-%02d", i)}
-		if waits := usage.of(name).waits; waits == slices.Contains(got, name) {
+		if waits := usage.of(name).waits; waits == slices.Contains(got, call{NamespacedName: name}) {
 			t.Errorf("it is %t that %s waits", waits, name.Name)
 		}
 	}
@@ -158,7 +158,7 @@ func TestTheFirstAnswerWakesEveryRouteAlsoThoseThatAreGone(t *testing.T) {
 	}
 	got := usage.poll(t.Context())
 	for _, name := range []string{"mixtral", "gone"} {
-		if !slices.Contains(got, types.NamespacedName{Namespace: "ai", Name: name}) {
+		if !slices.Contains(got, call{NamespacedName: types.NamespacedName{Namespace: "ai", Name: name}}) {
 			t.Errorf("%s is not among %v", name, got)
 		}
 	}

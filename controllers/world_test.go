@@ -250,6 +250,7 @@ func (w *world) stopManager() {
 
 // reconcile takes the route chat through one pass more, as soon as the manager can read.
 func (w *world) reconcile() {
+	w.reconciler.sightings.forget()
 	w.t.Helper()
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: w.namespace, Name: "chat"}}
 	w.eventually("a pass succeeds", func() error {
@@ -394,4 +395,11 @@ var testRealClock = clock.RealClock{}
 
 func keyOfRoute(w *world, name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: w.namespace, Name: name}
+}
+
+// forget has the upstreams' keys looked for anew, as it is when some time has passed.
+func (k *keySightings) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.seen)
 }

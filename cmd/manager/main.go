@@ -16,6 +16,7 @@ import (
 	"time"
 	_ "time/tzdata" // The image has no time zones of its own.
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	_ "golang.org/x/crypto/x509roots/fallback" // Nor has it certificate authorities, by which upstreams are known.
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -55,7 +56,13 @@ func main() {
 	}
 }
 
+// memoryShare is the part of the container's memory limit from which on garbage is collected more eagerly; the rest is the program itself,
+// and what the operating system has for it. GOMEMLIMIT, where it is set, is used instead.
+const memoryShare = 0.7
+
 func run(ctx context.Context, f flags, logger *slog.Logger) error {
+	// Where there is no limit there is none to keep to.
+	_, _ = memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithProvider(memlimit.FromCgroup))
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)

@@ -125,6 +125,11 @@ func (a *Applier) Plan(ctx context.Context, owner client.Object, objects, reserv
 	return plan, nil
 }
 
+// IsNew reports whether none of the objects was there.
+func (p *Plan) IsNew() bool {
+	return !slices.ContainsFunc(p.children, func(c child) bool { return c.uid != "" })
+}
+
 // Apply makes the objects what they should be, where they were not. A *WriteError is the API server's refusal of one; what was changed
 // since the plan was made is such a refusal, too.
 func (p *Plan) Apply(ctx context.Context) error {

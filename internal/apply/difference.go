@@ -2,8 +2,8 @@ package apply
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
-	"reflect"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -17,15 +17,38 @@ func (c child) isCurrent() (bool, error) {
 	if c.live == nil {
 		return false, nil
 	}
-	extracted, err := kinds[c.Kind].extract(c.live, FieldOwner)
+	applied, err := appliedDigest(kinds[c.Kind], c.live)
 	if err != nil {
-		return false, fmt.Errorf("reading what was applied to the %s: %w", c.Kind.Kind, err)
+		return false, err
+	}
+	wanted, err := digestOf(c.want)
+	return applied == wanted, err
+}
+
+// appliedDigest is the digest of what the API server records as applied by us to an object, with its present values.
+func appliedDigest(of kind, object client.Object) (string, error) {
+	if hasDigest(object) {
+		return object.GetManagedFields()[0].FieldsV1.GetRawString(), nil
+	}
+	extracted, err := of.extract(object, FieldOwner)
+	if err != nil {
+		return "", fmt.Errorf("reading what was applied: %w", err)
 	}
 	applied, err := toMap(extracted)
 	if err != nil {
-		return false, fmt.Errorf("encoding what was applied to the %s: %w", c.Kind.Kind, err)
+		return "", fmt.Errorf("encoding what was applied: %w", err)
 	}
-	return reflect.DeepEqual(applied, c.want), nil
+	return digestOf(applied)
+}
+
+// digestOf is a digest of an apply configuration. Its members have one order in JSON, that of their names.
+func digestOf(config map[string]any) (string, error) {
+	encoded, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("encoding an apply configuration: %w", err)
+	}
+	digest := sha256.Sum256(encoded)
+	return string(digest[:]), nil
 }
 
 // toMap returns an apply configuration as JSON has it, without nulls, which mean nothing in it.
@@ -59,9 +82,10 @@ func dropNulls(value any) {
 	}
 }
 
+// list lists objects, which are the cache's own: nobody may change them.
 func list(ctx context.Context, reader client.Reader, kind kind, options ...client.ListOption) ([]client.Object, error) {
 	all := kind.newList()
-	if err := reader.List(ctx, all, options...); err != nil {
+	if err := reader.List(ctx, all, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
 		return nil, err
 	}
 	items, err := meta.ExtractList(all)

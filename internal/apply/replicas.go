@@ -28,12 +28,9 @@ func (a *Applier) handOver(ctx context.Context, c child) error {
 	if c.uid == "" || c.FirstReplicas == 0 {
 		return nil
 	}
-	live, isDeployment := c.live.(*appsv1.Deployment)
-	if !isDeployment { // It is not in the cache, since it has lost its label.
-		live = &appsv1.Deployment{}
-		if err := a.Live.Get(ctx, c.Name, live); err != nil {
-			return err
-		}
+	live := &appsv1.Deployment{} // The cache does not have all of it.
+	if err := a.Live.Get(ctx, c.Name, live); err != nil {
+		return err
 	}
 	applied, err := appsv1ac.ExtractDeployment(live, FieldOwner)
 	if err != nil {

@@ -1,0 +1,88 @@
+package controllers
+
+import (
+	"context"
+	"hash/maphash"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+)
+
+// settled is what a route and its spend were when the status had all that there is to show. While both are so there is nothing to compare,
+// which saves most of the time of a look at thousands of routes.
+type settled struct {
+	// version is the route's resourceVersion, and spend the digest of the ledger's figures.
+	version string
+	spend   uint64
+}
+
+// spendSeed makes digests that no client can foresee.
+var spendSeed = maphash.MakeSeed()
+
+// spendDigest is a digest of the figures of a route's usage: of all but its proxies, whose heartbeats are always new.
+func spendDigest(usage *ledgerpb.RouteUsage, buffer []byte) (uint64, []byte, error) {
+	figures := &ledgerpb.RouteUsage{
+		Route: usage.GetRoute(), Spend: usage.GetSpend(), Budgets: usage.GetBudgets(),
+		Consumers: usage.GetConsumers(), Upstreams: usage.GetUpstreams(),
+	}
+	buffer, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(buffer[:0], figures)
+	return maphash.Bytes(spendSeed, buffer), buffer, err
+}
+
+// routeTurns are the routes whose figures have to be written.
+func (u *Usage) routeTurns(ctx context.Context, usages map[types.NamespacedName]*ledgerpb.RouteUsage) []turn {
+	var routes v1alpha1.ModelRouteList
+	// They are the cache's own: nobody changes them.
+	if err := u.Routes.List(ctx, &routes, client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "Listing routes")
+		return nil
+	}
+	now := u.Clock.Now()
+	next := make(map[types.NamespacedName]settled, len(usages))
+	var turns []turn
+	var buffer []byte
+	for i := range routes.Items {
+		route := &routes.Items[i]
+		name := client.ObjectKeyFromObject(route)
+		usage := usages[name]
+		if usage == nil {
+			continue
+		}
+		its := settled{version: route.ResourceVersion}
+		var err error
+		if its.spend, buffer, err = spendDigest(usage, buffer); err == nil && u.settled[name] == its {
+			next[name] = its
+			continue
+		}
+		turn, isDue := turnOf(route, usage, now)
+		switch {
+		case isDue:
+			turns = append(turns, turn)
+		case err == nil && isAllShown(route, now):
+			next[name] = its
+		}
+	}
+	u.settled = next
+	return turns
+}
+
+// isAllShown reports whether a route that is not due has nothing new to show: it does not only wait for the end of spendInterval.
+func isAllShown(route *v1alpha1.ModelRoute, now time.Time) bool {
+	return route.Status.Spend != nil && now.Sub(route.Status.Spend.UpdateTime.Time) >= spendInterval
+}
+
+// turnOf reports whether the figures in a route's status have to be written, and how urgent that is.
+func turnOf(route *v1alpha1.ModelRoute, usage *ledgerpb.RouteUsage, now time.Time) (turn, bool) {
+	next, due := projectSpend(route, usage, now)
+	if !due {
+		return turn{}, false
+	}
+	urgent := isUrgent(route.Spec, figuresShown(route.Status), next)
+	return turnFor(routeSubject(client.ObjectKeyFromObject(route)), route.Status.Spend, urgent), true
+}

@@ -1,0 +1,86 @@
+package controllers
+
+import (
+	"testing"
+	"time"
+
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+)
+
+func TestEveryFigureOfARouteIsInItsDigestAndItsProxiesAreNot(t *testing.T) {
+	const inDigest, notInDigest = 5, 1 // The proxies are not.
+	if got := (&ledgerpb.RouteUsage{}).ProtoReflect().Descriptor().Fields().Len(); got != inDigest+notInDigest {
+		t.Fatalf("RouteUsage has %d fields: see to it that spendDigest has the new ones", got)
+	}
+	digest := func(change func(*ledgerpb.RouteUsage)) uint64 {
+		usage := usageOf(1, 0, 0)
+		change(usage)
+		got, _, err := spendDigest(usage, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	same := digest(func(*ledgerpb.RouteUsage) {})
+	if digest(func(u *ledgerpb.RouteUsage) { u.Proxies = []*ledgerpb.ProxyStatus{{Instance: "a"}} }) != same {
+		t.Error("a proxy changes it")
+	}
+	for name, change := range map[string]func(*ledgerpb.RouteUsage){
+		"the route's spend": func(u *ledgerpb.RouteUsage) { u.Spend = &ledgerpb.Spend{SettledNanoUsd: 2} },
+		"its budgets":       func(u *ledgerpb.RouteUsage) { u.Budgets = append(u.Budgets, &ledgerpb.BudgetUsage{}) },
+		"its consumers":     func(u *ledgerpb.RouteUsage) { u.Consumers = append(u.Consumers, &ledgerpb.ConsumerUsage{Name: "b"}) },
+		"its upstreams":     func(u *ledgerpb.RouteUsage) { u.Upstreams = append(u.Upstreams, &ledgerpb.UpstreamUsage{Name: "b"}) },
+	} {
+		if digest(change) == same {
+			t.Errorf("%s do not change it", name)
+		}
+	}
+}
+
+func TestWhatARouteSpendsAfterALongRestIsShownAndWhatWaitsForItsTimeToo(t *testing.T) {
+	clock := testclock.NewFakeClock(noon)
+	route := showing(limitedRoute(), usageOf(1, 0, 0), noon.Add(-time.Hour))
+	usage := &Usage{Ledger: &saying{usage: list(usageOf(1, 0, 0))}, Routes: routesReader(t, route), Clock: clock}
+	for range 3 {
+		if woken := usage.poll(t.Context()); len(woken) > 1 { // The first look wakes every route.
+			t.Fatalf("woken are %v", woken)
+		}
+	}
+	if _, settled := usage.settled[client.ObjectKeyFromObject(route)]; !settled {
+		t.Error("the route is compared at each look, although nothing changes")
+	}
+	usage.Ledger = &saying{usage: list(usageOf(2, 0, 0))}
+	if woken := usage.poll(t.Context()); len(woken) != 1 {
+		t.Errorf("woken after it has spent are %v", woken)
+	}
+
+	recent := showing(limitedRoute(), usageOf(1, 0, 0), noon)
+	usage = &Usage{Ledger: &saying{usage: list(usageOf(2, 0, 0))}, Routes: routesReader(t, recent), Clock: clock}
+	usage.poll(t.Context())
+	clock.Step(spendInterval - time.Second)
+	if woken := usage.poll(t.Context()); len(woken) != 0 {
+		t.Errorf("woken before their time are %v", woken)
+	}
+	clock.Step(time.Second)
+	if woken := usage.poll(t.Context()); len(woken) != 1 {
+		t.Errorf("woken when it is time are %v", woken)
+	}
+}
+
+func TestTheFirstFiguresOfARouteCanWait(t *testing.T) {
+	usage := &Usage{
+		Ledger: &saying{usage: list(usageOf(0, 0, 0))}, Routes: routesReader(t, limitedRoute()), Clock: testclock.NewFakeClock(noon),
+	}
+	usage.poll(t.Context())
+	if woken := usage.poll(t.Context()); len(woken) != 1 || !woken[0].canWait {
+		t.Errorf("woken are %+v", woken)
+	}
+	usage.Routes = routesReader(t, showing(limitedRoute(), usageOf(0, 0, 0), noon))
+	usage.Ledger = &saying{usage: list(usageOf(10*usd, 0, 0))}
+	if woken := usage.poll(t.Context()); len(woken) != 1 || woken[0].canWait {
+		t.Errorf("woken when a budget is used up are %+v", woken)
+	}
+}

@@ -1,0 +1,112 @@
+package apply
+
+import (
+	"fmt"
+	"reflect"
+	"unique"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/modelroute/modelroute/internal/desired"
+)
+
+// digestType is the type of a record of fields, in a cache, that is but the digest of what was applied. The API server has no such type.
+const digestType = "Digest"
+
+// Compact returns what a cache has to keep of a child: its metadata, the digest of what we have applied to it in place of the record of
+// everybody's fields, and of the rest only what anybody here looks at: a Secret's data; a Deployment's replicas, status, and volume of a
+// gateway's files. With thousands of routes that is a small part of what the API server tells, and a pass need not make up the digest
+// again. It is a cache's transform, and leaves alone what is no child.
+func Compact(object any) (any, error) {
+	child, isObject := object.(client.Object)
+	if !isObject {
+		return object, nil
+	}
+	kind, known := kindOfType[reflect.TypeOf(object)]
+	if !known || hasDigest(child) {
+		return object, nil
+	}
+	digest, err := appliedDigest(kind, child)
+	if err != nil {
+		return nil, fmt.Errorf("taking %s %s/%s into the cache: %w", kindOfOwner(child), child.GetNamespace(), child.GetName(), err)
+	}
+	kept := kind.newObject()
+	switch from := object.(type) {
+	case *corev1.Secret:
+		into := kept.(*corev1.Secret)
+		into.Type, into.Data = from.Type, from.Data
+	case *appsv1.Deployment:
+		into := kept.(*appsv1.Deployment)
+		into.Spec.Replicas, into.Status = from.Spec.Replicas, from.Status
+		into.Spec.Template.Spec.Volumes = filesVolume(from)
+	}
+	keepMetadata(kept, child)
+	kept.SetManagedFields([]metav1.ManagedFieldsEntry{{
+		Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsType: digestType, FieldsV1: metav1.NewFieldsV1(digest),
+	}})
+	return kept, nil
+}
+
+// keepMetadata keeps what tells an object from others, its owners, and what it is marked with.
+func keepMetadata(kept, from client.Object) {
+	kept.SetNamespace(from.GetNamespace())
+	kept.SetName(from.GetName())
+	kept.SetUID(from.GetUID())
+	kept.SetResourceVersion(from.GetResourceVersion())
+	kept.SetGeneration(from.GetGeneration())
+	kept.SetCreationTimestamp(from.GetCreationTimestamp())
+	kept.SetDeletionTimestamp(from.GetDeletionTimestamp())
+	kept.SetFinalizers(from.GetFinalizers())
+	kept.SetLabels(Interned(from.GetLabels()))
+	kept.SetAnnotations(from.GetAnnotations())
+	owners := from.GetOwnerReferences()
+	for i := range owners {
+		one := &owners[i]
+		one.APIVersion, one.Kind, one.Name, one.UID = intern(one.APIVersion), intern(one.Kind), intern(one.Name), intern(one.UID)
+	}
+	kept.SetOwnerReferences(owners)
+}
+
+// Interned returns labels whose texts are in memory once, however many objects have them.
+func Interned(labels map[string]string) map[string]string {
+	interned := make(map[string]string, len(labels))
+	for name, value := range labels {
+		interned[intern(name)] = intern(value)
+	}
+	return interned
+}
+
+func intern[T comparable](text T) T { return unique.Make(text).Value() }
+
+// filesVolume is the volume by which a gateway's controller knows which files its proxies have.
+func filesVolume(deployment *appsv1.Deployment) []corev1.Volume {
+	for _, volume := range deployment.Spec.Template.Spec.Volumes {
+		if volume.Name == desired.GatewayFilesVolume {
+			return []corev1.Volume{volume}
+		}
+	}
+	return nil
+}
+
+// hasDigest reports whether an object is from a cache that keeps it as Compact makes it.
+func hasDigest(object client.Object) bool {
+	fields := object.GetManagedFields()
+	return len(fields) == 1 && fields[0].FieldsType == digestType
+}
+
+// kindOfType are the kinds whose objects have Go types.
+var kindOfType = kindsByType(kinds)
+
+func kindsByType(kinds map[schema.GroupVersionKind]kind) map[reflect.Type]kind {
+	byType := make(map[reflect.Type]kind, len(kinds))
+	for _, kind := range kinds {
+		if !kind.isExtension {
+			byType[reflect.TypeOf(kind.newObject())] = kind
+		}
+	}
+	return byType
+}
