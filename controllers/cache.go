@@ -32,10 +32,10 @@ func CacheOptions() cache.Options {
 	ours := cache.ByObject{Label: ours(), Transform: apply.Compact}
 	pods := cache.ByObject{Label: ours.Label, Transform: onlyReadiness}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&v1alpha1.ModelRoute{}:                   {Transform: cache.TransformStripManagedFields()},
-		&v1alpha1.ModelGateway{}:                 {Transform: cache.TransformStripManagedFields()},
-		&v1alpha1.ModelKey{}:                     {Transform: cache.TransformStripManagedFields()},
-		&v1alpha1.TeamBudget{}:                   {Transform: cache.TransformStripManagedFields()},
+		&v1alpha1.ModelRoute{}:                   {Transform: compactOwn},
+		&v1alpha1.ModelGateway{}:                 {Transform: compactOwn},
+		&v1alpha1.ModelKey{}:                     {Transform: compactOwn},
+		&v1alpha1.TeamBudget{}:                   {Transform: compactOwn},
 		&corev1.Secret{}:                         ours,
 		&corev1.Service{}:                        ours,
 		&corev1.ServiceAccount{}:                 ours,
@@ -47,6 +47,17 @@ func CacheOptions() cache.Options {
 		&policyv1.PodDisruptionBudget{}:          ours,
 		&autoscalingv2.HorizontalPodAutoscaler{}: ours,
 	}}
+}
+
+// compactOwn keeps of an object of our own kinds all but the record of who owns which field, copied: where it was decoded its lists have
+// room for more, which with thousands of routes is megabytes.
+func compactOwn(object any) (any, error) {
+	own, isObject := object.(client.Object)
+	if !isObject {
+		return object, nil
+	}
+	own.SetManagedFields(nil)
+	return own.DeepCopyObject(), nil
 }
 
 // ours are the objects that the operator has made.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -56,13 +57,25 @@ func main() {
 	}
 }
 
-// memoryShare is the part of the container's memory limit from which on garbage is collected more eagerly; the rest is the program itself,
-// and what the operating system has for it. GOMEMLIMIT, where it is set, is used instead.
-const memoryShare = 0.7
+const (
+	// garbage is how much of it there may be, in percent of what is in use, before it is collected. Most of what is in use are caches, which
+	// grow with the number of routes: as much garbage again, as is usual, would be too much.
+	garbage = 50
+	// memoryShare is the part of the container's memory limit near which it is collected whatever that costs.
+	memoryShare = 0.9
+)
 
-func run(ctx context.Context, f flags, logger *slog.Logger) error {
+// keepSmall tells Go how much memory to use, where GOGC and GOMEMLIMIT do not.
+func keepSmall() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	// Where there is no limit there is none to keep to.
 	_, _ = memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithProvider(memlimit.FromCgroup))
+}
+
+func run(ctx context.Context, f flags, logger *slog.Logger) error {
+	keepSmall()
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)

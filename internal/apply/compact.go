@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"fmt"
 	"reflect"
 	"unique"
 
@@ -32,7 +31,7 @@ func Compact(object any) (any, error) {
 	}
 	digest, err := appliedDigest(kind, child)
 	if err != nil {
-		return nil, fmt.Errorf("taking %s %s/%s into the cache: %w", kindOfOwner(child), child.GetNamespace(), child.GetName(), err)
+		return object, nil //nolint:nilerr // The next pass over it finds the same and says so; a cache could only lose it.
 	}
 	kept := kind.newObject()
 	switch from := object.(type) {

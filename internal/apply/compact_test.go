@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -100,5 +101,19 @@ func TestWhatIsNoChildIsTakenIntoTheCacheAsItIs(t *testing.T) {
 		if kept, err := Compact(object); err != nil || kept != object {
 			t.Errorf("of a %T is kept %v, error %v", object, kept, err)
 		}
+	}
+}
+
+func TestAChildWhoseRecordOfFieldsCannotBeReadIsKeptWholeAndAPassSaysSo(t *testing.T) {
+	odd := applied()
+	odd.ManagedFields[0].FieldsV1 = metav1.NewFieldsV1(`{"x:spec":{}}`)
+	kept, err := Compact(odd)
+	if err != nil || kept != any(odd) {
+		t.Fatalf("it is kept as %v, error %v", kept, err)
+	}
+	c := wanted("chat")
+	c.live = odd
+	if _, err := c.isCurrent(); err == nil || !strings.Contains(err.Error(), "reading what was applied") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -8,10 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -162,31 +160,8 @@ func (w *world) buildManager() error {
 
 func (w *world) ledgerURL() string { return "https://" + w.ledger.At.Address }
 
-// memoryShare is the part of its container's memory limit that the manager keeps to, which it finds by its cgroup in a cluster.
-const memoryShare = 0.7
-
-// limitMemory tells the manager the limit that it has in a cluster. It has this program's environment.
-func limitMemory() error {
-	encoded, err := os.ReadFile(filepath.Join("config", "manager", "manager.yaml"))
-	if err != nil {
-		return fmt.Errorf("reading the manager's limits: %w", err)
-	}
-	deployment := &appsv1.Deployment{}
-	if err := yaml.UnmarshalStrict(encoded, deployment); err != nil {
-		return fmt.Errorf("reading the manager's limits: %w", err)
-	}
-	limit := deployment.Spec.Template.Spec.Containers[0].Resources.Limits.Memory().Value()
-	if err := os.Setenv("GOMEMLIMIT", strconv.FormatInt(int64(memoryShare*float64(limit)), 10)); err != nil {
-		return fmt.Errorf("setting the manager's environment: %w", err)
-	}
-	return nil
-}
-
 // startManager starts the manager and returns when it is ready.
 func (w *world) startManager() error {
-	if err := limitMemory(); err != nil {
-		return err
-	}
 	health, err := rig.FreeAddress(w.ctx)
 	if err != nil {
 		return err
