@@ -37,7 +37,7 @@ BIN ?= $(CURDIR)/bin
 export IMG UPSTREAM_IMG VERSION RELEASE RELEASE_REPOSITORY PLATFORMS BIN
 
 CLUSTER_BIN := $(CURDIR)/.cluster/bin
-MODULES := . hack/tools hack/tools/release hack/cluster hack/argocd
+MODULES := . hack/tools hack/tools/release hack/cluster hack/argocd hack/dashboards
 API := ./api/v1alpha1
 PROGRAMS := ./cmd/...
 
@@ -122,6 +122,10 @@ manifests: $(BIN)/controller-gen ## Generate the CRD and the manager's role from
 chart: $(BIN)/kustomize ## Make the templates of charts/modelroute from config/.
 	go run ./hack/chart -kustomize "$(BIN)/kustomize"
 
+.PHONY: dashboards
+dashboards: ## Make the dashboards of config/monitoring from hack/dashboards, and its PrometheusRule from its rules.yaml.
+	go -C hack/dashboards run . -directory "$(CURDIR)/config/monitoring"
+
 .PHONY: api-reference
 api-reference: $(BIN)/crd-ref-docs ## Make docs/api.md from the types of the API.
 	"$(BIN)/crd-ref-docs" --log-level=WARN --renderer=markdown --config=hack/api-reference/config.yaml --templates-dir=hack/api-reference \
@@ -157,7 +161,7 @@ verify-reproducible: $(BIN)/cyclonedx-gomod $(BIN)/kustomize ## Build the releas
 ##@ Test
 
 .PHONY: test
-test: envtest installers postgres nginx sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
+test: envtest installers postgres nginx prometheus sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
 	cd hack/cluster && $(GO_TEST) ./cmd/egress
 
@@ -239,7 +243,12 @@ postgres:
 # The proxy is measured beside nginx.
 .PHONY: nginx
 nginx:
-	@hack/nginx.sh
+	@hack/debian-program.sh /usr/sbin/nginx:nginx-light
+
+# The queries of the dashboards and the alerts run in a real Prometheus.
+.PHONY: prometheus
+prometheus:
+	@hack/debian-program.sh /usr/bin/prometheus:prometheus
 
 # The end-to-end tests sync with the controller and the repository server of a real Argo CD, and with the cache and the git that these need.
 .PHONY: argocd
@@ -303,7 +312,7 @@ verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what i
 
 .PHONY: verify-generated
 verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go $(BIN)/kustomize $(BIN)/crd-ref-docs
-	hack/verify.sh generate manifests chart api-reference
+	hack/verify.sh generate manifests chart api-reference dashboards
 
 .PHONY: verify-tidy
 verify-tidy:

@@ -124,6 +124,7 @@ func (u *Usage) EnsureAsked(ctx context.Context) {
 // Start implements a controller's source: it polls in the background until ctx ends and puts the routes that have to be looked at into
 // the queue.
 func (u *Usage) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	spendMetrics.of.Store(u)
 	go u.run(ctx, func(due call) {
 		request := reconcile.Request{NamespacedName: due.NamespacedName}
 		if byPriority, is := queue.(priorityqueue.PriorityQueue[reconcile.Request]); is && due.canWait {

@@ -101,10 +101,13 @@ func newManager(config *rest.Config, options Options, logger logr.Logger) (ctrl.
 		return nil, err
 	}
 	return ctrl.NewManager(config, ctrl.Options{
-		Scheme:                        scheme,
-		Logger:                        logger,
-		Cache:                         cacheOptions(options),
-		Metrics:                       metricsserver.Options{BindAddress: options.MetricsBindAddress},
+		Scheme: scheme,
+		Logger: logger,
+		Cache:  cacheOptions(options),
+		Metrics: metricsserver.Options{
+			BindAddress:   options.MetricsBindAddress,
+			ExtraHandlers: map[string]http.Handler{controllers.SpendPath: controllers.SpendHandler()},
+		},
 		HealthProbeBindAddress:        options.HealthProbeBindAddress,
 		LeaderElection:                options.LeaderElection,
 		LeaderElectionID:              leaseName,

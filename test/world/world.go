@@ -98,6 +98,9 @@ func Begin(t testing.TB, setup Setup) *World {
 	return w
 }
 
+// Ledger is the proxy's.
+func (w *World) Ledger() *ledgertest.Ledger { return w.ledger }
+
 // configure makes the configuration, tells the ledger of its routes, and returns the directory that it is in.
 func (w *World) configure(setup Setup, upstreamURL string) string {
 	w.t.Helper()

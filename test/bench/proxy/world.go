@@ -93,7 +93,7 @@ const nginxProgram = "/usr/sbin/nginx"
 
 func (w *world) startNginx() error {
 	if _, err := os.Stat(nginxProgram); err != nil {
-		return fmt.Errorf("finding nginx, which hack/nginx.sh installs: %w", err)
+		return fmt.Errorf("finding nginx, which make nginx installs: %w", err)
 	}
 	address, err := rig.FreeAddress(w.ctx)
 	if err != nil {
