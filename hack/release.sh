@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds all files of a release: hack/release.sh FOLDER
-# FOLDER gets what hack/dist.sh writes, programs/OS-ARCH with what goes into the image, kubectl-modelroute_OS_ARCH.tar.gz, a bill of materials of each program
-# (*.cdx.json, CycloneDX), and checksums.txt of all that. The same tree, version and Go give the same bytes, wherever and whenever: `make verify-reproducible`
+# FOLDER gets what hack/dist.sh writes, programs/OS-ARCH with what goes into the image, kubectl-modelroute_OS_ARCH.tar.gz, krew.yaml, by which krew installs these,
+# a bill of materials of each program (*.cdx.json, CycloneDX), and checksums.txt of all that. The same tree, version and Go give the same bytes, wherever and whenever: `make verify-reproducible`
 # proves it.
 # Set by the Makefile: VERSION, RELEASE, BIN; PLATFORMS, such as "linux/amd64 linux/arm64". SOURCE_DATE_EPOCH is the time that archives have.
 set -euo pipefail
@@ -36,6 +36,19 @@ pack() {
     gzip --no-name --best >"$2"
 }
 
+# krew MANIFEST prints it for this release, with what stands below its line "platforms:" once for each platform.
+krew() {
+  local release="${RELEASE:-$(sed -n 's/^ *newTag: //p' config/default/kustomization.yaml)}" platform os arch sum entry filled
+  entry="$(sed '1,/^  platforms:$/d' "$1")"
+  filled="$(sed '/^  platforms:$/q' "$1")"
+  for platform in "${platforms[@]}"; do
+    os="${platform%/*}" arch="${platform#*/}"
+    sum="$(sha256sum "$OUT/kubectl-modelroute_${os}_$arch.tar.gz")"
+    filled+=$'\n'"$(sed "s/@OS@/$os/g; s/@ARCH@/$arch/g; s/@SHA256@/${sum%% *}/" <<<"$entry")"
+  done
+  printf '%s\n' "${filled//@RELEASE@/$release}"
+}
+
 rm -rf "$OUT"
 DIST="$OUT" hack/dist.sh
 for platform in "${platforms[@]}"; do
@@ -50,5 +63,6 @@ for platform in "${platforms[@]}"; do
     materials "$OUT/programs/$os-$arch/$program" "$OUT/${program}_${os}_$arch.cdx.json"
   done
 done
+krew config/krew/modelroute.yaml >"$OUT/krew.yaml"
 sums="$(cd "$OUT" && find . -type f -printf '%P\0' | sort --zero-terminated | xargs -0 sha256sum)"
 printf '%s\n' "$sums" >"$OUT/checksums.txt"

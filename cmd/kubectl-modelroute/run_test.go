@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/modelroute/modelroute/internal/cli"
 )
 
 func TestAnyClientWorksWithWhatTheShellSources(t *testing.T) {
@@ -31,6 +33,22 @@ func TestAnyClientWorksWithWhatTheShellSources(t *testing.T) {
 		wantEqual(t, http.StatusOK, w.status(s.admin+path))
 	}
 	w.wantBooksEqual()
+	s.end()
+	w.wantBooksEqual()
+}
+
+func TestARunIsAskedByChat(t *testing.T) {
+	w := newWorld(t)
+	w.write("chat.yaml", w.route("chat", limited("1.00")))
+	s := w.start("-f", "chat.yaml", keyFlag)
+	environment := w.environment("chat-search")
+	asking := w.command("chat", environment["MODEL"], "--url", environment["OPENAI_BASE_URL"], "What is a ledger?")
+	asking.Env = append(asking.Env, "OPENAI_API_KEY="+environment["OPENAI_API_KEY"])
+	said, err := asking.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	wantContains(t, string(said), "It cost "+w.billed().String()+" USD.", "are left of consumer/total")
 	s.end()
 	w.wantBooksEqual()
 }
@@ -191,7 +209,7 @@ func TestASecondRunOnTheSameDirectoryIsRefused(t *testing.T) {
 	w.start("-f", "chat.yaml", keyFlag)
 	key := w.environment("chat-search")["OPENAI_API_KEY"]
 	status, _, diagnostics := w.call("run", "-f", "chat.yaml", keyFlag, "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
-	wantEqual(t, exitFailed, status)
+	wantEqual(t, cli.ExitFailed, status)
 	wantContains(t, diagnostics, "another run has the data directory", "--data-dir")
 	wantEqual(t, key, w.environment("chat-search")["OPENAI_API_KEY"])
 	w.answered("chat-search", "Still there?", http.StatusOK)
@@ -203,7 +221,7 @@ func TestADirectoryWithFilesOfOthersIsLeftAlone(t *testing.T) {
 	w.must(os.Mkdir(filepath.Join(w.dir, "upstreams"), 0o700))
 	w.write("upstreams/precious", "")
 	status, _, diagnostics := w.call("run", "-f", "chat.yaml", keyFlag, "--data-dir=.")
-	wantEqual(t, exitFailed, status)
+	wantEqual(t, cli.ExitFailed, status)
 	wantContains(t, diagnostics, "has files in it that no run has made: name a folder that is new or empty")
 	for name, there := range map[string]bool{"upstreams/precious": true, ".gitignore": false, "ledger": false} {
 		if _, err := os.Stat(filepath.Join(w.dir, name)); (err == nil) != there {
@@ -218,7 +236,7 @@ func TestAnAddressThatIsTakenIsTold(t *testing.T) {
 	taken := "127.0.0.1:" + strings.Split(strings.TrimPrefix(w.url, "http://127.0.0.1:"), "/")[0]
 	for flag, other := range map[string]string{"--listen": "--admin-listen", "--admin-listen": "--listen"} {
 		status, _, diagnostics := w.call("run", "-f", "chat.yaml", keyFlag, flag+"="+taken, other+"=127.0.0.1:0")
-		wantEqual(t, exitFailed, status)
+		wantEqual(t, cli.ExitFailed, status)
 		wantContains(t, diagnostics, "choose another address with "+flag, "address already in use")
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"testing"
+
+	"github.com/modelroute/modelroute/internal/cli"
 )
 
 func TestATeamsBudgetHoldsOverTheRoutesOfTheFiles(t *testing.T) {
@@ -44,7 +46,7 @@ spec:
   budgets: [{name: total, amount: "1.00", window: {period: Total}, enforcement: Deny}]
 `)
 	status, _, diagnostics := w.call("run", "-f", "route.yaml", "-f", "team.yaml", keyFlag)
-	if status != exitUsage {
+	if status != cli.ExitUsage {
 		t.Errorf("it ends with %d", status)
 	}
 	wantContains(t, diagnostics, "team.yaml", "document 2", "spec.team", "put all budgets of the team into one of them")

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
+	"github.com/modelroute/modelroute/internal/cli"
 	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/syncbuffer"
 )
@@ -292,7 +293,7 @@ type budgetAmounts struct{ Name, Limit, Spent, Uncertain, Held, Remaining, State
 func (w *world) usage() amounts {
 	w.t.Helper()
 	status, output, diagnostics := w.call("usage", "-o", "json")
-	if status != exitOK {
+	if status != cli.ExitOK {
 		w.t.Fatalf("usage: %d %s", status, diagnostics)
 	}
 	var found amounts

@@ -10,6 +10,15 @@ import (
 	"strings"
 )
 
+// DefaultDataDir is where a run keeps its state, unless it is told otherwise.
+const DefaultDataDir = ".modelroute"
+
+// HasBooks reports whether a run has kept its books in the data directory.
+func HasBooks(dataDir string) bool {
+	_, err := os.Stat(directory(dataDir).ledger())
+	return err == nil
+}
+
 // directory is the data directory.
 type directory string
 

@@ -87,7 +87,7 @@ type BudgetUsage struct {
 // ReadUsage asks the run that has the data directory, or reads its books if none has.
 func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (Usage, error) {
 	dir := directory(dataDir)
-	if _, err := os.Stat(dir.ledger()); errors.Is(err, fs.ErrNotExist) {
+	if !HasBooks(dataDir) {
 		return Usage{}, fmt.Errorf("there are no books in %s: name the directory of a run with --data-dir, or start one with run", dataDir)
 	}
 	known, running, err := askRun(ctx, dir)
