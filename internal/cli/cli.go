@@ -99,7 +99,7 @@ func newHelp(root *cobra.Command) *cobra.Command {
 		found, rest, err := root.Find(words)
 		switch {
 		case err != nil || len(rest) > 0:
-			return unknown(root, words[0])
+			return unknown(root, strings.Join(words, " "))
 		case found == help:
 			found = root
 		}

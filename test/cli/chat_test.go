@@ -7,9 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
 	"github.com/modelroute/modelroute/internal/keys"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
@@ -26,10 +23,7 @@ type served struct {
 
 func serve(t *testing.T, nano int64) served {
 	t.Helper()
-	key, err := keys.New(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t)
 	proxy := world.Begin(t, world.Setup{
 		Budgets: []*ledgerpb.Budget{world.Monthly("trial", nano)},
 		Edit: func(config *routeconfig.Config) {
@@ -37,6 +31,16 @@ func serve(t *testing.T, nano int64) served {
 		},
 	})
 	return served{World: proxy, url: proxy.URL + "/v1", key: key}
+}
+
+// newKey is a key as the operator makes them.
+func newKey(t *testing.T) string {
+	t.Helper()
+	key, err := keys.New(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 const plenty = 100_000_000_000
@@ -92,8 +96,7 @@ func TestARefusalIsToldInTheRoutesWordsWithTheNextStep(t *testing.T) {
 	w.environment["OPENAI_API_KEY"] = proxy.key
 	w.callWithout("chat", world.Model, "--url", proxy.url, "Hello?").wants(t, 1, "answers 402", `Budget "monthly"`, "usage --by consumer")
 	w.callWithout("chat", "nothing", "--url", proxy.url, "Hello?").wants(t, 1, "answers 404", "kubectl modelroute models")
-	other, err := keys.New(rand.Reader)
-	w.must(err)
+	other := newKey(t)
 	w.environment["OPENAI_API_KEY"] = other
 	w.callWithout("chat", world.Model, "--url", proxy.url, "Hello?").wants(t, 1, "answers 401", "keys list").lacks(t, other)
 	w.interactive, w.typed = true, "Hello?\nAre you there?\n"
@@ -127,24 +130,4 @@ func TestAKeyOfSomebodyElsesIsNotSent(t *testing.T) {
 	if len(proxy.Received()) != 0 {
 		t.Error("it is sent all the same")
 	}
-}
-
-// No kubelet is here to forward to. What comes before is.
-func TestWithoutAURLAReadyPodOfTheRouteIsSoughtAndAskedForAPort(t *testing.T) {
-	w := newWorld(t)
-	key, err := keys.New(rand.Reader)
-	w.must(err)
-	w.route("chat")
-	w.secret("chat-search", key, ofConsumer("chat", "search"))
-	w.call("chat", "chat", "Hello?").wants(t, 1, "no pod of the ModelRoute chat is ready", "doctor --namespace "+w.namespace)
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "chat-0", Labels: map[string]string{"modelroute.dev/route": "chat"}},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{
-			Name: "proxy", Image: "modelroute", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
-		}}},
-	}
-	makeWithStatus(w, pod, func(pod *corev1.Pod) {
-		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-	})
-	w.call("chat", "chat", "Hello?").wants(t, 1, "cannot forward a port to the pod chat-0", "does not have a host assigned")
 }

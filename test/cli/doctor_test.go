@@ -127,7 +127,8 @@ func TestWhoMayNotLookIsToldWhatWasNotChecked(t *testing.T) {
 	w.make(&rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "view"},
 		Rules: []rbacv1.PolicyRule{{
-			APIGroups: []string{"modelroute.dev"}, Resources: []string{"modelroutes", "modelkeys", "modelgateways"}, Verbs: []string{"get", "list"},
+			APIGroups: []string{"modelroute.dev"}, Verbs: []string{"get", "list"},
+			Resources: []string{"modelroutes", "modelkeys", "modelgateways"},
 		}},
 	})
 	user := "viewer-" + w.namespace

@@ -180,7 +180,7 @@ var mends = map[string]string{
 	v1alpha1.ReasonNotAllowed:          "Have the route allow the namespace in spec.keys: docs/keys.md",
 	v1alpha1.ReasonExpired:             "Set a later spec.expireTime for a new key, or delete it.",
 	v1alpha1.ReasonRouteNotFound:       "Name a route that is there: kubectl modelroute models --all-namespaces",
-	v1alpha1.ReasonPending:             "Wait. If it stays so, the proxies' log says why: kubectl -n {ns} logs -l app.kubernetes.io/managed-by=modelroute",
+	v1alpha1.ReasonPending:             "Wait. If it stays so, why: kubectl -n {ns} logs -l app.kubernetes.io/managed-by=modelroute",
 	v1alpha1.ReasonInternalError:       "The manager's log says what failed: kubectl -n modelroute-system logs deployment/modelroute-manager",
 	v1alpha1.ReasonIssuerUnavailable:   "docs/workload-identity.md#when-something-is-missing",
 	v1alpha1.ReasonServiceAccountNotFound: "Make the ServiceAccount: kubectl -n {ns} create serviceaccount ACCOUNT",

@@ -16,6 +16,7 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/cli/cluster"
 	"github.com/modelroute/modelroute/internal/cli/shell"
+	"github.com/modelroute/modelroute/internal/cli/table"
 )
 
 const manual = `Keys of a cluster: who has them, and how they are replaced, revoked and read. A key belongs to a ModelKey (modelkey/NAME) or to a
@@ -195,7 +196,7 @@ func exports(values map[string][]byte) string {
 // shown is a time as tables show it.
 func shown(at *metav1.Time) string {
 	if at == nil || at.IsZero() {
-		return "-"
+		return table.Nothing
 	}
 	return at.UTC().Format("2006-01-02 15:04 MST")
 }
