@@ -46,7 +46,7 @@ func newKey(t *testing.T) string {
 const plenty = 100_000_000_000
 
 func TestOneQuestionIsAnsweredAndItsCostIsToldBesideTheAnswer(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	proxy := serve(t, plenty)
 	w.environment["OPENAI_API_KEY"] = proxy.key
 	answer := w.callWithout("chat", world.Model, "--url", proxy.url, "What is a ledger?").wants(t, 0)
@@ -61,7 +61,7 @@ func TestOneQuestionIsAnsweredAndItsCostIsToldBesideTheAnswer(t *testing.T) {
 }
 
 func TestAPromptMayComeFromAPipe(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	proxy := serve(t, plenty)
 	w.environment["OPENAI_API_KEY"] = proxy.key
 	w.typed = "What is in this pipe?\n"
@@ -74,7 +74,7 @@ func TestAPromptMayComeFromAPipe(t *testing.T) {
 }
 
 func TestAConversationKeepsWhatWasSaid(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	proxy := serve(t, plenty)
 	w.environment["OPENAI_API_KEY"] = proxy.key
 	w.interactive, w.typed = true, "My name is Ada.\n\nWhat is my name?\n"
@@ -91,7 +91,7 @@ func TestAConversationKeepsWhatWasSaid(t *testing.T) {
 }
 
 func TestARefusalIsToldInTheRoutesWordsWithTheNextStep(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	proxy := serve(t, 1000)
 	w.environment["OPENAI_API_KEY"] = proxy.key
 	w.callWithout("chat", world.Model, "--url", proxy.url, "Hello?").wants(t, 1, "answers 402", `Budget "monthly"`, "usage --by consumer")
@@ -106,14 +106,14 @@ func TestARefusalIsToldInTheRoutesWordsWithTheNextStep(t *testing.T) {
 }
 
 func TestTheKeyIsThatOfAConsumersSecret(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	proxy := serve(t, plenty)
-	w.environment["OPENAI_API_KEY"] = "sk-somebody-elses"
 	route := w.route("chat")
 	route.Spec.Model.Name = world.Model
 	w.must(w.Update(t.Context(), route))
 	w.secret("chat-trial", proxy.key, ofConsumer("chat", "trial"))
 	w.call("chat", "chat", "--url", proxy.url, "Who am I?").wants(t, 0, "left of consumer/monthly") // The first has no Secret.
+	w.environment["OPENAI_API_KEY"] = "sk-somebody-elses"
 	w.call("chat", "chat", "--url", proxy.url, "--consumer", "trial", "Who am I?").wants(t, 0, "left of consumer/monthly")
 	w.call("chat", "chat", "--url", proxy.url, "--consumer", "search", "Who am I?").wants(t, 1, `"chat-search" not found`, "OPENAI_API_KEY")
 	w.call("chat", "chat", "--url", proxy.url, "--consumer", "nobody", "Who am I?").wants(t, 1, "there is no consumer nobody")
@@ -122,7 +122,7 @@ func TestTheKeyIsThatOfAConsumersSecret(t *testing.T) {
 }
 
 func TestAKeyOfSomebodyElsesIsNotSent(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	proxy := serve(t, plenty)
 	w.environment["OPENAI_API_KEY"] = "sk-of-another-provider"
 	w.callWithout("chat", world.Model, "--url", proxy.url, "Hello?").wants(t, 1, "is not sent", "OPENAI_API_KEY").

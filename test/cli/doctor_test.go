@@ -14,8 +14,8 @@ import (
 	"github.com/modelroute/modelroute/api/v1alpha1"
 )
 
-// doctor calls it for the world's namespace, in which the manager and the ledger are as well.
-func (w *world) doctor(words ...string) said {
+// doctor calls it for the namespace, in which the manager and the ledger are as well.
+func (w *caller) doctor(words ...string) said {
 	w.t.Helper()
 	return w.call(append([]string{"doctor", "--system-namespace", w.namespace}, words...)...)
 }
@@ -28,7 +28,7 @@ func template(name string) corev1.PodTemplateSpec {
 }
 
 // system is the manager and the ledger with so many ready pods, and a volume for the books.
-func (w *world) system(ready int32, phase corev1.PersistentVolumeClaimPhase) {
+func (w *caller) system(ready int32, phase corev1.PersistentVolumeClaimPhase) {
 	w.t.Helper()
 	selector := func(name string) *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": name}}
@@ -55,7 +55,7 @@ func (w *world) system(ready int32, phase corev1.PersistentVolumeClaimPhase) {
 }
 
 func TestAHealthyInstallHasNothingWrong(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.system(1, corev1.ClaimBound)
 	w.route("chat")
 	w.doctor().wants(t, 0, "Kubernetes v1.", "agree on the time", "All 4 are there and of this program's version",
@@ -64,7 +64,7 @@ func TestAHealthyInstallHasNothingWrong(t *testing.T) {
 }
 
 func TestADoctorSaysWhatIsWrongAndHowToMendIt(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.system(0, corev1.ClaimPending)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ledger", Labels: template("modelroute-ledger").Labels},
@@ -104,13 +104,13 @@ func TestADoctorSaysWhatIsWrongAndHowToMendIt(t *testing.T) {
 }
 
 func TestAnInstallThatIsMissingIsAProblem(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.doctor().wants(t, 1, "There is none in the namespace "+w.namespace, "--system-namespace", "docs/install.md", "there are 2 problems")
 	w.callAnywhere("doctor", "--server", "https://127.0.0.1:1").wants(t, 1, "does not answer", "there is a problem")
 }
 
 func TestALedgerThatTheManagerDoesNotReachIsAProblemOfItsOwn(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.system(1, corev1.ClaimBound)
 	route := w.route("chat")
 	route.Status.Conditions = []metav1.Condition{
@@ -122,7 +122,7 @@ func TestALedgerThatTheManagerDoesNotReachIsAProblemOfItsOwn(t *testing.T) {
 }
 
 func TestWhoMayNotLookIsToldWhatWasNotChecked(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.make(&rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "view"},

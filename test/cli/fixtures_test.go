@@ -33,7 +33,7 @@ func stands(limit, spent, remaining string, percent int32, state v1alpha1.Budget
 }
 
 // route is a route as the operator leaves it: ready, with the consumers search, who has a key, and trial, who has spent all.
-func (w *world) route(name string) *v1alpha1.ModelRoute {
+func (w *caller) route(name string) *v1alpha1.ModelRoute {
 	w.t.Helper()
 	route := &v1alpha1.ModelRoute{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
@@ -72,7 +72,7 @@ func condition(kind string, status metav1.ConditionStatus, reason, message strin
 }
 
 // modelKey is a ModelKey for a route, as the operator leaves it.
-func (w *world) modelKey(name, route string) *v1alpha1.ModelKey {
+func (w *caller) modelKey(name, route string) *v1alpha1.ModelKey {
 	w.t.Helper()
 	key := &v1alpha1.ModelKey{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
@@ -91,7 +91,7 @@ func (w *world) modelKey(name, route string) *v1alpha1.ModelKey {
 }
 
 // secret is a Secret as the operator delivers a key in it.
-func (w *world) secret(name, key string, labels map[string]string) *corev1.Secret {
+func (w *caller) secret(name, key string, labels map[string]string) *corev1.Secret {
 	w.t.Helper()
 	labels[v1alpha1.LabelManagedBy] = v1alpha1.ManagedBy
 	secret := &corev1.Secret{

@@ -14,13 +14,13 @@ import (
 const someKey = "mrk_this-is-the-key"
 
 func TestKeysAreListedWithoutTheKeys(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.modelKey("crawler", "chat")
 	w.secret("crawler", someKey, map[string]string{v1alpha1.LabelModelKey: "crawler"})
 	table := w.call("keys", "list").wants(t, 0)
 	wantEqual(t, `
-NAMESPACE   HOLDER                   KEY              LAST USE                   SPENT   SECRET        OLD KEY UNTIL          EXPIRES
+NAMESPACE   HOLDER                   KEY              LAST USE                      SPENT   SECRET        OLD KEY UNTIL          EXPIRES
 cli-12345   modelroute/chat/search   k_0123456789ab   2026-11-27 04:05 UTC   12.335678901   chat-search   -                      -
 cli-12345   modelroute/chat/trial    -                -                          0.010000   chat-trial    -                      -
 cli-12345   modelkey/crawler         k_abcdefabcdef   2026-11-27 04:05 UTC      17.000000   crawler       2026-11-30 23:00 UTC   -
@@ -29,7 +29,7 @@ cli-12345   modelkey/crawler         k_abcdefabcdef   2026-11-27 04:05 UTC      
 }
 
 func TestRotationIsAskedForByTheAnnotation(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	route, key := w.route("chat"), w.modelKey("crawler", "chat")
 	for word, object := range map[string]client.Object{"modelroute/chat": route, "mkey/crawler": key} {
 		w.call("keys", "rotate", word).wants(t, 0, "on the way")
@@ -47,7 +47,7 @@ func TestRotationIsAskedForByTheAnnotation(t *testing.T) {
 }
 
 func TestRevokingDeletesTheSecretThatDeliversTheKey(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	secret := w.secret("chat-search", someKey, ofConsumer("chat", "search"))
 	isThere := func() bool {
@@ -69,7 +69,7 @@ func TestRevokingDeletesTheSecretThatDeliversTheKey(t *testing.T) {
 }
 
 func TestAShellGetsAKeyWhateverIsInItsValues(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.modelKey("crawler", "chat")
 	w.secret("crawler", someKey, map[string]string{v1alpha1.LabelModelKey: "crawler"})
 	exports := w.call("keys", "env", "modelkey/crawler").wants(t, 0)
@@ -81,7 +81,7 @@ func TestAShellGetsAKeyWhateverIsInItsValues(t *testing.T) {
 
 // Whoever may read Secrets is not shown those of others by it, nor deletes them.
 func TestASecretThatIsNotTheOperatorsIsLeftAlone(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.secret("chat-search", someKey, ofConsumer("other", "search"))
 	for _, command := range []string{"env", "revoke"} {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestModelsTellWhereAModelIsAndWhatItCosts(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	broken := w.route("dark")
 	broken.Status.Conditions = []metav1.Condition{
@@ -40,7 +40,7 @@ cli-12345/dark   mixtral     2.00         6.00     65536   no: SecretNotFound   
 }
 
 func TestPricesInForceGoBeforeWhatTheRouteSaysAndReservesAreNoPrice(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	route := w.route("chat")
 	reserve := route.Spec.Upstreams[0]
 	reserve.Name, reserve.Pricing = "reserve", v1alpha1.Pricing{Prompt: "0.10", Completion: "0.20"}
@@ -55,14 +55,14 @@ func TestPricesInForceGoBeforeWhatTheRouteSaysAndReservesAreNoPrice(t *testing.T
 }
 
 func TestWhereThereIsNothingItSaysHowToLookFurther(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.call("models").wants(t, 0, "There are no ModelRoutes in the namespace "+w.namespace, "--all-namespaces")
 	w.call("usage").wants(t, 0, "There are no ModelRoutes", "--all-namespaces")
 	w.call("keys", "list").wants(t, 0, "There are no consumers and ModelKeys", "--all-namespaces")
 }
 
 func TestErrorsNameTheNextStep(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.call("chat", "chut", "Hello?").wants(t, 1, `"chut" not found`, "kubectl modelroute models")
 	w.call("keys", "env", "modelkey/nobody").wants(t, 1, `"nobody" not found`, "keys list")
@@ -75,7 +75,7 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 }
 
 func TestAShellCompletesTheNamesOfRoutesAndKeys(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.modelKey("crawler", "chat")
 	w.callWithout("__complete", "chat", "--namespace", w.namespace, "--kubeconfig", w.kubeconfig, "").wants(t, 0, "chat\n")

@@ -20,7 +20,7 @@ import (
 
 // node makes a node at which the API server finds what a kubelet does for port-forwards: it takes connections to the port of a pod, and
 // passes them on to an address.
-func (w *world) node(port, address string) string {
+func (w *caller) node(port, address string) string {
 	w.t.Helper()
 	kubelet := httptest.NewTLSServer(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 		if _, err := httpstream.Handshake(request, answer, []string{portforward.PortForwardProtocolV1Name}); err != nil {
@@ -68,7 +68,7 @@ func pass(t *testing.T, stream io.ReadWriter, address string) {
 }
 
 // pod makes a pod of the route chat, which is ready.
-func (w *world) pod(node string) {
+func (w *caller) pod(node string) {
 	w.t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "chat-0", Labels: map[string]string{"modelroute.dev/route": "chat"}},
@@ -82,7 +82,7 @@ func (w *world) pod(node string) {
 }
 
 func TestWithoutAURLAReadyPodOfTheRouteIsReachedThroughTheAPIServer(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	proxy := serve(t, plenty)
 	route := w.route("chat")
 	w.secret("chat-trial", proxy.key, ofConsumer("chat", "trial"))
@@ -101,7 +101,7 @@ func TestWithoutAURLAReadyPodOfTheRouteIsReachedThroughTheAPIServer(t *testing.T
 }
 
 func TestAPodThatCannotBeReachedIsTold(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.secret("chat-search", newKey(t), ofConsumer("chat", "search"))
 	w.pod("")

@@ -12,20 +12,20 @@ import (
 )
 
 // masked has a name of the same length in the place of the namespace's, which is another one each time.
-func (w *world) masked(text string) string { return strings.ReplaceAll(text, w.namespace, "cli-12345") }
+func (w *caller) masked(text string) string { return strings.ReplaceAll(text, w.namespace, "cli-12345") }
 
 func TestUsageOfRoutesIsWhatTheirStatusSays(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	table := w.call("usage").wants(t, 0)
 	wantEqual(t, `
-ROUTE                   TOTAL   BUDGET           SPENT       HELD      REMAINING    LIMIT   USED   STATE          RESETS
+ROUTE                   TOTAL   BUDGET           SPENT       HELD       REMAINING    LIMIT   USED   STATE          RESETS
 cli-12345/chat   12.345678901   monthly   12.345678901   0.000000   487.654321099   500.00     2%   WithinBudget   2026-12-01 00:00 CET
 `, "\n"+w.masked(table.out))
 }
 
 func TestUsageIsToldBySide(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.modelKey("crawler", "chat")
 	team := &v1alpha1.TeamBudget{
@@ -45,7 +45,7 @@ func TestUsageIsToldBySide(t *testing.T) {
 }
 
 func TestProgramsReadUsageAsJSONAndSpreadsheetsAsCSV(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	var found struct {
 		By       string
@@ -74,7 +74,7 @@ func TestProgramsReadUsageAsJSONAndSpreadsheetsAsCSV(t *testing.T) {
 }
 
 func TestATerminalShowsBarsAndColours(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.modelKey("crawler", "chat")
 	w.call("usage", "--by", "key").wants(t, 0).lacks(t, "█", "\x1b")
@@ -86,7 +86,7 @@ func TestATerminalShowsBarsAndColours(t *testing.T) {
 }
 
 func TestARunOnThisMachineAndAClusterAreNotMixedUp(t *testing.T) {
-	w := newWorld(t)
+	w := newCaller(t)
 	w.route("chat")
 	w.call("usage", "--data-dir", t.TempDir()).wants(t, 2, "leave out one or the other")
 	w.callWithout("usage", "--data-dir", t.TempDir()).wants(t, 1, "there are no books in", "start one with run")

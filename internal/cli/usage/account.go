@@ -27,7 +27,7 @@ type account struct {
 	Spent     string `json:"spent,omitempty"`
 	Uncertain string `json:"uncertain,omitempty"`
 	// UpdateTime is when Spent was last written.
-	UpdateTime *time.Time   `json:"updateTime,omitempty"`
+	UpdateTime *time.Time      `json:"updateTime,omitempty"`
 	Budgets    []accountBudget `json:"budgets"`
 }
 

@@ -43,8 +43,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// world is a namespace of a test's own, and somebody who calls the program there.
-type world struct {
+// caller is a namespace of a test's own, and somebody who calls the program there.
+type caller struct {
 	client.Client
 	t         *testing.T
 	namespace string
@@ -57,14 +57,14 @@ type world struct {
 	colours     bool
 }
 
-func newWorld(t *testing.T) *world {
+func newCaller(t *testing.T) *caller {
 	t.Helper()
 	t.Parallel()
 	kube, err := client.New(server.Config, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Client: kube, t: t, environment: map[string]string{}}
+	w := &caller{Client: kube, t: t, environment: map[string]string{}}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "cli-"}}
 	w.make(namespace)
 	w.namespace = namespace.Name
@@ -72,14 +72,14 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) must(err error) {
+func (w *caller) must(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) file(content []byte) string {
+func (w *caller) file(content []byte) string {
 	w.t.Helper()
 	name := filepath.Join(w.t.TempDir(), "kubeconfig")
 	w.must(os.WriteFile(name, content, 0o600))
@@ -87,7 +87,7 @@ func (w *world) file(content []byte) string {
 }
 
 // become has somebody without any rights call the program from now on.
-func (w *world) become(user string) {
+func (w *caller) become(user string) {
 	w.t.Helper()
 	known, err := server.AddUser(envtest.User{Name: user}, nil)
 	w.must(err)
@@ -96,13 +96,13 @@ func (w *world) become(user string) {
 	w.kubeconfig = w.file(content)
 }
 
-func (w *world) make(object client.Object) {
+func (w *caller) make(object client.Object) {
 	w.t.Helper()
 	w.must(w.Create(w.t.Context(), object))
 }
 
 // makeWithStatus makes an object and gives it a status, as the operator does.
-func makeWithStatus[T client.Object](w *world, object T, setStatus func(T)) {
+func makeWithStatus[T client.Object](w *caller, object T, setStatus func(T)) {
 	w.t.Helper()
 	w.make(object)
 	setStatus(object)
@@ -115,20 +115,20 @@ type said struct {
 	out, diagnostics string
 }
 
-// call calls the program in the world's namespace.
-func (w *world) call(words ...string) said {
+// call calls the program in the namespace.
+func (w *caller) call(words ...string) said {
 	w.t.Helper()
 	return w.callAnywhere(append(words, "--namespace", w.namespace)...)
 }
 
 // callAnywhere calls the program.
-func (w *world) callAnywhere(words ...string) said {
+func (w *caller) callAnywhere(words ...string) said {
 	w.t.Helper()
 	return w.callWithout(append(words, "--kubeconfig", w.kubeconfig)...)
 }
 
 // callWithout calls the program and names no cluster.
-func (w *world) callWithout(words ...string) said {
+func (w *caller) callWithout(words ...string) said {
 	w.t.Helper()
 	var out, diagnostics strings.Builder
 	status := cli.Execute(w.t.Context(), words, &shell.Shell{
