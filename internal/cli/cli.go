@@ -33,8 +33,9 @@ const (
 
 const manual = `kubectl-modelroute shows and uses the models of a cluster, and serves model routes on this machine.
 
-On the PATH it is a plugin of kubectl's as well: kubectl modelroute COMMAND. Commands for a cluster take kubectl's own flags, such as
---context and --namespace, and its files. "run" needs no cluster; "usage" is for both, and its help says when it is which.
+On the PATH it is a plugin of kubectl's as well: kubectl modelroute COMMAND. Commands for a cluster
+take kubectl's own flags, such as --context and --namespace, and its files. "run" needs no cluster;
+"usage" is for both, and its help says when it is which.
 
 Exit status: 0, 1 if something failed, 2 if it was called wrongly or manifests are refused.`
 

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 )
@@ -27,7 +26,7 @@ func monthly(amount v1alpha1.USD) []v1alpha1.Budget {
 // stands is how such a budget stands.
 func stands(limit, spent, remaining string, percent int32, state v1alpha1.BudgetState) []v1alpha1.BudgetStatus {
 	return []v1alpha1.BudgetStatus{{
-		Name: "monthly", Limit: limit, Spent: spent, Held: "0.00", Remaining: remaining, PercentUsed: ptr.To(percent),
+		Name: "monthly", Limit: limit, Spent: spent, Held: "0.00", Remaining: remaining, PercentUsed: new(percent),
 		WindowStart: &began, ResetTime: &resets, State: state,
 	}}
 }

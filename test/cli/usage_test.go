@@ -12,7 +12,9 @@ import (
 )
 
 // masked has a name of the same length in the place of the namespace's, which is another one each time.
-func (w *caller) masked(text string) string { return strings.ReplaceAll(text, w.namespace, "cli-12345") }
+func (w *caller) masked(text string) string {
+	return strings.ReplaceAll(text, w.namespace, "cli-12345")
+}
 
 func TestUsageOfRoutesIsWhatTheirStatusSays(t *testing.T) {
 	w := newCaller(t)

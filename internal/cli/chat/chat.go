@@ -15,17 +15,20 @@ import (
 	"github.com/modelroute/modelroute/internal/cli/shell"
 )
 
-const manual = `Asks a model through its route, streams the answer, and says what it cost and what is left, where the route tells.
+const manual = `Asks a model through its route, streams the answer, and says what it cost and what is left, where
+the route tells.
 
-With a prompt there is one answer. Without one, at a terminal, it is a conversation: each line is a question, the model is told what was
-said before, and Ctrl-D ends it. Without a terminal the prompt is what standard input has.
+With a prompt there is one answer. Without one, at a terminal, it is a conversation: each line is a
+question, the model is told what was said before, and Ctrl-D ends it. Without a terminal the prompt
+is what standard input has.
 
-ROUTE is a ModelRoute of the cluster. The key is that of the consumer which --consumer names, else of the first whose Secret you may read,
-else OPENAI_API_KEY of the environment. The endpoint is in the cluster, so it is reached by a port-forward to a pod of the route, for which
-you need the right to create pods/portforward; --url is another way to it, such as its Gateway's.
+ROUTE is a ModelRoute of the cluster. The key is that of the consumer which --consumer names, else
+of the first whose Secret you may read, else OPENAI_API_KEY of the environment. The endpoint is in
+the cluster, so it is reached by a port-forward to a pod of the route, for which you need the right
+to create pods/portforward; --url is another way to it, such as its Gateway's.
 
-With --url and OPENAI_API_KEY, and without --consumer, no cluster is asked, and ROUTE is the name of the model. So it reaches a run on this
-machine as well.`
+With --url and OPENAI_API_KEY, and without --consumer, no cluster is asked, and ROUTE is the name of
+the model. So it reaches a run on this machine as well.`
 
 const examples = `  kubectl-modelroute chat mixtral-8x22b-instruct -n ai-platform "What is a ledger?"
   kubectl-modelroute chat mixtral-8x22b-instruct -n ai-platform --consumer trial

@@ -15,13 +15,15 @@ import (
 	"github.com/modelroute/modelroute/internal/cli/shell"
 )
 
-const manual = `Looks over the ModelRoute of a cluster and says what is wrong, and how to mend it: the cluster and its clock, the CRDs, the manager, the
-ledger and its volume, every ModelRoute, ModelGateway, ModelKey and TeamBudget that is not ready, webhooks that stand in the way, and what
-you may do. It changes nothing.
+const manual = `Looks over the ModelRoute of a cluster and says what is wrong, and how to mend it: the cluster and
+its clock, the CRDs, the manager, the ledger and its volume, every ModelRoute, ModelGateway,
+ModelKey and TeamBudget that is not ready, webhooks that stand in the way, and what you may do. It
+changes nothing.
 
 What you may not look at is "not checked"; who administers the cluster sees all of it.
 
-Exit status: 0 if nothing is wrong, 1 if something is, 2 if it was called wrongly. A warning is nothing wrong.`
+Exit status: 0 if nothing is wrong, 1 if something is, 2 if it was called wrongly. A warning is
+nothing wrong.`
 
 // state is how a check came out.
 type state string

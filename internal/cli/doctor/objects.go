@@ -14,6 +14,9 @@ import (
 	"github.com/modelroute/modelroute/internal/cli/cluster"
 )
 
+// checkOfObjects is the check's name.
+const checkOfObjects = "objects"
+
 // object is what all our kinds say of themselves.
 type object struct {
 	kind, namespace, name string
@@ -48,7 +51,7 @@ func (o *options) checkObjects(ctx context.Context, in *cluster.Cluster) []findi
 			found, err = list(ctx, &own)
 		}
 		if err != nil {
-			findings = append(findings, unseen("objects", "some of ModelRoute's objects", err))
+			findings = append(findings, unseen(checkOfObjects, "some of ModelRoute's objects", err))
 			continue
 		}
 		all = append(all, found...)
@@ -123,11 +126,11 @@ func ofObjects(all []object) []finding {
 	}
 	if healthy > 0 {
 		says := fmt.Sprintf("%d of %d are ready.", healthy, len(all))
-		findings = append([]finding{{Check: "objects", State: good, Says: says}}, findings...)
+		findings = append([]finding{{Check: checkOfObjects, State: good, Says: says}}, findings...)
 	}
 	if len(all) == 0 {
 		findings = append(findings, finding{
-			Check: "objects", State: good, Says: "There are none. Apply a ModelRoute: config/samples, README.md",
+			Check: checkOfObjects, State: good, Says: "There are none. Apply a ModelRoute: config/samples, README.md",
 		})
 	}
 	return findings
@@ -138,7 +141,7 @@ func ofObject(one object) (found finding, isWrong bool) {
 	ready := meta.FindStatusCondition(one.conditions, v1alpha1.ConditionReady)
 	if one.observed != one.generation || ready == nil {
 		return finding{
-			Check: "objects", State: problem, Says: fmt.Sprintf("%s: the manager has not looked at its latest change.", one),
+			Check: checkOfObjects, State: problem, Says: fmt.Sprintf("%s: the manager has not looked at its latest change.", one),
 			Mend: "See what is said of the manager above. It may also not look into this namespace:\n" +
 				"docs/security.md#the-manager-in-some-namespaces-only",
 		}, true
@@ -147,14 +150,14 @@ func ofObject(one object) (found finding, isWrong bool) {
 	switch {
 	case ready.Status == metav1.ConditionTrue && suspended != nil && suspended.Status == metav1.ConditionTrue:
 		return finding{
-			Check: "objects", State: warning, Says: fmt.Sprintf("%s is suspended: %s", one, suspended.Message),
+			Check: checkOfObjects, State: warning, Says: fmt.Sprintf("%s is suspended: %s", one, suspended.Message),
 			Mend: fmt.Sprintf("kubectl -n %s annotate modelroute %s %s-", one.namespace, one.name, v1alpha1.AnnotationSuspended),
 		}, true
 	case ready.Status == metav1.ConditionTrue:
 		return finding{}, false
 	}
 	found = finding{
-		Check: "objects", State: problem, Mend: one.mend(ready.Reason),
+		Check: checkOfObjects, State: problem, Mend: one.mend(ready.Reason),
 		Says: fmt.Sprintf("%s is not ready: %s: %s", one, ready.Reason, ready.Message),
 	}
 	if meta.IsStatusConditionTrue(one.conditions, v1alpha1.ConditionReconciling) {
@@ -171,8 +174,8 @@ var mends = map[string]string{
 	v1alpha1.ReasonConfigMapNotFound:      "Make the ConfigMap: kubectl -n {ns} create configmap CONFIGMAP --from-file=ca.crt",
 	v1alpha1.ReasonRefNotPermitted:        "Give the manager its rights there: docs/security.md#the-manager-in-some-namespaces-only",
 	v1alpha1.ReasonLedgerUnavailable:      "See what is said of the ledger above.",
-	v1alpha1.ReasonUnavailable:            "Why its pods are not ready: kubectl -n {ns} describe pods -l app.kubernetes.io/managed-by=modelroute",
-	v1alpha1.ReasonLastGood:               "Mend the spec: the last one that could be served goes on. kubectl -n {ns} describe {kind} {name}",
+	v1alpha1.ReasonUnavailable:            "Why: kubectl -n {ns} describe pods -l app.kubernetes.io/managed-by=modelroute",
+	v1alpha1.ReasonLastGood:               "The last good spec is served. Mend this one: kubectl -n {ns} describe {kind} {name}",
 	v1alpha1.ReasonChildNotOwned:          "Rename or delete the object that has the name: the operator leaves it alone.",
 	v1alpha1.ReasonGatewayNotFound:        "Make the ModelGateway, or take spec.gatewayRef away: docs/gateways.md",
 	v1alpha1.ReasonNotInGateway:           "What has to fit together: docs/gateways.md#what-has-to-fit-together",
@@ -181,7 +184,7 @@ var mends = map[string]string{
 	v1alpha1.ReasonExpired:                "Set a later spec.expireTime for a new key, or delete it.",
 	v1alpha1.ReasonRouteNotFound:          "Name a route that is there: kubectl modelroute models --all-namespaces",
 	v1alpha1.ReasonPending:                "Wait. If it stays so, why: kubectl -n {ns} logs -l app.kubernetes.io/managed-by=modelroute",
-	v1alpha1.ReasonInternalError:          "The manager's log says what failed: kubectl -n modelroute-system logs deployment/modelroute-manager",
+	v1alpha1.ReasonInternalError:          "Why: kubectl -n modelroute-system logs deployment/modelroute-manager",
 	v1alpha1.ReasonIssuerUnavailable:      "docs/workload-identity.md#when-something-is-missing",
 	v1alpha1.ReasonServiceAccountNotFound: "Make the ServiceAccount: kubectl -n {ns} create serviceaccount ACCOUNT",
 }

@@ -128,13 +128,13 @@ func (o *options) checkVolume(ctx context.Context, in *cluster.Cluster, name str
 	switch {
 	case apierrors.IsNotFound(err):
 		return finding{
-			Check: "volume", State: problem, Says: "The claim " + o.systemNamespace + "/" + name + " of the ledger's books is not there.",
+			Check: "volume", State: problem, Says: "The claim " + o.systemNamespace + "/" + name + " of the books is not there.",
 			Mend: "The StatefulSet makes it; why it has not: kubectl -n " + o.systemNamespace + " get events --sort-by=.lastTimestamp",
 		}
 	case err != nil:
 		return unseen("volume", "the claims of the namespace "+o.systemNamespace, err)
 	case claim.Status.Phase == corev1.ClaimBound:
-		return finding{Check: "volume", State: good, Says: "The claim " + o.systemNamespace + "/" + name + " of the ledger's books is bound."}
+		return finding{Check: "volume", State: good, Says: "The claim " + o.systemNamespace + "/" + name + " of the books is bound."}
 	}
 	classes := &storagev1.StorageClassList{}
 	_ = in.List(ctx, classes) // Who may not see them gets the general advice.

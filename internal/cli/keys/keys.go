@@ -19,8 +19,9 @@ import (
 	"github.com/modelroute/modelroute/internal/cli/table"
 )
 
-const manual = `Keys of a cluster: who has them, and how they are replaced, revoked and read. A key belongs to a ModelKey (modelkey/NAME) or to a
-consumer of a ModelRoute (modelroute/ROUTE/CONSUMER), in the namespace of the context or of --namespace.
+const manual = `Keys of a cluster: who has them, and how they are replaced, revoked and read. A key belongs to a
+ModelKey (modelkey/NAME) or to a consumer of a ModelRoute (modelroute/ROUTE/CONSUMER), in the
+namespace of the context or of --namespace.
 
 Only "env" prints a key.`
 
@@ -51,8 +52,9 @@ const rotatable = "modelkey/NAME or modelroute/ROUTE"
 func (o *options) newRotate() *cobra.Command {
 	return &cobra.Command{
 		Use: "rotate modelkey/NAME | modelroute/ROUTE", Short: "Ask for a new key, and let the old one end after its overlap",
-		Long: `Asks the operator for a new key: of a ModelKey, or of all consumers of a ModelRoute. It sets the annotation modelroute.dev/rotate.
-The old key is accepted until the overlap is over: rotation.overlapHours, or a day.`,
+		Long: `Asks the operator for a new key: of a ModelKey, or of all consumers of a ModelRoute. It sets the
+annotation modelroute.dev/rotate. The old key is accepted until the overlap is over:
+rotation.overlapHours, or a day.`,
 		Example:           "  kubectl-modelroute keys rotate modelkey/crawler -n search",
 		Args:              shell.Words(1, 1, rotatable),
 		ValidArgsFunction: o.cluster.CompleteHolders,
@@ -105,8 +107,9 @@ func (o *options) rotate(command *cobra.Command, in *cluster.Cluster, who holder
 func (o *options) newRevoke() *cobra.Command {
 	command := &cobra.Command{
 		Use: "revoke modelkey/NAME | modelroute/ROUTE/CONSUMER", Short: "Refuse a key at once, everywhere; a new one takes its place",
-		Long: `Deletes the Secret that delivers a key. The key, and one that it replaced, is refused everywhere within a second, and the operator
-makes a new one soon, in a Secret of the same name. To end access for good, delete the ModelKey or take the consumer out of the route.`,
+		Long: `Deletes the Secret that delivers a key. The key, and one that it replaced, is refused everywhere
+within a second, and the operator makes a new one soon, in a Secret of the same name. To end access
+for good, delete the ModelKey or take the consumer out of the route.`,
 		Example: "  kubectl-modelroute keys revoke modelroute/mixtral-8x22b-instruct/trial -n ai-platform",
 		Args:    shell.Words(1, 1, forms), ValidArgsFunction: o.cluster.CompleteHolders,
 		RunE: func(command *cobra.Command, words []string) error {
@@ -157,8 +160,9 @@ func (o *options) confirmed(question string) bool {
 func (o *options) newEnv() *cobra.Command {
 	return &cobra.Command{
 		Use: "env modelkey/NAME | modelroute/ROUTE/CONSUMER", Short: "Print a key as exports for a shell",
-		Long: `Prints what the Secret of a key has, as exports for a shell: OPENAI_API_KEY, OPENAI_BASE_URL, MODEL. You need the right to read that
-Secret. The base URL is one in the cluster; "chat" reaches it from anywhere.`,
+		Long: `Prints what the Secret of a key has, as exports for a shell: OPENAI_API_KEY, OPENAI_BASE_URL, MODEL.
+You need the right to read that Secret. The base URL is one in the cluster; "chat" reaches it from
+anywhere.`,
 		Example: `  eval "$(kubectl-modelroute keys env modelkey/crawler -n search)"`,
 		Args:    shell.Words(1, 1, forms), ValidArgsFunction: o.cluster.CompleteHolders,
 		RunE: func(command *cobra.Command, words []string) error {

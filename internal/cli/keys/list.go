@@ -38,8 +38,9 @@ type key struct {
 func (o *options) newList() *cobra.Command {
 	command := &cobra.Command{
 		Use: "list", Short: "List who has keys, with when they were last used and what they spent",
-		Long: `Lists the consumers of ModelRoutes and the ModelKeys of a cluster, with the names of their keys, when something was last spent with
-them, what they have spent in all, and the Secrets that deliver them. It prints no keys.`,
+		Long: `Lists the consumers of ModelRoutes and the ModelKeys of a cluster, with the names of their keys,
+when something was last spent with them, what they have spent in all, and the Secrets that deliver
+them. It prints no keys.`,
 		Example: "  kubectl-modelroute keys list -A", Args: shell.Words(0, 0, ""),
 		RunE: func(command *cobra.Command, _ []string) error { return o.list(command) },
 	}

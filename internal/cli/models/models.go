@@ -19,8 +19,9 @@ import (
 	"github.com/modelroute/modelroute/internal/compile"
 )
 
-const manual = `Lists the ModelRoutes of a cluster that you may see: the model to ask for, the endpoint in the cluster, what the first upstream
-costs in USD per million tokens, how many tokens fit into a conversation, and whether the route is ready.
+const manual = `Lists the ModelRoutes of a cluster that you may see: the model to ask for, the endpoint in the
+cluster, what the first upstream costs in USD per million tokens, how many tokens fit into a
+conversation, and whether the route is ready.
 
 It is for a cluster. The routes of a run on this machine are in the list that the run begins with.`
 

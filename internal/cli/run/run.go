@@ -18,20 +18,22 @@ import (
 // say otherwise.
 const drainTimeout = 10 * time.Minute
 
-const manual = `Serves every ModelRoute in the files on one address, with its budgets, rate limits and consumers, without a cluster: the same proxy,
-the same ledger, one process. A request's key and its model say which route it is for. Manifests are checked as a cluster checks
-them: by the CRD's schema and rules, and no field may be unknown.
+const manual = `Serves every ModelRoute in the files on one address, with its budgets, rate limits and consumers,
+without a cluster: the same proxy, the same ledger, one process. A request's key and its model say
+which route it is for. Manifests are checked as a cluster checks them: by the CRD's schema and
+rules, and no field may be unknown.
 
-The API key of an upstream is in a Secret in the files, or in an environment variable that --secret names.
+The API key of an upstream is in a Secret in the files, or in an environment variable that --secret
+names.
 
-Each consumer gets its Secret as a file in DIR/secrets/NAMESPACE, as YAML and for a shell; an existing key is kept. Delete
-the YAML file to get a new key: the old one is refused from then on.
+Each consumer gets its Secret as a file in DIR/secrets/NAMESPACE, as YAML and for a shell; an
+existing key is kept. Delete the YAML file to get a new key: the old one is refused from then on.
 
-A file that changes is read again within seconds. A change that is wrong is refused, with the reason, and what was good is
-served on.
+A file that changes is read again within seconds. A change that is wrong is refused, with the
+reason, and what was good is served on.
 
-SIGTERM and Ctrl-C let requests that have begun finish. A second one ends at once, and so does kill -9: nothing that was
-spent is lost, the next run on DIR has it in its books.
+SIGTERM and Ctrl-C let requests that have begun finish. A second one ends at once, and so does kill
+-9: nothing that was spent is lost, the next run on DIR has it in its books.
 
 Files:
   DIR/secrets/NAMESPACE/NAME.yaml   a consumer's Secret
@@ -40,7 +42,8 @@ Files:
   DIR/journal                       what the proxy has written down before it acted
   DIR/upstreams                     the upstreams' keys, while it runs
 
-Exit status: 0 after SIGTERM or Ctrl-C, 1 if it cannot serve, 2 if it was called wrongly or the manifests are refused; it says why.`
+Exit status: 0 after SIGTERM or Ctrl-C, 1 if it cannot serve, 2 if it was called wrongly or the
+manifests are refused; it says why.`
 
 const examples = `  # The sample route, with the key from the environment:
   kubectl-modelroute run -f config/samples/mixtral-8x22b-instruct.yaml \
@@ -82,7 +85,7 @@ func New(s *shell.Shell) *cobra.Command {
 		"a `FILE` with manifests, ModelRoutes and Secrets, as YAML with any number of documents; repeatable")
 	// As it stands, since a flag's own error repeats the value, which may be the key itself.
 	flags.StringArrayVar(&secrets, "secret", nil,
-		"`NAMESPACE/NAME/KEY=env:VARIABLE` takes one value of a Secret from the environment; it goes before what the files have; repeatable")
+		"`NAMESPACE/NAME/KEY=env:VARIABLE` takes one value of a Secret from the environment, before what the files have; repeatable")
 	flags.StringVar(&options.Listen, "listen", "127.0.0.1:8080", "the `ADDRESS` where clients call, /v1/... and /api/v1/...")
 	flags.StringVar(&options.AdminListen, "admin-listen", "127.0.0.1:8081", "the `ADDRESS` where /healthz, /readyz and /metrics are")
 	flags.StringVar(&options.DataDir, "data-dir", local.DefaultDataDir,

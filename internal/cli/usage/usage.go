@@ -9,8 +9,9 @@ import (
 	"github.com/modelroute/modelroute/internal/local"
 )
 
-const manual = `Shows what was spent, in USD: for each budget what is spent in the current window (of that what is uncertain, where an upstream
-has not said what it charged), what requests in flight hold, and what is left.
+const manual = `Shows what was spent, in USD: for each budget what is spent in the current window (of that what is
+uncertain, where an upstream has not said what it charged), what requests in flight hold, and what
+is left.
 
 Which books it shows:
   Those of a run on this machine, if --data-dir is given; or if the folder .modelroute of a run is here and nothing is said that is

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,12 +28,13 @@ func writeAccounts(s *shell.Shell, by string, accounts []account) error {
 	columns = append(columns,
 		table.Column{Title: "TOTAL", Amount: true}, table.Column{Title: "BUDGET"}, table.Column{Title: "SPENT", Amount: true},
 		table.Column{Title: "UNCERTAIN", Amount: true, Optional: true}, table.Column{Title: "HELD", Amount: true},
-		table.Column{Title: "REMAINING", Amount: true}, table.Column{Title: "LIMIT", Amount: true}, table.Column{Title: "USED", Amount: true})
+		table.Column{Title: "REMAINING", Amount: true}, table.Column{Title: "LIMIT", Amount: true},
+		table.Column{Title: "USED", Amount: true})
 	if s.Watched {
 		columns = append(columns, table.Column{Title: "BAR"})
 	}
 	columns = append(columns, table.Column{Title: "STATE"}, table.Column{Title: "RESETS"})
-	var rows [][]string
+	rows := make([][]string, 0, len(accounts))
 	for _, one := range accounts {
 		rows = append(rows, rowsOf(one, by, s.Watched)...)
 	}
@@ -119,7 +121,7 @@ func writeCSV(out io.Writer, accounts []account) error {
 			records = append(records, append(owner, make([]string, len(csvHeader)-len(owner))...))
 		}
 		for _, budget := range one.Budgets {
-			records = append(records, append(owner[:len(owner):len(owner)], budget.Name, budget.Limit, budget.Spent, budget.Uncertain,
+			records = append(records, append(slices.Clip(owner), budget.Name, budget.Limit, budget.Spent, budget.Uncertain,
 				budget.Held, budget.Remaining, strconv.Itoa(int(budget.PercentUsed)), stamp(budget.WindowStart), stamp(budget.ResetTime),
 				string(budget.State)))
 		}
