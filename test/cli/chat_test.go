@@ -94,7 +94,7 @@ func TestARefusalIsToldInTheRoutesWordsWithTheNextStep(t *testing.T) {
 	w := newCaller(t)
 	proxy := serve(t, 1000)
 	w.environment["OPENAI_API_KEY"] = proxy.key
-	w.callWithout("chat", world.Model, "--url", proxy.url, "Hello?").wants(t, 1, "answers 402", `Budget "monthly"`, "usage --by consumer")
+	w.callWithout("chat", world.Model, "--url", proxy.url, "Hello?").wants(t, 1, "answers 402", `Budget "monthly"`, "kubectl modelroute usage").lacks(t, "It cost")
 	w.callWithout("chat", "nothing", "--url", proxy.url, "Hello?").wants(t, 1, "answers 404", "kubectl modelroute models")
 	other := newKey(t)
 	w.environment["OPENAI_API_KEY"] = other

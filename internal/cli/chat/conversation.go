@@ -55,21 +55,27 @@ func (c *conversation) ask(ctx context.Context, question string) error {
 	if answer.Len() > 0 {
 		fmt.Fprintln(c.Out)
 	}
-	if response != nil {
+	err := stream.Err()
+	if response != nil && (err == nil || costOf(response) != "0.00") { // A refusal is free, and then it needs no words.
 		c.tellCost(response)
 	}
-	if err := stream.Err(); err != nil {
+	if err != nil {
 		return explain(err, c.model)
 	}
 	c.said = append(asked, openai.AssistantMessage(answer.String()))
 	return nil
 }
 
+// costOf is what the route says that an answer cost; empty if it does not tell.
+func costOf(response *http.Response) string {
+	return cmp.Or(response.Trailer.Get(costHeader), response.Header.Get(costHeader))
+}
+
 // tellCost says what an answer cost, beside it and not in it. What is left was told when the most that it could cost was held, so that it
 // is no less.
 func (c *conversation) tellCost(response *http.Response) {
 	var parts []string
-	if cost := cmp.Or(response.Trailer.Get(costHeader), response.Header.Get(costHeader)); cost != "" {
+	if cost := costOf(response); cost != "" {
 		parts = append(parts, "It cost "+cost+" USD.")
 	}
 	if remaining := response.Header.Get(remainingHeader); remaining != "" {
@@ -88,7 +94,7 @@ func explain(err error, model string) error {
 	}
 	next := map[int]string{
 		http.StatusUnauthorized:    "The key was revoked or replaced, or is for another route: kubectl modelroute keys list",
-		http.StatusPaymentRequired: "Who has spent what: kubectl modelroute usage --by consumer; a budget is raised in its ModelRoute",
+		http.StatusPaymentRequired: "Who has spent what: kubectl modelroute usage; a budget is raised in the object that has it",
 		http.StatusNotFound:        "Which models there are, and where: kubectl modelroute models --all-namespaces",
 		http.StatusTooManyRequests: "Ask again in a while; what the route allows is in its rateLimits and budgets",
 	}[refused.StatusCode]
