@@ -60,7 +60,8 @@ func New(s *shell.Shell) *cobra.Command {
 		},
 	}
 	o.cluster.Bind(command)
-	command.Flags().StringVar(&o.url, "url", "", "the base `URL` of the endpoint, such as https://models.example/v1, in the place of a port-forward")
+	command.Flags().StringVar(&o.url, "url", "",
+		"the base `URL` of the endpoint, such as https://models.example/v1, in the place of a port-forward")
 	command.Flags().StringVar(&o.consumer, "consumer", "", "the `CONSUMER` of the route whose key is used")
 	return command
 }

@@ -43,7 +43,8 @@ func newConversation(with *endpoint, s *shell.Shell) *conversation {
 func (c *conversation) ask(ctx context.Context, question string) error {
 	asked := append(slices.Clone(c.said), openai.UserMessage(question))
 	var response *http.Response
-	stream := c.service.NewStreaming(ctx, openai.ChatCompletionNewParams{Model: c.model, Messages: asked}, option.WithResponseInto(&response))
+	stream := c.service.NewStreaming(
+		ctx, openai.ChatCompletionNewParams{Model: c.model, Messages: asked}, option.WithResponseInto(&response))
 	var answer strings.Builder
 	for stream.Next() {
 		for _, choice := range stream.Current().Choices {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
@@ -55,7 +54,7 @@ func ask(ctx context.Context, config *rest.Config) (info version.Info, date time
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return info, date, apierrors.NewGenericServerResponse(answer.StatusCode, "get", schema.GroupResource{}, "version", answer.Status, 0, true)
+		return info, date, fmt.Errorf("it answers %s", answer.Status)
 	}
 	if err := json.NewDecoder(answer.Body).Decode(&info); err != nil {
 		return info, date, fmt.Errorf("reading its version: %w", err)

@@ -41,7 +41,8 @@ func checkCRDs(ctx context.Context, in *cluster.Cluster) []finding {
 		}
 	}
 	if len(findings) == 0 {
-		findings = []finding{{Check: "CRDs", State: good, Says: fmt.Sprintf("All %d are there and of this program's version.", len(wanted))}}
+		says := fmt.Sprintf("All %d are there and of this program's version.", len(wanted))
+		findings = []finding{{Check: "CRDs", State: good, Says: says}}
 	}
 	return findings
 }

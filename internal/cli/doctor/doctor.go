@@ -83,7 +83,8 @@ func New(s *shell.Shell) *cobra.Command {
 		},
 	}
 	o.cluster.Bind(command)
-	command.Flags().StringVar(&o.systemNamespace, "system-namespace", "modelroute-system", "the `NAMESPACE` where the manager and the ledger run")
+	command.Flags().StringVar(&o.systemNamespace, "system-namespace", "modelroute-system",
+		"the `NAMESPACE` where the manager and the ledger run")
 	command.Flags().StringVarP(&o.output, "output", "o", "table", "the `FORMAT`: table or json")
 	return command
 }

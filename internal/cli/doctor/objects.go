@@ -108,7 +108,8 @@ func ofLedgerConnection(all []object) finding {
 			}
 		}
 	}
-	if !slices.ContainsFunc(all, func(one object) bool { return meta.IsStatusConditionTrue(one.conditions, v1alpha1.ConditionProgrammed) }) {
+	inForce := func(one object) bool { return meta.IsStatusConditionTrue(one.conditions, v1alpha1.ConditionProgrammed) }
+	if !slices.ContainsFunc(all, inForce) {
 		return finding{Check: "ledger", State: notChecked, Says: "No object says whether the manager reaches the ledger: none is in force."}
 	}
 	return finding{Check: "ledger", State: good, Says: "The manager reaches it."}
