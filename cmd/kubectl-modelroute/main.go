@@ -9,8 +9,10 @@ import (
 	"syscall"
 	_ "time/tzdata" // Budgets have time zones, and not every machine has a database of them.
 
+	"github.com/go-logr/logr"
 	_ "golang.org/x/crypto/x509roots/fallback" // Nor certificate authorities, by which upstreams are known.
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/modelroute/modelroute/internal/cli"
 	"github.com/modelroute/modelroute/internal/cli/shell"
@@ -20,6 +22,8 @@ import (
 var version = "unknown"
 
 func main() {
+	// Its library says on the terminal, in the midst of a conversation, that nobody wants its log.
+	log.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	// Who asks a second time does not want to wait: the second signal ends the process, and nothing is lost by it.
 	context.AfterFunc(ctx, stop)
