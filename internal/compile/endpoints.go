@@ -4,8 +4,30 @@ import (
 	"slices"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/openai"
 	"github.com/modelroute/modelroute/internal/routeconfig"
 )
+
+// Paths are those below the base URL at which clients find the model of a route that was completed, in the order of the API's operations.
+// What only an upstream has that serves what budgets refuse is not among them.
+func Paths(route *v1alpha1.ModelRoute) []string {
+	reserved, has := reservedUpstreams(route), map[routeconfig.Endpoint]bool{}
+	for _, upstream := range route.Spec.Upstreams {
+		if reserved[upstream.Name] {
+			continue
+		}
+		for _, endpoint := range endpoints(route.Spec.Model, upstream) {
+			has[endpoint] = true
+		}
+	}
+	var paths []string
+	for _, operation := range openai.Operations() {
+		if has[routeconfig.Endpoint(operation.Endpoint)] {
+			paths = append(paths, operation.Path)
+		}
+	}
+	return paths
+}
 
 // endpoints are what an upstream serves the model at, sorted: what the route says, or what the provider is known to have.
 func endpoints(model v1alpha1.Model, upstream v1alpha1.Upstream) []routeconfig.Endpoint {
