@@ -197,7 +197,7 @@ type remembered struct {
 	Shared map[string][]v1alpha1.Budget `json:"shared,omitempty"`
 }
 
-func (a *applier) remember(routes []manifest.Route) error {
+func rememberedOf(routes []manifest.Route) remembered {
 	all := remembered{Shared: map[string][]v1alpha1.Budget{}}
 	for _, route := range routes {
 		all.Routes = append(all.Routes, route.ModelRoute)
@@ -208,7 +208,11 @@ func (a *applier) remember(routes []manifest.Route) error {
 			all.Shared[compile.KeyOwner(key)] = key.Spec.Budgets
 		}
 	}
-	encoded, err := json.Marshal(all)
+	return all
+}
+
+func (a *applier) remember(routes []manifest.Route) error {
+	encoded, err := json.Marshal(rememberedOf(routes))
 	if err != nil {
 		return fmt.Errorf("encoding the routes: %w", err)
 	}

@@ -32,6 +32,7 @@ func (r *run) follow(ctx context.Context, admin net.Addr) error {
 		}
 		return err
 	}
+	r.pages.show(r.now)
 	r.announce(admin)
 	ticker := r.options.Clock.NewTicker(followInterval)
 	defer ticker.Stop()
@@ -75,6 +76,7 @@ func (r *run) look(ctx context.Context) {
 		return
 	}
 	r.now, r.problem = made, ""
+	r.pages.show(made)
 	r.options.Logger.LogAttrs(ctx, slog.LevelInfo, "Serving what has changed", slog.String("why", why), slog.Int("routes", len(routes)))
 }
 
@@ -117,7 +119,8 @@ func oneLine(err error) slog.Attr {
 // announce tells where everything is.
 func (r *run) announce(admin net.Addr) {
 	out := r.options.Announce
-	fmt.Fprintf(out, "Serving %s\nHealth and metrics: http://%s\n\n", r.applier.baseURL, reachable(admin))
+	fmt.Fprintf(out, "Serving %s\nPages for people: %s\nHealth and metrics: http://%s\n\n",
+		r.applier.baseURL, strings.TrimSuffix(r.applier.baseURL, apiPath)+"/", reachable(admin))
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "ROUTE\tMODEL\tCONSUMER\tKEY")
 	for _, route := range r.now.routes {

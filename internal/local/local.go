@@ -23,8 +23,12 @@ import (
 	"github.com/modelroute/modelroute/internal/telemetry"
 )
 
-// instance is what the ledger calls the proxy.
-const instance = "local"
+const (
+	// instance is what the ledger calls the proxy.
+	instance = "local"
+	// apiPath is where the API is on the listener for clients.
+	apiPath = "/v1"
+)
 
 // Options are what a run is made of.
 type Options struct {
@@ -84,6 +88,7 @@ type run struct {
 	books   *embedded
 	reader  *manifest.Reader
 	applier *applier
+	pages   *pages
 	// files are as they were last read, and now is what was made of them when they were last good.
 	files []manifest.File
 	now   *applied
@@ -103,6 +108,7 @@ func serve(ctx context.Context, options Options, r *run, routes []manifest.Route
 		dir: r.dir, ledger: r.books, baseURL: baseURL(clients.Addr()), clock: options.Clock, logger: options.Logger,
 		keys: &keyring{dir: r.dir, random: rand.Reader, pending: map[string]string{}},
 	}
+	r.pages = &pages{ledger: r.books.service, baseURL: r.applier.baseURL, now: options.Clock.Now}
 	if r.now, err = r.applier.prepare(ctx, routes); err != nil || stale != nil {
 		return errors.Join(err, stale, clients.Close(), admin.Close())
 	}
@@ -116,7 +122,7 @@ func serve(ctx context.Context, options Options, r *run, routes []manifest.Route
 			return proxy.Run(ctx, proxy.Options{
 				Listener: clients, AdminListener: admin, ConfigDir: r.dir.config(), JournalDir: r.dir.journal(),
 				LedgerToken: r.books.token, Instance: instance, DrainTimeout: options.DrainTimeout, Traces: traces,
-				Logger: options.Logger, Clock: options.Clock,
+				Logger: options.Logger, Clock: options.Clock, Beside: r.pages.portal(options.Logger).Beside,
 			})
 		})
 	})
@@ -137,7 +143,7 @@ func listen(ctx context.Context, options Options) (clients, admin net.Listener, 
 }
 
 // baseURL is what OpenAI's clients on this machine are told.
-func baseURL(address net.Addr) string { return "http://" + reachable(address) + "/v1" }
+func baseURL(address net.Addr) string { return "http://" + reachable(address) + apiPath }
 
 // reachable is the address by which this machine reaches a listener, which may listen on all addresses.
 func reachable(address net.Addr) string {

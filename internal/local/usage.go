@@ -100,7 +100,13 @@ func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (U
 	if err != nil {
 		return Usage{}, err
 	}
-	alerts := rememberedAlerts(dir)
+	usage := usageOf(known, readRemembered(dir).alerts())
+	usage.Unreported = !running && hasLeases(known)
+	return usage, nil
+}
+
+// usageOf makes what people are told of what the ledger says.
+func usageOf(known *ledgerpb.ListUsageResponse, alerts map[budgetName][]int32) Usage {
 	usage := Usage{Routes: []RouteUsage{}}
 	for _, one := range known.GetRoutes() {
 		usage.Routes = append(usage.Routes, routeUsage(one, alerts))
@@ -118,8 +124,7 @@ func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (U
 			usage.ModelKeys = append(usage.ModelKeys, shared)
 		}
 	}
-	usage.Unreported = !running && hasLeases(known)
-	return usage, nil
+	return usage
 }
 
 // hasLeases reports whether money is out with a proxy: a run that ends well brings all of it back.
@@ -190,10 +195,9 @@ func readRemembered(dir directory) remembered {
 	return all
 }
 
-// rememberedAlerts are the alert percentages of budgets, which the ledger does not know. Without them the usual ones count.
-func rememberedAlerts(dir directory) map[budgetName][]int32 {
+// alerts are the alert percentages of budgets, which the ledger does not know. Without them the usual ones count.
+func (all remembered) alerts() map[budgetName][]int32 {
 	alerts := map[budgetName][]int32{}
-	all := readRemembered(dir)
 	note := func(of budgetName, budgets []v1alpha1.Budget) {
 		for _, one := range budgets {
 			of.budget = one.Name

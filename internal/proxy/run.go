@@ -54,6 +54,8 @@ type Options struct {
 	DrainDelay time.Duration
 	// DrainTimeout is how long requests that have begun may take after that.
 	DrainTimeout time.Duration
+	// Beside has clients served other things than the API at paths that are none of the API's, by a handler around the API's; nil for none.
+	Beside func(http.Handler) http.Handler
 	// Traces is where spans go; nil for nowhere.
 	Traces *telemetry.Traces
 	Logger *slog.Logger
@@ -82,7 +84,11 @@ func Run(ctx context.Context, options Options) (err error) {
 	workers.Go(func() { server.corrector.run(ctx) })
 	workers.Go(func() { server.corrector.addPast(ctx, server.ledger.PastDoubts(ctx), server.routeNow) })
 
-	public := server.httpServer(server)
+	var clients http.Handler = server
+	if options.Beside != nil {
+		clients = options.Beside(server)
+	}
+	public := server.httpServer(clients)
 	admin := server.httpServer(server.adminHandler())
 	failed := make(chan error, 2)
 	workers.Go(func() { failed <- server.serveClients(public, options.Listener) })

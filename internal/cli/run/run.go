@@ -86,7 +86,8 @@ func New(s *shell.Shell) *cobra.Command {
 	// As it stands, since a flag's own error repeats the value, which may be the key itself.
 	flags.StringArrayVar(&secrets, "secret", nil,
 		"`NAMESPACE/NAME/KEY=env:VARIABLE` takes one value of a Secret from the environment, before what the files have; repeatable")
-	flags.StringVar(&options.Listen, "listen", "127.0.0.1:8080", "the `ADDRESS` where clients call, /v1/... and /api/v1/...")
+	flags.StringVar(&options.Listen, "listen", "127.0.0.1:8080",
+		"the `ADDRESS` where clients call, /v1/... and /api/v1/..., and where the pages for people are, at /")
 	flags.StringVar(&options.AdminListen, "admin-listen", "127.0.0.1:8081", "the `ADDRESS` where /healthz, /readyz and /metrics are")
 	flags.StringVar(&options.DataDir, "data-dir", local.DefaultDataDir,
 		"the `DIR` where everything is kept that must survive; one run at a time has it")
