@@ -27,6 +27,7 @@ settings() {
       name="$IMG"
       [[ $1 == modelroute ]] || name=localhost/modelroute-previous:dev source=bin/previous
       packages=(./cmd/manager ./cmd/ledger ./cmd/proxy)
+      [[ ! -d $source/cmd/portal ]] || packages+=(./cmd/portal) # An earlier commit may not have it.
       manifested='ghcr\.io/modelroute/modelroute:[A-Za-z0-9._-]+'
       ;;
     upstream)

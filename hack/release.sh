@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C
 umask 022
 
-IMAGE_PROGRAMS=(manager ledger proxy)
+IMAGE_PROGRAMS=(manager ledger proxy portal)
 OUT="${1:?usage: hack/release.sh FOLDER}"
 VERSION="${VERSION:-unknown}"
 BIN="${BIN:-bin}"
