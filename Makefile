@@ -161,7 +161,7 @@ verify-reproducible: $(BIN)/cyclonedx-gomod $(BIN)/kustomize ## Build the releas
 ##@ Test
 
 .PHONY: test
-test: envtest installers postgres nginx prometheus sdks ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
+test: envtest installers postgres nginx prometheus sdks browser ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
 	cd hack/cluster && $(GO_TEST) ./cmd/egress
 
@@ -272,6 +272,16 @@ sdks: test/sdk/node_modules/.package-lock.json
 test/sdk/node_modules/.package-lock.json: test/sdk/package-lock.json
 	@hack/ensure.sh npm:npm
 	npm ci --prefix test/sdk --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+# The pages for people are tested in a real browser: the distribution's, which Playwright drives.
+.PHONY: browser
+browser: test/portal/node_modules/.package-lock.json
+	@hack/ensure.sh chromium:chromium
+
+test/portal/node_modules/.package-lock.json: test/portal/package-lock.json
+	@hack/ensure.sh npm:npm
+	npm ci --prefix test/portal --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 # The API server and etcd of the local cluster are envtest's too.

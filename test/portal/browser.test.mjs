@@ -1,0 +1,111 @@
+// The pages in a real Chromium: what it loads, what it refuses to run, the keyboard, screen readers, both schemes of colours, and the playground.
+// The environment has PORTAL_URL, API_KEY, CHROMIUM, and SCREENSHOTS, a folder for pictures or nothing.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+
+const { PORTAL_URL: url, API_KEY: key, CHROMIUM: executablePath, SCREENSHOTS: pictures } = process.env;
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const route = `${url}/routes/ai-platform/mixtral-8x22b-instruct`;
+const wide = { width: 1280, height: 900 };
+const narrow = { width: 360, height: 740 };
+
+let browser;
+before(async () => { browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] }); });
+after(() => browser?.close());
+
+// visit opens a page, and fails the test for all that the browser complains about or loads from elsewhere.
+async function visit(t, address, { viewport = wide, colorScheme = 'light', javaScriptEnabled = true } = {}) {
+  const context = await browser.newContext({ viewport, colorScheme, javaScriptEnabled });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const complaints = [];
+  page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('request', (request) => { if (!request.url().startsWith(`${url}/`)) complaints.push(`it loads ${request.url()}`); });
+  const answer = await page.goto(address);
+  assert.equal(answer.status(), 200);
+  return { page, context, complaints };
+}
+
+for (const [name, address] of [['list', `${url}/`], ['route', route]]) {
+  for (const colorScheme of ['light', 'dark']) {
+    for (const viewport of [wide, narrow]) {
+      test(`the ${name}, ${colorScheme}, ${viewport.width} wide, is accessible and loads nothing from elsewhere`, async (t) => {
+        const { page, complaints } = await visit(t, address, { viewport, colorScheme });
+        if (pictures) await page.screenshot({ path: `${pictures}/${name}-${colorScheme}-${viewport.width}.png`, fullPage: true });
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate(() => globalThis.axe.run());
+        assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]), []);
+        const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+        assert.ok(content <= window, `the page is ${content} wide in a window of ${window}`);
+        assert.deepEqual(complaints, []);
+      });
+    }
+  }
+}
+
+test('routes are found by keyboard alone', async (t) => {
+  const { page, complaints } = await visit(t, `${url}/`);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to the content');
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('mistral');
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/q=mistral/);
+  await page.getByRole('link', { name: 'Mixtral 8x22B Instruct' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Mixtral 8x22B Instruct' }).waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+test('an example is copied as it stands', async (t) => {
+  const { page, context } = await visit(t, route);
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.getByText('Python', { exact: true }).click();
+  await page.getByRole('button', { name: 'Copy the example in Python' }).click();
+  await page.getByRole('button', { name: 'Copied the example in Python' }).waitFor();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(copied, new RegExp(`^from openai import OpenAI\n[^]*OpenAI\\(base_url="${url}/v1"\\)[^]*model="mixtral-8x22b-instruct"`));
+});
+
+test('the playground streams an answer and keeps the key to itself', async (t) => {
+  const { page, complaints } = await visit(t, route);
+  await page.getByLabel('Your key').fill(key);
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText(/^Done: \d+ tokens in, \d+ out, \$0\.\d+\.$/).waitFor();
+  assert.ok((await page.getByRole('log', { name: 'Answer' }).textContent()).length > 10);
+  if (pictures) await page.screenshot({ path: `${pictures}/playground.png`, fullPage: true });
+  assert.ok(!page.url().includes(key));
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, history.state]));
+  assert.ok(!kept.includes(key), kept);
+  assert.deepEqual(complaints, []);
+});
+
+test('the playground says why it was refused', async (t) => {
+  const { page } = await visit(t, route);
+  await page.getByLabel('Your key').fill('wrong');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText(/^401: /).waitFor();
+});
+
+test('without scripts a page shows everything but the playground', async (t) => {
+  const { page } = await visit(t, route, { javaScriptEnabled: false });
+  await page.getByText('$2.00 per million tokens of input').waitFor();
+  assert.equal(await page.getByLabel('Your key').isVisible(), false);
+  assert.equal(await page.getByRole('button', { name: /^Copy/ }).count(), 0);
+});
+
+test('the policy keeps a script of somebody else from running', async (t) => {
+  const { page, complaints } = await visit(t, route);
+  await page.evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'globalThis.ran = true';
+    document.body.append(script);
+  });
+  assert.equal(await page.evaluate(() => globalThis.ran), undefined);
+  assert.match(complaints.join('\n'), /Content Security Policy/);
+});
