@@ -100,6 +100,14 @@ func (o *options) look(ctx context.Context, in *cluster.Cluster) []finding {
 	findings = append(findings, o.checkLedger(ctx, in)...)
 	findings = append(findings, o.checkObjects(ctx, in)...)
 	findings = append(findings, checkWebhooks(ctx, in), o.checkRights(ctx, in))
+	return naming(o.systemNamespace, findings)
+}
+
+// naming puts the operator's namespace in the place of {system} in what is to be done.
+func naming(systemNamespace string, findings []finding) []finding {
+	for i := range findings {
+		findings[i].Mend = strings.ReplaceAll(findings[i].Mend, "{system}", systemNamespace)
+	}
 	return findings
 }
 

@@ -111,3 +111,11 @@ func TestAWebhookOfSomebodyElseIsAWarning(t *testing.T) {
 	wants(t, ofWebhooks(nil), good)
 	wants(t, ofWebhooks([]string{"ValidatingWebhookConfiguration policy"}), warning, "policy sees ModelRoute's objects")
 }
+
+func TestWhatIsToBeDoneNamesTheNamespaceInWhichTheOperatorIs(t *testing.T) {
+	ledger := metav1.Condition{Type: v1alpha1.ConditionProgrammed, Reason: v1alpha1.ReasonLedgerUnavailable}
+	findings := []finding{ofLedgerConnection([]object{{kind: "ModelRoute", name: "chat", conditions: []metav1.Condition{ledger}}})}
+	if got := naming("platform", findings)[0].Mend; !strings.Contains(got, "kubectl -n platform logs") || strings.Contains(got, "{") {
+		t.Errorf("it says %q", got)
+	}
+}

@@ -103,7 +103,7 @@ func ofLedgerConnection(all []object) finding {
 				return finding{
 					Check: "ledger", State: problem, Says: fmt.Sprintf("The manager does not reach it: %s: %s", one, condition.Message),
 					Mend: "See what is said of the ledger above; then the manager's log:\n" +
-						"kubectl -n modelroute-system logs deployment/modelroute-manager",
+						"kubectl -n {system} logs deployment/modelroute-manager",
 				}
 			}
 		}
@@ -167,7 +167,8 @@ func ofObject(one object) (found finding, isWrong bool) {
 	return found, true
 }
 
-// mends say what to do about a reason; {ns}, {name} and {kind} stand for the object's. docs/status.md has all reasons.
+// mends say what to do about a reason; {ns}, {name} and {kind} stand for the object's, {system} for the
+// operator's namespace. docs/status.md has all reasons.
 var mends = map[string]string{
 	v1alpha1.ReasonInvalid:                "Change the field that is named: kubectl -n {ns} edit {kind} {name}, or in git",
 	v1alpha1.ReasonSecretNotFound:         "Make the Secret: kubectl -n {ns} create secret generic SECRET --from-literal=KEY=VALUE",
@@ -185,7 +186,7 @@ var mends = map[string]string{
 	v1alpha1.ReasonExpired:                "Set a later spec.expireTime for a new key, or delete it.",
 	v1alpha1.ReasonRouteNotFound:          "Name a route that is there: kubectl modelroute models --all-namespaces",
 	v1alpha1.ReasonPending:                "Wait. If it stays so, why: kubectl -n {ns} logs -l app.kubernetes.io/managed-by=modelroute",
-	v1alpha1.ReasonInternalError:          "Why: kubectl -n modelroute-system logs deployment/modelroute-manager",
+	v1alpha1.ReasonInternalError:          "Why: kubectl -n {system} logs deployment/modelroute-manager",
 	v1alpha1.ReasonIssuerUnavailable:      "docs/workload-identity.md#when-something-is-missing",
 	v1alpha1.ReasonServiceAccountNotFound: "Make the ServiceAccount: kubectl -n {ns} create serviceaccount ACCOUNT",
 }
