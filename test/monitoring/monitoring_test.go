@@ -147,7 +147,7 @@ func panels(t *testing.T, file string) (panels []panel, variables []string) {
 	return dashboard.Panels, variables
 }
 
-// The route that the data plane has and the one that the manager has are not the same one.
+// chosen are a query's forms with values in the place of the dashboard's variables: the proxy serves one route, the manager has another.
 func chosen(expr string) []string {
 	var made []string
 	for _, one := range [][2]string{{world.Namespace, world.Model}, {namespace, route}} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -112,33 +113,39 @@ within a second, and the operator makes a new one soon, in a Secret of the same 
 for good, delete the ModelKey or take the consumer out of the route.`,
 		Example: "  kubectl-modelroute keys revoke modelroute/mixtral-8x22b-instruct/trial -n ai-platform",
 		Args:    shell.Words(1, 1, forms), ValidArgsFunction: o.cluster.CompleteHolders,
-		RunE: func(command *cobra.Command, words []string) error {
-			who, err := parseOne(words[0])
-			if err != nil {
-				return err
-			}
-			found, err := o.cluster.Connect()
-			if err != nil {
-				return err
-			}
-			return o.revoke(command, found, who)
-		},
+		RunE: o.withSecret(o.revoke),
 	}
 	command.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	return command
 }
 
-func (o *options) revoke(command *cobra.Command, in *cluster.Cluster, who holder) error {
-	secret, err := who.secret(command.Context(), in)
-	if err != nil {
-		return err
+// withSecret has a command's one word name a holder, and does something with the Secret that delivers its key.
+func (o *options) withSecret(
+	do func(*cobra.Command, *cluster.Cluster, holder, *corev1.Secret) error,
+) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, words []string) error {
+		who, err := parseOne(words[0])
+		if err != nil {
+			return err
+		}
+		in, err := o.cluster.Connect()
+		if err != nil {
+			return err
+		}
+		secret, err := who.secret(command.Context(), in)
+		if err != nil {
+			return err
+		}
+		return do(command, in, who, secret)
 	}
+}
+
+func (o *options) revoke(command *cobra.Command, in *cluster.Cluster, who holder, secret *corev1.Secret) error {
 	if !o.yes && !o.confirmed(fmt.Sprintf("Refuse the key of the %s at once?", who)) {
 		return shell.Misused("nothing is revoked: say yes, with --yes where nobody can be asked")
 	}
 	// What was looked at is what is deleted, and not a Secret that has come in its place.
-	err = in.Delete(command.Context(), secret, client.Preconditions{UID: &secret.UID})
-	if err != nil {
+	if err := in.Delete(command.Context(), secret, client.Preconditions{UID: &secret.UID}); err != nil {
 		return cluster.Explain(err, "delete the Secret "+secret.Name)
 	}
 	fmt.Fprintf(o.Out, "The key of the %s is refused from now on. A new one will be in the Secret %s/%s.\n",
@@ -165,22 +172,10 @@ You need the right to read that Secret. The base URL is one in the cluster; "cha
 anywhere.`,
 		Example: `  eval "$(kubectl-modelroute keys env modelkey/crawler -n search)"`,
 		Args:    shell.Words(1, 1, forms), ValidArgsFunction: o.cluster.CompleteHolders,
-		RunE: func(command *cobra.Command, words []string) error {
-			who, err := parseOne(words[0])
-			if err != nil {
-				return err
-			}
-			found, err := o.cluster.Connect()
-			if err != nil {
-				return err
-			}
-			secret, err := who.secret(command.Context(), found)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(o.Out, exports(secret.Data))
+		RunE: o.withSecret(func(_ *cobra.Command, _ *cluster.Cluster, _ holder, secret *corev1.Secret) error {
+			_, err := fmt.Fprint(o.Out, exports(secret.Data))
 			return err
-		},
+		}),
 	}
 }
 
