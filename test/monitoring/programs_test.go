@@ -61,9 +61,9 @@ func begin(t *testing.T) *programs {
 	p.targets = map[string]string{
 		"proxy": p.AdminURL + "/metrics", "ledger": books.URL, "manager": manager + "/metrics", "spend": manager + controllers.SpendPath,
 	}
-	p.ask(`{"model":"` + world.Model + `","max_completion_tokens":16,"messages":[{"role":"user","content":"Hello"}]}`)
-	p.ask(streamed)
-	p.ask(`{"model":"` + world.Model + `","max_completion_tokens":16000,"messages":[{"role":"user","content":"Too much"}]}`) // It is denied.
+	p.ask(`{"model":"`+world.Model+`","max_completion_tokens":16,"messages":[{"role":"user","content":"Hello"}]}`, http.StatusOK)
+	p.ask(streamed, http.StatusOK)
+	p.ask(`{"model":"`+world.Model+`","max_completion_tokens":16000,"messages":[{"role":"user","content":"Too much"}]}`, http.StatusPaymentRequired)
 	p.hangUp()
 	return p
 }
@@ -75,25 +75,25 @@ func (p *programs) hangUp() {
 	p.t.Helper()
 	ctx, leave := context.WithCancel(p.t.Context())
 	defer leave()
-	response := p.send(ctx, streamed)
+	response := p.send(ctx, streamed, http.StatusOK)
 	defer func() { _ = response.Body.Close() }()
 	if _, err := response.Body.Read(make([]byte, 1)); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-// ask sends a request and reads the answer, whatever it is.
-func (p *programs) ask(body string) {
+// ask sends a request, which the proxy must answer with the status, and reads the answer.
+func (p *programs) ask(body string, status int) {
 	p.t.Helper()
-	response := p.send(p.t.Context(), body)
+	response := p.send(p.t.Context(), body, status)
 	defer func() { _ = response.Body.Close() }()
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-// send sends a request of the consumer. The caller closes the answer.
-func (p *programs) send(ctx context.Context, body string) *http.Response {
+// send sends a request of the consumer, which the proxy must answer with the status. The caller closes the answer.
+func (p *programs) send(ctx context.Context, body string, status int) *http.Response {
 	p.t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
@@ -104,6 +104,10 @@ func (p *programs) send(ctx context.Context, body string) *http.Response {
 	response, err := p.Client.Do(request)
 	if err != nil {
 		p.t.Fatal(err)
+	}
+	if response.StatusCode != status {
+		said, err := io.ReadAll(response.Body)
+		p.t.Fatalf("the proxy answers with %s and not %d (%v): %s", response.Status, status, err, said)
 	}
 	return response
 }
@@ -139,9 +143,11 @@ func (p *programs) startManager() string {
 			p.t.Fatalf("creating a %T: %v", object, err)
 		}
 	}
+	// A manager tells its ledger that nobody serves the routes that its cluster does not have, such as this proxy's.
+	books := ledgertest.Start(p.t)
 	address := freeAddress(p.t)
 	start(p.t, []string{"KUBECONFIG=" + config}, managerProgram, "--namespace", "modelroute-system", "--proxy-image", "localhost/none",
-		"--ledger-url", p.Ledger().URL, "--ledger-token-file", token, "--metrics-bind-address", address, "--health-probe-bind-address", "0")
+		"--ledger-url", books.URL, "--ledger-token-file", token, "--metrics-bind-address", address, "--health-probe-bind-address", "0")
 	p.Eventually("the manager shows the team's budget", func() bool {
 		metrics, err := fetch(p.t.Context(), "http://"+address+controllers.SpendPath)
 		return err == nil && bytes.Contains(metrics, []byte(`team="`+team+`"`)) && bytes.Contains(metrics, []byte(`route="`+route+`"`))
