@@ -32,8 +32,9 @@ type Ledger interface {
 	PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error
 	// PutShared replaces the budgets and rate limits of an owner that routes share. Its errors are those of PutRoute.
 	PutShared(ctx context.Context, request *ledgerpb.PutSharedRequest) error
-	// ListUsage returns the spend and the budgets of every route and shared owner that was ever put, and the proxies of the routes.
-	ListUsage(ctx context.Context) (*ledgerpb.ListUsageResponse, error)
+	// ListUsage returns the spend and the budgets of every route and shared owner that was ever put, and the proxies of the routes; if the
+	// ledger still knows the state of an earlier answer, only of those for which any of this is different since. An empty one is of none.
+	ListUsage(ctx context.Context, known string) (*ledgerpb.ListUsageResponse, error)
 	// ListUpstreamSpend returns what a route that was put ever spent, by upstream. The ledger sums it up from the route's history.
 	ListUpstreamSpend(ctx context.Context, route types.NamespacedName) (spendByUpstream, error)
 }
@@ -116,13 +117,13 @@ func asPutError(what string, err error) error {
 	return nil
 }
 
-func (l *rpcLedger) ListUsage(ctx context.Context) (*ledgerpb.ListUsageResponse, error) {
+func (l *rpcLedger) ListUsage(ctx context.Context, known string) (*ledgerpb.ListUsageResponse, error) {
 	ctx, cancel, err := l.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	response, err := l.manager.ListUsage(ctx, &ledgerpb.ListUsageRequest{})
+	response, err := l.manager.ListUsage(ctx, &ledgerpb.ListUsageRequest{Known: known})
 	if err != nil {
 		return nil, fmt.Errorf("asking the ledger for the spend: %w", err)
 	}

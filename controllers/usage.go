@@ -45,8 +45,11 @@ type Usage struct {
 	polling sync.Mutex
 
 	mu sync.Mutex
-	// routes is nil until the ledger has answered for the first time.
+	// routes is nil until the ledger has answered for the first time. The map and what is in it are never changed: a usage that is the same
+	// pointer as before is the same.
 	routes map[types.NamespacedName]*ledgerpb.RouteUsage
+	// known is the state of the ledger's last answer.
+	known string
 	// asked is when the call began whose answer routes is; tried is true once there was any call.
 	asked time.Time
 	tried bool
@@ -182,7 +185,7 @@ func (u *Usage) poll(ctx context.Context) []call {
 	}
 	gateways := map[types.NamespacedName]bool{}
 	for name, usage := range after.routes {
-		if maps.Equal(servedHashes(before.routes[name]), servedHashes(usage)) {
+		if before.routes[name] == usage || maps.Equal(servedHashes(before.routes[name]), servedHashes(usage)) {
 			continue
 		}
 		// Of a gateway's version only the gateway knows for which routes it is news.
@@ -256,18 +259,19 @@ func turnFor(of subject, shown *v1alpha1.Spend, urgent bool) turn {
 
 type usageState struct {
 	routes      map[types.NamespacedName]*ledgerpb.RouteUsage
+	known       string
 	tried, lost bool
 }
 
 func (u *Usage) state() usageState {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return usageState{routes: u.routes, tried: u.tried, lost: u.lost}
+	return usageState{routes: u.routes, known: u.known, tried: u.tried, lost: u.lost}
 }
 
 func (u *Usage) ask(ctx context.Context) {
 	asked := u.Clock.Now()
-	answer, err := u.Ledger.ListUsage(ctx)
+	answer, err := u.Ledger.ListUsage(ctx, u.state().known)
 	if ctx.Err() != nil {
 		return
 	}
@@ -286,15 +290,26 @@ func (u *Usage) ask(ctx context.Context) {
 		logger.Info("The ledger answers again")
 	}
 	u.lost, u.asked = false, asked
-	u.routes = make(map[types.NamespacedName]*ledgerpb.RouteUsage, len(answer.GetRoutes()))
+	u.take(answer)
+}
+
+// take keeps what an answer says, beside what is not different since the one before. It is called with mu held.
+func (u *Usage) take(answer *ledgerpb.ListUsageResponse) {
+	u.known = answer.GetState()
+	routes, shared := map[types.NamespacedName]*ledgerpb.RouteUsage{}, map[string]*ledgerpb.SharedUsage{}
+	if answer.GetChanges() {
+		if len(answer.GetRoutes()) == 0 && len(answer.GetShared()) == 0 {
+			return
+		}
+		routes, shared = maps.Clone(u.routes), maps.Clone(u.shared)
+	}
 	for _, usage := range answer.GetRoutes() {
-		u.routes[types.NamespacedName{Namespace: usage.GetRoute().GetNamespace(), Name: usage.GetRoute().GetName()}] = usage
+		routes[types.NamespacedName{Namespace: usage.GetRoute().GetNamespace(), Name: usage.GetRoute().GetName()}] = usage
 	}
-	u.byKey = spendByKey(u.routes)
-	u.shared = make(map[string]*ledgerpb.SharedUsage, len(answer.GetShared()))
 	for _, usage := range answer.GetShared() {
-		u.shared[usage.GetOwner()] = usage
+		shared[usage.GetOwner()] = usage
 	}
+	u.routes, u.shared, u.byKey = routes, shared, spendByKey(routes)
 }
 
 // everyRoute returns all routes: those that exist and those that the ledger knows.

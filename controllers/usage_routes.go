@@ -2,10 +2,8 @@ package controllers
 
 import (
 	"context"
-	"hash/maphash"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -14,25 +12,12 @@ import (
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 )
 
-// settled is what a route and its spend were when the status had all that there is to show. While both are so there is nothing to compare,
+// settled is what a route and its usage were when the status had all that there is to show. While both are so there is nothing to compare,
 // which saves most of the time of a look at thousands of routes.
 type settled struct {
-	// version is the route's resourceVersion, and spend the digest of the ledger's figures.
+	// version is the route's resourceVersion.
 	version string
-	spend   uint64
-}
-
-// spendSeed makes digests that no client can foresee.
-var spendSeed = maphash.MakeSeed()
-
-// spendDigest is a digest of the figures of a route's usage: of all but its proxies, whose heartbeats are always new.
-func spendDigest(usage *ledgerpb.RouteUsage, buffer []byte) (uint64, []byte, error) {
-	figures := &ledgerpb.RouteUsage{
-		Route: usage.GetRoute(), Spend: usage.GetSpend(), Budgets: usage.GetBudgets(),
-		Consumers: usage.GetConsumers(), Upstreams: usage.GetUpstreams(),
-	}
-	buffer, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(buffer[:0], figures)
-	return maphash.Bytes(spendSeed, buffer), buffer, err
+	usage   *ledgerpb.RouteUsage
 }
 
 // routeTurns are the routes whose figures have to be written.
@@ -46,7 +31,6 @@ func (u *Usage) routeTurns(ctx context.Context, usages map[types.NamespacedName]
 	now := u.Clock.Now()
 	next := make(map[types.NamespacedName]settled, len(usages))
 	var turns []turn
-	var buffer []byte
 	for i := range routes.Items {
 		route := &routes.Items[i]
 		name := client.ObjectKeyFromObject(route)
@@ -54,9 +38,8 @@ func (u *Usage) routeTurns(ctx context.Context, usages map[types.NamespacedName]
 		if usage == nil {
 			continue
 		}
-		its := settled{version: route.ResourceVersion}
-		var err error
-		if its.spend, buffer, err = spendDigest(usage, buffer); err == nil && u.settled[name] == its {
+		its := settled{version: route.ResourceVersion, usage: usage}
+		if u.settled[name] == its {
 			next[name] = its
 			continue
 		}
@@ -64,7 +47,7 @@ func (u *Usage) routeTurns(ctx context.Context, usages map[types.NamespacedName]
 		switch {
 		case isDue:
 			turns = append(turns, turn)
-		case err == nil && isAllShown(route, now):
+		case isAllShown(route, now):
 			next[name] = its
 		}
 	}

@@ -6,39 +6,7 @@ import (
 
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 )
-
-func TestEveryFigureOfARouteIsInItsDigestAndItsProxiesAreNot(t *testing.T) {
-	const inDigest, notInDigest = 5, 1 // The proxies are not.
-	if got := (&ledgerpb.RouteUsage{}).ProtoReflect().Descriptor().Fields().Len(); got != inDigest+notInDigest {
-		t.Fatalf("RouteUsage has %d fields: see to it that spendDigest has the new ones", got)
-	}
-	digest := func(change func(*ledgerpb.RouteUsage)) uint64 {
-		usage := usageOf(1, 0, 0)
-		change(usage)
-		got, _, err := spendDigest(usage, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
-	}
-	same := digest(func(*ledgerpb.RouteUsage) {})
-	if digest(func(u *ledgerpb.RouteUsage) { u.Proxies = []*ledgerpb.ProxyStatus{{Instance: "a"}} }) != same {
-		t.Error("a proxy changes it")
-	}
-	for name, change := range map[string]func(*ledgerpb.RouteUsage){
-		"the route's spend": func(u *ledgerpb.RouteUsage) { u.Spend = &ledgerpb.Spend{SettledNanoUsd: 2} },
-		"its budgets":       func(u *ledgerpb.RouteUsage) { u.Budgets = append(u.Budgets, &ledgerpb.BudgetUsage{}) },
-		"its consumers":     func(u *ledgerpb.RouteUsage) { u.Consumers = append(u.Consumers, &ledgerpb.ConsumerUsage{Name: "b"}) },
-		"its upstreams":     func(u *ledgerpb.RouteUsage) { u.Upstreams = append(u.Upstreams, &ledgerpb.UpstreamUsage{Name: "b"}) },
-	} {
-		if digest(change) == same {
-			t.Errorf("%s do not change it", name)
-		}
-	}
-}
 
 func TestWhatARouteSpendsAfterALongRestIsShownAndWhatWaitsForItsTimeToo(t *testing.T) {
 	clock := testclock.NewFakeClock(noon)

@@ -27,6 +27,9 @@ import (
 type saying struct {
 	usage []*ledgerpb.RouteUsage
 	err   error
+	// changes is true if that is only what is different since the last answer, whose state was known.
+	changes bool
+	known   string
 	// upstreams is what every route spent by upstream; if it is nil, a ledger that cannot tell.
 	upstreams spendByUpstream
 }
@@ -35,8 +38,9 @@ func (s *saying) PutRoute(context.Context, *ledgerpb.PutRouteRequest) error { re
 
 func (s *saying) PutShared(context.Context, *ledgerpb.PutSharedRequest) error { return s.err }
 
-func (s *saying) ListUsage(context.Context) (*ledgerpb.ListUsageResponse, error) {
-	return &ledgerpb.ListUsageResponse{Routes: s.usage}, s.err
+func (s *saying) ListUsage(_ context.Context, known string) (*ledgerpb.ListUsageResponse, error) {
+	s.known = known
+	return &ledgerpb.ListUsageResponse{Routes: s.usage, Changes: s.changes, State: "said"}, s.err
 }
 
 func (s *saying) ListUpstreamSpend(context.Context, types.NamespacedName) (spendByUpstream, error) {
@@ -99,6 +103,28 @@ func TestARouteIsWokenWhen(t *testing.T) {
 				t.Errorf("woken (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWhatAnAnswerWithChangesDoesNotNameIsAsBefore(t *testing.T) {
+	clock := testclock.NewFakeClock(noon)
+	other := usageOf(2, 0, 0)
+	other.Route.Name = "other"
+	usage := &Usage{Ledger: &saying{usage: list(usageOf(1, 0, 0), other)}, Routes: routesReader(t), Clock: clock}
+	usage.poll(t.Context())
+	news := &saying{usage: list(usageOf(3, 0, 0)), changes: true}
+	usage.Ledger = news
+	usage.poll(t.Context())
+	usage.Ledger = &saying{changes: true}
+	usage.poll(t.Context())
+	if news.known != "said" {
+		t.Errorf("the ledger was asked for what is different since %q", news.known)
+	}
+	for name, want := range map[string]int64{"mixtral": 3, "other": 2} {
+		got := usage.of(types.NamespacedName{Namespace: "ai", Name: name}).usage.GetSpend().GetSettledNanoUsd()
+		if got != want {
+			t.Errorf("%s has spent %d, want %d", name, got, want)
+		}
 	}
 }
 

@@ -55,6 +55,7 @@ type Options struct {
 // Ledger is the service.
 type Ledger struct {
 	Options
+	usage *usageLog
 }
 
 // New makes a ledger. Run must be running beside it.
@@ -69,7 +70,7 @@ func New(options Options) *Ledger {
 		options.HistoryRetention = DefaultHistoryRetention
 	}
 	options.HistoryRetention = max(options.HistoryRetention, store.MinRetention)
-	return &Ledger{Options: options}
+	return &Ledger{Options: options, usage: newUsageLog()}
 }
 
 // Handler serves the ledger's RPCs.

@@ -40,12 +40,14 @@ func (s *managerService) PutShared(ctx context.Context, request *ledgerpb.PutSha
 }
 
 // ListUsage implements the RPC.
-func (s *managerService) ListUsage(ctx context.Context, _ *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
-	usage, err := s.Usage(ctx)
+func (s *managerService) ListUsage(ctx context.Context, request *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error) {
+	s.usage.mu.Lock()
+	defer s.usage.mu.Unlock()
+	all, err := s.Usage(ctx)
 	if err != nil {
 		return nil, callError(err)
 	}
-	return usage, nil
+	return s.usage.since(request.GetKnown(), all)
 }
 
 // Usage is what ListUsage answers, for a program that has the ledger in it.

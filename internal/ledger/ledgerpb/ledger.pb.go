@@ -2370,7 +2370,9 @@ func (*PutSharedResponse) Descriptor() ([]byte, []int) {
 }
 
 type ListUsageRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// known is the state of an earlier answer, for an answer with what is different since; empty for all.
+	Known         string `protobuf:"bytes,1,opt,name=known,proto3" json:"known,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2405,11 +2407,23 @@ func (*ListUsageRequest) Descriptor() ([]byte, []int) {
 	return file_ledger_proto_rawDescGZIP(), []int{27}
 }
 
+func (x *ListUsageRequest) GetKnown() string {
+	if x != nil {
+		return x.Known
+	}
+	return ""
+}
+
 type ListUsageResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Routes []*RouteUsage          `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"`
 	// shared are the owners that routes share, sorted by name.
-	Shared        []*SharedUsage `protobuf:"bytes,2,rep,name=shared,proto3" json:"shared,omitempty"`
+	Shared []*SharedUsage `protobuf:"bytes,2,rep,name=shared,proto3" json:"shared,omitempty"`
+	// state is what to ask with for what is different since this answer. Only the process that gave it knows it.
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// changes is true if this is only what is different since the state that was asked with, and false if it is all. A route is not different for its proxies' last
+	// heartbeats alone.
+	Changes       bool `protobuf:"varint,4,opt,name=changes,proto3" json:"changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2456,6 +2470,20 @@ func (x *ListUsageResponse) GetShared() []*SharedUsage {
 		return x.Shared
 	}
 	return nil
+}
+
+func (x *ListUsageResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListUsageResponse) GetChanges() bool {
+	if x != nil {
+		return x.Changes
+	}
+	return false
 }
 
 // Spend of a route, a consumer or a shared owner since the ledger began, and what is held now.
@@ -4337,11 +4365,14 @@ const file_ledger_proto_rawDesc = "" +
 	"\x10PutSharedRequest\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x126\n" +
 	"\abudgets\x18\x02 \x03(\v2\x1c.modelroute.ledger.v1.BudgetR\abudgets\"\x13\n" +
-	"\x11PutSharedResponse\"\x12\n" +
-	"\x10ListUsageRequest\"\x88\x01\n" +
+	"\x11PutSharedResponse\"(\n" +
+	"\x10ListUsageRequest\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\tR\x05known\"\xb8\x01\n" +
 	"\x11ListUsageResponse\x128\n" +
 	"\x06routes\x18\x01 \x03(\v2 .modelroute.ledger.v1.RouteUsageR\x06routes\x129\n" +
-	"\x06shared\x18\x02 \x03(\v2!.modelroute.ledger.v1.SharedUsageR\x06shared\"\xab\x01\n" +
+	"\x06shared\x18\x02 \x03(\v2!.modelroute.ledger.v1.SharedUsageR\x06shared\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x18\n" +
+	"\achanges\x18\x04 \x01(\bR\achanges\"\xab\x01\n" +
 	"\x05Spend\x12(\n" +
 	"\x10settled_nano_usd\x18\x01 \x01(\x03R\x0esettledNanoUsd\x12,\n" +
 	"\x12uncertain_nano_usd\x18\x02 \x01(\x03R\x10uncertainNanoUsd\x12\"\n" +

@@ -303,7 +303,8 @@ type ManagerServiceClient interface {
 	// and proxies, have to fit them together. What was spent is never touched: an owner that is emptied, and put again later, goes on where it was. INVALID_ARGUMENT
 	// names the field.
 	PutShared(context.Context, *ledgerpb.PutSharedRequest) (*ledgerpb.PutSharedResponse, error)
-	// ListUsage returns the spend and the budgets of every route and every shared owner that was ever put, and the proxies of the routes.
+	// ListUsage returns the spend and the budgets of every route and every shared owner that was ever put, and the proxies of the routes; or of those for which any of
+	// this is different since an earlier answer.
 	ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error)
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
@@ -335,7 +336,8 @@ type ManagerServiceHandler interface {
 	// and proxies, have to fit them together. What was spent is never touched: an owner that is emptied, and put again later, goes on where it was. INVALID_ARGUMENT
 	// names the field.
 	PutShared(context.Context, *ledgerpb.PutSharedRequest) (*ledgerpb.PutSharedResponse, error)
-	// ListUsage returns the spend and the budgets of every route and every shared owner that was ever put, and the proxies of the routes.
+	// ListUsage returns the spend and the budgets of every route and every shared owner that was ever put, and the proxies of the routes; or of those for which any of
+	// this is different since an earlier answer.
 	ListUsage(context.Context, *ledgerpb.ListUsageRequest) (*ledgerpb.ListUsageResponse, error)
 	// ReleaseProxy gives up on a proxy that is gone for good: what is out with it is free again. FAILED_PRECONDITION if it was heard from lately, NOT_FOUND if no proxy
 	// has the id.
