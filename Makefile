@@ -87,6 +87,10 @@ load: image ## Load the images into the cluster, if it does not have them.
 deploy: load ## Install ModelRoute into the cluster and wait until it runs.
 	hack/deploy.sh up
 
+.PHONY: deploy-portal
+deploy-portal: deploy ## The same, and the pages for people beside it.
+	hack/deploy.sh up config/portal
+
 .PHONY: undeploy
 undeploy: ## Remove ModelRoute from the cluster; routes and the record of what was spent stay.
 	hack/deploy.sh down
@@ -191,7 +195,7 @@ test-install: envtest installers ## Install, upgrade and uninstall by manifests 
 
 # The upgrade comes first, on a cluster where nothing newer has been yet. Who asks for one test does not want to wait for it.
 .PHONY: test-e2e
-test-e2e: cluster-up $(if $(findstring -run,$(TESTFLAGS)),,test-upgrade) deploy postgres argocd test-argocd ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
+test-e2e: cluster-up $(if $(findstring -run,$(TESTFLAGS)),,test-upgrade) deploy-portal postgres argocd test-argocd ## Run the whole story on a real cluster: the local one, or the one of KUBECONFIG.
 	$(E2E_TEST) -skip '^TestAnUpgrade' ./test/e2e/...
 
 .PHONY: test-upgrade

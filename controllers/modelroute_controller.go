@@ -259,6 +259,9 @@ const (
 	// idleInterval is how often a route is looked at when nothing happens, since nobody tells us when a Secret that is not ours goes: the
 	// right to watch Secrets is not used for those of others. A look costs the API server a read at most.
 	idleInterval = time.Minute
+	// idleLooks is how many routes are looked at in a second because of that, so that thousands of routes do not keep a core busy: above
+	// idleLooks times idleInterval of them, each is looked at less often.
+	idleLooks = 10
 	// pendingInterval is how often a route is looked at that waits for its proxies; what they do wakes it sooner.
 	pendingInterval = 10 * time.Second
 	// retryInterval is how soon it is tried again when a Secret is missing or the ledger does not answer.

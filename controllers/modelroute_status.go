@@ -76,10 +76,23 @@ func untilNextLook(s *scope) time.Duration {
 	switch {
 	case !s.extensions.areFinished():
 		return retryInterval
-	case s.isAtRest():
-		return idleInterval
+	case !s.isAtRest():
+		return pendingInterval
 	}
-	return pendingInterval
+	return s.untilIdleLook()
+}
+
+// untilIdleLook is when to look again at a route of which nothing is waited for.
+func (s *scope) untilIdleLook() time.Duration {
+	if len(s.identities.uids) > 0 {
+		return idleInterval // A ServiceAccount that is gone must not be let in for longer, however many routes there are.
+	}
+	return idleAmong(s.usage.routes)
+}
+
+// idleAmong is how often a route is looked at when nothing happens, if it is one of so many.
+func idleAmong(routes int) time.Duration {
+	return max(idleInterval, time.Duration(routes)*time.Second/idleLooks)
 }
 
 // isAtRest reports whether nothing is waited for that nobody would tell us of. Of pods we are told.

@@ -60,8 +60,8 @@ type Usage struct {
 	shared map[string]*ledgerpb.SharedUsage
 	// waiting are the objects whose figures are due and that have to wait for another look.
 	waiting map[subject]bool
-	// settled are the routes whose status has all that there is to show, as it was found at an earlier look. Only the poll uses it.
-	settled map[types.NamespacedName]settled
+	// found is what was found of routes at the last look. Only the poll uses it.
+	found map[types.NamespacedName]found
 
 	// modelKeys wakes the ModelKeys whose status has to follow, and teams the teams.
 	modelKeys, teams waker
@@ -99,6 +99,8 @@ type snapshot struct {
 	usage *ledgerpb.RouteUsage
 	// waits is true if the status has to keep the figures that it has until it is the route's turn.
 	waits bool
+	// routes is how many the ledger knows.
+	routes int
 }
 
 // of returns what the ledger said last of a route.
@@ -107,7 +109,7 @@ func (u *Usage) of(route types.NamespacedName) snapshot {
 	defer u.mu.Unlock()
 	return snapshot{
 		synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route],
-		waits: u.waiting[routeSubject(route)],
+		waits: u.waiting[routeSubject(route)], routes: len(u.routes),
 	}
 }
 
@@ -228,7 +230,7 @@ func namesOf(turns []turn) []types.NamespacedName {
 func (u *Usage) takeTurns(ctx context.Context, routes map[types.NamespacedName]*ledgerpb.RouteUsage) map[string][]turn {
 	turns := slices.Concat(u.routeTurns(ctx, routes), u.keyTurns(ctx), u.teamTurns(ctx))
 	slices.SortFunc(turns, func(a, b turn) int {
-		return cmp.Or(a.rank-b.rank, a.shown.Compare(b.shown), cmp.Compare(a.String(), b.String()))
+		return cmp.Or(a.rank-b.rank, a.shown.Compare(b.shown), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	waiting := map[subject]bool{}
 	due := map[string][]turn{}

@@ -12,12 +12,14 @@ import (
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 )
 
-// settled is what a route and its usage were when the status had all that there is to show. While both are so there is nothing to compare,
-// which saves most of the time of a look at thousands of routes.
-type settled struct {
+// found is what a look at a route and its usage has found that stays so while both are what they were. It saves most of the time of the
+// next look at thousands of routes.
+type found struct {
 	// version is the route's resourceVersion.
 	version string
 	usage   *ledgerpb.RouteUsage
+	// turn is the turn that the route waits for; nil if the status has all that there is to show.
+	turn *turn
 }
 
 // routeTurns are the routes whose figures have to be written.
@@ -29,7 +31,7 @@ func (u *Usage) routeTurns(ctx context.Context, usages map[types.NamespacedName]
 		return nil
 	}
 	now := u.Clock.Now()
-	next := make(map[types.NamespacedName]settled, len(usages))
+	next := make(map[types.NamespacedName]found, len(usages))
 	var turns []turn
 	for i := range routes.Items {
 		route := &routes.Items[i]
@@ -38,20 +40,21 @@ func (u *Usage) routeTurns(ctx context.Context, usages map[types.NamespacedName]
 		if usage == nil {
 			continue
 		}
-		its := settled{version: route.ResourceVersion, usage: usage}
-		if u.settled[name] == its {
-			next[name] = its
-			continue
+		its := u.found[name]
+		if its.usage != usage || its.version != route.ResourceVersion {
+			its = found{version: route.ResourceVersion, usage: usage}
+			if turn, isDue := turnOf(route, usage, now); isDue {
+				its.turn = &turn
+			} else if !isAllShown(route, now) {
+				continue
+			}
 		}
-		turn, isDue := turnOf(route, usage, now)
-		switch {
-		case isDue:
-			turns = append(turns, turn)
-		case isAllShown(route, now):
-			next[name] = its
+		next[name] = its
+		if its.turn != nil {
+			turns = append(turns, *its.turn)
 		}
 	}
-	u.settled = next
+	u.found = next
 	return turns
 }
 

@@ -17,8 +17,8 @@ func TestWhatARouteSpendsAfterALongRestIsShownAndWhatWaitsForItsTimeToo(t *testi
 			t.Fatalf("woken are %v", woken)
 		}
 	}
-	if _, settled := usage.settled[client.ObjectKeyFromObject(route)]; !settled {
-		t.Error("the route is compared at each look, although nothing changes")
+	if found, is := usage.found[client.ObjectKeyFromObject(route)]; !is || found.turn != nil {
+		t.Errorf("of a route of which nothing changes is kept %t, %+v", is, found)
 	}
 	usage.Ledger = &saying{usage: list(usageOf(2, 0, 0))}
 	if woken := usage.poll(t.Context()); len(woken) != 1 {

@@ -120,7 +120,7 @@ func (b *bench) make(ctx context.Context) error {
 		return err
 	}
 	b.results.made = time.Since(began)
-	if err := w.awaitIdle(ctx); err != nil {
+	if err := b.awaitIdle(ctx); err != nil {
 		return err
 	}
 	after, err := w.requests(ctx)
@@ -128,16 +128,17 @@ func (b *bench) make(ctx context.Context) error {
 	return err
 }
 
-// awaitIdle waits until the manager has nothing to do.
-func (w *world) awaitIdle(ctx context.Context) error {
+// awaitIdle waits until the manager has looked at every route and has nothing to write for two seconds. It still looks at routes then, now
+// and again.
+func (b *bench) awaitIdle(ctx context.Context) error {
 	idle, seen := 0, 0.0
 	return rig.Await(ctx, "the manager is idle", patience, func() bool {
-		queued, passes, err := w.queued(ctx)
+		now, err := b.world.work(ctx)
 		idle++
-		if err != nil || queued > 0 || passes != seen {
-			idle, seen = 0, passes
+		if err != nil || now.queued > 0 || now.writes != seen || now.passes < float64(b.all.routes) {
+			idle, seen = 0, now.writes
 		}
-		return idle >= 20
+		return idle >= 100 // at intervals of 20 ms
 	})
 }
 
@@ -154,7 +155,7 @@ func (b *bench) writeBare(ctx context.Context) error {
 	if err := b.writeCopies(ctx, applied, created); err != nil {
 		return err
 	}
-	return errors.Join(w.deleteChildren(ctx, applied), w.deleteChildren(ctx, created), w.startManager(), w.awaitIdle(ctx))
+	return errors.Join(w.deleteChildren(ctx, applied), w.deleteChildren(ctx, created), w.startManager(), b.awaitIdle(ctx))
 }
 
 func (b *bench) writeCopies(ctx context.Context, applied, created batch) error {
@@ -233,7 +234,7 @@ func (b *bench) deliver(ctx context.Context) error {
 			return err
 		}
 	}
-	return w.awaitIdle(ctx)
+	return b.awaitIdle(ctx)
 }
 
 // ledgerRoots are what the ledger is known by.
@@ -249,7 +250,7 @@ func (w *world) ledgerRoots() (*x509.CertPool, error) {
 
 func (b *bench) idle(ctx context.Context) error {
 	w := b.world
-	if err := w.awaitIdle(ctx); err != nil {
+	if err := b.awaitIdle(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -288,7 +289,7 @@ func (b *bench) restart(ctx context.Context) error {
 		return fmt.Errorf("ending the manager: %w", err)
 	}
 	began := time.Now()
-	if err := errors.Join(w.startManager(), w.awaitIdle(ctx)); err != nil {
+	if err := errors.Join(w.startManager(), b.awaitIdle(ctx)); err != nil {
 		return err
 	}
 	b.results.restarted = time.Since(began)

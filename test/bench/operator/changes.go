@@ -42,7 +42,7 @@ func (b *bench) change(ctx context.Context) error {
 		}
 		b.results.toSecret = append(b.results.toSecret, took)
 	}
-	return b.world.awaitIdle(ctx)
+	return b.awaitIdle(ctx)
 }
 
 func describe(i int) string { return fmt.Sprintf("This is change %d.", i) }

@@ -59,7 +59,7 @@ type sizes struct {
 
 var (
 	fullSizes = sizes{
-		routes: 5000, proxied: 10, changes: 300, spenders: 1000, idle: 5 * time.Minute, busy: 4 * time.Minute, mixed: 1000, stages: 9,
+		routes: 5000, proxied: 10, changes: 200, spenders: 1000, idle: 2 * time.Minute, busy: 2 * time.Minute, mixed: 1000, stages: 9,
 	}
 	quickSizes = sizes{
 		routes: 100, proxied: 4, changes: 40, spenders: 50, idle: 20 * time.Second, busy: 40 * time.Second, mixed: 50, stages: 9,

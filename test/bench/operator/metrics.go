@@ -71,21 +71,28 @@ func isTheServersOwn(labels string) bool {
 	return false
 }
 
-// queued is how many objects wait at the manager or are being looked at, and passes how many passes it has made.
-func (w *world) queued(ctx context.Context) (queued, passes float64, err error) {
+// work is what a manager has to do and has done since it began: how many objects wait, how many passes over one it has made, and how many
+// requests that are no reads.
+type work struct{ queued, passes, writes float64 }
+
+func (w *world) work(ctx context.Context) (work, error) {
 	metrics, err := fetch(ctx, http.DefaultClient, "http://"+w.metricsAddress+"/metrics")
 	if err != nil {
-		return 0, 0, err
+		return work{}, err
 	}
-	for _, name := range []string{"workqueue_depth", "controller_runtime_active_workers"} {
-		for _, value := range series(metrics, name) {
-			queued += value
-		}
+	var now work
+	for _, value := range series(metrics, "workqueue_depth") {
+		now.queued += value
 	}
 	for _, value := range series(metrics, "controller_runtime_reconcile_total") {
-		passes += value
+		now.passes += value
 	}
-	return queued, passes, nil
+	for labels, value := range series(metrics, "rest_client_requests_total") {
+		if !strings.Contains(labels, `method="GET"`) {
+			now.writes += value
+		}
+	}
+	return now, nil
 }
 
 // series are the series of a metric in Prometheus's text, by their labels.
