@@ -162,6 +162,12 @@ release-image: ## Build the image for all PLATFORMS from bin/release, into bin/r
 verify-reproducible: $(BIN)/cyclonedx-gomod $(BIN)/kustomize ## Build the release twice, from scratch the second time, and compare every byte.
 	hack/reproducible.sh
 
+.PHONY: pictures
+pictures: browser ## Take the pictures of the README anew, of the real pages in a real browser.
+	rm -rf bin/pictures && mkdir -p bin/pictures docs/pictures
+	SCREENSHOTS="$(CURDIR)/bin/pictures" KUBEBUILDER_ASSETS="$(CLUSTER_BIN)" go test -count=1 ./test/portal
+	cp bin/pictures/route.png docs/pictures/
+
 ##@ Test
 
 .PHONY: test

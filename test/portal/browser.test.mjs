@@ -35,7 +35,10 @@ for (const [name, address] of [['list', `${url}/`], ['route', route]]) {
     for (const viewport of [wide, narrow]) {
       test(`the ${name}, ${colorScheme}, ${viewport.width} wide, is accessible and loads nothing from elsewhere`, async (t) => {
         const { page, complaints } = await visit(t, address, { viewport, colorScheme });
-        if (pictures) await page.screenshot({ path: `${pictures}/${name}-${colorScheme}-${viewport.width}.png`, fullPage: true });
+        if (pictures) {
+          await page.screenshot({ path: `${pictures}/${name}-${colorScheme}-${viewport.width}.png`, fullPage: true });
+          if (viewport === wide && colorScheme === 'light') await page.screenshot({ path: `${pictures}/${name}.png` });
+        }
         await page.evaluate(axe);
         const { violations } = await page.evaluate(() => globalThis.axe.run());
         assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html, failureSummary])]), []);
