@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	testclock "k8s.io/utils/clock/testing"
 )
 
 func TestAllRoutesTogetherAreLookedAtOnlySoOftenWhileNothingHappens(t *testing.T) {
@@ -12,6 +13,16 @@ func TestAllRoutesTogetherAreLookedAtOnlySoOftenWhileNothingHappens(t *testing.T
 		if got := idleAmong(routes); got != want {
 			t.Errorf("each of %d routes is looked at every %s, want %s", routes, got, want)
 		}
+	}
+}
+
+func TestRoutesThatAreGoneDoNotMakeTheOthersBeLookedAtLess(t *testing.T) {
+	usage := &Usage{
+		Ledger: &saying{usage: list(usageOf(1, 0, 0), gone(1))}, Routes: routesReader(t, limitedRoute()), Clock: testclock.NewFakeClock(noon),
+	}
+	usage.poll(t.Context())
+	if got := usage.of(types.NamespacedName{Namespace: "ai", Name: "mixtral"}).routes; got != 1 {
+		t.Errorf("there are %d routes, want the one that exists", got)
 	}
 }
 

@@ -58,6 +58,8 @@ type Usage struct {
 	// byKey is what each ModelKey has spent, by route; shared is what each shared owner has.
 	byKey  map[types.NamespacedName]keySpend
 	shared map[string]*ledgerpb.SharedUsage
+	// existing is how many routes there were at the last look: the ledger also knows those that are gone.
+	existing int
 	// waiting are the objects whose figures are due and that have to wait for another look.
 	waiting map[subject]bool
 	// found is what was found of routes at the last look. Only the poll uses it.
@@ -99,7 +101,7 @@ type snapshot struct {
 	usage *ledgerpb.RouteUsage
 	// waits is true if the status has to keep the figures that it has until it is the route's turn.
 	waits bool
-	// routes is how many the ledger knows.
+	// routes is how many there are.
 	routes int
 }
 
@@ -109,7 +111,7 @@ func (u *Usage) of(route types.NamespacedName) snapshot {
 	defer u.mu.Unlock()
 	return snapshot{
 		synced: u.routes != nil, fresh: u.routes != nil && !u.lost, asked: u.asked, usage: u.routes[route],
-		waits: u.waiting[routeSubject(route)], routes: len(u.routes),
+		waits: u.waiting[routeSubject(route)], routes: u.existing,
 	}
 }
 

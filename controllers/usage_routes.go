@@ -30,6 +30,9 @@ func (u *Usage) routeTurns(ctx context.Context, usages map[types.NamespacedName]
 		log.FromContext(ctx).Error(err, "Listing routes")
 		return nil
 	}
+	u.mu.Lock()
+	u.existing = len(routes.Items)
+	u.mu.Unlock()
 	now := u.Clock.Now()
 	next := make(map[types.NamespacedName]found, len(usages))
 	var turns []turn
