@@ -60,6 +60,13 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 	set.StringVar(&options.TLSDir, "tls-dir", "/etc/modelroute/tls", "directory with tls.crt and tls.key; waited for, and followed")
 	set.StringVar(&manager, "manager-identity", "system:serviceaccount:modelroute-system:modelroute-manager",
 		"who may put routes and see the usage")
+	set.Func("reader-identity", "who may see the usage and the history, and nothing else; may be given several times", func(name string) error {
+		if name == "" {
+			return errors.New("is empty, must name somebody")
+		}
+		options.Readers = append(options.Readers, auth.Identity(name))
+		return nil
+	})
 	set.DurationVar(&options.HistoryRetention, "history-retention", ledger.DefaultHistoryRetention,
 		"for how long history is kept by the quarter of an hour")
 	set.StringVar(&audience, "audience", "modelroute-ledger", "audience of the tokens by which callers are known")

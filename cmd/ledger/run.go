@@ -32,9 +32,10 @@ type Options struct {
 	DataDir, TLSDir string
 	// DatabaseURLFile has the address of a PostgreSQL database that has the books instead; empty for none.
 	DatabaseURLFile string
-	// Authenticator finds out who calls; Manager may put routes and see the usage.
+	// Authenticator finds out who calls; Manager may put routes and see the usage, Readers may see the usage and the history alone.
 	Authenticator auth.Authenticator
 	Manager       auth.Identity
+	Readers       []auth.Identity
 	// HistoryRetention is for how long history is kept by the quarter of an hour; 0 means the default.
 	HistoryRetention time.Duration
 	Now              func() time.Time
@@ -76,6 +77,7 @@ func keepBooks(ctx context.Context, options Options, metrics *ledger.Metrics, st
 		Store:         books,
 		Authenticator: options.Authenticator,
 		Managers:      []auth.Identity{options.Manager},
+		Readers:       options.Readers,
 
 		HistoryRetention: options.HistoryRetention,
 		Now:              options.Now,

@@ -229,6 +229,7 @@ func TestFlags(t *testing.T) {
 		"an unknown flag":              {[]string{"--no-such-flag"}, "no-such-flag"},
 		"a word too many":              {[]string{"serve"}, `unexpected argument "serve": the commands are backup, help, history, proxies, release, verify`},
 		"history for too short a time": {[]string{"--history-retention", "24h"}, "--history-retention is 24h0m0s, must be at least 8832h"},
+		"a reader without a name":      {[]string{"--reader-identity="}, "is empty, must name somebody"},
 		"help":                         {[]string{"--help"}, "help requested"},
 		"outside of a cluster":         {nil, "finding the API server"},
 	}

@@ -37,6 +37,24 @@ func isManagerProcedure(procedure string) bool {
 	return strings.HasPrefix(procedure, "/"+ledgerpbconnect.ManagerServiceName+"/")
 }
 
+// readingProcedures are the manager's procedures that change nothing, and tell what was spent: those of readers.
+var readingProcedures = []string{
+	ledgerpbconnect.ManagerServiceListUsageProcedure,
+	ledgerpbconnect.ManagerServiceListHistoryProcedure,
+	ledgerpbconnect.ManagerServiceListUpstreamSpendProcedure,
+}
+
+// mayCall reports whether somebody may call a procedure. Who may do what in the ProxyService is a matter of routes and sessions.
+func (l *Ledger) mayCall(identity auth.Identity, procedure string) bool {
+	switch {
+	case !isManagerProcedure(procedure), slices.Contains(l.Managers, identity):
+		return true
+	case slices.Contains(readingProcedures, procedure):
+		return slices.Contains(l.Readers, identity)
+	}
+	return false
+}
+
 // onSessionAlone reports whether the session proves enough: a proxy whose ServiceAccount is gone still settles while it drains.
 func onSessionAlone(procedure string) bool {
 	return procedure == ledgerpbconnect.ProxyServiceHeartbeatProcedure || procedure == ledgerpbconnect.ProxyServiceAppendProcedure
@@ -55,8 +73,8 @@ func (l *Ledger) authenticate(next connect.ServerFunc) connect.ServerFunc {
 			return connect.NewError(connect.CodeUnauthenticated, "the bearer token is not accepted").WithCause(err)
 		case err != nil:
 			return connect.NewError(connect.CodeUnavailable, "the bearer token cannot be checked now").WithCause(err)
-		case isManagerProcedure(spec.Procedure) && !slices.Contains(l.Managers, identity):
-			return connect.Errorf(connect.CodePermissionDenied, "%s is no manager", identity)
+		case !l.mayCall(identity, spec.Procedure):
+			return connect.Errorf(connect.CodePermissionDenied, "%s may not call %s", identity, methodOf(spec.Procedure))
 		}
 		return next(ctx, spec, stream)
 	}
@@ -90,8 +108,10 @@ func (l *Ledger) observe(next connect.ServerFunc) connect.ServerFunc {
 	}
 }
 
+func methodOf(procedure string) string { return procedure[strings.LastIndex(procedure, "/")+1:] }
+
 func (l *Ledger) note(ctx context.Context, spec connect.Spec, err error) {
-	method := spec.Procedure[strings.LastIndex(spec.Procedure, "/")+1:]
+	method := methodOf(spec.Procedure)
 	code := "ok"
 	if err != nil {
 		code = connect.CodeOf(err).String()

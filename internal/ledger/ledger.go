@@ -40,6 +40,8 @@ type Options struct {
 	Authenticator auth.Authenticator
 	// Managers are the identities that may call the ManagerService.
 	Managers []auth.Identity
+	// Readers are the identities that may call what of the ManagerService only tells what was spent.
+	Readers []auth.Identity
 	// Now is the clock that decides windows and silence.
 	Now     func() time.Time
 	Logger  *slog.Logger

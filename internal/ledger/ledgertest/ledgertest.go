@@ -46,6 +46,8 @@ type Options struct {
 	Heartbeat, Silence time.Duration
 	// Managers may put routes and see the usage; nil is Identity.
 	Managers []auth.Identity
+	// Readers may see the usage and the history.
+	Readers []auth.Identity
 	// Logger gets what the ledger logs; nil discards it.
 	Logger *slog.Logger
 }
@@ -124,6 +126,7 @@ func (l *Ledger) Start() {
 		Store:         books,
 		Authenticator: l.options.Authenticator,
 		Managers:      l.options.Managers,
+		Readers:       l.options.Readers,
 		Now:           l.options.Now,
 		Logger:        l.options.Logger,
 		Metrics:       metrics,
