@@ -2,20 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/modelroute/modelroute/internal/ledger/history"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
-	"github.com/modelroute/modelroute/internal/money"
 )
 
 // historySteps are the words for what is summed up.
@@ -69,17 +65,14 @@ func (c *command) history(ctx context.Context) error {
 	}
 	routes := []*ledgerpb.RouteRef{request.GetRoute()}
 	if request.GetRoute() == nil {
-		if routes, err = found.routes(ctx); err != nil {
-			return err
+		if routes, err = history.Routes(ctx, found.manager); err != nil {
+			return told(err)
 		}
 	}
-	for _, route := range routes {
-		request.Route = route
-		if err := found.historyOf(ctx, request, question.location, writer.write); err != nil {
-			return err
-		}
+	if err := history.Read(ctx, found.manager, request, routes, question.location, writer.Write); err != nil {
+		return told(err)
 	}
-	return writer.end()
+	return writer.End()
 }
 
 // request checks the question and makes the call of it, for no route yet if it is about all of them.
@@ -126,147 +119,36 @@ func (q *historyQuestion) instant(flag, text string) (*timestamppb.Timestamp, er
 	return timestamppb.New(at), nil
 }
 
-// routes names every route that was ever put.
-func (s *services) routes(ctx context.Context) ([]*ledgerpb.RouteRef, error) {
-	usage, err := s.manager.ListUsage(callAs(ctx, ""), &ledgerpb.ListUsageRequest{})
-	if err != nil {
-		return nil, fmt.Errorf("listing the routes: %w", told(err))
-	}
-	routes := make([]*ledgerpb.RouteRef, 0, len(usage.GetRoutes()))
-	for _, one := range usage.GetRoutes() {
-		routes = append(routes, one.GetRoute())
-	}
-	return routes, nil
-}
-
-// historyOf reads the history of a route, part after part.
-func (s *services) historyOf(
-	ctx context.Context, request *ledgerpb.ListHistoryRequest, location *time.Location, write func(entryShown) error,
-) error {
-	from := request.GetFrom()
-	defer func() { request.From = from }()
-	for {
-		part, err := s.manager.ListHistory(callAs(ctx, ""), request)
-		if err != nil {
-			return fmt.Errorf("reading the history of %s/%s: %w", request.GetRoute().GetNamespace(), request.GetRoute().GetName(),
-				told(err))
-		}
-		for _, entry := range part.GetEntries() {
-			if err := write(showEntry(request.GetRoute(), entry, location)); err != nil {
-				return err
-			}
-		}
-		if request.From = part.GetNext(); request.From == nil {
-			return nil
-		}
-	}
-}
-
-// entryShown is an entry as it is printed. Amounts are in USD.
-type entryShown struct {
-	Start            time.Time    `json:"start"`
-	Namespace        string       `json:"namespace"`
-	Route            string       `json:"route"`
-	Consumer         string       `json:"consumer,omitempty"`
-	Team             string       `json:"team,omitempty"`
-	Model            string       `json:"model"`
-	Upstream         string       `json:"upstream"`
-	Requests         int64        `json:"requests"`
-	PromptTokens     int64        `json:"promptTokens"`
-	CachedTokens     int64        `json:"cachedTokens"`
-	CacheWriteTokens int64        `json:"cacheWriteTokens"`
-	CompletionTokens int64        `json:"completionTokens"`
-	ReasoningTokens  int64        `json:"reasoningTokens"`
-	Spent            money.Amount `json:"spent"`
-	Reported         money.Amount `json:"reported"`
-	Priced           money.Amount `json:"priced"`
-	Estimated        money.Amount `json:"estimated"`
-	Uncertain        money.Amount `json:"uncertain"`
-}
-
-func showEntry(route *ledgerpb.RouteRef, entry *ledgerpb.HistoryEntry, location *time.Location) entryShown {
-	shown := entryShown{
-		Start: entry.GetStart().AsTime().In(location), Namespace: route.GetNamespace(), Route: route.GetName(),
-		Consumer: entry.GetConsumer(), Team: entry.GetTeam(),
-		Model: entry.GetModel(), Upstream: entry.GetUpstream(), Requests: entry.GetRequests(),
-		PromptTokens: entry.GetTokens().GetPrompt(), CachedTokens: entry.GetTokens().GetCached(),
-		CacheWriteTokens: entry.GetTokens().GetCacheWrite(),
-		CompletionTokens: entry.GetTokens().GetCompletion(), ReasoningTokens: entry.GetTokens().GetReasoning(),
-		Reported: money.FromNano(entry.GetReportedNanoUsd()), Priced: money.FromNano(entry.GetPricedNanoUsd()),
-		Estimated: money.FromNano(entry.GetEstimatedNanoUsd()), Uncertain: money.FromNano(entry.GetUncertainNanoUsd()),
-	}
-	shown.Spent = shown.Reported.Add(shown.Priced).Add(shown.Estimated).Add(shown.Uncertain)
-	return shown
-}
-
-// cells are the columns of CSV.
-func (e *entryShown) cells() []string {
-	count := func(n int64) string { return strconv.FormatInt(n, 10) }
-	return []string{
-		e.Start.Format(time.RFC3339), e.Namespace, e.Route, e.Consumer, e.Team, e.Model, e.Upstream,
-		count(e.Requests),
-		count(e.PromptTokens), count(e.CachedTokens), count(e.CacheWriteTokens), count(e.CompletionTokens), count(e.ReasoningTokens),
-		e.Spent.String(), e.Reported.String(), e.Priced.String(), e.Estimated.String(), e.Uncertain.String(),
-	}
-}
-
-var historyHeader = []string{
-	"start", "namespace", "route", "consumer", "team", "model", "upstream", "requests", "prompt_tokens", "cached_tokens",
-	"cache_write_tokens", "completion_tokens", "reasoning_tokens", "spent_usd", "reported_usd", "priced_usd", "estimated_usd",
-	"uncertain_usd",
-}
-
-// historyWriter prints entries.
-type historyWriter struct {
-	write func(entryShown) error
-	end   func() error
-}
-
 // writer makes what prints in the format that is asked for.
-func (q *historyQuestion) writer(out io.Writer) (historyWriter, error) {
+func (q *historyQuestion) writer(out io.Writer) (history.Writer, error) {
 	switch q.format {
 	case "table":
-		return historyTable(out), nil
+		return newHistoryTable(out), nil
 	case "csv":
-		records := csv.NewWriter(out)
-		err := records.Write(historyHeader)
-		return historyWriter{
-			write: func(e entryShown) error { return errors.Join(err, records.Write(e.cells())) },
-			end: func() error {
-				records.Flush()
-				return records.Error()
-			},
-		}, nil
+		return history.NewCSV(out), nil
 	case "json":
-		entries := []entryShown{}
-		return historyWriter{
-			write: func(e entryShown) error {
-				entries = append(entries, e)
-				return nil
-			},
-			end: func() error {
-				encoder := json.NewEncoder(out)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(map[string][]entryShown{"entries": entries})
-			},
-		}, nil
+		return history.NewJSON(out), nil
 	}
-	return historyWriter{}, fmt.Errorf("-o is %q, must be table, csv or json", q.format)
+	return nil, fmt.Errorf("-o is %q, must be table, csv or json", q.format)
 }
 
-func historyTable(out io.Writer) historyWriter {
-	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "START\tROUTE\tCONSUMER\tTEAM\tMODEL\tUPSTREAM\tREQUESTS\tPROMPT\tCOMPLETION\tSPENT (USD)\tUNCERTAIN (USD)")
-	return historyWriter{
-		write: func(e entryShown) error {
-			_, err := fmt.Fprintf(table, "%s\t%s/%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n",
-				e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route, orNone(e.Consumer), orNone(e.Team), e.Model, e.Upstream,
-				e.Requests, e.PromptTokens, e.CompletionTokens, e.Spent, e.Uncertain)
-			return err
-		},
-		end: table.Flush,
-	}
+// historyTable is for people.
+type historyTable struct{ to *tabwriter.Writer }
+
+func newHistoryTable(out io.Writer) historyTable {
+	table := historyTable{tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)}
+	fmt.Fprintln(table.to, "START\tROUTE\tCONSUMER\tTEAM\tMODEL\tUPSTREAM\tREQUESTS\tPROMPT\tCOMPLETION\tSPENT (USD)\tUNCERTAIN (USD)")
+	return table
 }
+
+func (t historyTable) Write(e history.Entry) error {
+	_, err := fmt.Fprintf(t.to, "%s\t%s/%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\n",
+		e.Start.Format("2006-01-02 15:04"), e.Namespace, e.Route, orNone(e.Consumer), orNone(e.Team), e.Model, e.Upstream,
+		e.Requests, e.PromptTokens, e.CompletionTokens, e.Spent, e.Uncertain)
+	return err
+}
+
+func (t historyTable) End() error { return t.to.Flush() }
 
 func orNone(name string) string {
 	if name == "" {

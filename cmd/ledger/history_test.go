@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/modelroute/modelroute/internal/ledger/history"
 )
 
 func TestTheHistoryIsTold(t *testing.T) {
@@ -23,7 +25,7 @@ func TestTheHistoryIsTold(t *testing.T) {
 		if len(words) > 4 {
 			start = "2026-11-17T21:00:00+09:00"
 		}
-		want := strings.Join(historyHeader, ",") + "\n" +
+		want := strings.Join(history.Header, ",") + "\n" +
 			start + ",ai,chat,alice,research,mixtral,openrouter,1,100,60,30,50,0,0.25,0.25,0.00,0.00,0.00\n"
 		got := l.command(append([]string{"history"}, words...)...)
 		if diff := cmp.Diff(want, got.out); got.status != exitOK || diff != "" {

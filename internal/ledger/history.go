@@ -25,13 +25,18 @@ const (
 func (s *managerService) ListHistory(
 	ctx context.Context, request *ledgerpb.ListHistoryRequest,
 ) (*ledgerpb.ListHistoryResponse, error) {
+	return s.History(ctx, request)
+}
+
+// History is what ListHistory answers, for a program that has the ledger in it.
+func (l *Ledger) History(ctx context.Context, request *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error) {
 	steps, err := checkListHistory(request)
 	if err != nil {
 		return nil, err
 	}
 	query := store.HistoryQuery{
 		Route: routeKey(request.GetRoute()), PerConsumer: request.GetBy() != ledgerpb.ListHistoryRequest_BY_UNSPECIFIED,
-		From: request.GetFrom().AsTime(), To: s.Now().Truncate(store.Bucket).Add(store.Bucket),
+		From: request.GetFrom().AsTime(), To: l.Now().Truncate(store.Bucket).Add(store.Bucket),
 	}
 	if request.GetTo() != nil && request.GetTo().AsTime().Before(query.To) {
 		query.To = request.GetTo().AsTime()
@@ -44,7 +49,7 @@ func (s *managerService) ListHistory(
 		return steps.endAfter(first.Add(part), query.To)
 	}
 	summed := map[historyKey]*store.Sums{}
-	end, err := s.Store.History(ctx, query, func(row store.HistoryRow) error {
+	end, err := l.Store.History(ctx, query, func(row store.HistoryRow) error {
 		key := historyKey{start: steps.startOf(row.Bucket), model: row.Model, upstream: row.Upstream}
 		switch request.GetBy() {
 		case ledgerpb.ListHistoryRequest_BY_CONSUMER:

@@ -3,25 +3,18 @@ package local
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"k8s.io/utils/clock"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/budget"
-	"github.com/modelroute/modelroute/internal/ledger"
-	"github.com/modelroute/modelroute/internal/ledger/adminsocket"
+	"github.com/modelroute/modelroute/internal/ledger/history"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
-	"github.com/modelroute/modelroute/internal/ledger/store/sqlite"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
@@ -84,23 +77,17 @@ type BudgetUsage struct {
 	TimeZone string `json:"-"`
 }
 
-// ReadUsage asks the run that has the data directory, or reads its books if none has.
+// ReadUsage reads what was spent, from the run that has the data directory or from its books.
 func ReadUsage(ctx context.Context, dataDir string, ticking clock.WithTicker) (Usage, error) {
-	dir := directory(dataDir)
-	if !HasBooks(dataDir) {
-		return Usage{}, fmt.Errorf("there are no books in %s: name the directory of a run with --data-dir, or start one with run", dataDir)
-	}
-	known, running, err := askRun(ctx, dir)
-	if err == nil && !running {
-		known, err = readBooks(ctx, dir, ticking)
-	}
-	if errors.Is(err, sqlite.ErrInUse) { // A run has just begun.
-		known, running, err = askRun(ctx, dir)
-	}
+	var known *ledgerpb.ListUsageResponse
+	running, err := ReadBooks(ctx, dataDir, ticking, func(books history.Service) (err error) {
+		known, err = books.ListUsage(ctx, &ledgerpb.ListUsageRequest{})
+		return err
+	})
 	if err != nil {
 		return Usage{}, err
 	}
-	usage := usageOf(known, readRemembered(dir).alerts())
+	usage := usageOf(known, readRemembered(directory(dataDir)).alerts())
 	usage.Unreported = !running && hasLeases(known)
 	return usage, nil
 }
@@ -150,36 +137,6 @@ func hasLeases(known *ledgerpb.ListUsageResponse) bool {
 // countsMoney reports whether an account is a budget. Rate limits are accounts of the ledger as well.
 func countsMoney(one *ledgerpb.BudgetUsage) bool {
 	return one.GetBudget().GetRef().GetUnit() == ledgerpb.Unit_UNIT_UNSPECIFIED
-}
-
-// askRun asks the run that has the data directory. It returns false if there is none.
-func askRun(ctx context.Context, dir directory) (*ledgerpb.ListUsageResponse, bool, error) {
-	connection, err := adminsocket.Dial(ctx, dir.ledger())
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("reaching the run: %w", err)
-	}
-	connection.Close()
-	answer, err := managerOf(dir).ListUsage(ctx, &ledgerpb.ListUsageRequest{})
-	if err != nil {
-		return nil, false, fmt.Errorf("asking the run: %w", err)
-	}
-	return answer, true, nil
-}
-
-// readBooks opens the books for as long as it takes to read them.
-func readBooks(ctx context.Context, dir directory, ticking clock.WithTicker) (known *ledgerpb.ListUsageResponse, err error) {
-	metrics := ledger.NewMetrics(prometheus.NewRegistry())
-	books, err := openBooks(ctx, dir, ticking, metrics)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, books.Close()) }()
-	return ledger.New(ledger.Options{
-		Store: books, Now: ticking.Now, Logger: slog.New(slog.DiscardHandler), Metrics: metrics,
-	}).Usage(ctx)
 }
 
 // budgetName names a budget of a route, of a consumer or an upstream of it, or of a shared owner.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/cli/cluster"
+	"github.com/modelroute/modelroute/internal/cli/forward"
 	clikeys "github.com/modelroute/modelroute/internal/cli/keys"
 	"github.com/modelroute/modelroute/internal/compile"
 	"github.com/modelroute/modelroute/internal/desired"
@@ -120,12 +121,12 @@ func (e *endpoint) reachThroughPod(ctx context.Context, in *cluster.Cluster, rou
 	if err := in.List(ctx, pods, client.InNamespace(route.Namespace), selector); err != nil {
 		return cluster.Explain(err, "list the pods of the ModelRoute "+route.Name)
 	}
-	pod, port, found := readyPod(pods.Items, name)
+	pod, port, found := forward.ReadyPod(pods.Items, name)
 	if !found {
 		return fmt.Errorf("no pod of the ModelRoute %s is ready; why: kubectl modelroute doctor --namespace %s",
 			route.Name, route.Namespace)
 	}
-	address, stop, err := forward(ctx, in.Config, pod, port)
+	address, stop, err := forward.To(ctx, in.Config, pod, port)
 	if err != nil {
 		return cluster.Explain(err, "forward a port to the pod "+pod.Name)
 	}

@@ -1,4 +1,5 @@
-package chat
+// Package forward reaches pods from this machine through the API server, as kubectl port-forward does.
+package forward
 
 import (
 	"context"
@@ -11,41 +12,15 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/modelroute/modelroute/api/v1alpha1"
-	"github.com/modelroute/modelroute/internal/cli/cluster"
 )
 
-// selectorOf finds the pods that serve a route: its own, or those of its gateway.
-func selectorOf(ctx context.Context, in *cluster.Cluster, route *v1alpha1.ModelRoute) (client.ListOption, error) {
-	text, whose := route.Status.Selector, "ModelRoute "+route.Name
-	if name := route.Spec.GatewayRef.Name; name != "" {
-		whose = "ModelGateway " + name
-		gateway := &v1alpha1.ModelGateway{}
-		if err := in.Get(ctx, client.ObjectKey{Namespace: route.Namespace, Name: name}, gateway); err != nil {
-			return nil, cluster.Explain(err, "read the "+whose)
-		}
-		text = gateway.Status.Selector
-	}
-	if text == "" {
-		return nil, fmt.Errorf("the %s has no proxies yet; why: kubectl modelroute doctor --namespace %s", whose, route.Namespace)
-	}
-	selector, err := labels.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("reading status.selector of the %s: %w", whose, err)
-	}
-	return client.MatchingLabelsSelector{Selector: selector}, nil
-}
-
-// readyPod is a pod that serves, and where it listens under a name.
-func readyPod(pods []corev1.Pod, portName string) (pod *corev1.Pod, port int32, found bool) {
+// ReadyPod is a pod that serves, and where it listens under a name.
+func ReadyPod(pods []corev1.Pod, portName string) (pod *corev1.Pod, port int32, found bool) {
 	for i := range pods {
 		if !isReady(&pods[i]) {
 			continue
@@ -67,9 +42,9 @@ func isReady(pod *corev1.Pod) bool {
 	})
 }
 
-// forward listens on this machine and takes connections to a port of the pod until stop is called. The API server's errors are returned as
+// To listens on this machine and takes connections to a port of the pod until stop is called. The API server's errors are returned as
 // they are.
-func forward(ctx context.Context, config *rest.Config, pod *corev1.Pod, port int32) (address string, stop func(), err error) {
+func To(ctx context.Context, config *rest.Config, pod *corev1.Pod, port int32) (address string, stop func(), err error) {
 	clientset, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return "", nil, err
