@@ -192,3 +192,39 @@ func (w *world) isSignedBy(ledger *corev1.Secret, authority []byte) {
 		w.t.Errorf("the ledger's certificate: %v", err)
 	}
 }
+
+func TestByWhatTheLedgerIsKnownIsPublishedWithoutItsKey(t *testing.T) {
+	w := newWorldAt(t, testRealClock)
+	issuer := w.issuer(testRealClock)
+	publisher := &certs.Publisher{
+		Client: w.client, Live: w.client, Namespace: w.namespace, Clock: testRealClock,
+		Authority: func(ctx context.Context) ([]byte, error) { return certs.Authority(ctx, w.client, w.namespace) },
+	}
+	if err := publisher.Ensure(t.Context()); err == nil {
+		t.Error("there is nothing to publish, and it says nothing")
+	}
+	_, ledger := w.ensure(issuer)
+	published := func() *corev1.ConfigMap {
+		t.Helper()
+		if err := publisher.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		found := &corev1.ConfigMap{}
+		w.get(certs.AuthorityConfigMap, found)
+		return found
+	}
+	first := published()
+	if diff := cmp.Diff(map[string]string{"ca.crt": string(ledger.Data["ca.crt"])}, first.Data); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
+	if second := published(); second.ResourceVersion != first.ResourceVersion {
+		t.Error("a second look wrote")
+	}
+	change(w, certs.AuthorityConfigMap, &corev1.ConfigMap{}, func(found *corev1.ConfigMap) { found.Data["ca.crt"] = "nonsense" })
+	if _, err := certs.PublishedAuthority(t.Context(), w.client, w.namespace); err == nil {
+		t.Error("nonsense is taken for certificates")
+	}
+	if mended := published(); mended.Data["ca.crt"] != first.Data["ca.crt"] {
+		t.Error("what somebody changed stays")
+	}
+}

@@ -52,6 +52,7 @@ func TestNobodyCanDoMoreThanTheyNeed(t *testing.T) {
 
 	w.chapter("A proxy reads its own configuration and nothing else", w.proxiesReadTheirConfiguration)
 	w.chapter("The ledger reviews tokens and does nothing else", w.ledgersReviewTokens)
+	w.chapter("Who may read the ledger has tokens made of its reader and does nothing else", w.readersHaveTokensMade)
 	w.chapter("A proxy draws on its own route alone", func(t *testing.T) { w.proxiesDrawOnTheirRoute(t, p) })
 	w.chapter("A role of Kubernetes has what it says", func(t *testing.T) { w.rolesAreAsTheySay(t, tenant.Name) })
 	w.chapter("A tenant reads nothing of the platform's", func(t *testing.T) { w.tenantsReadNothing(t, mallory, tenant.Name) })

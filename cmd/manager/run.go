@@ -216,9 +216,24 @@ func addControllers(ctx context.Context, manager ctrl.Manager, options Options) 
 	return nil
 }
 
-// addCertificates returns how the ledger is known: by the authority that a controller of certificates keeps, or by that of whoever issues
-// them instead. What is in the file may change.
+// addCertificates returns how the ledger is known, and has it published for those who may read no Secret.
 func addCertificates(manager ctrl.Manager, options Options) (func(context.Context) ([]byte, error), error) {
+	authority, err := addAuthority(manager, options)
+	if err != nil {
+		return nil, err
+	}
+	publisher := &certs.Publisher{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Authority: authority, Namespace: options.Namespace, Clock: clock.RealClock{},
+	}
+	if err := manager.Add(publisher); err != nil {
+		return nil, fmt.Errorf("adding the publisher of the ledger's authority: %w", err)
+	}
+	return authority, nil
+}
+
+// addAuthority returns how the ledger is known: by the authority that a controller of certificates keeps, or by that of whoever issues
+// them instead. What is in the file may change.
+func addAuthority(manager ctrl.Manager, options Options) (func(context.Context) ([]byte, error), error) {
 	if options.LedgerCAFile != "" {
 		return func(context.Context) ([]byte, error) { return readAuthority(options.LedgerCAFile) }, nil
 	}
