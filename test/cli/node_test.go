@@ -70,10 +70,16 @@ func pass(t *testing.T, stream io.ReadWriter, address string) {
 // pod makes a pod of the route chat, which is ready.
 func (w *caller) pod(node string) {
 	w.t.Helper()
+	w.podWith("chat-0", map[string]string{"modelroute.dev/route": "chat"}, node, corev1.ContainerPort{Name: "http", ContainerPort: 8080})
+}
+
+// podWith makes a pod with labels and a port, which is ready.
+func (w *caller) podWith(name string, labels map[string]string, node string, port corev1.ContainerPort) {
+	w.t.Helper()
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "chat-0", Labels: map[string]string{"modelroute.dev/route": "chat"}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: labels},
 		Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{
-			Name: "proxy", Image: "modelroute", Ports: []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+			Name: "it", Image: "modelroute", Ports: []corev1.ContainerPort{port},
 		}}},
 	}
 	makeWithStatus(w, pod, func(pod *corev1.Pod) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/modelroute/modelroute/internal/cli/cluster"
-	"github.com/modelroute/modelroute/internal/cli/shell"
 )
 
 // Whose spend is shown.
@@ -14,18 +13,13 @@ const (
 	byConsumer = "consumer"
 	byTeam     = "team"
 	byKey      = "key"
+	byDay      = "day"
 )
 
-var sides = []string{byRoute, byConsumer, byTeam, byKey}
+var sides = []string{byRoute, byConsumer, byTeam, byKey, byDay}
 
 // ofCluster shows what a cluster's status says.
 func (o *options) ofCluster(ctx context.Context) error {
-	if err := shell.OneOf("--by", o.by, sides...); err != nil {
-		return err
-	}
-	if err := shell.OneOf("-o", o.output, outputTable, outputJSON, outputCSV); err != nil {
-		return err
-	}
 	found, err := o.cluster.Connect()
 	if err != nil {
 		return err
@@ -34,6 +28,11 @@ func (o *options) ofCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return o.writeReport(accounts, none(found, o.by))
+}
+
+// writeReport writes accounts in the format that was asked for; for people, if there are none, that there are none.
+func (o *options) writeReport(accounts []account, none string) error {
 	switch o.output {
 	case outputJSON:
 		return writeJSON(o.Out, report{By: o.by, Accounts: accounts})
@@ -41,7 +40,7 @@ func (o *options) ofCluster(ctx context.Context) error {
 		return writeCSV(o.Out, accounts)
 	}
 	if len(accounts) == 0 {
-		_, err := fmt.Fprintln(o.Out, none(found, o.by))
+		_, err := fmt.Fprintln(o.Out, none)
 		return err
 	}
 	return writeAccounts(o.Shell, o.by, accounts)

@@ -5,19 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
-	"github.com/modelroute/modelroute/internal/cli/shell"
+	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/cli/table"
 	"github.com/modelroute/modelroute/internal/local"
 	"github.com/modelroute/modelroute/internal/money"
 )
 
-// ofRun shows what a run on this machine has spent.
-func (o *options) ofRun(ctx context.Context) error {
-	if err := shell.OneOf("-o", o.output, outputTable, outputJSON); err != nil {
-		return err
-	}
+// ofRun shows what a run on this machine has spent: all of it in one, or one side as of a cluster.
+func (o *options) ofRun(ctx context.Context, oneSide bool) error {
 	found, err := local.ReadUsage(ctx, o.dataDir, o.Clock)
 	if err != nil {
 		return err
@@ -25,10 +23,68 @@ func (o *options) ofRun(ctx context.Context) error {
 	if found.Unreported {
 		fmt.Fprintln(o.Diagnostics, "Note: the last run was killed. What it had not reported yet is counted when the next run begins.")
 	}
-	if o.output == outputJSON {
+	switch {
+	case oneSide, o.output == outputCSV: // All in one has no form as records.
+		return o.writeReport(runAccounts(o.by, found), nothingServed)
+	case o.output == outputJSON:
 		return writeJSON(o.Out, found)
 	}
 	return writeRun(o.Out, found)
+}
+
+// nothingServed is said of a run that has no such accounts.
+const nothingServed = "Nothing was served here yet."
+
+// runAccounts are those of one side of a run.
+func runAccounts(by string, found local.Usage) []account {
+	accounts := []account{}
+	switch by {
+	case byTeam:
+		for _, team := range found.Teams {
+			accounts = append(accounts, account{Name: team.Name, Spent: team.Spent.String(), Budgets: runBudgets(team.Budgets)})
+		}
+	case byKey:
+		for _, key := range found.ModelKeys {
+			namespace, name, _ := strings.Cut(key.Name, "/")
+			accounts = append(accounts, account{
+				Namespace: namespace, Name: name, Spent: key.Spent.String(), Budgets: runBudgets(key.Budgets),
+			})
+		}
+	default:
+		for _, route := range found.Routes {
+			accounts = append(accounts, accountsOfRoute(by, route)...)
+		}
+	}
+	return accounts
+}
+
+// accountsOfRoute are the route, or its consumers.
+func accountsOfRoute(by string, route local.RouteUsage) []account {
+	if by == byRoute {
+		return []account{{
+			Namespace: route.Namespace, Name: route.Name, Spent: route.Spent.String(), Budgets: runBudgets(route.Budgets),
+		}}
+	}
+	accounts := make([]account, 0, len(route.Consumers))
+	for _, consumer := range route.Consumers {
+		accounts = append(accounts, account{
+			Namespace: route.Namespace, Name: route.Name, Consumer: consumer.Name, Spent: consumer.Spent.String(),
+			Budgets: runBudgets(consumer.Budgets),
+		})
+	}
+	return accounts
+}
+
+func runBudgets(budgets []local.BudgetUsage) []accountBudget {
+	shown := make([]accountBudget, 0, len(budgets))
+	for _, one := range budgets {
+		shown = append(shown, accountBudget{
+			Name: one.Name, Limit: one.Limit.String(), Spent: one.Spent.String(), Uncertain: one.Uncertain.String(), Held: one.Held.String(),
+			Remaining: one.Remaining.String(), PercentUsed: one.Spent.PercentOf(one.Limit),
+			WindowStart: one.WindowStart, ResetTime: one.ResetTime, State: v1alpha1.BudgetState(one.State), timeZone: one.TimeZone,
+		})
+	}
+	return shown
 }
 
 func writeJSON(out io.Writer, found any) error {
@@ -49,7 +105,7 @@ const everybody = "(all)"
 // writeRun writes a line for each budget, and one for each route and consumer that has none.
 func writeRun(out io.Writer, found local.Usage) error {
 	if len(found.Routes) == 0 {
-		_, err := fmt.Fprintln(out, "Nothing was served here yet.")
+		_, err := fmt.Fprintln(out, nothingServed)
 		return err
 	}
 	var rows [][]string

@@ -68,3 +68,36 @@ func TestAmountsThatAreAllNothingTakeNoColumn(t *testing.T) {
 		t.Errorf("there is nothing uncertain:\n%s", out.String())
 	}
 }
+
+func TestTheSidesOfARunAreThoseOfACluster(t *testing.T) {
+	resets := time.Date(2026, time.November, 30, 23, 0, 0, 0, time.UTC)
+	budgets := []local.BudgetUsage{{
+		Name: "monthly", Limit: usd(t, "4"), Spent: usd(t, "1"), Uncertain: usd(t, "0.5"), Held: usd(t, "0.25"), Remaining: usd(t, "2.75"),
+		ResetTime: &resets, State: budget.WithinBudget, TimeZone: "Europe/Berlin",
+	}}
+	found := local.Usage{
+		Routes: []local.RouteUsage{{
+			Namespace: "a", Name: "chat", Spent: usd(t, "3"), Budgets: budgets,
+			Consumers: []local.ConsumerUsage{{Name: "search", Spent: usd(t, "2")}, {Name: "trial", Spent: usd(t, "1"), Budgets: budgets}},
+		}},
+		Teams:     []local.SharedUsage{{Name: "research", Spent: usd(t, "2"), Budgets: budgets}},
+		ModelKeys: []local.SharedUsage{{Name: "b/crawler", Spent: usd(t, "0.1")}},
+	}
+	shown := []accountBudget{{
+		Name: "monthly", Limit: "4.00", Spent: "1.00", Uncertain: "0.50", Held: "0.25", Remaining: "2.75", PercentUsed: 25,
+		ResetTime: &resets, State: "WithinBudget", timeZone: "Europe/Berlin",
+	}}
+	for by, want := range map[string][]account{
+		byRoute: {{Namespace: "a", Name: "chat", Spent: "3.00", Budgets: shown}},
+		byConsumer: {
+			{Namespace: "a", Name: "chat", Consumer: "search", Spent: "2.00", Budgets: []accountBudget{}},
+			{Namespace: "a", Name: "chat", Consumer: "trial", Spent: "1.00", Budgets: shown},
+		},
+		byTeam: {{Name: "research", Spent: "2.00", Budgets: shown}},
+		byKey:  {{Namespace: "b", Name: "crawler", Spent: "0.10", Budgets: []accountBudget{}}},
+	} {
+		if diff := cmp.Diff(want, runAccounts(by, found), cmp.AllowUnexported(accountBudget{})); diff != "" {
+			t.Errorf("by %s (-want +got):\n%s", by, diff)
+		}
+	}
+}

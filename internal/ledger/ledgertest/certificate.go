@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// NewCertificate makes a self-signed certificate for 127.0.0.1, valid for a day around now, as the PEM files of a certificate and its key.
-func NewCertificate(t testing.TB) (certificate, key []byte) {
+// NewCertificate makes a self-signed certificate for 127.0.0.1 and some names, valid for a day around now, as the PEM files of a certificate
+// and its key.
+func NewCertificate(t testing.TB, names ...string) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -32,6 +33,7 @@ func NewCertificate(t testing.TB) (certificate, key []byte) {
 		NotBefore:             now.Add(-12 * time.Hour),
 		NotAfter:              now.Add(12 * time.Hour),
 		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:              names,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
@@ -51,9 +53,9 @@ func NewCertificate(t testing.TB) (certificate, key []byte) {
 }
 
 // newCertificate makes a certificate and the roots that trust it.
-func newCertificate(t testing.TB) (*tls.Certificate, *x509.CertPool) {
+func newCertificate(t testing.TB, names []string) (*tls.Certificate, *x509.CertPool) {
 	t.Helper()
-	certificate, key := NewCertificate(t)
+	certificate, key := NewCertificate(t, names...)
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
 		t.Fatal(err)
@@ -61,4 +63,11 @@ func newCertificate(t testing.TB) (*tls.Certificate, *x509.CertPool) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(certificate)
 	return &pair, roots
+}
+
+// Authority returns, as PEM, the certificate by which a ledger is known that speaks TLS.
+func (l *Ledger) Authority() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.certificate.Certificate[0]})
 }

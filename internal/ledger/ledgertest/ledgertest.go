@@ -38,6 +38,8 @@ const Key = "the key of the test"
 type Options struct {
 	// TLS makes the ledger speak TLS, with a certificate that Roots has the authority of.
 	TLS bool
+	// Names are those that the certificate is for, beside the address.
+	Names []string
 	// Now is its clock; nil is the real one.
 	Now func() time.Time
 	// Authenticator knows its callers; nil accepts Key as Identity's. One that is given has to do so as well.
@@ -98,7 +100,7 @@ func StartWith(t testing.TB, options Options) *Ledger {
 	scheme := "http://"
 	if options.TLS {
 		scheme = "https://"
-		l.certificate, l.roots = newCertificate(t)
+		l.certificate, l.roots = newCertificate(t, options.Names)
 	}
 	l.asManager = l.HTTPClient()
 	t.Cleanup(l.asManager.CloseIdleConnections)
@@ -182,7 +184,7 @@ func (l *Ledger) Rotate() {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.certificate, l.roots = newCertificate(l.t)
+	l.certificate, l.roots = newCertificate(l.t, l.options.Names)
 }
 
 // HTTPClient returns a client that trusts the ledger.
