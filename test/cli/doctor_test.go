@@ -12,6 +12,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/certs"
+	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
 )
 
 // doctor calls it for the namespace, in which the manager and the ledger are as well.
@@ -27,7 +29,7 @@ func template(name string) corev1.PodTemplateSpec {
 	}
 }
 
-// system is the manager and the ledger with so many ready pods, and a volume for the books.
+// system is the manager and the ledger with so many ready pods, a volume for the books, and what those need who read them.
 func (w *caller) system(ready int32, phase corev1.PersistentVolumeClaimPhase) {
 	w.t.Helper()
 	selector := func(name string) *metav1.LabelSelector {
@@ -52,6 +54,9 @@ func (w *caller) system(ready int32, phase corev1.PersistentVolumeClaimPhase) {
 		},
 	}
 	makeWithStatus(w, claim, func(claim *corev1.PersistentVolumeClaim) { claim.Status.Phase = phase })
+	w.make(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "modelroute-reader"}})
+	certificate, _ := ledgertest.NewCertificate(w.t)
+	w.publish(certificate)
 }
 
 func TestAHealthyInstallHasNothingWrong(t *testing.T) {
@@ -60,7 +65,7 @@ func TestAHealthyInstallHasNothingWrong(t *testing.T) {
 	w.route("chat")
 	w.doctor().wants(t, 0, "Kubernetes v1.", "agree on the time", "All 4 are there and of this program's version",
 		"modelroute-manager has 1 of 1", "modelroute-ledger has 1 of 1", "is bound",
-		"The manager reaches it", "None is for ModelRoute's objects", "You may do all that").
+		"The manager reaches it", "Who has the Role modelroute-reader can read the ledger", "None is for ModelRoute's objects", "You may do all that").
 		lacks(t, "problem", "warning", "not checked")
 }
 
@@ -108,6 +113,13 @@ func TestAnInstallThatIsMissingIsAProblem(t *testing.T) {
 	w := newCaller(t)
 	w.doctor().wants(t, 1, "There is none in the namespace "+w.namespace, "--system-namespace", "docs/install.md", "there are 2 problems")
 	w.callAnywhere("doctor", "--server", "https://127.0.0.1:1").wants(t, 1, "does not answer", "there is a problem")
+}
+
+func TestAnInstallFromBeforeThereWereReadersIsWarnedOf(t *testing.T) {
+	w := newCaller(t)
+	w.system(1, corev1.ClaimBound)
+	w.must(w.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: certs.AuthorityConfigMap}}))
+	w.doctor().wants(t, 0, "warning", "usage --by day cannot ask the ledger", "ConfigMap modelroute-ledger-ca", "upgrade the install")
 }
 
 func TestALedgerThatTheManagerDoesNotReachIsAProblemOfItsOwn(t *testing.T) {

@@ -37,6 +37,9 @@ func (o *options) checkLedger(ctx context.Context, in *cluster.Cluster) []findin
 		return []finding{unseen("ledger", "StatefulSets and Deployments of the namespace "+o.systemNamespace, err)}
 	}
 	findings := []finding{o.ofWorkload(ctx, in, "ledger", found)}
+	if len(found) > 0 {
+		findings = append(findings, o.checkReader(ctx, in))
+	}
 	for _, one := range found {
 		if one.kind == "StatefulSet" {
 			findings = append(findings, o.checkVolume(ctx, in, "data-"+one.name+"-0"))
