@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +30,15 @@ func (w *installed) readersHaveTokensMade(t *testing.T) {
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "finance"}},
 	})
 	finance := w.as(rest.ImpersonationConfig{UserName: "finance"})
+	want := []authorizationv1.ResourceRule{
+		{APIGroups: []string{""}, Resources: []string{"serviceaccounts/token"}, ResourceNames: []string{"modelroute-reader"}, Verbs: []string{"create"}},
+		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{certs.AuthorityConfigMap}, Verbs: []string{"get"}},
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods/portforward"}, Verbs: []string{"get", "create"}},
+	}
+	if diff := cmp.Diff(want, w.rights(finance, systemNamespace)); diff != "" {
+		t.Errorf("the rights of a reader (-want +got):\n%s", diff)
+	}
 	if _, err := token(t.Context(), finance, systemNamespace, "modelroute-reader", ledgerAudience); err != nil {
 		t.Errorf("a token of the reader: %v", err)
 	}
@@ -45,7 +56,7 @@ func (w *installed) readersHaveTokensMade(t *testing.T) {
 		w.mustBeForbidden("reading "+name, finance.Get(t.Context(), client.ObjectKey{Namespace: systemNamespace, Name: name}, &corev1.Secret{}))
 	}
 	// The reader itself has no right in the cluster.
-	if rights := w.rights(w.as(serviceAccount(systemNamespace, "modelroute-reader"))); len(rights) > 0 {
+	if rights := w.rights(w.as(serviceAccount(systemNamespace, "modelroute-reader")), systemNamespace); len(rights) > 0 {
 		t.Errorf("the reader may %v", rights)
 	}
 }

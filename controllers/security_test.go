@@ -86,7 +86,7 @@ func (w *installed) proxiesReadTheirConfiguration(t *testing.T) {
 	want := []authorizationv1.ResourceRule{{
 		APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"chat.config"}, Verbs: []string{"get", "list", "watch"},
 	}}
-	if diff := cmp.Diff(want, w.rights(proxy)); diff != "" {
+	if diff := cmp.Diff(want, w.rights(proxy, w.namespace)); diff != "" {
 		t.Errorf("its rights (-want +got):\n%s", diff)
 	}
 
@@ -110,18 +110,18 @@ func (w *installed) proxiesReadTheirConfiguration(t *testing.T) {
 	w.mustBeForbidden("reading routes", proxy.List(t.Context(), &v1alpha1.ModelRouteList{}, client.InNamespace(w.namespace)))
 }
 
-// rights are what a ServiceAccount may do in the world's namespace beside what any may.
-func (w *installed) rights(account client.Client) []authorizationv1.ResourceRule {
+// rights are what somebody may do in a namespace beside what any ServiceAccount may.
+func (w *installed) rights(somebody client.Client, namespace string) []authorizationv1.ResourceRule {
 	w.t.Helper()
-	others := w.rules(w.as(serviceAccount(w.namespace, "another")))
-	return slices.DeleteFunc(w.rules(account), func(rule authorizationv1.ResourceRule) bool {
+	others := w.rules(w.as(serviceAccount(w.namespace, "another")), namespace)
+	return slices.DeleteFunc(w.rules(somebody, namespace), func(rule authorizationv1.ResourceRule) bool {
 		return slices.ContainsFunc(others, func(other authorizationv1.ResourceRule) bool { return cmp.Equal(rule, other) })
 	})
 }
 
-func (w *installed) rules(as client.Client) []authorizationv1.ResourceRule {
+func (w *installed) rules(as client.Client, namespace string) []authorizationv1.ResourceRule {
 	w.t.Helper()
-	review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: w.namespace}}
+	review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
 	if err := as.Create(w.t.Context(), review); err != nil || review.Status.Incomplete {
 		w.t.Fatalf("asking for rights: %v (%s)", err, review.Status.EvaluationError)
 	}
@@ -132,7 +132,7 @@ func (w *installed) ledgersReviewTokens(t *testing.T) {
 	want := []authorizationv1.ResourceRule{{
 		APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"tokenreviews"}, Verbs: []string{"create"},
 	}}
-	if diff := cmp.Diff(want, w.rights(w.as(serviceAccount(systemNamespace, "modelroute-ledger")))); diff != "" {
+	if diff := cmp.Diff(want, w.rights(w.as(serviceAccount(systemNamespace, "modelroute-ledger")), w.namespace)); diff != "" {
 		t.Errorf("its rights (-want +got):\n%s", diff)
 	}
 }

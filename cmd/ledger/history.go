@@ -66,11 +66,11 @@ func (c *command) history(ctx context.Context) error {
 	routes := []*ledgerpb.RouteRef{request.GetRoute()}
 	if request.GetRoute() == nil {
 		if routes, err = history.Routes(ctx, found.manager); err != nil {
-			return told(err)
+			return fmt.Errorf("listing the routes: %w", told(err))
 		}
 	}
 	if err := history.Read(ctx, found.manager, request, routes, question.location, writer.Write); err != nil {
-		return told(err)
+		return fmt.Errorf("reading the history: %w", told(err))
 	}
 	return writer.End()
 }

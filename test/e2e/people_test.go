@@ -5,6 +5,8 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"encoding/csv"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -63,6 +65,40 @@ func TestSomebodyAsksAModelFromTheCommandLineAndSeesWhatItCost(t *testing.T) {
 		got := s.ask(url, key, pageBody)
 		return got.status == http.StatusUnauthorized, got.body
 	})
+}
+
+func TestWhoeverHasTheRoleForItReadsInTheLedgerWhatWasSpentOnEachDay(t *testing.T) {
+	s := newScene(t, nil)
+	kubectl := s.plugin()
+	if got := s.ask(s.proxy(), s.key("search"), pageBody); got.status != http.StatusOK {
+		t.Fatalf("HTTP %d: %s", got.status, got.body)
+	}
+	billed := s.billed()
+	s.statusShows(billed)
+
+	reader := "reader-of-" + s.namespace
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: reader},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "modelroute-reader"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: reader}},
+	}
+	s.create(binding)
+	t.Cleanup(func() { _ = s.Delete(context.WithoutCancel(t.Context()), binding) })
+
+	records, err := csv.NewReader(strings.NewReader(kubectl("usage", "--by", "day", "-o", "csv", "--as", reader))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(records) != 2 {
+		t.Fatalf("there are not one header and one line, but %q", records)
+	}
+	told := map[string]string{}
+	for i, column := range records[0] {
+		told[column] = records[1][i]
+	}
+	if told["route"] != s.route.Name || told["consumer"] != "search" || told["spent_usd"] != billed.String() {
+		t.Errorf("%v, and the upstream billed %s for the consumer search", told, billed)
+	}
 }
 
 // plugin builds kubectl-modelroute, and returns what runs it in the namespace of the scene: it must succeed, and its output is returned.

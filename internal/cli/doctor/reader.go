@@ -28,5 +28,5 @@ func (o *options) checkReader(ctx context.Context, in *cluster.Cluster) finding 
 	case err != nil:
 		return unseen("reader", what, err)
 	}
-	return finding{Check: "reader", State: good, Says: "Who has the Role " + name + " can read the ledger: usage --by day."}
+	return finding{Check: "reader", State: good, Says: "Whoever has the Role " + name + " can read the ledger: usage --by day."}
 }
