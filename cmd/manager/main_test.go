@@ -81,7 +81,7 @@ func TestAManagerSeesAllNamespacesUnlessItIsToldWhich(t *testing.T) {
 
 func TestTheLedgerIsKnownByTheFileOfWhoeverIssuesItsCertificate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.crt")
-	authority, err := addCertificates(nil, Options{LedgerCAFile: file})
+	authority, err := addAuthority(nil, Options{LedgerCAFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}

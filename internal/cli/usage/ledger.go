@@ -51,7 +51,7 @@ func reachLedger(ctx context.Context, in *cluster.Cluster, namespace string) (bo
 	if !roots.AppendCertsFromPEM(authority) {
 		return nil, nil, errors.New("the certificates by which the ledger is known are no PEM: see the log of the manager")
 	}
-	address, stop, err := forwardToLedger(ctx, in, namespace)
+	address, hangUp, err := forwardToLedger(ctx, in, namespace)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,7 +65,7 @@ func reachLedger(ctx context.Context, in *cluster.Cluster, namespace string) (bo
 		connecthttp.WithReadMaxBytes(maxUsageBytes))
 	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(called)), func() {
 		transport.CloseIdleConnections()
-		stop()
+		hangUp()
 	}, nil
 }
 
