@@ -348,5 +348,6 @@ func TestEveryCommandHasAManual(t *testing.T) {
 	if err := run(t.Context(), []string{"--help"}, &output, slog.New(slog.DiscardHandler)); err == nil || output.String() != program.out {
 		t.Errorf("--help says %q, error %v, want the same as help", output.String(), err)
 	}
-	wantCommand(t, exitOK, program, "--data-dir", "--listen", "--metrics-listen", "--tls-dir", "--manager-identity", "--reader-identity", "--audience")
+	wantCommand(t, exitOK, program, "--data-dir", "--listen", "--metrics-listen", "--tls-dir", "--manager-identity", "--reader-identity",
+		"--audience")
 }

@@ -60,7 +60,8 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 	set.StringVar(&options.TLSDir, "tls-dir", "/etc/modelroute/tls", "directory with tls.crt and tls.key; waited for, and followed")
 	set.StringVar(&manager, "manager-identity", "system:serviceaccount:modelroute-system:modelroute-manager",
 		"who may put routes and see the usage")
-	set.Func("reader-identity", "who may see the usage and the history, and nothing else; may be given several times", func(name string) error {
+	const readers = "who may see the usage and the history, and nothing else; may be given several times"
+	set.Func("reader-identity", readers, func(name string) error {
 		if name == "" {
 			return errors.New("is empty, must name somebody")
 		}

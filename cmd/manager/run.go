@@ -223,7 +223,8 @@ func addCertificates(manager ctrl.Manager, options Options) (func(context.Contex
 		return nil, err
 	}
 	publisher := &certs.Publisher{
-		Client: manager.GetClient(), Live: manager.GetAPIReader(), Authority: authority, Namespace: options.Namespace, Clock: clock.RealClock{},
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Authority: authority, Namespace: options.Namespace,
+		Clock: clock.RealClock{},
 	}
 	if err := manager.Add(publisher); err != nil {
 		return nil, fmt.Errorf("adding the publisher of the ledger's authority: %w", err)

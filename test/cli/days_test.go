@@ -38,8 +38,8 @@ func (e either) Authenticate(ctx context.Context, bearer string) (auth.Identity,
 	return e.others.Authenticate(ctx, bearer)
 }
 
-// installLedger makes the namespace that of the operator as well: a ledger serves in a pod there, and everything that the manifests have for
-// those who read it is there. Nobody has the Role yet.
+// installLedger makes the namespace that of the operator as well: a ledger serves in a pod there, with everything that the manifests have
+// for those who read it. Nobody has the Role yet.
 func (w *caller) installLedger() *ledgertest.Ledger {
 	w.t.Helper()
 	reviewer, err := tokenreview.NewReviewer(server.Config)
@@ -156,15 +156,16 @@ DAY          ROUTE            CONSUMER   TEAM       MODEL     UPSTREAM     REQUE
 2-days-ago   cli-12345/chat   trial      -          mixtral   openrouter          1      100           50   0.000000001    0.000000
 `, "\n"+day.Replace(w.masked(table.out)))
 
-	all := w.callAnywhere("usage", "--by", "day", "--system-namespace", w.namespace, "--all-namespaces", "--since", dateOf(45), "-o", "json").wants(t, 0)
+	all := w.callAnywhere("usage", "--by", "day", "--system-namespace", w.namespace, "-A", "--since", dateOf(45), "-o", "json")
 	var found struct {
 		Entries []struct{ Namespace, Consumer, Team, Spent string }
 	}
-	w.must(json.Unmarshal([]byte(all.out), &found))
+	w.must(json.Unmarshal([]byte(all.wants(t, 0).out), &found))
 	if len(found.Entries) != 5 {
 		t.Errorf("of all there is %+v", found.Entries)
 	}
-	w.call("usage", "--by", "day", "--system-namespace", w.namespace, "--since", "1").wants(t, 0, "There are no ModelRoutes that spent anything then")
+	w.call("usage", "--by", "day", "--system-namespace", w.namespace, "--since", "1").
+		wants(t, 0, "There are no ModelRoutes that spent anything then")
 }
 
 func TestFOCUSComesToWhatTheLedgerHasAsSpent(t *testing.T) {

@@ -65,7 +65,8 @@ func TestAHealthyInstallHasNothingWrong(t *testing.T) {
 	w.route("chat")
 	w.doctor().wants(t, 0, "Kubernetes v1.", "agree on the time", "All 4 are there and of this program's version",
 		"modelroute-manager has 1 of 1", "modelroute-ledger has 1 of 1", "is bound",
-		"The manager reaches it", "Whoever has the Role modelroute-reader can read the ledger", "None is for ModelRoute's objects", "You may do all that").
+		"The manager reaches it", "Whoever has the Role modelroute-reader can read the ledger", "None is for ModelRoute's objects",
+		"You may do all that").
 		lacks(t, "problem", "warning", "not checked")
 }
 

@@ -23,7 +23,8 @@ func (o *options) checkReader(ctx context.Context, in *cluster.Cluster) finding 
 	case apierrors.IsNotFound(err):
 		return finding{
 			Check: "reader", State: warning, Says: "usage --by day cannot ask the ledger, for which there must be " + what + ".",
-			Mend: "The ServiceAccount is of the manifests, and the manager makes the ConfigMap within a minute: upgrade the install, docs/install.md",
+			Mend: "The ServiceAccount is of the manifests, and the manager makes the ConfigMap within a minute: " +
+				"upgrade the install, docs/install.md",
 		}
 	case err != nil:
 		return unseen("reader", what, err)

@@ -57,7 +57,10 @@ func TestATerminalShowsBesideEachDayHowMuchItWas(t *testing.T) {
 	for _, one := range []history.Entry{ // Route by route, as the ledger tells them.
 		{Start: day, Namespace: "ai", Route: "chat", Consumer: "search", Model: "mixtral", Upstream: "openrouter", Spent: usd(t, "2")},
 		{Start: day.AddDate(0, 0, 1), Namespace: "ai", Route: "chat", Consumer: "search", Model: "mixtral", Spent: usd(t, "1")},
-		{Start: day, Namespace: "ai", Route: "code", Consumer: "search", Model: "mixtral", Upstream: "vllm", Requests: 3, Spent: usd(t, "0.000000001")},
+		{
+			Start: day, Namespace: "ai", Route: "code", Consumer: "search", Model: "mixtral", Upstream: "vllm", Requests: 3,
+			Spent: usd(t, "0.000000001"),
+		},
 		{Start: day, Namespace: "ai", Route: "free", Consumer: "search", Model: "mixtral", Upstream: "vllm"},
 	} {
 		if err := days.Write(one); err != nil {

@@ -36,7 +36,7 @@ const (
 	maxUsageBytes = 64 << 20
 )
 
-// reachLedger reaches the ledger of a cluster, as its reader, until stop is called: what somebody may read is decided by the cluster, when it
+// reachLedger reaches the ledger of a cluster, as its reader, until stop is called. Who may do that is decided by the cluster, when it
 // makes the token.
 func reachLedger(ctx context.Context, in *cluster.Cluster, namespace string) (books history.Service, stop func(), err error) {
 	token, err := readerToken(ctx, in, namespace)
@@ -103,8 +103,8 @@ func forwardToLedger(ctx context.Context, in *cluster.Cluster, namespace string)
 	}
 	pod, port, found := forward.ReadyPod(pods.Items, ledgerPort)
 	if !found {
-		return "", nil, fmt.Errorf("no pod of the ledger is ready in the namespace %s; why: kubectl modelroute doctor --system-namespace %s",
-			namespace, namespace)
+		return "", nil, fmt.Errorf("no pod of the ledger is ready in the namespace %s; why: "+
+			"kubectl modelroute doctor --system-namespace %s", namespace, namespace)
 	}
 	address, stop, err = forward.To(ctx, in.Config, pod, port)
 	if err != nil {

@@ -79,8 +79,8 @@ func runBudgets(budgets []local.BudgetUsage) []accountBudget {
 	shown := make([]accountBudget, 0, len(budgets))
 	for _, one := range budgets {
 		shown = append(shown, accountBudget{
-			Name: one.Name, Limit: one.Limit.String(), Spent: one.Spent.String(), Uncertain: one.Uncertain.String(), Held: one.Held.String(),
-			Remaining: one.Remaining.String(), PercentUsed: one.Spent.PercentOf(one.Limit),
+			Name: one.Name, Limit: one.Limit.String(), Spent: one.Spent.String(), Uncertain: one.Uncertain.String(),
+			Held: one.Held.String(), Remaining: one.Remaining.String(), PercentUsed: one.Spent.PercentOf(one.Limit),
 			WindowStart: one.WindowStart, ResetTime: one.ResetTime, State: v1alpha1.BudgetState(one.State), timeZone: one.TimeZone,
 		})
 	}

@@ -21,7 +21,7 @@ type charge struct {
 }
 
 // focusColumns are those of FOCUS 1.2, the FinOps Open Cost and Usage Specification (https://focus.finops.org/focus-specification/v1-2/):
-// all that are mandatory and those of the others that can be told, and after them our own, which it wants to begin with x_. What is not known
+// all that are mandatory, those of the others that can be told, and after them our own, which it wants to begin with x_. What is not known
 // is null, which is an empty cell.
 var focusColumns = []struct {
 	name string

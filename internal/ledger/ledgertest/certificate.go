@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// NewCertificate makes a self-signed certificate for 127.0.0.1 and some names, valid for a day around now, as the PEM files of a certificate
-// and its key.
+// NewCertificate makes a self-signed certificate for 127.0.0.1 and some names, valid for a day around now, as the PEM files of it and its
+// key.
 func NewCertificate(t testing.TB, names ...string) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
