@@ -76,6 +76,15 @@ func onlyReadiness(object any) (any, error) {
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 			Labels: apply.Interned(pod.Labels), DeletionTimestamp: pod.DeletionTimestamp,
 		},
-		Status: corev1.PodStatus{Conditions: pod.Status.Conditions},
+		Status: corev1.PodStatus{Conditions: readyCondition(pod)},
 	}, nil
+}
+
+func readyCondition(pod *corev1.Pod) []corev1.PodCondition {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return []corev1.PodCondition{{Type: condition.Type, Status: condition.Status}}
+		}
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -110,23 +109,16 @@ func readKeysFrom(ctx context.Context, s *scope, read secretReader) error {
 	return nil
 }
 
-// keysOfRecord reads the accepted keys from a config Secret, which may be nil. It is lenient, unlike a proxy: a field that a newer
-// version has added must not cost every consumer its key, and what cannot be read has no keys.
+// keysOfRecord reads the accepted keys from a config Secret, which may be nil. What cannot be read has no keys.
 func keysOfRecord(secret *corev1.Secret) map[string][]routeconfig.Key {
-	record := map[string][]routeconfig.Key{}
 	if secret == nil {
-		return record
+		return nil
 	}
-	var config routeconfig.Config
-	if err := json.Unmarshal(secret.Data[desired.ConfigKey], &config); err != nil {
-		return record
+	keys, err := routeconfig.KeysOfRecord(secret.Data[desired.ConfigKey])
+	if err != nil {
+		return nil
 	}
-	for _, route := range config.Routes {
-		for _, consumer := range route.Consumers {
-			record[consumer.Name] = consumer.Keys
-		}
-	}
-	return record
+	return keys
 }
 
 func (r *ModelRouteReconciler) cachedSecret(ctx context.Context, s *scope, name string) (*corev1.Secret, error) {

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"sync"
@@ -19,8 +20,18 @@ type puts struct {
 }
 
 type put struct {
-	request *ledgerpb.PutRouteRequest
-	at      time.Time
+	// digest is that of the request, which with thousands of routes is too much to remember.
+	digest [sha256.Size]byte
+	at     time.Time
+}
+
+// digestOf tells requests apart. Two that are the same have the same bytes within one process.
+func digestOf(request *ledgerpb.PutRouteRequest) [sha256.Size]byte {
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(request)
+	if err != nil {
+		return [sha256.Size]byte{} // It cannot be sent either, which says so.
+	}
+	return sha256.Sum256(encoded)
 }
 
 // needs reports whether the request has to be put, given what the ledger said last.
@@ -28,7 +39,7 @@ func (p *puts) needs(route types.NamespacedName, request *ledgerpb.PutRouteReque
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last, known := p.last[route]
-	if !known || !proto.Equal(last.request, request) {
+	if !known || last.digest != digestOf(request) {
 		return true
 	}
 	return said.asked.After(last.at) && !knowsAccounts(said.usage, request)
@@ -40,7 +51,7 @@ func (p *puts) note(route types.NamespacedName, request *ledgerpb.PutRouteReques
 	if p.last == nil {
 		p.last = map[types.NamespacedName]put{}
 	}
-	p.last[route] = put{request: request, at: at}
+	p.last[route] = put{digest: digestOf(request), at: at}
 }
 
 // account names a budget, or one limit of a rate limit: those in different units may share a name.

@@ -60,7 +60,7 @@ func main() {
 const (
 	// garbage is how much of it there may be, in percent of what is in use, before it is collected. Most of what is in use are caches,
 	// which grow with the number of routes: as much garbage again, as is usual, would be too much.
-	garbage = 40
+	garbage = 30
 	// memoryShare is the part of the container's memory limit near which it is collected whatever that costs.
 	memoryShare = 0.9
 )

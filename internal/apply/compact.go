@@ -2,7 +2,6 @@ package apply
 
 import (
 	"reflect"
-	"unique"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +16,7 @@ import (
 const digestType = "Digest"
 
 // Compact returns what a cache has to keep of a child: its metadata, the digest of what we have applied to it in place of the record of
-// everybody's fields, and of the rest only what anybody here looks at: a Secret's data; a Deployment's replicas, status, and volume of a
+// everybody's fields, and of the rest only what anybody here looks at: a Secret's keys; a Deployment's replicas, status, and volume of a
 // gateway's files. With thousands of routes that is a small part of what the API server tells, and a pass need not make up the digest
 // again. It is a cache's transform, and leaves alone what is no child.
 func Compact(object any) (any, error) {
@@ -37,13 +36,14 @@ func Compact(object any) (any, error) {
 	switch from := object.(type) {
 	case *corev1.Secret:
 		into := kept.(*corev1.Secret)
-		into.Type, into.Data = from.Type, from.Data
+		into.Type, into.Data = from.Type, desired.Remembered(from)
 	case *appsv1.Deployment:
 		into := kept.(*appsv1.Deployment)
 		into.Spec.Replicas, into.Status = from.Spec.Replicas, from.Status
 		into.Spec.Template.Spec.Volumes = filesVolume(from)
 	}
 	keepMetadata(kept, child)
+	shareWithKin(kept)
 	kept.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply, FieldsType: digestType, FieldsV1: metav1.NewFieldsV1(digest),
 	}})
@@ -60,26 +60,10 @@ func keepMetadata(kept, from client.Object) {
 	kept.SetCreationTimestamp(from.GetCreationTimestamp())
 	kept.SetDeletionTimestamp(from.GetDeletionTimestamp())
 	kept.SetFinalizers(from.GetFinalizers())
-	kept.SetLabels(Interned(from.GetLabels()))
+	kept.SetLabels(from.GetLabels())
 	kept.SetAnnotations(from.GetAnnotations())
-	owners := from.GetOwnerReferences()
-	for i := range owners {
-		one := &owners[i]
-		one.APIVersion, one.Kind, one.Name, one.UID = intern(one.APIVersion), intern(one.Kind), intern(one.Name), intern(one.UID)
-	}
-	kept.SetOwnerReferences(owners)
+	kept.SetOwnerReferences(from.GetOwnerReferences())
 }
-
-// Interned returns labels whose texts are in memory once, however many objects have them.
-func Interned(labels map[string]string) map[string]string {
-	interned := make(map[string]string, len(labels))
-	for name, value := range labels {
-		interned[intern(name)] = intern(value)
-	}
-	return interned
-}
-
-func intern[T comparable](text T) T { return unique.Make(text).Value() }
 
 // filesVolume is the volume by which a gateway's controller knows which files its proxies have.
 func filesVolume(deployment *appsv1.Deployment) []corev1.Volume {

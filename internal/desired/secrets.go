@@ -8,6 +8,7 @@ import (
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/compile"
+	"github.com/modelroute/modelroute/internal/routeconfig"
 )
 
 // The keys of a consumer's Secret: the names of environment variables that OpenAI's SDKs read, so that envFrom is all that a program needs.
@@ -120,6 +121,23 @@ func KeySecret(modelKey *v1alpha1.ModelKey, routes []Access, key string) Object 
 		WithType(corev1.SecretTypeOpaque).
 		WithData(dataOf(Variables(key, routes)))
 	return owner.object("", "Secret", name, secret)
+}
+
+// Remembered is what the operator reads again of the data of a Secret that it has made, beside what that is made from anew: keys. Of the
+// configuration of a route with proxies of its own that is the record of keys; a gateway takes up the whole.
+func Remembered(secret *corev1.Secret) map[string][]byte {
+	if key, delivers := secret.Data[ConsumerKeyAPIKey]; delivers {
+		return map[string][]byte{ConsumerKeyAPIKey: key}
+	}
+	config, configures := secret.Data[ConfigKey]
+	if !configures || secret.Labels[v1alpha1.LabelGateway] != "" {
+		return secret.Data
+	}
+	record, err := routeconfig.Record(config)
+	if err != nil {
+		return secret.Data
+	}
+	return map[string][]byte{ConfigKey: record}
 }
 
 func dataOf(variables []Variable) map[string][]byte {
