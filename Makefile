@@ -37,7 +37,7 @@ BIN ?= $(CURDIR)/bin
 export IMG UPSTREAM_IMG VERSION RELEASE RELEASE_REPOSITORY PLATFORMS BIN
 
 CLUSTER_BIN := $(CURDIR)/.cluster/bin
-MODULES := . hack/tools hack/tools/release hack/cluster hack/argocd hack/dashboards
+MODULES := . hack/tools hack/tools/release hack/cluster hack/argocd hack/dashboards hack/site
 API := ./api/v1alpha1
 PROGRAMS := ./cmd/...
 
@@ -140,6 +140,10 @@ docs: ## Write the tables of docs/parameters.md and docs/observability.md anew.
 	go test -count=1 ./internal/openai -run '^TestThePageOfParameters' -args -update
 	go test -count=1 ./internal/proxy -run '^TestThePageOfMetrics' -args -update
 
+.PHONY: site
+site: ## Build the guide, docs/ in the order of docs/navigation.yaml, as a site into bin/site.
+	go -C hack/site run . -root "$(CURDIR)" -output "$(CURDIR)/bin/site" -release "$(or $(RELEASE),main)"
+
 .PHONY: tidy
 tidy: ## Tidy the go.mod of every module.
 	for module in $(MODULES); do go -C "$$module" mod tidy; done
@@ -174,6 +178,7 @@ pictures: browser ## Take the pictures of the README anew, of the real pages in 
 test: envtest installers postgres nginx prometheus sdks browser ## Run every test that needs no cluster, with the race detector; sets itself up on a bare machine with Go.
 	$(GO_TEST) ./...
 	cd hack/cluster && $(GO_TEST) ./cmd/egress
+	cd hack/site && $(GO_TEST) ./...
 
 .PHONY: test-unit
 test-unit: race postgres ## Run the tests that need no API server.
@@ -306,6 +311,7 @@ envtest: race
 lint: $(BIN)/golangci-lint ## Lint the Go code.
 	$(BIN)/golangci-lint run ./...
 	cd hack/cluster && $(BIN)/golangci-lint run --config ../../.golangci.yml ./cmd/egress ./cmd/pause
+	cd hack/site && $(BIN)/golangci-lint run --config ../../.golangci.yml ./...
 
 .PHONY: lint-api
 lint-api: $(BIN)/golangci-lint ## Check the API types against the Kubernetes API conventions.

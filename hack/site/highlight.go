@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/chroma/v2"
+	chromahtml "github.com/alecthomas/chroma/v2/formatters/html"
+	"github.com/alecthomas/chroma/v2/lexers"
+	"github.com/alecthomas/chroma/v2/styles"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/renderer"
+	"github.com/yuin/goldmark/util"
+)
+
+// highlighter colours blocks of code by classes, for which writeColours has the styles.
+type highlighter struct{ formatter *chromahtml.Formatter }
+
+func newHighlighter() *highlighter {
+	return &highlighter{formatter: chromahtml.New(chromahtml.WithClasses(true))}
+}
+
+// RegisterFuncs is what goldmark asks of a renderer.
+func (h *highlighter) RegisterFuncs(registerer renderer.NodeRendererFuncRegisterer) {
+	registerer.Register(ast.KindFencedCodeBlock, h.render)
+}
+
+func (h *highlighter) render(out util.BufWriter, source []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
+	if !entering {
+		return ast.WalkContinue, nil
+	}
+	block := node.(*ast.FencedCodeBlock)
+	var code strings.Builder
+	for i := range block.Lines().Len() {
+		line := block.Lines().At(i)
+		code.Write(line.Value(source))
+	}
+	lexer := lexers.Fallback
+	if language := string(block.Language(source)); language != "" {
+		if known := lexers.Get(language); known != nil {
+			lexer = known
+		}
+	}
+	tokens, err := chroma.Coalesce(lexer).Tokenise(nil, code.String())
+	if err != nil {
+		return ast.WalkStop, fmt.Errorf("colouring a block of code: %w", err)
+	}
+	if err := h.formatter.Format(out, styles.Fallback, tokens); err != nil {
+		return ast.WalkStop, fmt.Errorf("colouring a block of code: %w", err)
+	}
+	return ast.WalkSkipChildren, nil
+}
+
+// writeColours writes the styles of the classes, for light and for dark.
+func writeColours(out io.Writer) error {
+	formatter := newHighlighter().formatter
+	if err := formatter.WriteCSS(out, styles.Get("github")); err != nil {
+		return fmt.Errorf("writing the colours of code: %w", err)
+	}
+	_, _ = io.WriteString(out, "@media (prefers-color-scheme: dark) {\n")
+	if err := formatter.WriteCSS(out, styles.Get("github-dark")); err != nil {
+		return fmt.Errorf("writing the colours of code: %w", err)
+	}
+	_, err := io.WriteString(out, "}\n")
+	return err
+}

@@ -1,0 +1,162 @@
+package docs_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/crdschema"
+)
+
+// Whoever copies a manifest out of the guide has one that the API server takes.
+func TestTheManifestsOfTheGuideAreValid(t *testing.T) {
+	schemas, err := crdschema.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, page := range pages(t) {
+		for _, one := range blocks(t, page) {
+			problem, isOurs := check(t.Context(), schemas, one.text)
+			if !isOurs {
+				continue
+			}
+			checked++
+			if problem != "" {
+				t.Errorf("%s:%d: %s", page, one.line, problem)
+			}
+		}
+	}
+	if checked < 10 {
+		t.Errorf("this test finds only %d manifests", checked)
+	}
+}
+
+func TestAManifestThatIsWrongIsFound(t *testing.T) {
+	schemas, err := crdschema.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const budget = "apiVersion: modelroute.dev/v1alpha1\nkind: TeamBudget\nmetadata: {name: search}\nspec:\n  namespaceSelector: {}\n  budgets:\n"
+	tests := map[string]struct{ manifest, want string }{
+		"whole":            {budget + "  - {name: monthly, amount: \"500.00\", window: {period: Month}, enforcement: Deny}\n", ""},
+		"a misspelt field": {budget + "  - {name: monthly, amuont: \"500.00\", window: {period: Month}, enforcement: Deny}\n", "amuont"},
+		"a wrong value":    {budget + "  - {name: monthly, amount: \"500.00\", window: {period: Fortnight}, enforcement: Deny}\n", "Fortnight"},
+		"a broken rule": {
+			budget + "  - {name: monthly, amount: \"500.00\", window: {period: Total, timeZone: Europe/Berlin}, enforcement: Deny}\n",
+			"timeZone has no meaning for the period Total",
+		},
+		"a kind that there is not": {"apiVersion: modelroute.dev/v1alpha1\nkind: ModelRuote\nspec: {}\n", "there is no kind ModelRuote"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			problem, isOurs := check(t.Context(), schemas, test.manifest)
+			if !isOurs || (test.want == "") != (problem == "") || !strings.Contains(problem, test.want) {
+				t.Errorf("got %q, want %q", problem, test.want)
+			}
+		})
+	}
+}
+
+// check says what is wrong with a manifest, and whether it is a whole one of our kinds. What has no model or upstreams where a route needs
+// both is an excerpt of a route.
+func check(ctx context.Context, schemas map[string]*crdschema.Schema, manifest string) (problem string, isOurs bool) {
+	var object map[string]any
+	if err := yaml.Unmarshal([]byte(manifest), &object); err != nil {
+		return "", false // An excerpt, with dots in it or a template.
+	}
+	version, _ := object["apiVersion"].(string)
+	kind, _ := object["kind"].(string)
+	spec, hasSpec := object["spec"].(map[string]any)
+	if !strings.HasPrefix(version, v1alpha1.GroupVersion.Group+"/") || !hasSpec {
+		return "", false
+	}
+	if kind == "ModelRoute" && spec["model"] == nil && spec["upstreams"] == nil {
+		return "", false
+	}
+	schema, isKind := schemas[kind]
+	if !isKind {
+		return "there is no kind " + kind, true
+	}
+	if err := decode(kind, object); err != nil {
+		return err.Error(), true
+	}
+	if errs := schema.Validate(ctx, object); len(errs) > 0 {
+		return errs.ToAggregate().Error(), true
+	}
+	return "", true
+}
+
+// decode fails on fields that the kind does not have, which a schema passes over.
+func decode(kind string, object map[string]any) error {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return fmt.Errorf("knowing the kinds: %w", err)
+	}
+	typed, err := scheme.New(v1alpha1.GroupVersion.WithKind(kind))
+	if err != nil {
+		return fmt.Errorf("making a %s: %w", kind, err)
+	}
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		return fmt.Errorf("encoding a %s: %w", kind, err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(typed)
+}
+
+func pages(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("there are no pages: %v", err)
+	}
+	return append(found, filepath.Join(root, "README.md"), filepath.Join(root, "charts/modelroute/README.md"))
+}
+
+// block is a document of YAML on a page.
+type block struct {
+	text string
+	// line is that of the block's beginning, from 1.
+	line int
+}
+
+// blocks are the documents of a page's blocks of YAML.
+func blocks(t *testing.T, page string) []block {
+	t.Helper()
+	content, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []block
+	var current strings.Builder
+	began := 0
+	for i, line := range strings.Split(string(content), "\n") {
+		switch {
+		case began == 0 && (line == "```yaml" || line == "```yml"):
+			began = i + 1
+		case began > 0 && line == "```":
+			for _, document := range strings.Split(current.String(), "---\n") {
+				found = append(found, block{text: document, line: began})
+			}
+			current.Reset()
+			began = 0
+		case began > 0:
+			current.WriteString(line + "\n")
+		}
+	}
+	if began > 0 {
+		t.Errorf("%s:%d: this block does not end", page, began)
+	}
+	return found
+}
