@@ -14,9 +14,13 @@ import (
 	"github.com/yuin/goldmark/util"
 )
 
-// markdown is GitHub's dialect. HTML is passed on: the pages are our own, and have comments.
+// markdown is GitHub's dialect, but that cells are aligned by an attribute, since pages have no inline style. HTML is passed on: the pages are
+// our own, and have comments.
 var markdown = goldmark.New(
-	goldmark.WithExtensions(extension.GFM),
+	goldmark.WithExtensions(
+		extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute)),
+		extension.Strikethrough, extension.Linkify, extension.TaskList,
+	),
 	goldmark.WithRendererOptions(html.WithUnsafe(), renderer.WithNodeRenderers(util.Prioritized(newHighlighter(), 1))),
 )
 
