@@ -9,3 +9,8 @@ require (
 	golang.org/x/net v0.57.0
 	sigs.k8s.io/yaml v1.6.0
 )
+
+require (
+	github.com/dlclark/regexp2/v2 v2.2.1 // indirect
+	go.yaml.in/yaml/v2 v2.4.2 // indirect
+)
