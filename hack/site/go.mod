@@ -6,7 +6,7 @@ go 1.26.7
 require (
 	github.com/alecthomas/chroma/v2 v2.27.0
 	github.com/yuin/goldmark v1.8.7
-	golang.org/x/net v0.57.0
+	golang.org/x/net v0.61.0
 	sigs.k8s.io/yaml v1.6.0
 )
 

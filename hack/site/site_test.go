@@ -63,7 +63,11 @@ func TestEveryPageOfTheGuideIsReachedFromTheREADME(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = from.eachLink(func(destination *[]byte, _ bool) error {
-			if to, err := repository.find(from, string(*destination)); err == nil && path.Ext(to.path) == ".md" && !reached[to.path] {
+			to, err := repository.find(from, string(*destination))
+			if to.isDirectory {
+				to.path += "/README.md" // What GitHub shows of a folder.
+			}
+			if _, missing := fs.Stat(repository.files, to.path); err == nil && missing == nil && path.Ext(to.path) == ".md" && !reached[to.path] {
 				reached[to.path] = true
 				queue = append(queue, to.path)
 			}

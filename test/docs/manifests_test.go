@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
@@ -70,9 +71,13 @@ func TestAManifestThatIsWrongIsFound(t *testing.T) {
 // check says what is wrong with a manifest, and whether it is a whole one of our kinds. What has no model or upstreams where a route needs
 // both is an excerpt of a route.
 func check(ctx context.Context, schemas map[string]*crdschema.Schema, manifest string) (problem string, isOurs bool) {
-	var object map[string]any
-	if err := yaml.Unmarshal([]byte(manifest), &object); err != nil {
+	encoded, err := yaml.YAMLToJSON([]byte(manifest))
+	if err != nil {
 		return "", false // An excerpt, with dots in it or a template.
+	}
+	var object map[string]any
+	if err := utiljson.Unmarshal(encoded, &object); err != nil { // It keeps integers integers, which the CRDs' rules tell from other numbers.
+		return "", false
 	}
 	version, _ := object["apiVersion"].(string)
 	kind, _ := object["kind"].(string)
@@ -87,7 +92,7 @@ func check(ctx context.Context, schemas map[string]*crdschema.Schema, manifest s
 	if !isKind {
 		return "there is no kind " + kind, true
 	}
-	if err := decode(kind, object); err != nil {
+	if err := decode(kind, encoded); err != nil {
 		return err.Error(), true
 	}
 	if errs := schema.Validate(ctx, object); len(errs) > 0 {
@@ -97,7 +102,7 @@ func check(ctx context.Context, schemas map[string]*crdschema.Schema, manifest s
 }
 
 // decode fails on fields that the kind does not have, which a schema passes over.
-func decode(kind string, object map[string]any) error {
+func decode(kind string, encoded []byte) error {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return fmt.Errorf("knowing the kinds: %w", err)
@@ -105,10 +110,6 @@ func decode(kind string, object map[string]any) error {
 	typed, err := scheme.New(v1alpha1.GroupVersion.WithKind(kind))
 	if err != nil {
 		return fmt.Errorf("making a %s: %w", kind, err)
-	}
-	encoded, err := json.Marshal(object)
-	if err != nil {
-		return fmt.Errorf("encoding a %s: %w", kind, err)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	decoder.DisallowUnknownFields()
