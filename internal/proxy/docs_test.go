@@ -15,6 +15,7 @@ import (
 
 	"github.com/modelroute/modelroute/internal/journal"
 	"github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/openai"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/observability.md anew")
@@ -85,4 +86,29 @@ func metricsTable(t *testing.T) string {
 		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", one.name, one.help, one.labels)
 	}
 	return out.String()
+}
+
+// The page has every code that there is: test/docs holds it to the code.
+func TestMetricsTellApartTheErrorsOfThePage(t *testing.T) {
+	content, err := os.ReadFile("../../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(content), "\n## What clients get\n")
+	section, _, ended := strings.Cut(rest, "\n## ")
+	if !found || !ended {
+		t.Fatal("docs/errors.md does not say what clients get")
+	}
+	want := map[string]bool{errorClientGone: true, openai.TypeInvalidRequest: true}
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		for _, code := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(strings.Split(line, "|")[1], -1) {
+			want[code[1]] = true
+		}
+	}
+	if diff := gocmp.Diff(want, errorTypes); diff != "" {
+		t.Errorf("errorTypes are not the codes of docs/errors.md (-want +got):\n%s", diff)
+	}
 }
