@@ -18,8 +18,19 @@ import (
 type highlighter struct{ formatter *chromahtml.Formatter }
 
 func newHighlighter() *highlighter {
-	return &highlighter{formatter: chromahtml.New(chromahtml.WithClasses(true))}
+	return &highlighter{formatter: chromahtml.New(chromahtml.WithClasses(true), chromahtml.WithPreWrapper(scrollable{}))}
 }
+
+// scrollable is what a block of code is in: the keyboard reaches it, to scroll it where it is wider than the window.
+type scrollable struct{}
+
+// Start is called with whether there is code in it, as there always is here, and its attributes.
+func (scrollable) Start(_ bool, attributes string) string {
+	return `<pre tabindex="0"` + attributes + `><code>`
+}
+
+// End ends what Start began.
+func (scrollable) End(bool) string { return `</code></pre>` }
 
 // RegisterFuncs is what goldmark asks of a renderer.
 func (h *highlighter) RegisterFuncs(registerer renderer.NodeRendererFuncRegisterer) {
@@ -52,16 +63,15 @@ func (h *highlighter) render(out util.BufWriter, source []byte, node ast.Node, e
 	return ast.WalkSkipChildren, nil
 }
 
-// writeColours writes the styles of the classes, for light and for dark.
+// writeColours writes the styles of the classes. Each of the two has classes that the other leaves alone, so neither is below the other.
 func writeColours(out io.Writer) error {
 	formatter := newHighlighter().formatter
-	if err := formatter.WriteCSS(out, styles.Get("github")); err != nil {
-		return fmt.Errorf("writing the colours of code: %w", err)
+	for _, one := range []struct{ scheme, style string }{{"light", "github"}, {"dark", "github-dark"}} {
+		_, _ = fmt.Fprintf(out, "@media (prefers-color-scheme: %s) {\n", one.scheme)
+		if err := formatter.WriteCSS(out, styles.Get(one.style)); err != nil {
+			return fmt.Errorf("writing the colours of code: %w", err)
+		}
+		_, _ = io.WriteString(out, "}\n")
 	}
-	_, _ = io.WriteString(out, "@media (prefers-color-scheme: dark) {\n")
-	if err := formatter.WriteCSS(out, styles.Get("github-dark")); err != nil {
-		return fmt.Errorf("writing the colours of code: %w", err)
-	}
-	_, err := io.WriteString(out, "}\n")
-	return err
+	return nil
 }

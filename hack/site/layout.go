@@ -7,7 +7,11 @@ import (
 	"html/template"
 )
 
-const stylesheetFile = "style.css"
+const (
+	stylesheetFile = "style.css"
+	// iconFile is the product's, in the repository.
+	iconFile = "internal/portal/assets/icon.svg"
+)
 
 var (
 	//go:embed style.css

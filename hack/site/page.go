@@ -8,14 +8,15 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
+	extensionast "github.com/yuin/goldmark/extension/ast"
 	"github.com/yuin/goldmark/renderer"
 	"github.com/yuin/goldmark/renderer/html"
 	"github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
 )
 
-// markdown is GitHub's dialect, but that cells are aligned by an attribute, since pages have no inline style. HTML is passed on: the pages are
-// our own, and have comments.
+// markdown is GitHub's dialect, but that cells are aligned by an attribute, since pages have no inline style. HTML is passed on: the pages
+// are our own, and have comments.
 var markdown = goldmark.New(
 	goldmark.WithExtensions(
 		extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute)),
@@ -45,6 +46,9 @@ func parsePage(path string, source []byte) (*page, error) {
 	parsed := &page{path: path, source: source, document: markdown.Parser().Parse(text.NewReader(source))}
 	seen := map[string]int{}
 	err := ast.Walk(parsed.document, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
+		if table, isTable := node.(*extensionast.Table); isTable {
+			table.SetAttributeString("tabindex", []byte("0")) // As a block of code, it may be wider than the window.
+		}
 		found, isHeading := node.(*ast.Heading)
 		if !entering || !isHeading {
 			return ast.WalkContinue, nil

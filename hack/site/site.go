@@ -43,17 +43,20 @@ func newSite(files fs.FS, repository, release string) (*site, error) {
 
 // render returns the files of the site by their paths in it. All that is wrong with links is in the one error.
 func (s *site) render() (map[string][]byte, error) {
-	files := map[string][]byte{}
-	var problems []error
-	order := s.navigation.pages()
-	for i, name := range order {
-		rendered, err := s.renderPage(i, order, files)
-		problems = append(problems, err)
-		files[s.names[name]] = rendered
-	}
 	styles, err := stylesheet()
-	problems = append(problems, err)
-	files[stylesheetFile] = styles
+	if err != nil {
+		return nil, err
+	}
+	icon, err := fs.ReadFile(s.tree.files, iconFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the icon: %w", err)
+	}
+	files := map[string][]byte{stylesheetFile: styles, "icon.svg": icon}
+	order := s.navigation.pages()
+	problems := make([]error, len(order))
+	for i, name := range order {
+		files[s.names[name]], problems[i] = s.renderPage(i, order, files)
+	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}

@@ -191,6 +191,7 @@ func small() fstest.MapFS {
 		"README.md":        {Data: []byte("# Home\n\n[a](docs/a.md#set-it) [config](config) [file](config/x.yaml)\n")},
 		"docs/a.md":        {Data: []byte("# A\n\n## Set `it`!\n\n[home](../README.md) [there](https://elsewhere.example/)\n\n![p](p.svg)\n")},
 		"docs/p.svg":       {Data: []byte("<svg/>")},
+		iconFile:           {Data: []byte("<svg/>")},
 		"config/x.yaml":    {Data: []byte("{}")},
 		"config/README.md": {Data: []byte("no title")},
 	}

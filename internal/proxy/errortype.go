@@ -5,11 +5,10 @@ import "github.com/modelroute/modelroute/internal/openai"
 // errorClientGone is the error of a request whose client hung up.
 const errorClientGone = "client_disconnected"
 
-// errorTypes are what metrics and traces tell apart: the codes of the errors that are made here, in the order of docs/errors.md, to which a test
-// holds them; the type of an error that has no code; and clients that went away. An upstream's codes are not among them, since it can make
-// up any number of them.
+// errorTypes are what metrics and traces tell apart: the codes of the errors that are made here, in the order of docs/errors.md, to which a
+// test holds them; the type of an error that has no code; and clients that went away. An upstream's codes are not among them, since it can
+// make up any number of them.
 var errorTypes = wordsOf(errorClientGone + " " + openai.TypeInvalidRequest + `
-
 	budget_exhausted budget_held rate_limit_exceeded ledger_unavailable
 
 	invalid_api_key model_not_found endpoint_not_found unknown_url method_not_allowed route_suspended starting internal_error

@@ -147,7 +147,7 @@ func blocks(t *testing.T, page string) []block {
 		case began == 0 && (line == "```yaml" || line == "```yml"):
 			began = i + 1
 		case began > 0 && line == "```":
-			for _, document := range strings.Split(current.String(), "---\n") {
+			for document := range strings.SplitSeq(current.String(), "---\n") {
 				found = append(found, block{text: document, line: began})
 			}
 			current.Reset()
