@@ -187,6 +187,12 @@ func TestAForeignObjectIsLeftAlone(t *testing.T) {
 				},
 			}}
 		}, `Deployment "chat-proxy" belongs to somebody else`},
+		"ARoleBinding": {func(namespace string) client.Object {
+			return &rbacv1.RoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "chat-proxy"},
+				RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "other"},
+			}
+		}, `RoleBinding "chat-proxy" belongs to somebody else`},
 		"ASecretWithOurLabels": {func(namespace string) client.Object {
 			return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "chat.config", Labels: map[string]string{
 				v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelRoute: "chat",
@@ -211,6 +217,12 @@ func TestAForeignObjectIsLeftAlone(t *testing.T) {
 			}
 			if left := w.ownedBy(route); len(left) > 0 {
 				t.Errorf("a half-made set of children: %v", left)
+			}
+
+			writes := w.writes.Load()
+			w.reconcile()
+			if more := w.writes.Load() - writes; more > 0 {
+				t.Errorf("another pass over it writes %d times", more)
 			}
 
 			w.delete(foreign)

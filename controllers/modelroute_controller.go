@@ -252,7 +252,10 @@ func (r *ModelRouteReconciler) routesWithExtensions(ctx context.Context) []recon
 
 // applier writes the children of one pass.
 func (r *ModelRouteReconciler) applier(s *scope) *apply.Applier {
-	return &apply.Applier{Client: r.Client, Live: s.live, Extensions: r.Extensions.readerOf}
+	return &apply.Applier{
+		Client: r.Client, Live: s.live, Extensions: r.Extensions.readerOf,
+		OwnerIsNew: len(s.route.Status.Conditions) == 0, // Nobody has looked at it before.
+	}
 }
 
 const (

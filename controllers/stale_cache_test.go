@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -128,6 +129,33 @@ func TestAnObjectThatHasTakenTheNameSinceIsNotOverwritten(t *testing.T) {
 	w.get(foreign.Name, after)
 	if diff := cmp.Diff(foreign.Data, after.Data); diff != "" || len(after.OwnerReferences) > 0 {
 		t.Errorf("the foreign Secret was written to: %v, owners %v", diff, after.OwnerReferences)
+	}
+}
+
+func TestAnObjectThatHasComeSinceIsNotMadeOurs(t *testing.T) {
+	w := newWorld(t)
+	w.create(w.route())
+	w.stopManager()
+	route := &v1alpha1.ModelRoute{}
+	w.get("chat", route)
+	foreign := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "chat-late"}}
+	account := corev1ac.ServiceAccount(foreign.Name, w.namespace).WithLabels(map[string]string{"a": "b"})
+	wanted := []desired.Object{{
+		Kind: corev1.SchemeGroupVersion.WithKind("ServiceAccount"), Name: client.ObjectKeyFromObject(foreign), Config: account,
+	}}
+	applier := &apply.Applier{Client: w.client, Live: w.client}
+	plan, err := applier.Plan(t.Context(), route, wanted, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.create(foreign) // It has no field that is wanted, so that nothing else is in conflict.
+	notOwned, isNotOwned := errors.AsType[*apply.NotOwnedError](plan.Apply(t.Context()))
+	if !isNotOwned || notOwned.Name != foreign.Name {
+		t.Errorf("the error is %v", notOwned)
+	}
+	w.get(foreign.Name, foreign)
+	if len(foreign.Labels) > 0 || len(foreign.ManagedFields) > 0 && foreign.ManagedFields[0].Manager == apply.FieldOwner {
+		t.Errorf("it was written to: %v", foreign)
 	}
 }
 

@@ -11,13 +11,11 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 	_ "time/tzdata" // The image has no time zones of its own.
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
 	_ "golang.org/x/crypto/x509roots/fallback" // Nor has it certificate authorities, by which upstreams are known.
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -57,25 +55,8 @@ func main() {
 	}
 }
 
-const (
-	// garbage is how much of it there may be, in percent of what is in use, before it is collected. Most of what is in use are caches,
-	// which grow with the number of routes: as much garbage again, as is usual, would be too much.
-	garbage = 30
-	// memoryShare is the part of the container's memory limit near which it is collected whatever that costs.
-	memoryShare = 0.9
-)
-
-// keepSmall tells Go how much memory to use, where GOGC and GOMEMLIMIT do not.
-func keepSmall() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
-	// Where there is no limit there is none to keep to.
-	_, _ = memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithProvider(memlimit.FromCgroup))
-}
-
 func run(ctx context.Context, f flags, logger *slog.Logger) error {
-	keepSmall()
+	keepSmall(ctx)
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)

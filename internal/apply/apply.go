@@ -7,16 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/go-logr/logr"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,166 +23,19 @@ import (
 // FieldOwner is the one owner under which all children are applied.
 const FieldOwner = "modelroute-controller"
 
-// NotOwnedError says that an object under a name that is needed is not controlled by the owner.
-type NotOwnedError struct {
-	Kind, Name string
-	// Leaving is true if the object is on its way out: it is being deleted, or belongs to an earlier owner of the same name. Then waiting
-	// helps.
-	Leaving bool
-}
-
-// Error names the object by kind and name.
-func (e *NotOwnedError) Error() string {
-	return fmt.Sprintf("%s %q is not controlled by this object", e.Kind, e.Name)
-}
-
-// WriteError says that the API server refused to write or delete a child.
-type WriteError struct {
-	Kind string
-	Err  error
-}
-
-// Error names the kind; the reason is in the wrapped error.
-func (e *WriteError) Error() string { return fmt.Sprintf("writing the %s: %v", e.Kind, e.Err) }
-
-// Unwrap returns the API server's error.
-func (e *WriteError) Unwrap() error { return e.Err }
-
-// Reason is the API server's word for why, such as Forbidden; "" if it never answered. Unlike the error's text it is the same each time.
-func (e *WriteError) Reason() metav1.StatusReason { return apierrors.ReasonForError(e.Err) }
-
-// NamespaceLeaves reports whether the child could not be made because its namespace is being deleted.
-func (e *WriteError) NamespaceLeaves() bool {
-	return apierrors.HasStatusCause(e.Err, corev1.NamespaceTerminatingCause)
-}
-
-// Causes are the API server's words on what is wrong with which field, sorted; nil if it did not say.
-func (e *WriteError) Causes() []string {
-	status, answered := errors.AsType[*apierrors.StatusError](e.Err)
-	if !answered || status.ErrStatus.Details == nil {
-		return nil
-	}
-	causes := make([]string, 0, len(status.ErrStatus.Details.Causes))
-	for _, cause := range status.ErrStatus.Details.Causes {
-		causes = append(causes, cause.Field+": "+cause.Message)
-	}
-	slices.Sort(causes)
-	return causes
-}
-
 // Applier writes children.
 type Applier struct {
 	// Client writes, and reads from a cache that holds only objects with our label.
 	Client client.Client
 	// Live reads from the API server: what the cache does not show may be somebody else's.
 	Live client.Reader
+	// OwnerIsNew is true of an owner that has never had children. What the cache does not show of them is then not looked up before it is
+	// made, which with thousands of new owners is most of what the API server would be asked; that somebody else has the name is found out
+	// when it refuses, and what was made until then is deleted again.
+	OwnerIsNew bool
 	// Extensions returns a cache of the objects, with our label, of a kind that not every cluster has; nil if this one does not. Objects of
 	// such a kind are neither to be applied nor pruned. It is nil where there are no such objects.
 	Extensions func(schema.GroupVersionKind) client.Reader
-}
-
-// child is an object as it should be beside what there is.
-type child struct {
-	desired.Object
-	want map[string]any
-	// uid is that of the object that exists; empty if there is none. live is nil if there is none or if the cache cannot show it.
-	uid  types.UID
-	live client.Object
-	// current is true if the object is as it should be. written is what the API server has made of it, if it was not; nil before that.
-	current bool
-	written *unstructured.Unstructured
-}
-
-// Plan is a set of objects as they should be, beside what there was of them when it was made.
-type Plan struct {
-	applier  *Applier
-	children []child
-}
-
-// Plan looks at what there is of the objects, and of the reserved ones, whose names are needed later: a *NotOwnedError names the first that
-// exists and is not controlled by owner. Nothing is written.
-func (a *Applier) Plan(ctx context.Context, owner client.Object, objects, reserved []desired.Object) (*Plan, error) {
-	for _, object := range reserved {
-		if _, err := a.look(ctx, owner, object); err != nil {
-			return nil, err
-		}
-	}
-	plan := &Plan{applier: a, children: make([]child, 0, len(objects))}
-	for _, object := range objects {
-		child, err := a.look(ctx, owner, object)
-		if err != nil {
-			return nil, err
-		}
-		if err := child.compare(); err != nil {
-			return nil, fmt.Errorf("comparing the %s: %w", object.Kind.Kind, err)
-		}
-		plan.children = append(plan.children, child)
-	}
-	return plan, nil
-}
-
-// IsNew reports whether none of the objects was there.
-func (p *Plan) IsNew() bool {
-	return !slices.ContainsFunc(p.children, func(c child) bool { return c.uid != "" })
-}
-
-// Apply makes the objects what they should be, where they were not. A *WriteError is the API server's refusal of one; what was changed
-// since the plan was made is such a refusal, too.
-func (p *Plan) Apply(ctx context.Context) error {
-	for i, child := range p.children {
-		if child.current {
-			continue
-		}
-		err := p.applier.handOver(ctx, child)
-		if err == nil {
-			p.children[i].written, err = p.applier.write(ctx, child)
-		}
-		if err != nil {
-			return &WriteError{Kind: child.Kind.Kind, Err: err}
-		}
-		logr.FromContextOrDiscard(ctx).Info("Applied a child",
-			"kind", child.Kind.Kind, "child", child.Name.Name, "existed", child.uid != "")
-	}
-	return nil
-}
-
-// Deployment returns the Deployment that Apply has written, as it is since then, which the cache may not show yet; nil if it wrote none,
-// or there is no plan.
-func (p *Plan) Deployment() (*appsv1.Deployment, error) {
-	if p == nil {
-		return nil, nil
-	}
-	for _, child := range p.children {
-		if child.Kind.Kind != "Deployment" || child.written == nil {
-			continue
-		}
-		deployment := &appsv1.Deployment{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(child.written.Object, deployment); err != nil {
-			return nil, fmt.Errorf("reading the Deployment that was written: %w", err)
-		}
-		return deployment, nil
-	}
-	return nil, nil
-}
-
-// settled are the kinds of children that have nothing in them that a user words. The API server takes them if it takes any of their kind.
-var settled = map[string]bool{
-	"ServiceAccount": true, "Role": true, "RoleBinding": true, "Secret": true, "Service": true, "PodDisruptionBudget": true,
-}
-
-// Try finds out whether Apply would succeed, and changes nothing: its errors are those of Apply. What differs from what there is, it lets
-// the API server try without keeping it, so that an object that is refused leaves no half-made set behind. With thousands of routes that
-// costs a noticeable part of what writing does, so that it is done only where a user's words may be refused.
-func (p *Plan) Try(ctx context.Context) error {
-	for _, child := range p.children {
-		if child.current || child.Plain || settled[child.Kind.Kind] {
-			continue
-		}
-		if _, err := p.applier.write(ctx, child, client.DryRunAll); err != nil {
-			return &WriteError{Kind: child.Kind.Kind, Err: err}
-		}
-	}
-	return nil
 }
 
 // Apply makes a plan and applies it. Its errors are those of both.
@@ -207,10 +56,10 @@ func (a *Applier) Check(ctx context.Context, owner client.Object, objects, reser
 	return plan.Try(ctx)
 }
 
-// look looks at what there is of an object.
-func (a *Applier) look(ctx context.Context, owner client.Object, object desired.Object) (child, error) {
+// look looks at what there is of an object: in the cache, and where that shows none, at the API server, unless live is nil.
+func (a *Applier) look(ctx context.Context, owner client.Object, object desired.Object, live client.Reader) (child, error) {
 	its := child{Object: object}
-	existing, err := a.find(ctx, object, &its)
+	existing, err := a.find(ctx, object, &its, live)
 	if err != nil {
 		return child{}, fmt.Errorf("reading the %s: %w", object.Kind.Kind, err)
 	}
@@ -232,9 +81,9 @@ func (c *child) compare() (err error) {
 	return err
 }
 
-// find returns the object that exists under the name, or nil. The cache is asked first; what it does not hold is looked up at the API
-// server, by its metadata alone, so that a foreign Secret's values never reach this process.
-func (a *Applier) find(ctx context.Context, object desired.Object, child *child) (client.Object, error) {
+// find returns the object that exists under the name, or nil. The cache is asked first; what it does not hold is looked up in live, unless
+// that is nil, by its metadata alone, so that a foreign Secret's values never reach this process.
+func (a *Applier) find(ctx context.Context, object desired.Object, child *child, live client.Reader) (client.Object, error) {
 	kind, known := kinds[object.Kind]
 	if !known {
 		return nil, errors.New("this kind is not among those that are applied")
@@ -243,18 +92,21 @@ func (a *Applier) find(ctx context.Context, object desired.Object, child *child)
 	if reader == nil {
 		return nil, errors.New("the cluster does not have this kind")
 	}
-	live := kind.newObject()
-	err := reader.Get(ctx, object.Name, live)
+	cached := kind.newObject()
+	err := reader.Get(ctx, object.Name, cached)
 	if err == nil {
-		child.live, child.uid = live, live.GetUID()
-		return live, nil
+		child.live, child.uid = cached, cached.GetUID()
+		return cached, nil
 	}
 	if !apierrors.IsNotFound(err) {
 		return nil, err
 	}
+	if live == nil {
+		return nil, nil
+	}
 	metadata := &metav1.PartialObjectMetadata{}
 	metadata.SetGroupVersionKind(object.Kind)
-	if err := a.Live.Get(ctx, object.Name, metadata); err != nil {
+	if err := live.Get(ctx, object.Name, metadata); err != nil {
 		return nil, client.IgnoreNotFound(err)
 	}
 	child.uid = metadata.GetUID()
@@ -290,17 +142,23 @@ func (c child) changed() error {
 	return apierrors.NewConflict(resource, c.Name.Name, errors.New("it was deleted since it was looked at"))
 }
 
+// versionOfNone is a version that no object has, since the store itself begins with it. The API server compares the version of what is
+// applied with that of the object that there is, and does not where there is none.
+const versionOfNone = "1"
+
 // write applies a child, and returns what the API server has made of it.
 //
 // Where an object exists its UID goes along, so that the API server refuses if another object has taken its place
-// since it was looked at, and so does the version where the child was made from one. Where none exists nothing is forced: an object that
-// has come since then is not overwritten but answered with a conflict.
+// since it was looked at, and so does the version where the child was made from one. Where none is known to exist the API server is to make
+// one: it refuses, with a conflict, to touch one that is there.
 func (a *Applier) write(ctx context.Context, child child, options ...client.ApplyOption) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{Object: child.want}
 	options = append(options, client.FieldOwner(FieldOwner))
 	if child.uid != "" {
 		object.SetUID(child.uid)
 		options = append(options, client.ForceOwnership)
+	} else {
+		object.SetResourceVersion(versionOfNone)
 	}
 	if child.Seen != "" {
 		if child.uid == "" {
@@ -308,7 +166,10 @@ func (a *Applier) write(ctx context.Context, child child, options ...client.Appl
 		}
 		object.SetResourceVersion(child.Seen)
 	}
-	return object, a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
+	if err := a.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...); err != nil {
+		return nil, err
+	}
+	return object, nil
 }
 
 // Prune deletes the children that owner controls in its namespace, of those that match the labels, and that are not among keep.
