@@ -55,7 +55,7 @@ func TestThePageOfARouteShowsWhatItCostsAndHowItsBudgetsStand(t *testing.T) {
 	wantEqual(t, http.StatusOK, status)
 	base := pagesAddress.FindStringSubmatch(s.announced.String())[1]
 	wantContains(t, page, "<h1>Mixtral 8x22B Instruct</h1>", ">Available<", "$2.00 per million tokens of input",
-		"$6.00 per million of output", "<strong>$0.00</strong> of $500.00 (0 %), $500.00 left", "curl "+base+"/v1/chat/completions", `data-api="/v1"`)
+		"$6.00 per million of output", "Nothing was spent in the last 30 days.", "<strong>$0.00</strong> of $500.00 (0 %), $500.00 left", "curl "+base+"/v1/chat/completions", `data-api="/v1"`)
 
 	for range 3 {
 		w.answered(sampleSecrets+"search", "What is a ledger?", http.StatusOK)
@@ -64,8 +64,46 @@ func TestThePageOfARouteShowsWhatItCostsAndHowItsBudgetsStand(t *testing.T) {
 	_, page = s.page(samplePage, "")
 	spent := "<strong>$" + w.billed().String() + "</strong> of $"
 	wantContains(t, page, spent+"500.00", spent+"100.00")
+	// All of it was today, by one consumer.
+	amount := "$" + w.billed().String()
+	wantContains(t, page, "<strong>"+amount+"</strong> in the last 30 days", `<rect class="series-1"`, `search <span class="muted">`+amount+"</span>",
+		`<td class="number">`+amount+`</td><td class="number">`+amount+`</td>`)
 	_, list := s.page("/?q=mistral", "")
 	wantContains(t, list, `<a href="`+samplePage+`">Mixtral 8x22B Instruct</a>`, "$"+w.billed().String()+" of $500.00")
+}
+
+func TestThePageOfATeamShowsItsBudgetsAndWhereItSpends(t *testing.T) {
+	w := newWorld(t)
+	w.write("routes.yaml", w.route("chat", "    team: search\n")+"---\n"+w.route("code", ""))
+	w.write("team.yaml", teamManifest("0.003"))
+	s := w.start("-f", "routes.yaml", "-f", "team.yaml", keyFlag)
+	_, list := s.page("/teams", "")
+	wantContains(t, list, `<a href="/teams/search">search</a>`, ">In force<", "$0.00 of $0.003")
+	w.answered("chat-search", "What is a ledger?", http.StatusOK)
+	chat := w.billed()
+	w.answered("code-search", "What is a ledger?", http.StatusOK)
+	w.wantBooksEqual()
+	_, page := s.page("/teams/search", "")
+	wantContains(t, page, "<strong>$"+chat.String()+"</strong> of $0.003", "<strong>$"+chat.String()+"</strong> spent in the team",
+		`<a href="/routes/ai/chat">ai/chat</a></th><td class="number">$`+chat.String()+"</td>")
+	if strings.Contains(page, "ai/code") {
+		t.Errorf("it has a route that the team does not spend on:\n%s", page)
+	}
+	_, route := s.page("/routes/ai/chat", "")
+	wantContains(t, route, `of team <a href="/teams/search">search</a>`)
+
+	for w.ask("chat-search", "Say as much as you can.", false).StatusCode == http.StatusOK {
+	}
+	if !w.eventually(func() bool {
+		_, page := s.page("/teams/search", "")
+		return strings.Contains(page, "In force, a budget is used up")
+	}) {
+		t.Errorf("it does not say that the budget is used up:\n%s", page)
+	}
+	w.write("team.yaml", "")
+	if !w.eventually(func() bool { status, _ := s.page("/teams/search", ""); return status == http.StatusNotFound }) {
+		t.Errorf("a team whose TeamBudget is gone has a page:\n%s", s.log)
+	}
 }
 
 func TestThePageOfARouteSaysThatABudgetIsUsedUpAndFollowsItsFile(t *testing.T) {
@@ -99,7 +137,7 @@ func TestNothingSecretIsOnAnyPage(t *testing.T) {
 	for _, consumer := range []string{"search", "trial"} {
 		secrets = append(secrets, w.environment(sampleSecrets + consumer)["OPENAI_API_KEY"])
 	}
-	for _, path := range []string{"/", "/?q=mixtral", samplePage, "/routes/ai-platform/none", "/assets/portal.js"} {
+	for _, path := range []string{"/", "/?q=mixtral", samplePage, "/routes/ai-platform/none", "/teams", "/teams/none", "/assets/portal.js"} {
 		_, page := s.page(path, "")
 		for _, secret := range secrets {
 			if secret == "" || strings.Contains(page, secret) {

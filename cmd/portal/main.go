@@ -1,5 +1,5 @@
 // Command portal serves the pages of a cluster's routes to people. It asks the API server with its visitors' tokens, and has none of its
-// own.
+// own for it; the ledger it asks with its own.
 package main
 
 import (
@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/modelroute/modelroute/internal/portal"
+	"github.com/modelroute/modelroute/internal/portal/books"
 	"github.com/modelroute/modelroute/internal/portal/cluster"
 	"github.com/modelroute/modelroute/internal/tlsfiles"
 )
@@ -52,6 +53,7 @@ type flags struct {
 	listen, tlsDir   string
 	apiServer, apiCA string
 	healthListen     string
+	ledger           books.Options
 }
 
 func parse(arguments []string, output io.Writer) (flags, error) {
@@ -65,6 +67,11 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.StringVar(&f.apiServer, "api-server", "https://kubernetes.default.svc", "URL of the API server")
 	set.StringVar(&f.apiCA, "api-server-ca-file", "/etc/modelroute/api-server/ca.crt",
 		"file with the certificates, in PEM, by which the API server is known")
+	set.StringVar(&f.ledger.URL, "ledger-url", "",
+		"base URL of the ledger, which knows what was spent on each day; empty for pages without that")
+	set.StringVar(&f.ledger.TokenFile, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
+	set.StringVar(&f.ledger.CAFile, "ledger-ca-file", "/etc/modelroute/ledger/ca.crt",
+		"file with the certificates, in PEM, by which the ledger is known")
 	if err := set.Parse(arguments); err != nil {
 		return flags{}, err
 	}
@@ -80,7 +87,11 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 		return err
 	}
 	source := cluster.New(&rest.Config{Host: f.apiServer, TLSClientConfig: rest.TLSClientConfig{CAFile: f.apiCA}})
-	pages := portal.New(portal.Options{Source: source, WhoIs: source.WhoIs, Now: time.Now, Logger: logger})
+	shown := portal.Options{Source: source, WhoIs: source.WhoIs, Now: time.Now, Logger: logger}
+	if f.ledger.URL != "" {
+		shown.History = books.Dial(f.ledger)
+	}
+	pages := portal.New(shown)
 	var listen net.ListenConfig
 	browsers, err := listen.Listen(ctx, "tcp", f.listen)
 	if err != nil {

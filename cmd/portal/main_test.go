@@ -49,7 +49,9 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"listen", "health-listen", "tls-dir", "api-server", "api-server-ca-file"} {
+	for _, name := range []string{
+		"listen", "health-listen", "tls-dir", "api-server", "api-server-ca-file", "ledger-url", "ledger-token-file", "ledger-ca-file",
+	} {
 		if !strings.Contains(output.String(), "-"+name+" ") || !strings.Contains(string(page), "`--"+name+"`") {
 			t.Errorf("the help, or docs/portal.md, does not explain --%s", name)
 		}

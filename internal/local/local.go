@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/modelroute/modelroute/internal/local/manifest"
+	"github.com/modelroute/modelroute/internal/portal/books"
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
 	"github.com/modelroute/modelroute/internal/telemetry"
@@ -108,7 +109,9 @@ func serve(ctx context.Context, options Options, r *run, routes []manifest.Route
 		dir: r.dir, ledger: r.books, baseURL: baseURL(clients.Addr()), clock: options.Clock, logger: options.Logger,
 		keys: &keyring{dir: r.dir, random: rand.Reader, pending: map[string]string{}},
 	}
-	r.pages = &pages{ledger: r.books.service, baseURL: r.applier.baseURL, now: options.Clock.Now}
+	r.pages = &pages{
+		ledger: r.books.service, history: books.Of(r.books.manager), baseURL: r.applier.baseURL, now: options.Clock.Now,
+	}
 	if r.now, err = r.applier.prepare(ctx, routes); err != nil || stale != nil {
 		return errors.Join(err, stale, clients.Close(), admin.Close())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,6 +28,7 @@ import (
 // the listener sees them, as there is nobody here who could say who may.
 type pages struct {
 	ledger  usageReader
+	history portal.History
 	baseURL string
 	now     func() time.Time
 	// shown is what was last taken up; nil before anything is served.
@@ -43,7 +45,7 @@ func (p *pages) show(made *applied) { p.shown.Store(made) }
 
 // portal makes the pages, with a playground that asks the API beside them.
 func (p *pages) portal(logger *slog.Logger) *portal.Portal {
-	return portal.New(portal.Options{Source: p, Accept: byAddress, APIPath: apiPath, Now: p.now, Logger: logger})
+	return portal.New(portal.Options{Source: p, History: p.history, Accept: byAddress, APIPath: apiPath, Now: p.now, Logger: logger})
 }
 
 // byAddress refuses those who come by a name that is not this machine's own. A page of another site could have its name stand for this
@@ -65,11 +67,10 @@ func (p *pages) List(ctx context.Context, _ portal.Visitor, namespace string) ([
 	if shown == nil {
 		return nil, nil
 	}
-	known, err := p.ledger.Usage(ctx)
+	usage, err := p.usage(ctx, shown)
 	if err != nil {
-		return nil, fmt.Errorf("asking the ledger for what was spent: %w", err)
+		return nil, err
 	}
-	usage := usageOf(known, rememberedOf(shown.routes).alerts())
 	var routes []v1alpha1.ModelRoute
 	for _, route := range shown.routes {
 		if namespace == "" || route.Namespace == namespace {
@@ -77,6 +78,38 @@ func (p *pages) List(ctx context.Context, _ portal.Visitor, namespace string) ([
 		}
 	}
 	return routes, nil
+}
+
+// usage is what the ledger says now of what is served.
+func (p *pages) usage(ctx context.Context, shown *applied) (Usage, error) {
+	known, err := p.ledger.Usage(ctx)
+	if err != nil {
+		return Usage{}, fmt.Errorf("asking the ledger for what was spent: %w", err)
+	}
+	return usageOf(known, rememberedOf(shown.routes).alerts()), nil
+}
+
+// Teams returns the TeamBudgets in whose names routes are spent on, with the status that an operator would give them.
+func (p *pages) Teams(ctx context.Context, _ portal.Visitor) ([]v1alpha1.TeamBudget, error) {
+	shown := p.shown.Load()
+	if shown == nil {
+		return nil, nil
+	}
+	usage, err := p.usage(ctx, shown)
+	if err != nil {
+		return nil, err
+	}
+	byName := compile.Teams{}
+	for _, route := range shown.routes {
+		maps.Copy(byName, route.Teams)
+	}
+	var teams []v1alpha1.TeamBudget
+	for name, team := range byName {
+		if len(team.Spec.Budgets) > 0 {
+			teams = append(teams, *observedTeam(name, team, usage))
+		}
+	}
+	return teams, nil
 }
 
 // Get returns a route that is served.
@@ -130,6 +163,27 @@ func fill(status *v1alpha1.ModelRouteStatus, usage RouteUsage, consumers []compi
 	}
 }
 
+// observedTeam is a TeamBudget with its status.
+func observedTeam(name string, of *v1alpha1.TeamBudget, usage Usage) *v1alpha1.TeamBudget {
+	team := of.DeepCopy()
+	for _, its := range usage.Teams {
+		if its.Name == name {
+			team.Status.Spend, team.Status.Budgets = &v1alpha1.Spend{Total: its.Spent.String()}, budgetStatuses(its.Budgets)
+			team.Status.Routes = its.Routes
+		}
+	}
+	var used usedUp
+	used.note("the team's budget", team.Spec.Budgets, team.Status.Budgets)
+	team.Status.Conditions = []metav1.Condition{
+		{
+			Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonReady,
+			Message: "The ledger holds the team to these budgets.",
+		},
+		used.condition(),
+	}
+	return team
+}
+
 func budgetStatuses(usages []BudgetUsage) []v1alpha1.BudgetStatus {
 	statuses := make([]v1alpha1.BudgetStatus, 0, len(usages))
 	for _, one := range usages {
@@ -158,32 +212,41 @@ func statusTime(at *time.Time) *metav1.Time {
 
 // withinBudget says whether a budget of the route or of a consumer is used up that refuses requests.
 func withinBudget(route *v1alpha1.ModelRoute) metav1.Condition {
-	var used []string
-	note := func(of string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) {
-		for _, status := range statuses {
-			denies := func(spec v1alpha1.Budget) bool {
-				return spec.Name == status.Name && spec.Enforcement == v1alpha1.EnforcementDeny
-			}
-			if budget.State(status.State) == budget.Exhausted && slices.ContainsFunc(specs, denies) {
-				used = append(used, fmt.Sprintf("%s %s", of, status.Name))
-			}
-		}
-	}
-	note("the route's budget", route.Spec.Budgets, route.Status.Budgets)
+	var used usedUp
+	used.note("the route's budget", route.Spec.Budgets, route.Status.Budgets)
 	for _, spec := range route.Spec.Consumers {
 		for _, status := range route.Status.Consumers {
 			if status.Name == spec.Name {
-				note("consumer "+spec.Name+"'s budget", spec.Budgets, status.Budgets)
+				used.note("consumer "+spec.Name+"'s budget", spec.Budgets, status.Budgets)
 			}
 		}
 	}
+	return used.condition()
+}
+
+// usedUp names the budgets that are used up and refuse requests.
+type usedUp []string
+
+// note adds those of somebody's.
+func (u *usedUp) note(whose string, specs []v1alpha1.Budget, statuses []v1alpha1.BudgetStatus) {
+	for _, status := range statuses {
+		denies := func(spec v1alpha1.Budget) bool {
+			return spec.Name == status.Name && spec.Enforcement == v1alpha1.EnforcementDeny
+		}
+		if budget.State(status.State) == budget.Exhausted && slices.ContainsFunc(specs, denies) {
+			*u = append(*u, fmt.Sprintf("%s %s", whose, status.Name))
+		}
+	}
+}
+
+func (u usedUp) condition() metav1.Condition {
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionWithinBudget, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWithinBudget,
 		Message: "No budget is used up.",
 	}
-	if len(used) > 0 {
+	if len(u) > 0 {
 		condition.Status, condition.Reason = metav1.ConditionFalse, v1alpha1.ReasonBudgetExhausted
-		condition.Message = "Used up: " + strings.Join(used, ", ") + "."
+		condition.Message = "Used up: " + strings.Join(u, ", ") + "."
 	}
 	return condition
 }

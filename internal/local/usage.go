@@ -44,6 +44,8 @@ type SharedUsage struct {
 	Name    string        `json:"name"`
 	Spent   money.Amount  `json:"spent"`
 	Budgets []BudgetUsage `json:"budgets"`
+	// Routes are those through which it was spent, the most expensive first. Only the pages show them.
+	Routes []v1alpha1.RouteSpend `json:"-"`
 }
 
 // UpstreamUsage is how the budgets of an upstream stand.
@@ -101,6 +103,7 @@ func usageOf(known *ledgerpb.ListUsageResponse, alerts map[budgetName][]int32) U
 		owner := budget.Owner(one.GetOwner())
 		shared := SharedUsage{
 			Spent: spent(one.GetSpend()), Budgets: budgetUsages(budgetName{shared: one.GetOwner()}, one.GetBudgets(), alerts),
+			Routes: routeSpends(one.GetRoutes()),
 		}
 		if team, isTeam := owner.Team(); isTeam {
 			shared.Name = team
@@ -111,6 +114,19 @@ func usageOf(known *ledgerpb.ListUsageResponse, alerts map[budgetName][]int32) U
 		}
 	}
 	return usage
+}
+
+// routeSpends are the routes on which something was spent, the most expensive first.
+func routeSpends(routes []*ledgerpb.RouteSpend) []v1alpha1.RouteSpend {
+	routes = slices.DeleteFunc(slices.Clone(routes), func(one *ledgerpb.RouteSpend) bool { return spent(one.GetSpend()).IsZero() })
+	slices.SortStableFunc(routes, func(a, b *ledgerpb.RouteSpend) int { return spent(b.GetSpend()).Cmp(spent(a.GetSpend())) })
+	shown := make([]v1alpha1.RouteSpend, 0, len(routes))
+	for _, one := range routes {
+		shown = append(shown, v1alpha1.RouteSpend{
+			Namespace: one.GetRoute().GetNamespace(), Name: one.GetRoute().GetName(), Spent: spent(one.GetSpend()).String(),
+		})
+	}
+	return shown
 }
 
 // hasLeases reports whether money is out with a proxy: a run that ends well brings all of it back.

@@ -52,9 +52,9 @@ func availability(route *v1alpha1.ModelRoute) Availability {
 // badWhenTrue are the conditions that are there, and True, while something is not as it should be.
 var badWhenTrue = []string{v1alpha1.ConditionStalled, v1alpha1.ConditionReconciling, v1alpha1.ConditionSuspended}
 
-func conditions(route *v1alpha1.ModelRoute) []Condition {
-	shown := make([]Condition, 0, len(route.Status.Conditions))
-	for _, one := range route.Status.Conditions {
+func conditions(all []metav1.Condition) []Condition {
+	shown := make([]Condition, 0, len(all))
+	for _, one := range all {
 		tone := Neutral
 		switch {
 		case one.Status == metav1.ConditionUnknown:

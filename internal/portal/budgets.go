@@ -1,14 +1,14 @@
 package portal
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/budget"
+	"github.com/modelroute/modelroute/internal/money"
 )
 
 // Budget is a budget in its present window.
@@ -27,6 +27,8 @@ type Budget struct {
 	// Resets is when the window ends, such as "in 3 days 4 hours", and ResetTime the same by the clock of the budget's time zone; both are
 	// empty if it never does, or if that is not known.
 	Resets, ResetTime string
+	// Forecast is a sentence on how the window will end at the rate so far; empty if that cannot be said.
+	Forecast string
 	// Refuses says that requests are refused that it does not cover.
 	Refuses bool
 	// Known says that the figures are there.
@@ -60,9 +62,22 @@ func (b *Budget) fill(spec v1alpha1.Budget, status v1alpha1.BudgetStatus, now ti
 		b.Bar = min(b.Percent, 100)
 	}
 	b.State, b.Tone = stateOf(spec, status.State)
-	if status.ResetTime != nil {
-		b.Resets, b.ResetTime = resets(spec.Window, status.ResetTime, now)
+	if status.ResetTime == nil {
+		return
 	}
+	location := zoneOf(spec.Window)
+	b.Resets, b.ResetTime = resets(status.ResetTime.Time, location, now)
+	spent, limit, known := amountsOf(status)
+	if known && status.WindowStart != nil {
+		b.Forecast = forecast(spent, limit, budget.Window{Start: status.WindowStart.Time, End: status.ResetTime.Time}, location, now)
+	}
+}
+
+// amountsOf reads the amounts of a status, which is text.
+func amountsOf(status v1alpha1.BudgetStatus) (spent, limit money.Amount, known bool) {
+	spent, badSpent := money.ParseUSD(status.Spent)
+	limit, badLimit := money.ParseUSD(status.Limit)
+	return spent, limit, badSpent == nil && badLimit == nil
 }
 
 func stateOf(spec v1alpha1.Budget, state v1alpha1.BudgetState) (string, Tone) {
@@ -102,12 +117,34 @@ func window(of v1alpha1.Window) string {
 	return "each " + strings.ToLower(string(of.Period)) + " (" + zone + ")"
 }
 
-// resets says when a window ends, from now and by the clock of its time zone.
-func resets(of v1alpha1.Window, at *metav1.Time, now time.Time) (in, when string) {
-	location := time.UTC
-	if calendar, err := budget.NewCalendar(budget.Period(of.Period), of.TimeZone); err == nil {
-		location = calendar.Location()
+// fullest is the budget of which most is used, of those that refuse requests if there are any; nil if there is none.
+func fullest(budgets []Budget) *Budget {
+	if len(budgets) == 0 {
+		return nil
 	}
+	return new(slices.MaxFunc(budgets, func(a, b Budget) int {
+		return cmp.Or(refusing(a)-refusing(b), cmp.Compare(a.Percent, b.Percent))
+	}))
+}
+
+func refusing(one Budget) int {
+	if one.Refuses {
+		return 1
+	}
+	return 0
+}
+
+// zoneOf is the time zone of a window; UTC if there is no such zone.
+func zoneOf(window v1alpha1.Window) *time.Location {
+	calendar, err := budget.NewCalendar(budget.Period(window.Period), window.TimeZone)
+	if err != nil {
+		return time.UTC
+	}
+	return calendar.Location()
+}
+
+// resets says when a window ends, from now and by the clock of its time zone.
+func resets(at time.Time, location *time.Location, now time.Time) (in, when string) {
 	in = "now"
 	if left := at.Sub(now); left > 0 {
 		in = "in " + roughly(left)

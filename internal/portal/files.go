@@ -66,7 +66,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 }
 
 // templates are the pages, by name. Each is the frame of all with its own content.
-var templates = readTemplates("overview.html", "route.html", "problem.html", "sign-in.html")
+var templates = readTemplates("overview.html", "route.html", "teams.html", "team.html", "problem.html", "sign-in.html")
 
 func readTemplates(names ...string) map[string]*template.Template {
 	frame := template.Must(template.New("page.html").Funcs(template.FuncMap{

@@ -22,6 +22,18 @@ func dollars(text string) string {
 	return "$" + amount.String()
 }
 
+// usd writes an amount in USD for people.
+func usd(amount money.Amount) string { return dollars(amount.String()) }
+
+// about writes an amount in USD for people, rounded to three digits.
+func about(amount money.Amount) string {
+	unit := int64(1)
+	for amount.Nano()/unit >= 1000 {
+		unit *= 10
+	}
+	return usd(money.FromNano(amount.Add(money.FromNano(unit/2)).Nano() / unit * unit))
+}
+
 // perMillion writes a price in USD per million tokens; empty if there is none.
 func perMillion(text string) string {
 	price, err := money.ParsePricePerMillion(text)

@@ -3,6 +3,8 @@ package portal
 import (
 	"testing"
 	"time"
+
+	"github.com/modelroute/modelroute/internal/money"
 )
 
 func TestAmountsAreWrittenForPeople(t *testing.T) {
@@ -17,6 +19,17 @@ func TestAmountsAreWrittenForPeople(t *testing.T) {
 	for text, want := range map[string]string{"": "", "0": "", "0.00": "", "0.000000001": "$0.000000001", "-1": "−$1.00"} {
 		if got := something(text); got != want {
 			t.Errorf("%q is something: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestARoundAmountHasThreeDigits(t *testing.T) {
+	for nano, want := range map[int64]string{
+		0: "$0.00", 999: "$0.000000999", 1_234_567: "$0.00123", 12_355_000_000: "$12.40", 512_345_678_901: "$512.00",
+		999_500_000_000: "$1000.00", 98_765_432_100_000: "$98800.00",
+	} {
+		if got := about(money.FromNano(nano)); got != want {
+			t.Errorf("%d is about %q, want %q", nano, got, want)
 		}
 	}
 }

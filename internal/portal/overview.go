@@ -60,19 +60,8 @@ func newRow(route *v1alpha1.ModelRoute, now time.Time) Row {
 	if spend := route.Status.Spend; spend != nil {
 		row.Spent = dollars(spend.Total)
 	}
-	if all := budgets(route.Spec.Budgets, route.Status.Budgets, now); len(all) > 0 {
-		row.Budget = new(slices.MaxFunc(all, func(a, b Budget) int {
-			return cmp.Or(refusing(a)-refusing(b), cmp.Compare(a.Percent, b.Percent))
-		}))
-	}
+	row.Budget = fullest(budgets(route.Spec.Budgets, route.Status.Budgets, now))
 	return row
-}
-
-func refusing(one Budget) int {
-	if one.Refuses {
-		return 1
-	}
-	return 0
 }
 
 // matches reports whether all of the words, which are in lower case, are in what people know a route by.

@@ -55,14 +55,16 @@ func TestTheSearchIsAskedForInTheAddress(t *testing.T) {
 	}
 }
 
-func BenchmarkTheListOfAThousandRoutes(b *testing.B) {
+// thousand is a portal of a thousand routes that are like the sample route but for their names.
+func thousand(t testing.TB) *portal.Portal {
+	t.Helper()
 	var one v1alpha1.ModelRoute
 	content, err := os.ReadFile("../../config/samples/mixtral-8x22b-instruct.yaml")
 	if err == nil {
 		err = yaml.Unmarshal(content, &one)
 	}
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	s := &source{}
 	for i := range 1000 {
@@ -70,7 +72,24 @@ func BenchmarkTheListOfAThousandRoutes(b *testing.B) {
 		route.Name = fmt.Sprintf("route-%04d", i)
 		s.routes = append(s.routes, *route)
 	}
-	pages := newPortal(s)
+	return newPortal(s)
+}
+
+func TestTheListHasAThousandRoutesInOneAnswerOfLessThanTwoMegabytes(t *testing.T) {
+	answer, body := get(t, thousand(t), "/")
+	if answer.StatusCode != http.StatusOK || len(body) >= 2_000_000 {
+		t.Errorf("%s, with %d bytes", answer.Status, len(body))
+	}
+	for i := range 1000 {
+		wantContains(t, body, fmt.Sprintf(`href="/routes/ai-platform/route-%04d"`, i))
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func BenchmarkTheListOfAThousandRoutes(b *testing.B) {
+	pages := thousand(b)
 	for b.Loop() {
 		recorder := httptest.NewRecorder()
 		pages.ServeHTTP(recorder, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/", nil))

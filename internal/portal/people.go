@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -74,6 +75,7 @@ func upstreams(route, served *v1alpha1.ModelRoute, now time.Time) []Upstream {
 		}
 		one.Source = sources[status.PricingSource]
 		one.Books, one.Tone = books(status)
+		one.Compared = compared(status)
 		one.Budgets = budgets(spec.Budgets, status.Budgets, now)
 		shown = append(shown, one)
 	}
@@ -89,4 +91,13 @@ func books(status v1alpha1.UpstreamStatus) (string, Tone) {
 		return "Its books and ours differ by " + dollars(status.Drift), Bad
 	}
 	return "", Neutral
+}
+
+// compared says what the books of an upstream and ours have since the comparison began. It is by the key, which other routes may have too.
+func compared(status v1alpha1.UpstreamStatus) string {
+	if status.Since == nil || status.Billed == "" || status.Settled == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s billed to its key and %s spent with it since %s", dollars(status.Billed), dollars(status.Settled),
+		status.Since.UTC().Format(time.DateOnly))
 }

@@ -1,7 +1,7 @@
 // Package portal is the web page on which people find the models of their organisation: what each costs, how to ask it, and how its budgets
-// stand. Everything that a page shows is made from a ModelRoute by pure functions; the routes come from a Source, which decides who may see
-// which of them. The pages are made here, on the server: what runs in the browser only copies examples and streams answers, and nothing is
-// loaded from anywhere else.
+// stand. Everything that a page shows is made from a ModelRoute, a TeamBudget and what a History has by pure functions; the routes and the
+// teams come from a Source, which decides who may see which of them. The pages are made here, on the server: what runs in the browser only
+// copies examples and streams answers, and nothing is loaded from anywhere else.
 package portal
 
 import (
@@ -16,6 +16,8 @@ import (
 // Options are what a portal is made of.
 type Options struct {
 	Source Source
+	// History tells what routes spent over time; nil where nobody can, which their pages then say.
+	History History
 	// Accept says why a request is to be refused before anything is looked up for it; nil where none is. The error is an ErrForbidden.
 	Accept func(*http.Request) error
 	// WhoIs returns the name of a visitor, or ErrUnknownVisitor if their token is not good. With it visitors sign in; it is nil where
@@ -40,6 +42,8 @@ func New(options Options) *Portal {
 	p := &Portal{options: options, sessions: newSessions(options.Now), mux: http.NewServeMux()}
 	p.mux.HandleFunc("GET /{$}", p.overview)
 	p.mux.HandleFunc("GET /routes/{namespace}/{name}", p.route)
+	p.mux.HandleFunc("GET /teams", p.teams)
+	p.mux.HandleFunc("GET /teams/{team}", p.team)
 	p.mux.HandleFunc("GET "+assetsPath+"{name}", serveAsset)
 	if options.WhoIs != nil {
 		// Other sites cannot have a browser sign in or out.
@@ -91,7 +95,7 @@ func (p *Portal) overview(w http.ResponseWriter, r *http.Request) {
 	query, namespace := r.FormValue("q"), r.FormValue("namespace")
 	routes, err := p.options.Source.List(r.Context(), p.sessions.of(r), namespace)
 	if err != nil {
-		p.fail(w, r, err)
+		p.fail(w, r, aboutRoutes, err)
 		return
 	}
 	p.write(w, r, http.StatusOK, "overview.html", Page{
@@ -101,16 +105,19 @@ func (p *Portal) overview(w http.ResponseWriter, r *http.Request) {
 
 // route serves the page of a route.
 func (p *Portal) route(w http.ResponseWriter, r *http.Request) {
-	found, err := p.options.Source.Get(r.Context(), p.sessions.of(r), r.PathValue("namespace"), r.PathValue("name"))
+	visitor := p.sessions.of(r)
+	found, err := p.options.Source.Get(r.Context(), visitor, r.PathValue("namespace"), r.PathValue("name"))
 	if err != nil {
-		p.fail(w, r, err)
+		p.fail(w, r, aboutRoutes, err)
 		return
 	}
 	shown, err := NewRoute(found, p.options.Now())
 	if err != nil {
-		p.fail(w, r, err)
+		p.fail(w, r, aboutRoutes, err)
 		return
 	}
+	p.linkTeams(r.Context(), visitor, shown.Consumers)
+	shown.Spending = p.spending(r.Context(), found)
 	page := Page{Title: shown.Title, Content: shown}
 	if shown.Chats {
 		page.Playground = p.options.APIPath
@@ -126,22 +133,41 @@ type Problem struct {
 	Namespaced bool
 }
 
-// fail says to the visitor why there is no page. What failed on the way is for the log alone.
-func (p *Portal) fail(w http.ResponseWriter, r *http.Request, err error) {
-	problem := Problem{
-		Status: http.StatusBadGateway, Title: "The routes cannot be read at the moment", Advice: "Try again in a little while.",
+// subject is what a page is about, with what is said where there is none.
+type subject struct{ unreadable, notFound, forbidden Problem }
+
+const tryAgain = "Try again in a little while."
+
+var (
+	aboutRoutes = subject{
+		unreadable: Problem{Status: http.StatusBadGateway, Title: "The routes cannot be read at the moment", Advice: tryAgain},
+		notFound:   Problem{Status: http.StatusNotFound, Title: "There is no such route", Advice: "Look for it in the list of models."},
+		forbidden: Problem{
+			Status: http.StatusForbidden, Title: "You may not see this", Namespaced: true,
+			Advice: "To see the routes of a namespace you need a role there that lets you list ModelRoutes, such as view.",
+		},
 	}
+	aboutTeams = subject{
+		unreadable: Problem{Status: http.StatusBadGateway, Title: "The teams cannot be read at the moment", Advice: tryAgain},
+		notFound:   Problem{Status: http.StatusNotFound, Title: "There is no such team", Advice: "Teams have a page when they have a TeamBudget."},
+		forbidden: Problem{
+			Status: http.StatusForbidden, Title: "You may not see this",
+			Advice: "To see teams you need a role in the whole cluster that lets you list TeamBudgets, such as view.",
+		},
+	}
+)
+
+// fail says to the visitor why there is no page. What failed on the way is for the log alone.
+func (p *Portal) fail(w http.ResponseWriter, r *http.Request, about subject, err error) {
+	problem := about.unreadable
 	switch {
 	case errors.Is(err, ErrUnknownVisitor) && p.options.WhoIs != nil:
 		p.askToSignIn(w, r)
 		return
 	case errors.Is(err, ErrNotFound):
-		problem = Problem{Status: http.StatusNotFound, Title: "There is no such route", Advice: "Look for it in the list of models."}
+		problem = about.notFound
 	case errors.Is(err, ErrForbidden):
-		problem = Problem{
-			Status: http.StatusForbidden, Title: "You may not see this", Namespaced: true,
-			Advice: "To see the routes of a namespace you need a role there that lets you list ModelRoutes, such as view.",
-		}
+		problem = about.forbidden
 	default:
 		p.options.Logger.LogAttrs(r.Context(), slog.LevelError, "A page cannot be made", slog.Any("error", err))
 	}

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/portal"
 )
 
@@ -54,6 +55,7 @@ func sample(t *testing.T) *v1alpha1.ModelRoute {
 // source has routes that everybody may see, or fails.
 type source struct {
 	routes []v1alpha1.ModelRoute
+	teams  []v1alpha1.TeamBudget
 	err    error
 	// asked is the namespace that was asked for last, and by whom.
 	asked   string
@@ -74,6 +76,10 @@ func (s *source) Get(_ context.Context, _ portal.Visitor, namespace, name string
 		}
 	}
 	return nil, errors.Join(s.err, portal.ErrNotFound)
+}
+
+func (s *source) Teams(context.Context, portal.Visitor) ([]v1alpha1.TeamBudget, error) {
+	return s.teams, s.err
 }
 
 func newPortal(source portal.Source) *portal.Portal {
@@ -110,8 +116,13 @@ const samplePath = "/routes/ai-platform/mixtral-8x22b-instruct"
 var hash = regexp.MustCompile(`\?v=[0-9a-f]+`)
 
 func TestThePagesOfTheSampleRouteAreTheGoldenOnes(t *testing.T) {
-	pages := newPortal(&source{routes: []v1alpha1.ModelRoute{*sample(t)}})
-	for path, file := range map[string]string{samplePath: "route.html", "/": "overview.html"} {
+	pages := portal.New(portal.Options{
+		Source: &source{routes: []v1alpha1.ModelRoute{*sample(t)}, teams: []v1alpha1.TeamBudget{*searchTeam()}}, History: &books{spent: someSpend()},
+		APIPath: "/v1", Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+	})
+	for path, file := range map[string]string{
+		samplePath: "route.html", "/": "overview.html", "/teams": "teams.html", "/teams/search": "team.html",
+	} {
 		answer, body := get(t, pages, path)
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("%s: %s, %s", path, answer.Status, answer.Header.Get("Content-Type"))
@@ -142,7 +153,8 @@ func TestARoutesPageHasAllThatTheModelPageHas(t *testing.T) {
 		"option.WithBaseURL(",
 		"<code>0.7</code> unless you say otherwise", "at most 4,096", "refused, with 400",
 		"<strong>$412.345678</strong> of $500.00 (82 %), $87.62 left", "Nearly used up", "in 3 days 11 hours", "2026-12-01 00:00 CET",
-		"Used up; requests are refused",
+		"Used up; requests are refused", "At this rate it is about $466.00 by the end.",
+		"Its books agree with ours", "$412.345678 billed to its key and $412.345678 spent with it since 2026-11-01",
 	)
 	for _, name := range []string{"frequency_penalty", "max_tokens", "presence_penalty", "response_format", "seed", "stop",
 		"structured_outputs", "temperature", "tool_choice", "tools", "top_p"} {
@@ -158,13 +170,17 @@ var inline = regexp.MustCompile(`(?i)<style|\sstyle=|\son[a-z]+=|javascript:|<sc
 
 func TestNoPageHasAnythingInlineOrFromElsewhere(t *testing.T) {
 	forbidden := newPortal(&source{err: portal.ErrForbidden})
-	served := newPortal(&source{routes: []v1alpha1.ModelRoute{*sample(t)}})
+	served := portal.New(portal.Options{
+		Source: &source{routes: []v1alpha1.ModelRoute{*sample(t)}, teams: []v1alpha1.TeamBudget{*searchTeam()}}, History: &books{spent: someSpend()},
+		Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+	})
 	for _, page := range []struct {
 		handler http.Handler
 		path    string
 		status  int
 	}{
 		{served, "/", 200}, {served, "/?q=nothing+has+this", 200}, {served, samplePath, 200}, {served, "/routes/a/b", 404}, {forbidden, "/", 403},
+		{served, "/teams", 200}, {served, "/teams/search", 200}, {served, "/teams/none", 404}, {forbidden, "/teams", 403},
 	} {
 		answer, body := get(t, page.handler, page.path)
 		if answer.StatusCode != page.status {
@@ -218,8 +234,14 @@ func TestWhatARouteSaysIsTextAndNothingElse(t *testing.T) {
 	route.Spec.Model.Description, route.Spec.Model.DisplayName = hostile, hostile
 	route.Spec.Consumers[0].Name, route.Status.Consumers[0].Name = hostile, hostile
 	route.Status.Conditions[0].Message = hostile
-	pages := newPortal(&source{routes: []v1alpha1.ModelRoute{*route}})
-	for _, path := range []string{"/", samplePath} {
+	team := searchTeam()
+	team.Status.Conditions[0].Message, team.Status.Routes[0].Name = hostile, hostile
+	pages := portal.New(portal.Options{
+		Source:  &source{routes: []v1alpha1.ModelRoute{*route}, teams: []v1alpha1.TeamBudget{*team}},
+		History: &books{spent: []portal.Spent{{Day: today, Consumer: hostile, Amount: money.FromNano(1)}}},
+		Now:     func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+	})
+	for _, path := range []string{"/", samplePath, "/teams", "/teams/search"} {
 		_, body := get(t, pages, path)
 		if strings.Contains(body, "<script>") || strings.Contains(body, `href="javascript`) {
 			t.Errorf("%s has what the route says as HTML:\n%s", path, body)
@@ -329,7 +351,8 @@ func TestAllThatIsNoPageIsTheOthers(t *testing.T) {
 	other := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "the other: "+r.URL.Path) })
 	both := newPortal(&source{}).Beside(other)
 	for path, isOthers := range map[string]bool{
-		"/": false, "/?q=a": false, "/assets/portal.css": false, "/routes/a/b": false,
+		"/": false, "/?q=a": false, "/assets/portal.css": false, "/routes/a/b": false, "/teams": false,
+		"/teams/a": false, "/teams/a/b": true,
 		"/v1/models": true, "/api/v1/models": true, "/chat/completions": true, "/routes": true, "/routes/a": true, "//v1/models": true,
 	} {
 		if _, body := get(t, both, path); strings.HasPrefix(body, "the other: ") != isOthers {

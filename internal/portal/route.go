@@ -51,6 +51,8 @@ type Route struct {
 	RateLimits []string
 	Consumers  []Consumer
 	Upstreams  []Upstream
+	// Spending is what was spent over time. It is not part of what the route says, and added later.
+	Spending Spending
 	// Chats says that the model can be talked to, by chat completions.
 	Chats bool
 }
@@ -66,6 +68,8 @@ type Price struct {
 // Consumer is somebody who may use the route.
 type Consumer struct {
 	Name, Team string
+	// TeamHasPage says that the team has budgets that the visitor may see.
+	TeamHasPage bool
 	// Secret is the name of the Secret that has the key, KeyID what the key is called in logs. Neither is the key.
 	Secret, KeyID   string
 	ServiceAccounts []string
@@ -88,6 +92,8 @@ type Upstream struct {
 	// Books says whether its books agree with ours; empty if that is not compared. Tone is how that looks.
 	Books string
 	Tone  Tone
+	// Compared are the amounts of both, and since when; empty if they are not compared.
+	Compared string
 }
 
 // NewRoute is the page of a route. It is made of the route's spec and status alone.
@@ -97,7 +103,7 @@ func NewRoute(route *v1alpha1.ModelRoute, now time.Time) (Route, error) {
 	shown := Route{
 		Namespace: route.Namespace, Name: route.Name, Title: title(served), Model: compile.ModelName(served), Aliases: model.Aliases,
 		Maker: maker(served), Description: model.Description,
-		Availability: availability(route), Conditions: conditions(route),
+		Availability: availability(route), Conditions: conditions(route.Status.Conditions),
 		ContextLength: count(model.ContextLength), MaxCompletionTokens: count(model.MaxCompletionTokens),
 		Input: joined(model.InputModalities), Output: joined(model.OutputModalities),
 		BaseURL: baseURL(route), Paths: paths, Prices: prices(served),

@@ -48,7 +48,7 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request) {
 			"The API server does not accept this token: it may have expired, or be one of another cluster.")
 		return
 	case err != nil:
-		p.fail(w, r, err)
+		p.fail(w, r, aboutRoutes, err)
 		return
 	}
 	p.options.Logger.LogAttrs(r.Context(), slog.LevelInfo, "Somebody signs in", slog.String("user", name))

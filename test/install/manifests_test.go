@@ -22,11 +22,15 @@ func TestTheChartInstallsWhatTheManifestsInstall(t *testing.T) {
 		"postgresql":   "ledger.store=PostgreSQL",
 		"namespaced":   "manager.namespaces={ai-platform}",
 		"cert-manager": "certificates.issuedBy=CertManager",
+		"portal":       "portal.enabled=true",
 	} {
 		t.Run(folder, func(t *testing.T) {
 			objects := built(t, folder)
 			if folder == "namespaced" { // And, as its comment says, the same rights once more, in the other namespace.
 				objects = append(objects, inNamespace(t, "ai-platform", root+"/config/namespaced/rights/manager_binding.yaml"))
+			}
+			if folder == "portal" { // It is beside an install.
+				objects = append(objects, built(t, "default")...)
 			}
 			want := byName(t, objects)
 			// Helm makes the namespace itself.
@@ -72,7 +76,7 @@ func byName(t *testing.T, all []*unstructured.Unstructured) map[string]any {
 func TestTheAPIServerKnowsEveryFieldOfEveryWayToInstall(t *testing.T) {
 	makeNamespaces(t, namespace, "ai-platform", "search")
 	installCertManagersCRDs(t)
-	for _, folder := range []string{"default", "postgresql", "namespaced", "cert-manager"} {
+	for _, folder := range []string{"default", "postgresql", "namespaced", "cert-manager", "portal"} {
 		t.Run("config/"+folder, func(t *testing.T) { accepted(t, built(t, folder)) })
 	}
 	t.Run("the chart as it comes", func(t *testing.T) { accepted(t, rendered(t)) })

@@ -1,12 +1,13 @@
 // The pages in a real Chromium: what it loads, what it refuses to run, the keyboard, screen readers, both schemes of colours, and the playground.
-// The environment has PORTAL_URL, API_KEY, CHROMIUM, and SCREENSHOTS, a folder for pictures or nothing.
+// The environment has PORTAL_URL, API_KEY, CLUSTER_URL (a portal that visitors sign in to), BUSY_URL (the page of a route with a month of spend),
+// CHROMIUM, and SCREENSHOTS, a folder for pictures or nothing.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
-const { PORTAL_URL: url, API_KEY: key, CHROMIUM: executablePath, SCREENSHOTS: pictures } = process.env;
+const { PORTAL_URL: url, API_KEY: key, CLUSTER_URL: cluster, BUSY_URL: busy, CHROMIUM: executablePath, SCREENSHOTS: pictures } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const route = `${url}/routes/ai-platform/mixtral-8x22b-instruct`;
 const wide = { width: 1280, height: 900 };
@@ -24,13 +25,17 @@ async function visit(t, address, { viewport = wide, colorScheme = 'light', javaS
   const complaints = [];
   page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) complaints.push(message.text()); });
   page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('request', (request) => { if (!request.url().startsWith(`${url}/`)) complaints.push(`it loads ${request.url()}`); });
+  page.on('request', (request) => { if (new URL(request.url()).origin !== new URL(address).origin) complaints.push(`it loads ${request.url()}`); });
   const answer = await page.goto(address);
   assert.equal(answer.status(), 200);
   return { page, context, complaints };
 }
 
-for (const [name, address] of [['list', `${url}/`], ['route', route]]) {
+const pages = {
+  list: `${url}/`, route, teams: `${url}/teams`, team: `${url}/teams/search`, 'sign-in': `${cluster}/sign-in`, busy,
+};
+
+for (const [name, address] of Object.entries(pages)) {
   for (const colorScheme of ['light', 'dark']) {
     for (const viewport of [wide, narrow]) {
       test(`the ${name}, ${colorScheme}, ${viewport.width} wide, is accessible and loads nothing from elsewhere`, async (t) => {
@@ -49,6 +54,20 @@ for (const [name, address] of [['list', `${url}/`], ['route', route]]) {
     }
   }
 }
+
+test('what was spent is in a picture for those who see, and in a table for all', async (t) => {
+  const { page, complaints } = await visit(t, busy);
+  assert.equal(await page.locator('.chart > svg rect').count(), 22 * 6); // On 22 of the days six series spend.
+  const fills = await page.locator('.legend rect').evaluateAll((all) => all.map((one) => getComputedStyle(one).fill));
+  assert.equal(new Set(fills).size, 6, `the series have the colours ${fills}`);
+  assert.equal(await page.getByRole('img').count(), 0);
+  await page.getByText('Spent each day, as a table').click();
+  const table = page.getByRole('region', { name: 'Table of what was spent each day' });
+  assert.equal(await table.getByRole('row').count(), 1 + 22);
+  assert.deepEqual(await table.getByRole('columnheader').allTextContents(),
+    ['Day', 'search', 'web', 'batch', 'ai-platform/notebook-of-somebody', 'mail', '4 others', 'All']);
+  assert.deepEqual(complaints, []);
+});
 
 test('routes are found by keyboard alone', async (t) => {
   const { page, complaints } = await visit(t, `${url}/`);

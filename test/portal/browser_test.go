@@ -2,6 +2,7 @@ package portal
 
 import (
 	"bufio"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -38,6 +39,7 @@ func serveLocally(t *testing.T) *local {
 	sample, err := os.ReadFile("../../config/samples/mixtral-8x22b-instruct.yaml")
 	l.must(err)
 	route := strings.Replace(string(sample), "https://openrouter.ai/api/v1", books.URL+"/api/v1", 1)
+	route = strings.Replace(route, "- name: search\n", "- name: search\n    team: search\n", 1)
 	l.must(os.WriteFile(filepath.Join(l.dir, "route.yaml"), []byte(route), 0o600))
 	program := filepath.Join(l.dir, "kubectl-modelroute")
 	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/kubectl-modelroute").CombinedOutput(); err != nil {
@@ -86,14 +88,35 @@ func (l *local) key() string {
 	return key
 }
 
+// spend asks once, so that something is spent.
+func (l *local) spend() {
+	l.t.Helper()
+	request, err := http.NewRequestWithContext(l.t.Context(), http.MethodPost, l.url+"/v1/chat/completions",
+		strings.NewReader(`{"model": "mixtral-8x22b-instruct", "messages": [{"role": "user", "content": "What is a ledger?"}]}`))
+	l.must(err)
+	request.Header.Set("Authorization", "Bearer "+l.key())
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	l.must(err)
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		l.t.Fatalf("asking is answered with %s", answer.Status)
+	}
+}
+
 func TestThePagesInARealBrowser(t *testing.T) {
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatalf("there is no browser; run make browser: %v", err)
 	}
 	l := serveLocally(t)
+	l.spend()
+	// The page to sign in needs no API server, and a chart of many days no ledger that is as old.
+	var log syncbuffer.Buffer
+	cluster := serve(t, &log, build(t), "--api-server=https://127.0.0.1:1", "--api-server-ca-file=")
 	command := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "browser.test.mjs")
-	command.Env = append(os.Environ(), "PORTAL_URL="+l.url, "API_KEY="+l.key(), "CHROMIUM="+chromium)
+	command.Env = append(os.Environ(), "PORTAL_URL="+l.url, "CLUSTER_URL="+cluster, "BUSY_URL="+serveBusyRoute(t), "API_KEY="+l.key(),
+		"CHROMIUM="+chromium)
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, output)
 	}

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -28,6 +31,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
+	"github.com/modelroute/modelroute/internal/ledger/ledgertest"
 	"github.com/modelroute/modelroute/internal/syncbuffer"
 )
 
@@ -115,39 +121,89 @@ func (w *world) fill() {
 		route := &v1alpha1.ModelRoute{}
 		w.decode(route, "config", "samples", "mixtral-8x22b-instruct.yaml")
 		route.Namespace, route.Spec.Model.DisplayName = namespace, "Model of "+namespace
+		route.Spec.Consumers[0].Team = "search"
 		w.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, route)
 	}
+	team := &v1alpha1.TeamBudget{}
+	w.decode(team, "config", "samples", "team-budget.yaml")
+	w.create(team)
+	team.Status.Routes = []v1alpha1.RouteSpend{
+		{Namespace: "a", Name: "mixtral-8x22b-instruct", Spent: "1.25"}, {Namespace: "b", Name: "mixtral-8x22b-instruct", Spent: "0.50"},
+	}
+	w.must(w.client.Status().Update(w.t.Context(), team))
 }
 
-// start builds the program and runs it, knowing nothing but where the API server is.
+// start runs the program, knowing nothing but where the API server and the ledger are.
 func (w *world) start(config *rest.Config) {
 	w.t.Helper()
 	dir := w.t.TempDir()
-	program, authority := filepath.Join(dir, "portal"), filepath.Join(dir, "ca.crt")
-	if output, err := exec.CommandContext(w.t.Context(), "go", "build", "-o", program, "../../cmd/portal").CombinedOutput(); err != nil {
-		w.t.Fatalf("building the portal: %v\n%s", err, output)
+	authority, token, ledgers := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "token"), filepath.Join(dir, "ledger.crt")
+	books := ledgertest.StartWith(w.t, ledgertest.Options{TLS: true})
+	w.spend(books, "a")
+	for file, content := range map[string][]byte{
+		authority: config.CAData, token: []byte(ledgertest.Key), ledgers: books.Authority(),
+	} {
+		w.must(os.WriteFile(file, content, 0o600))
 	}
-	w.must(os.WriteFile(authority, config.CAData, 0o600))
-	command := exec.CommandContext(context.WithoutCancel(w.t.Context()), program, "--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0",
-		"--api-server="+config.Host, "--api-server-ca-file="+authority)
-	command.Stderr = w.log
-	w.must(command.Start())
-	w.t.Cleanup(func() {
+	w.url = serve(w.t, w.log, build(w.t), "--api-server="+config.Host, "--api-server-ca-file="+authority,
+		"--ledger-url="+books.URL, "--ledger-token-file="+token, "--ledger-ca-file="+ledgers)
+}
+
+// spend books what the consumer search of the route in a namespace has spent just now: 1.25 USD.
+func (w *world) spend(books *ledgertest.Ledger, namespace string) {
+	w.t.Helper()
+	route := &ledgerpb.RouteRef{Namespace: namespace, Name: "mixtral-8x22b-instruct"}
+	books.PutRoute(&ledgerpb.PutRouteRequest{Route: route, Consumers: []string{"search"}})
+	session := books.OpenSession(&ledgerpb.OpenSessionRequest{
+		ProxyId: "00112233445566778899aabbccddeeff", Instance: "pod", Routes: []*ledgerpb.RouteRef{route},
+	}).GetSession()
+	client := books.HTTPClient()
+	w.t.Cleanup(client.CloseIdleConnections)
+	proxy := ledgerpbconnect.NewProxyServiceClient(connect.NewClient(connecthttp.NewTransport(client, books.URL)))
+	_, err := proxy.Append(w.t.Context(), &ledgerpb.AppendRequest{Session: session, First: 1, Records: []*ledgerpb.Record{{
+		Kind: &ledgerpb.Record_Settlement{Settlement: &ledgerpb.Settlement{
+			Route: route, Consumer: "search", OpenedAt: timestamppb.Now(), AmountNanoUsd: 1_250_000_000, Requests: 1,
+			Model: "mixtral", Upstream: "openrouter", Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Source: ledgerpb.Settlement_SOURCE_PRICED,
+			Used: &ledgerpb.TokenUsage{Prompt: 1},
+		}},
+	}}})
+	w.must(err)
+}
+
+// build makes the program.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "portal")
+	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/portal").CombinedOutput(); err != nil {
+		t.Fatalf("building the portal: %v\n%s", err, output)
+	}
+	return program
+}
+
+// serve runs a portal until the test ends, and returns where it is.
+func serve(t *testing.T, log *syncbuffer.Buffer, program string, arguments ...string) string {
+	t.Helper()
+	arguments = append([]string{"--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0"}, arguments...)
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), program, arguments...)
+	command.Stderr = log
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
 		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
-			w.t.Error(err)
+			t.Error(err)
 		}
 		if err := command.Wait(); err != nil {
-			w.t.Errorf("it ended with %v:\n%s", err, w.log)
+			t.Errorf("it ended with %v:\n%s", err, log)
 		}
 	})
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if _, rest, found := strings.Cut(w.log.String(), `"address":"`); found {
+		if _, rest, found := strings.Cut(log.String(), `"address":"`); found {
 			address, _, _ := strings.Cut(rest, `"`)
-			w.url = "http://" + address
-			return
+			return "http://" + address
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("it does not serve:\n%s", w.log)
+			t.Fatalf("it does not serve:\n%s", log)
 		}
 	}
 }
@@ -214,6 +270,15 @@ func (v *visitor) send(method, path string, form url.Values) (int, string, http.
 
 const page = "/mixtral-8x22b-instruct"
 
+func wantContains(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("there is no %q in:\n%s", part, text)
+		}
+	}
+}
+
 // see is what a visitor must get: the status of a path, and which routes are named there.
 type see struct {
 	path   string
@@ -260,6 +325,28 @@ func TestPeopleSeeWhatKubernetesLetsThemSee(t *testing.T) {
 			v.wantToSee(test.want...)
 		})
 	}
+
+	t.Run("what is spent, and by teams", func(t *testing.T) {
+		w := w.of(t)
+		everything := w.newVisitor("accountant", "*")
+		everything.signIn()
+		_, spends := everything.get("/routes/a" + page)
+		wantContains(t, spends, "<strong>$1.25</strong> in the last 30 days", `of team <a href="/teams/search">search</a>`)
+		_, other := everything.get("/routes/b" + page)
+		wantContains(t, other, "Nothing was spent in the last 30 days.")
+		_, teams := everything.get("/teams")
+		wantContains(t, teams, `<a href="/teams/search">search</a>`)
+		_, team := everything.get("/teams/search")
+		wantContains(t, team, `<a href="/routes/a`+page+`">`, `<a href="/routes/b`+page+`">`)
+
+		some := w.newVisitor("developer", "a")
+		some.signIn()
+		if status, body := some.get("/teams/search"); status != http.StatusForbidden {
+			t.Errorf("who may not list TeamBudgets sees a team: %d\n%s", status, body)
+		}
+		_, spends = some.get("/routes/a" + page)
+		wantContains(t, spends, "<strong>$1.25</strong> in the last 30 days", "of team search")
+	})
 
 	t.Run("nobody any more", func(t *testing.T) {
 		w := w.of(t)

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	routesResource = "modelroutes"
+	routesResource, teamsResource = "modelroutes", "teambudgets"
 	// patience is how long the API server may take for an answer.
 	patience = 20 * time.Second
 )
@@ -90,6 +90,17 @@ func (s *Source) Get(ctx context.Context, visitor portal.Visitor, namespace, nam
 	var route v1alpha1.ModelRoute
 	err = client.Get().Resource(routesResource).Namespace(namespace).Name(name).Do(ctx).Into(&route)
 	return &route, told("reading a route", err)
+}
+
+// Teams returns the TeamBudgets that the visitor may list.
+func (s *Source) Teams(ctx context.Context, visitor portal.Visitor) ([]v1alpha1.TeamBudget, error) {
+	client, err := s.as(visitor, v1alpha1.GroupVersion)
+	if err != nil {
+		return nil, err
+	}
+	var list v1alpha1.TeamBudgetList
+	err = client.Get().Resource(teamsResource).Param("resourceVersion", "0").Do(ctx).Into(&list)
+	return list.Items, told("listing the budgets of teams", err)
 }
 
 // isName reports whether there can be a namespace or a route of this name.

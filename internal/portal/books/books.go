@@ -1,0 +1,120 @@
+// Package books is where the pages for people have it from what routes spent over time: the books of a ledger.
+package books
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
+	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
+	"github.com/modelroute/modelroute/internal/money"
+	"github.com/modelroute/modelroute/internal/portal"
+)
+
+// maxAnswerBytes bounds one answer of the ledger: a day or two of a route's consumers, each with some hundred bytes.
+const maxAnswerBytes = 16 << 20
+
+// Reader asks a ledger. It is a portal.History.
+type Reader struct {
+	ledger ledgerpbconnect.ManagerServiceClient
+	// token returns the bearer token that the ledger knows us by.
+	token func() (string, error)
+}
+
+// Options say how to reach a ledger.
+type Options struct {
+	// URL is the base URL of its RPCs.
+	URL string
+	// TokenFile is the file with the bearer token, and CAFile the one with the certificates, as PEM, by which the ledger is known. They are
+	// read anew as they are needed, since both are replaced.
+	TokenFile, CAFile string
+}
+
+// Dial makes a reader of a ledger that it reaches over the network, once it is asked.
+func Dial(options Options) *Reader {
+	client := ledgerclient.NewHTTPClient(func() (*x509.CertPool, error) {
+		bundle, err := os.ReadFile(options.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading the certificates by which the ledger is known: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(bundle) {
+			return nil, fmt.Errorf("there is no certificate in %s", options.CAFile)
+		}
+		return roots, nil
+	})
+	transport := connecthttp.NewTransport(client, options.URL, connecthttp.WithReadMaxBytes(maxAnswerBytes))
+	return &Reader{
+		ledger: ledgerpbconnect.NewManagerServiceClient(connect.NewClient(transport)),
+		token: func() (string, error) {
+			token, err := os.ReadFile(options.TokenFile)
+			if err != nil {
+				return "", fmt.Errorf("reading the token for the ledger: %w", err)
+			}
+			return strings.TrimSpace(string(token)), nil
+		},
+	}
+}
+
+// Of makes a reader of a ledger to which we need no token.
+func Of(ledger ledgerpbconnect.ManagerServiceClient) *Reader { return &Reader{ledger: ledger} }
+
+// Daily implements portal.History. What the ledger tells by upstream and model is one after the other.
+func (r *Reader) Daily(ctx context.Context, namespace, route string, from time.Time, timeZone string) ([]portal.Spent, error) {
+	request := &ledgerpb.ListHistoryRequest{
+		Route: &ledgerpb.RouteRef{Namespace: namespace, Name: route}, From: timestamppb.New(from),
+		Step: ledgerpb.Period_PERIOD_DAY, TimeZone: timeZone, By: ledgerpb.ListHistoryRequest_BY_CONSUMER,
+	}
+	var spent []portal.Spent
+	for {
+		part, err := r.ask(ctx, request)
+		switch refused, _ := errors.AsType[*connect.Error](err); {
+		case refused != nil && refused.Code() == connect.CodeFailedPrecondition:
+			return nil, nil // The ledger has never heard of the route, so it has spent nothing.
+		case err != nil:
+			return nil, fmt.Errorf("asking the ledger for the history of route %s/%s: %w", namespace, route, err)
+		}
+		for _, entry := range part.GetEntries() {
+			spent = append(spent, portal.Spent{
+				Day: entry.GetStart().AsTime(), Consumer: entry.GetConsumer(), Amount: amountOf(entry),
+			})
+		}
+		if request.From = part.GetNext(); request.From == nil {
+			return spent, nil
+		}
+	}
+}
+
+// ask asks for one part.
+func (r *Reader) ask(ctx context.Context, request *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error) {
+	ctx, call := connect.NewClientContext(ctx)
+	if r.token != nil {
+		token, err := r.token()
+		if err != nil {
+			return nil, err
+		}
+		call.RequestHeader().Set("Authorization", "Bearer "+token)
+	}
+	return r.ledger.ListHistory(ctx, request)
+}
+
+// amountOf is what counts as spent: what is settled, whatever its source, and what is uncertain, until it is known better.
+func amountOf(entry *ledgerpb.HistoryEntry) money.Amount {
+	var sum money.Amount
+	for _, nano := range []int64{
+		entry.GetReportedNanoUsd(), entry.GetPricedNanoUsd(), entry.GetEstimatedNanoUsd(), entry.GetUncertainNanoUsd(),
+	} {
+		sum = sum.Add(money.FromNano(nano))
+	}
+	return sum
+}
