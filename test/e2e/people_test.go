@@ -150,6 +150,23 @@ func TestAVisitorOfThePagesSeesTheRoutesOfTheirOwnNamespaceAlone(t *testing.T) {
 	}
 }
 
+func TestAVisitorOfThePagesSeesWhatWasSpentOnEachDay(t *testing.T) {
+	s := newScene(t, nil)
+	if got := s.ask(s.proxy(), s.key("search"), pageBody); got.status != http.StatusOK {
+		t.Fatalf("HTTP %d: %s", got.status, got.body)
+	}
+	billed := s.billed()
+	s.statusShows(billed)
+	v := s.visitor("view")
+	v.signIn()
+	// The ledger's certificate is in the portal's pod once the kubelet has seen it.
+	eventually(t, "the page showing the day", func() (bool, string) {
+		page := v.get("/routes/" + s.namespace + "/" + s.route.Name)
+		day := "<strong>$" + billed.String() + "</strong> in the last 30 days"
+		return strings.Contains(page.body, day) && strings.Contains(page.body, `<rect class="series-1"`), page.body
+	})
+}
+
 // visitor is a person with a browser at the portal.
 type visitor struct {
 	t          *testing.T

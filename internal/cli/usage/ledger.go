@@ -20,6 +20,7 @@ import (
 	"github.com/modelroute/modelroute/internal/certs"
 	"github.com/modelroute/modelroute/internal/cli/cluster"
 	"github.com/modelroute/modelroute/internal/cli/forward"
+	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/ledger/history"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
 )
@@ -61,24 +62,13 @@ func reachLedger(ctx context.Context, in *cluster.Cluster, namespace string) (bo
 		},
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true,
 	}
-	called := connecthttp.NewTransport(&http.Client{Transport: bearer{transport, token}}, "https://"+certs.DNSNames(namespace)[0],
+	shown := ledgerclient.Bearer(transport, func() (string, error) { return token, nil })
+	called := connecthttp.NewTransport(&http.Client{Transport: shown}, "https://"+certs.DNSNames(namespace)[0],
 		connecthttp.WithReadMaxBytes(maxUsageBytes))
 	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(called)), func() {
 		transport.CloseIdleConnections()
 		hangUp()
 	}, nil
-}
-
-// bearer shows a token with each request.
-type bearer struct {
-	http.RoundTripper
-	token string
-}
-
-func (b bearer) RoundTrip(request *http.Request) (*http.Response, error) {
-	request = request.Clone(request.Context())
-	request.Header.Set("Authorization", "Bearer "+b.token)
-	return b.RoundTripper.RoundTrip(request)
 }
 
 // readerToken has the cluster make a token of the reader, if it finds that the user may.

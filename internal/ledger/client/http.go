@@ -33,3 +33,27 @@ func NewHTTPClient(roots func() (*x509.CertPool, error)) *http.Client {
 		IdleConnTimeout:     time.Minute,
 	}}
 }
+
+// Bearer returns a transport that shows a bearer token with each request. token is called for each of them, since tokens are replaced before
+// they expire.
+func Bearer(next http.RoundTripper, token func() (string, error)) http.RoundTripper {
+	return bearer{next, token}
+}
+
+type bearer struct {
+	next  http.RoundTripper
+	token func() (string, error)
+}
+
+func (b bearer) RoundTrip(request *http.Request) (*http.Response, error) {
+	token, err := b.token()
+	if err != nil {
+		if request.Body != nil {
+			_ = request.Body.Close() // As a RoundTripper has to, also if it fails.
+		}
+		return nil, err
+	}
+	request = request.Clone(request.Context())
+	request.Header.Set("Authorization", "Bearer "+token)
+	return b.next.RoundTrip(request)
+}

@@ -15,9 +15,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
+	"github.com/modelroute/modelroute/internal/ledger/history"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb"
 	"github.com/modelroute/modelroute/internal/ledger/ledgerpb/ledgerpbconnect"
-	"github.com/modelroute/modelroute/internal/money"
 	"github.com/modelroute/modelroute/internal/portal"
 )
 
@@ -25,11 +25,10 @@ import (
 const maxAnswerBytes = 16 << 20
 
 // Reader asks a ledger. It is a portal.History.
-type Reader struct {
-	ledger ledgerpbconnect.ManagerServiceClient
-	// token returns the bearer token that the ledger knows us by.
-	token func() (string, error)
-}
+type Reader struct{ ledger history.Service }
+
+// Of makes a reader of a ledger to which we need no token.
+func Of(ledger history.Service) *Reader { return &Reader{ledger: ledger} }
 
 // Options say how to reach a ledger.
 type Options struct {
@@ -53,68 +52,33 @@ func Dial(options Options) *Reader {
 		}
 		return roots, nil
 	})
+	client.Transport = ledgerclient.Bearer(client.Transport, func() (string, error) {
+		token, err := os.ReadFile(options.TokenFile)
+		if err != nil {
+			return "", fmt.Errorf("reading the token for the ledger: %w", err)
+		}
+		return strings.TrimSpace(string(token)), nil
+	})
 	transport := connecthttp.NewTransport(client, options.URL, connecthttp.WithReadMaxBytes(maxAnswerBytes))
-	return &Reader{
-		ledger: ledgerpbconnect.NewManagerServiceClient(connect.NewClient(transport)),
-		token: func() (string, error) {
-			token, err := os.ReadFile(options.TokenFile)
-			if err != nil {
-				return "", fmt.Errorf("reading the token for the ledger: %w", err)
-			}
-			return strings.TrimSpace(string(token)), nil
-		},
-	}
+	return Of(ledgerpbconnect.NewManagerServiceClient(connect.NewClient(transport)))
 }
-
-// Of makes a reader of a ledger to which we need no token.
-func Of(ledger ledgerpbconnect.ManagerServiceClient) *Reader { return &Reader{ledger: ledger} }
 
 // Daily implements portal.History. What the ledger tells by upstream and model is one after the other.
 func (r *Reader) Daily(ctx context.Context, namespace, route string, from time.Time, timeZone string) ([]portal.Spent, error) {
-	request := &ledgerpb.ListHistoryRequest{
-		Route: &ledgerpb.RouteRef{Namespace: namespace, Name: route}, From: timestamppb.New(from),
-		Step: ledgerpb.Period_PERIOD_DAY, TimeZone: timeZone, By: ledgerpb.ListHistoryRequest_BY_CONSUMER,
+	routes := []*ledgerpb.RouteRef{{Namespace: namespace, Name: route}}
+	asked := &ledgerpb.ListHistoryRequest{
+		From: timestamppb.New(from), Step: ledgerpb.Period_PERIOD_DAY, TimeZone: timeZone, By: ledgerpb.ListHistoryRequest_BY_CONSUMER,
 	}
 	var spent []portal.Spent
-	for {
-		part, err := r.ask(ctx, request)
-		switch refused, _ := errors.AsType[*connect.Error](err); {
-		case refused != nil && refused.Code() == connect.CodeFailedPrecondition:
-			return nil, nil // The ledger has never heard of the route, so it has spent nothing.
-		case err != nil:
-			return nil, fmt.Errorf("asking the ledger for the history of route %s/%s: %w", namespace, route, err)
-		}
-		for _, entry := range part.GetEntries() {
-			spent = append(spent, portal.Spent{
-				Day: entry.GetStart().AsTime(), Consumer: entry.GetConsumer(), Amount: amountOf(entry),
-			})
-		}
-		if request.From = part.GetNext(); request.From == nil {
-			return spent, nil
-		}
+	err := history.Read(ctx, r.ledger, asked, routes, time.UTC, func(entry history.Entry) error {
+		spent = append(spent, portal.Spent{Day: entry.Start, Consumer: entry.Consumer, Amount: entry.Spent})
+		return nil
+	})
+	if refused, is := errors.AsType[*connect.Error](err); is && refused.Code() == connect.CodeFailedPrecondition {
+		return nil, nil // The ledger has never heard of the route, so it has spent nothing.
 	}
-}
-
-// ask asks for one part.
-func (r *Reader) ask(ctx context.Context, request *ledgerpb.ListHistoryRequest) (*ledgerpb.ListHistoryResponse, error) {
-	ctx, call := connect.NewClientContext(ctx)
-	if r.token != nil {
-		token, err := r.token()
-		if err != nil {
-			return nil, err
-		}
-		call.RequestHeader().Set("Authorization", "Bearer "+token)
+	if err != nil {
+		return nil, fmt.Errorf("asking the ledger: %w", err)
 	}
-	return r.ledger.ListHistory(ctx, request)
-}
-
-// amountOf is what counts as spent: what is settled, whatever its source, and what is uncertain, until it is known better.
-func amountOf(entry *ledgerpb.HistoryEntry) money.Amount {
-	var sum money.Amount
-	for _, nano := range []int64{
-		entry.GetReportedNanoUsd(), entry.GetPricedNanoUsd(), entry.GetEstimatedNanoUsd(), entry.GetUncertainNanoUsd(),
-	} {
-		sum = sum.Add(money.FromNano(nano))
-	}
-	return sum
+	return spent, nil
 }

@@ -125,7 +125,7 @@ func TestWhoCannotReachTheLedgerIsToldWhy(t *testing.T) {
 			w := newWorld(t)
 			test.change(w)
 			_, err := books.Dial(w.files).Daily(t.Context(), "ai", "chat", time.Unix(0, 0), "")
-			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "history of route ai/chat") {
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "history of ai/chat") {
 				t.Errorf("it says %v, want something of %q", err, test.want)
 			}
 		})
