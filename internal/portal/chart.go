@@ -114,8 +114,9 @@ func (f frame) height(amount money.Amount) float64 {
 
 // lines are nothing, the half, and the top.
 func (f frame) lines() []Line {
-	var lines []Line
-	for _, amount := range []money.Amount{{}, halfOf(f.top), f.top} {
+	amounts := []money.Amount{{}, halfOf(f.top), f.top}
+	lines := make([]Line, 0, len(amounts))
+	for _, amount := range amounts {
 		y := chartFoot - f.height(amount)
 		lines = append(lines, Line{
 			From: tenths(f.left), To: chartEnd, Y: tenths(y),

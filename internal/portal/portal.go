@@ -149,7 +149,9 @@ var (
 	}
 	aboutTeams = subject{
 		unreadable: Problem{Status: http.StatusBadGateway, Title: "The teams cannot be read at the moment", Advice: tryAgain},
-		notFound:   Problem{Status: http.StatusNotFound, Title: "There is no such team", Advice: "Teams have a page when they have a TeamBudget."},
+		notFound: Problem{
+			Status: http.StatusNotFound, Title: "There is no such team", Advice: "Teams have a page when they have a TeamBudget.",
+		},
 		forbidden: Problem{
 			Status: http.StatusForbidden, Title: "You may not see this",
 			Advice: "To see teams you need a role in the whole cluster that lets you list TeamBudgets, such as view.",

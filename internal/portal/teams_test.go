@@ -44,7 +44,8 @@ func TestATeamsPageShowsItsBudgetsAndWhereItSpends(t *testing.T) {
 	_, list := get(t, pages, "/teams")
 	wantContains(t, list, "1 team has budgets", `<a href="/teams/search">search</a>`, ">In force<", "$265.00 of $1000.00", "$512.34")
 	_, page := get(t, pages, "/teams/search")
-	wantContains(t, page, "<h1>Team search</h1>", "<strong>$512.34</strong> spent in the team's name", "<strong>$265.00</strong> of $1000.00 (26 %)",
+	wantContains(t, page, "<h1>Team search</h1>", "<strong>$512.34</strong> spent in the team's name",
+		"<strong>$265.00</strong> of $1000.00 (26 %)",
 		"At this rate it is about $300.00 by the end.", `<a href="`+samplePath+`">ai-platform/mixtral-8x22b-instruct</a>`, "secret/project", "$12.34")
 	if strings.Contains(page, `href="/routes/secret/project"`) {
 		t.Errorf("a route that the visitor may not see is linked:\n%s", page)

@@ -65,7 +65,7 @@ test('what was spent is in a picture for those who see, and in a table for all',
   const table = page.getByRole('region', { name: 'Table of what was spent each day' });
   assert.equal(await table.getByRole('row').count(), 1 + 22);
   assert.deepEqual(await table.getByRole('columnheader').allTextContents(),
-    ['Day', 'search', 'web', 'batch', 'ai-platform/notebook-of-somebody', 'mail', '4 others', 'All']);
+    ['Day', 'web', 'search', 'batch', 'ai-platform/notebook-of-somebody', 'mail', '4 others', 'All']);
   assert.deepEqual(complaints, []);
 });
 

@@ -28,7 +28,7 @@ type local struct {
 
 var pagesAddress = regexp.MustCompile(`^Pages for people: (http://\S+)/$`)
 
-// serveLocally builds the program and serves the sample route from an upstream of its own.
+// serveLocally builds the program and serves the sample route, whose consumer search is in the sample's team, from an upstream of its own.
 func serveLocally(t *testing.T) *local {
 	t.Helper()
 	l := &local{t: t, dir: t.TempDir()}
@@ -45,7 +45,9 @@ func serveLocally(t *testing.T) *local {
 	if output, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/kubectl-modelroute").CombinedOutput(); err != nil {
 		t.Fatalf("building the program: %v\n%s", err, output)
 	}
-	command := exec.Command(program, "run", "-f", "route.yaml", "--secret=ai-platform/openrouter/apiKey=env:UPSTREAM_KEY",
+	team, err := filepath.Abs("../../config/samples/team-budget.yaml")
+	l.must(err)
+	command := exec.Command(program, "run", "-f", "route.yaml", "-f", team, "--secret=ai-platform/openrouter/apiKey=env:UPSTREAM_KEY",
 		"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0")
 	command.Dir, command.Env = l.dir, append(os.Environ(), "UPSTREAM_KEY="+upstreamKey)
 	var log syncbuffer.Buffer

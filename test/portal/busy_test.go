@@ -58,15 +58,16 @@ func serveBusyRoute(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	monthly := func(spent, remaining string, percent int32) v1alpha1.BudgetStatus {
+	monthly := func(state v1alpha1.BudgetState, spent, remaining string, percent int32) v1alpha1.BudgetStatus {
 		return v1alpha1.BudgetStatus{
-			Name: "monthly", Limit: "500.00", Spent: spent, Held: "0.05", Remaining: remaining, PercentUsed: &percent, State: "WithinBudget",
+			Name: "monthly", State: state,
+			Limit: "500.00", Spent: spent, Held: "0.05", Remaining: remaining, PercentUsed: &percent,
 			WindowStart: &metav1.Time{Time: now.AddDate(0, 0, -26)}, ResetTime: &metav1.Time{Time: now.AddDate(0, 0, 4)},
 		}
 	}
-	b.route.Status.Budgets = []v1alpha1.BudgetStatus{monthly("480.10", "19.85", 96)}
+	b.route.Status.Budgets = []v1alpha1.BudgetStatus{monthly("Warning", "480.10", "19.85", 96)}
 	b.route.Status.Consumers = []v1alpha1.ConsumerStatus{
-		{Name: "search", Spent: "210.00", Budgets: []v1alpha1.BudgetStatus{monthly("210.00", "289.95", 42)}},
+		{Name: "search", Spent: "210.00", Budgets: []v1alpha1.BudgetStatus{monthly("WithinBudget", "210.00", "289.95", 42)}},
 		{Name: "ai-platform/notebook-of-somebody", Spent: "20.00"},
 	}
 	server := httptest.NewServer(portal.New(portal.Options{

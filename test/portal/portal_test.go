@@ -163,7 +163,8 @@ func (w *world) spend(books *ledgertest.Ledger, namespace string) {
 	_, err := proxy.Append(w.t.Context(), &ledgerpb.AppendRequest{Session: session, First: 1, Records: []*ledgerpb.Record{{
 		Kind: &ledgerpb.Record_Settlement{Settlement: &ledgerpb.Settlement{
 			Route: route, Consumer: "search", OpenedAt: timestamppb.Now(), AmountNanoUsd: 1_250_000_000, Requests: 1,
-			Model: "mixtral", Upstream: "openrouter", Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Source: ledgerpb.Settlement_SOURCE_PRICED,
+			Model: "mixtral", Upstream: "openrouter",
+			Certainty: ledgerpb.Settlement_CERTAINTY_EXACT, Source: ledgerpb.Settlement_SOURCE_PRICED,
 			Used: &ledgerpb.TokenUsage{Prompt: 1},
 		}},
 	}}})

@@ -34,8 +34,8 @@ func NewHTTPClient(roots func() (*x509.CertPool, error)) *http.Client {
 	}}
 }
 
-// Bearer returns a transport that shows a bearer token with each request. token is called for each of them, since tokens are replaced before
-// they expire.
+// Bearer returns a transport that shows a bearer token with each request. token is called for each of them, since tokens are replaced
+// before they expire.
 func Bearer(next http.RoundTripper, token func() (string, error)) http.RoundTripper {
 	return bearer{next, token}
 }

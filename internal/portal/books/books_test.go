@@ -52,8 +52,8 @@ func (w *world) write(file, content string) {
 // settled is what a consumer spends at a time.
 func settled(consumer string, at time.Time, nano int64, certainty ledgerpb.Settlement_Certainty) *ledgerpb.Record {
 	return &ledgerpb.Record{Kind: &ledgerpb.Record_Settlement{Settlement: &ledgerpb.Settlement{
-		Route: chat, Consumer: consumer, OpenedAt: timestamppb.New(at), AmountNanoUsd: nano, Requests: 1, Model: "mixtral", Upstream: "vllm",
-		Certainty: certainty, Source: ledgerpb.Settlement_SOURCE_PRICED, Used: &ledgerpb.TokenUsage{Prompt: 1},
+		Route: chat, Consumer: consumer, OpenedAt: timestamppb.New(at), AmountNanoUsd: nano, Requests: 1,
+		Model: "mixtral", Upstream: "vllm", Certainty: certainty, Source: ledgerpb.Settlement_SOURCE_PRICED, Used: &ledgerpb.TokenUsage{Prompt: 1},
 	}}}
 }
 
@@ -82,7 +82,8 @@ func TestWhatWasSpentIsReadByDayAndConsumer(t *testing.T) {
 	w.report(
 		settled("alice", first.Add(-time.Minute), 1, exact), // The day before.
 		settled("alice", first, 2, exact), settled("bob", first.Add(23*time.Hour), 4, exact),
-		settled("alice", first.AddDate(0, 0, 2).Add(time.Hour), 8, exact), settled("alice", first.AddDate(0, 0, 2).Add(2*time.Hour), 16, uncertain),
+		settled("alice", first.AddDate(0, 0, 2).Add(time.Hour), 8, exact),
+		settled("alice", first.AddDate(0, 0, 2).Add(2*time.Hour), 16, uncertain),
 		settled("bob", first.AddDate(0, 0, 9), 32, exact),
 	)
 	spent, err := books.Dial(w.files).Daily(t.Context(), "ai", "chat", first, zone)
