@@ -136,9 +136,11 @@ api-reference: $(BIN)/crd-ref-docs ## Make docs/api.md from the types of the API
 	  --source-path=$(API) --output-path=docs/api.md
 
 .PHONY: docs
-docs: ## Write the tables of docs/parameters.md and docs/observability.md anew.
-	go test -count=1 ./internal/openai -run '^TestThePageOfParameters' -args -update
-	go test -count=1 ./internal/proxy -run '^TestThePageOfMetrics' -args -update
+docs: ## Write those parts of docs/ anew that are made from the code: tables of parameters, metrics and flags.
+	$(DOCS_TEST) -args -update
+
+# One after the other, since they write the same pages. -run leaves out what else these packages test.
+DOCS_TEST = go test -count=1 -p 1 -run '^TestThePageOf' ./internal/openai ./internal/proxy ./internal/cli ./cmd/manager ./cmd/proxy ./cmd/ledger ./cmd/portal
 
 .PHONY: site
 site: ## Build the guide, docs/ in the order of docs/navigation.yaml, as a site into bin/site.
@@ -334,7 +336,7 @@ lint-shell: ## Check the shell scripts.
 	  xargs -0 shellcheck --external-sources --severity=style
 
 .PHONY: verify
-verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what is generated, go.mod, the format, docs/dependencies.md and docs/parameters.md are up to date.
+verify: verify-generated verify-tidy verify-fmt verify-docs ## Prove that what is generated, go.mod, the format and what docs/ has from the code are up to date.
 
 .PHONY: verify-generated
 verify-generated: $(BIN)/controller-gen $(BIN)/buf $(BIN)/protoc-gen-go $(BIN)/protoc-gen-connect-go $(BIN)/kustomize $(BIN)/crd-ref-docs
@@ -352,8 +354,7 @@ verify-fmt:
 .PHONY: verify-docs
 verify-docs:
 	hack/dependencies.sh $(MODULES)
-	go test -count=1 ./internal/openai -run '^TestThePageOfParameters'
-	go test -count=1 ./internal/proxy -run '^TestThePageOfMetrics'
+	$(DOCS_TEST)
 
 verify-%: ## Run any target in a copy of the tree, and fail if it changes a file.
 	hack/verify.sh $*

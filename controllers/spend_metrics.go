@@ -48,12 +48,15 @@ func newSpendCollector() *spendCollector {
 	}
 }
 
-// SpendHandler serves the spend and the budgets in Prometheus's format, of the manager that is elected.
-func SpendHandler() http.Handler {
+// SpendMetrics are the spend and the budgets, of the manager that is elected.
+func SpendMetrics() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(spendMetrics)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	return registry
 }
+
+// SpendHandler serves them in Prometheus's format.
+func SpendHandler() http.Handler { return promhttp.HandlerFor(SpendMetrics(), promhttp.HandlerOpts{}) }
 
 // Describe implements prometheus.Collector.
 func (c *spendCollector) Describe(descriptions chan<- *prometheus.Desc) {

@@ -100,10 +100,9 @@ type flags struct {
 	logLevel                slog.Level
 }
 
-func parse(arguments []string, output io.Writer) (flags, error) {
-	var f flags
+// set are the flags, with their defaults in f.
+func (f *flags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("manager", flag.ContinueOnError)
-	set.SetOutput(output)
 	set.StringVar(&f.namespace, "namespace", "", "namespace of the operator; default the one that its pod runs in")
 	set.Func("namespaces", "comma-separated namespaces whose routes and ModelKeys are served; default all", f.setNamespaces)
 	set.StringVar(&f.pod, "pod", "", "name of the manager's own pod")
@@ -121,6 +120,13 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.DurationVar(&f.listsInterval, "lists-interval", controllers.DefaultListsInterval,
 		"how often upstreams are asked for their lists of models, which have prices and more; 0 is never")
 	set.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
+	return set
+}
+
+func parse(arguments []string, output io.Writer) (flags, error) {
+	var f flags
+	set := f.set()
+	set.SetOutput(output)
 	if err := set.Parse(arguments); err != nil {
 		return flags{}, err
 	}

@@ -56,10 +56,9 @@ type flags struct {
 	ledger           books.Options
 }
 
-func parse(arguments []string, output io.Writer) (flags, error) {
-	var f flags
+// set are the flags, with their defaults in f.
+func (f *flags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("portal", flag.ContinueOnError)
-	set.SetOutput(output)
 	set.StringVar(&f.listen, "listen", ":8080", "address for browsers")
 	set.StringVar(&f.healthListen, "health-listen", ":8081", "address for /healthz")
 	set.StringVar(&f.tlsDir, "tls-dir", "",
@@ -72,6 +71,13 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 	set.StringVar(&f.ledger.TokenFile, "ledger-token-file", "/var/run/secrets/modelroute/token", "file with the token for the ledger")
 	set.StringVar(&f.ledger.CAFile, "ledger-ca-file", "/etc/modelroute/ledger/ca.crt",
 		"file with the certificates, in PEM, by which the ledger is known")
+	return set
+}
+
+func parse(arguments []string, output io.Writer) (flags, error) {
+	var f flags
+	set := f.set()
+	set.SetOutput(output)
 	if err := set.Parse(arguments); err != nil {
 		return flags{}, err
 	}

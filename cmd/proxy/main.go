@@ -58,10 +58,9 @@ type flags struct {
 	drainDelay, drainTimeout time.Duration
 }
 
-func parse(arguments []string, output io.Writer) (flags, error) {
-	var f flags
+// set are the flags, with their defaults in f.
+func (f *flags) set() *flag.FlagSet {
 	set := flag.NewFlagSet("proxy", flag.ContinueOnError)
-	set.SetOutput(output)
 	set.StringVar(&f.listen, "listen", ":8080", "address for clients")
 	set.StringVar(&f.adminListen, "admin-listen", ":8081", "address for /healthz, /readyz and /metrics")
 	set.StringVar(&f.tlsDir, "tls-dir", "",
@@ -78,6 +77,13 @@ func parse(arguments []string, output io.Writer) (flags, error) {
 		"when OpenRouter is first asked what an attempt cost that is uncertain; negative is never")
 	set.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long new requests are still served after SIGTERM")
 	set.DurationVar(&f.drainTimeout, "drain-timeout", 10*time.Minute, "how long requests that have begun may take after that")
+	return set
+}
+
+func parse(arguments []string, output io.Writer) (flags, error) {
+	var f flags
+	set := f.set()
+	set.SetOutput(output)
 	if err := set.Parse(arguments); err != nil {
 		return flags{}, err
 	}

@@ -1,53 +1,20 @@
 package openai
 
 import (
-	goflag "flag" // usage.go has a flag of its own
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-)
-
-var update = goflag.Bool("update", false, "write the tables of docs/parameters.md anew")
-
-const parametersPage = "../../docs/parameters.md"
-
-// The page's tables stand between these marks, with the name of the table in the first.
-const (
-	tableBegin = "<!-- table %s: make docs writes it -->\n"
-	tableEnd   = "<!-- end -->\n"
+	"github.com/modelroute/modelroute/internal/pagetest"
 )
 
 func TestThePageOfParametersSaysWhatTheCodeDoes(t *testing.T) {
-	content, err := os.ReadFile(parametersPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(content)
-	tables := map[string]string{"owned": ownedTable()}
+	tables := map[string]string{"table owned": ownedTable()}
 	for _, operation := range operations {
-		tables[operation.Path] = operationTable(operation)
+		tables["table "+operation.Path] = operationTable(operation)
 	}
-	for name, rows := range tables {
-		before, rest, found := strings.Cut(page, fmt.Sprintf(tableBegin, name))
-		_, after, ended := strings.Cut(rest, tableEnd)
-		if !found || !ended {
-			t.Fatalf("%s has no place for the table %s", parametersPage, name)
-		}
-		page = before + fmt.Sprintf(tableBegin, name) + "\n" + rows + "\n" + tableEnd + after
-	}
-	if *update {
-		if err := os.WriteFile(parametersPage, []byte(page), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(page, string(content)); diff != "" {
-		t.Errorf("%s is stale, run make docs (-want +got):\n%s", parametersPage, diff)
-	}
+	pagetest.Check(t, "parameters.md", tables)
 }
 
 // operationTable has the parameters of an operation but for those that are the route's in all of them.
