@@ -1,11 +1,12 @@
 package main
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/modelroute/modelroute/test/guide"
 )
 
 // They run as they stand on the page, but for the upstream, which is the test's, and for the ports, which are free ones.
@@ -15,7 +16,7 @@ func TestTheFiveMinutesOnALaptopWorkAsThePageHasThem(t *testing.T) {
 	w.must(err)
 	adapt := strings.NewReplacer("http://127.0.0.1:8090", strings.TrimSuffix(w.url, "/api/v1"), " config/samples/", " "+samples+"/",
 		"bin/kubectl-modelroute", program, "env:OPENROUTER_API_KEY", "env:"+keyVariable)
-	blocks := shellBlocks(t, "../../docs/getting-started.md", "On a laptop, without a cluster")
+	blocks := w.commandsBelow("On a laptop, without a cluster")
 	if len(blocks) != 2 {
 		t.Fatalf("the page has %d blocks of commands there, want one that serves and one that asks", len(blocks))
 	}
@@ -23,10 +24,15 @@ func TestTheFiveMinutesOnALaptopWorkAsThePageHasThem(t *testing.T) {
 	var s *serving
 	for line := range strings.Lines(adapt.Replace(blocks[0])) {
 		switch {
+		case line == "make local\n", strings.HasPrefix(line, "go run ./hack/upstream "),
+			strings.HasPrefix(line, "export OPENROUTER_API_KEY="):
+			// The world has the program, the upstream and its key.
 		case strings.HasPrefix(line, "sed "):
 			w.shell(line)
 		case strings.HasPrefix(line, program+" run "):
 			s = w.start(strings.Fields(line)[2:]...)
+		default:
+			t.Errorf("this test does not know %s", line)
 		}
 	}
 	if s == nil {
@@ -52,25 +58,18 @@ func (w *world) shell(script string) string {
 	return string(said)
 }
 
-// shellBlocks are the blocks of commands that a page has below a heading of the second level.
-func shellBlocks(t *testing.T, page, heading string) []string {
-	t.Helper()
-	content, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(content), "\n## "+heading+"\n")
-	if !found {
-		t.Fatalf("%s has no heading %q", page, heading)
-	}
-	section, _, _ := strings.Cut(rest, "\n## ")
+// commandsBelow are the blocks of commands that the page has below a heading.
+func (w *world) commandsBelow(heading string) []string {
+	w.t.Helper()
+	sections, err := guide.Read("../../docs/getting-started.md")
+	w.must(err)
 	var blocks []string
-	for {
-		_, rest, found := strings.Cut(section, "\n```sh\n")
-		if !found {
-			return blocks
+	for _, section := range sections {
+		for _, block := range section.Blocks {
+			if section.Heading == heading {
+				blocks = append(blocks, block.Text)
+			}
 		}
-		block, after, _ := strings.Cut(rest, "\n```\n")
-		blocks, section = append(blocks, block+"\n"), after
 	}
+	return blocks
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/modelroute/modelroute/api/v1alpha1"
 	"github.com/modelroute/modelroute/internal/crdschema"
+	"github.com/modelroute/modelroute/test/guide"
 )
 
 // Whoever copies a manifest out of the guide has one that the API server takes.
@@ -26,14 +26,16 @@ func TestTheManifestsOfTheGuideAreValid(t *testing.T) {
 	}
 	checked := 0
 	for _, page := range pages(t) {
-		for _, one := range blocks(t, page) {
-			problem, isOurs := check(t.Context(), schemas, one.text)
-			if !isOurs {
-				continue
-			}
-			checked++
-			if problem != "" {
-				t.Errorf("%s:%d: %s", page, one.line, problem)
+		for _, block := range yamlBlocks(t, page) {
+			for document := range strings.SplitSeq(block.Text, "---\n") {
+				problem, isOurs := check(t.Context(), schemas, document)
+				if !isOurs {
+					continue
+				}
+				checked++
+				if problem != "" {
+					t.Errorf("%s:%d: %s", page, block.Line, problem)
+				}
 			}
 		}
 	}
@@ -125,39 +127,19 @@ func pages(t *testing.T) []string {
 	return append(found, filepath.Join(root, "README.md"), filepath.Join(root, "charts/modelroute/README.md"))
 }
 
-// block is a document of YAML on a page.
-type block struct {
-	text string
-	// line is that of the block's beginning, from 1.
-	line int
-}
-
-// blocks are the documents of a page's blocks of YAML.
-func blocks(t *testing.T, page string) []block {
+func yamlBlocks(t *testing.T, page string) []guide.Block {
 	t.Helper()
-	content, err := os.ReadFile(page)
+	sections, err := guide.Read(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []block
-	var current strings.Builder
-	began := 0
-	for i, line := range strings.Split(string(content), "\n") {
-		switch {
-		case began == 0 && (line == "```yaml" || line == "```yml"):
-			began = i + 1
-		case began > 0 && line == "```":
-			for document := range strings.SplitSeq(current.String(), "---\n") {
-				found = append(found, block{text: document, line: began})
+	var found []guide.Block
+	for _, section := range sections {
+		for _, block := range section.Blocks {
+			if block.Language == "yaml" || block.Language == "yml" {
+				found = append(found, block)
 			}
-			current.Reset()
-			began = 0
-		case began > 0:
-			current.WriteString(line + "\n")
 		}
-	}
-	if began > 0 {
-		t.Errorf("%s:%d: this block does not end", page, began)
 	}
 	return found
 }

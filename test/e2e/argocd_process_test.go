@@ -166,6 +166,9 @@ func (a *argo) push(message string, files map[string]string) string {
 			a.git("rm", "--quiet", name)
 			continue
 		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			a.t.Fatal(err)
+		}
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			a.t.Fatal(err)
 		}
