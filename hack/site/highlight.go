@@ -35,6 +35,18 @@ func (scrollable) End(bool) string { return `</code></pre>` }
 // RegisterFuncs is what goldmark asks of a renderer.
 func (h *highlighter) RegisterFuncs(registerer renderer.NodeRendererFuncRegisterer) {
 	registerer.Register(ast.KindFencedCodeBlock, h.render)
+	registerer.Register(ast.KindCodeSpan, renderSpan)
+}
+
+// breakable has long names of metrics, fields and files broken where a reader would break them.
+var breakable = strings.NewReplacer("_", "_<wbr>", ".", ".<wbr>", "/", "/<wbr>")
+
+func renderSpan(out util.BufWriter, source []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
+	if entering {
+		code := util.EscapeHTML([]byte(strings.ReplaceAll(textOf(node, source), "\n", " ")))
+		_, _ = out.WriteString("<code>" + breakable.Replace(string(code)) + "</code>")
+	}
+	return ast.WalkSkipChildren, nil
 }
 
 func (h *highlighter) render(out util.BufWriter, source []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {

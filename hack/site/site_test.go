@@ -188,7 +188,7 @@ func (p *writtenPage) read(node *html.Node) {
 func small() fstest.MapFS {
 	return fstest.MapFS{
 		navigationFile:     {Data: []byte("home: ../README.md\nsections:\n- {title: All, pages: [a.md]}\n")},
-		"README.md":        {Data: []byte("# Home\n\n[a](docs/a.md#set-it) [config](config) [file](config/x.yaml)\n")},
+		"README.md":        {Data: []byte("# Home\n\n[a](docs/a.md#set-it) `a_b<c` [config](config) [file](config/x.yaml)\n")},
 		"docs/a.md":        {Data: []byte("# A\n\n## Set `it`!\n\n[home](../README.md) [there](https://elsewhere.example/)\n\n![p](p.svg)\n")},
 		"docs/p.svg":       {Data: []byte("<svg/>")},
 		iconFile:           {Data: []byte("<svg/>")},
@@ -208,7 +208,7 @@ func TestLinksLeadToTheSiteOrToTheRepositoryAtTheRelease(t *testing.T) {
 	}
 	for file, wanted := range map[string][]string{
 		"index.html": {
-			`<a href="a.html#set-it">a</a>`,
+			`<a href="a.html#set-it">a</a>`, `<code>a_<wbr>b&lt;c</code>`,
 			`<a href="` + repositoryURL + `/tree/v1.2.3/config">config</a>`,
 			`<a href="` + repositoryURL + `/blob/v1.2.3/config/x.yaml">file</a>`,
 		},

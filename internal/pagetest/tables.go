@@ -32,7 +32,7 @@ func Metrics(t *testing.T, of prometheus.Collector, others ...string) string {
 			continue
 		}
 		if !slices.ContainsFunc(others, func(prefix string) bool { return strings.HasPrefix(parts[1], prefix) }) {
-			rows = append(rows, row{name: parts[1], labels: strings.ReplaceAll(parts[3], ",", ", "), help: parts[2]})
+			rows = append(rows, row{name: parts[1], labels: labels(parts[3]), help: parts[2]})
 		}
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.name, b.name) })
@@ -42,6 +42,14 @@ func Metrics(t *testing.T, of prometheus.Collector, others ...string) string {
 		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", one.name, one.help, one.labels)
 	}
 	return out.String()
+}
+
+// labels writes the names of labels as code.
+func labels(list string) string {
+	if list == "" {
+		return ""
+	}
+	return "`" + strings.ReplaceAll(list, ",", "`, `") + "`"
 }
 
 // Flags is a table with a row for each flag.
