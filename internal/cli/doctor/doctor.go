@@ -95,10 +95,15 @@ func (o *options) look(ctx context.Context, in *cluster.Cluster) []finding {
 	if !reached {
 		return findings
 	}
+	progress := o.Progress("Checking the CRDs")
+	defer progress.End()
 	findings = append(findings, checkCRDs(ctx, in)...)
+	progress.Say("Checking the manager and the ledger")
 	findings = append(findings, o.checkManager(ctx, in))
 	findings = append(findings, o.checkLedger(ctx, in)...)
+	progress.Say("Checking routes, gateways, keys and teams")
 	findings = append(findings, o.checkObjects(ctx, in)...)
+	progress.Say("Checking webhooks and rights")
 	findings = append(findings, checkWebhooks(ctx, in), o.checkRights(ctx, in))
 	return naming(o.systemNamespace, findings)
 }

@@ -92,6 +92,11 @@ func (o *options) tellDays(ctx context.Context, asked question, books history.Se
 	if err != nil {
 		return err
 	}
+	progress := o.Progress("Asking the ledger for its routes")
+	defer progress.End()
+	if o.Watched && o.output != outputTable && o.output != outputJSON {
+		progress.End() // What is written as it comes tells enough, and would be in the midst of the line.
+	}
 	known, err := history.Routes(ctx, books)
 	if err != nil {
 		return err
@@ -102,9 +107,14 @@ func (o *options) tellDays(ctx context.Context, asked question, books history.Se
 			routes = append(routes, route)
 		}
 	}
-	if err := history.Read(ctx, books, asked.request, routes, asked.calendar.Location(), writer.Write); err != nil {
-		return err
+	for i := range routes {
+		progress.Say("Reading the ledger: route %d of %d", i+1, len(routes))
+		err := history.Read(ctx, books, asked.request, routes[i:i+1], asked.calendar.Location(), writer.Write)
+		if err != nil {
+			return err
+		}
 	}
+	progress.End()
 	return writer.End()
 }
 
