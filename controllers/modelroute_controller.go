@@ -4,8 +4,10 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -91,6 +93,8 @@ type ModelRouteReconciler struct {
 	keyring   keyring
 	puts      puts
 	sightings keySightings
+	// clashes are the new routes, by name, of which it is known that somebody else has a name that they need: types.UID.
+	clashes sync.Map
 }
 
 // Config is what the reconciler is told when the manager starts.
@@ -209,6 +213,7 @@ func (r *ModelRouteReconciler) Reconcile(ctx context.Context, request reconcile.
 		r.applyChildren,
 		r.applyExtensions,
 		r.pruneChildren)
+	r.noteClash(s)
 	if err := r.observe(ctx, s); err != nil {
 		return reconcile.Result{}, err
 	}
@@ -250,11 +255,24 @@ func (r *ModelRouteReconciler) routesWithExtensions(ctx context.Context) []recon
 	})
 }
 
+// isNew reports whether a route was never looked at, but for passes that the cache does not show yet.
+func (r *ModelRouteReconciler) isNew(route *v1alpha1.ModelRoute) bool {
+	clashed, _ := r.clashes.Load(client.ObjectKeyFromObject(route))
+	return len(route.Status.Conditions) == 0 && clashed != route.UID
+}
+
+// noteClash has the next pass over a route look for every child before it makes any, if somebody else has the name of one.
+func (r *ModelRouteReconciler) noteClash(s *scope) {
+	if _, isClash := errors.AsType[*apply.NotOwnedError](s.err); isClash {
+		r.clashes.Store(s.name(), s.route.UID)
+	}
+}
+
 // applier writes the children of one pass.
 func (r *ModelRouteReconciler) applier(s *scope) *apply.Applier {
 	return &apply.Applier{
 		Client: r.Client, Live: s.live, Extensions: r.Extensions.readerOf,
-		OwnerIsNew: len(s.route.Status.Conditions) == 0, // Nobody has looked at it before.
+		OwnerIsNew: r.isNew(s.route),
 	}
 }
 

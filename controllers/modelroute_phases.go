@@ -263,6 +263,7 @@ func (r *ModelRouteReconciler) observe(ctx context.Context, s *scope) error {
 // settled all the same, and what it has spent stays in the ledger.
 func (r *ModelRouteReconciler) forget(ctx context.Context, route types.NamespacedName) (reconcile.Result, error) {
 	r.keyring.keep(route)
+	r.clashes.Delete(route)
 	r.Exchange.forgetRoute(route)
 	empty := &ledgerpb.PutRouteRequest{Route: &ledgerpb.RouteRef{Namespace: route.Namespace, Name: route.Name}}
 	if err := r.put(ctx, route, empty); err != nil {
