@@ -56,7 +56,7 @@ func main() {
 }
 
 func run(ctx context.Context, f flags, logger *slog.Logger) error {
-	keepSmall(ctx)
+	keepSmall()
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)

@@ -28,8 +28,11 @@ import (
 // version is what the build says that this is; the linker sets it.
 var version = "unknown"
 
+// garbage is how much of it, in bytes, there may be before it is collected, however little is in use.
+const garbage = 24 << 20
+
 func main() {
-	gcpace.Keep()
+	gcpace.Keep(garbage)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	log := logbatch.New(os.Stderr)

@@ -18,6 +18,6 @@ moment at which it is sent to the API server.
 // tail explains the rows.
 const tail = `
 Requests are counted by the API server. A try is a write that is asked not to be kept. The manager also writes each route’s status, looks
-for Secrets of keys that a route may have had, and tells the ledger; the bare client does nothing of that. Memory is resident. The figures of
-one run are a measure only where nothing else works on the machine.
+for Secrets of keys that a route may have had, and tells the ledger; the bare client does nothing of that. Memory is resident. The figures
+of one run are a measure only where nothing else works on the machine.
 `
