@@ -32,7 +32,7 @@ func TestArgoCD(t *testing.T) {
 	s := &scene{cluster: kube, t: t, namespace: kube.namespace(t)}
 	s.startUpstream()
 	s.route = pageRoute(s.namespace)
-	app := &application{argo: a, scene: s}
+	app := &application{argo: a, scene: s, name: "models"}
 
 	app.push("Add a model", map[string]string{operatorFile: app.operator(), secretFile: app.secret(), routeFile: app.routeWith(nil)})
 	app.create()
@@ -140,6 +140,7 @@ func raised(route *v1alpha1.ModelRoute) { route.Spec.Consumers[1].Budgets[0].Amo
 type application struct {
 	*argo
 	scene *scene
+	name  string
 }
 
 // operator is config/argocd/sample without its model: the operator that is deployed already, so that Argo CD finds nothing to change.
@@ -201,7 +202,7 @@ func (a *application) create() {
 
 func (a *application) read() *unstructured.Unstructured {
 	a.t.Helper()
-	read := object("argoproj.io/v1alpha1", "Application", argoNamespace, "models")
+	read := object("argoproj.io/v1alpha1", "Application", argoNamespace, a.name)
 	if err := a.Get(a.t.Context(), client.ObjectKeyFromObject(read), read); err != nil {
 		a.t.Fatalf("reading the Application: %v", err)
 	}

@@ -39,8 +39,10 @@ func TestTheFiveMinutesOnAClusterWorkAsThePageHasThem(t *testing.T) {
 func TestTheTutorialWorksAsThePageHasIt(t *testing.T) {
 	a := startArgo(t)
 	l := newLesson(t)
-	app := &application{argo: a, scene: l.scene}
-	l.replaced = append(l.replaced, "https://git.example/platform/models.git", a.url)
+	// Another name than that of the other test's Application, whose objects this one would prune.
+	app := &application{argo: a, scene: l.scene, name: l.namespace}
+	l.replaced = append(l.replaced, "https://git.example/platform/models.git", a.url, "{name: models, namespace: argocd}",
+		"{name: "+app.name+", namespace: argocd}", "application/models", "application/"+app.name, "application models", "application "+app.name)
 	budget := &v1alpha1.TeamBudget{ObjectMeta: metav1.ObjectMeta{Name: l.team}}
 	l.deletedAtTheEnd(budget)
 

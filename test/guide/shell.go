@@ -22,6 +22,7 @@ type Shell struct {
 	in      io.WriteCloser
 	out     *os.File
 	lines   *bufio.Reader
+	ended   chan struct{}
 }
 
 // Start starts a shell in a folder. It and what it leaves running end with Close.
@@ -43,7 +44,12 @@ func Start(ctx context.Context, folder string, environment []string) (*Shell, er
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a shell: %w", err), out.Close())
 	}
-	s := &Shell{command: command, in: in, out: out, lines: bufio.NewReader(out)}
+	s := &Shell{command: command, in: in, out: out, lines: bufio.NewReader(out), ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		_ = command.Wait()
+		s.endJobs() // Else whoever reads what they say would wait for them.
+	}()
 	_, err = s.Run("trap 'printf \"\\n" + marker + " failed\\n\"' EXIT")
 	return s, err
 }
@@ -69,7 +75,9 @@ func (s *Shell) Run(block string) (string, error) {
 
 // Close ends the shell and its jobs.
 func (s *Shell) Close() {
-	_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
-	_ = s.command.Wait()
+	s.endJobs()
+	<-s.ended
 	_ = s.out.Close()
 }
+
+func (s *Shell) endJobs() { _ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL) }
