@@ -39,26 +39,34 @@ func shareWithKin(child client.Object) {
 	}
 }
 
-// kinOf is the kin of a child of owner with labels: that of earlier children, if there are any.
+// kinOf is the kin of a child of owner with labels: that of earlier children, if there are any. One that has only labels which all have, as
+// the owner's name, takes the place of one that has more, as a consumer's: most children have these.
 func kinOf(owner metav1.OwnerReference, labels map[string]string) *kin {
 	var made *kin
 	for {
-		if known, found := families.Load(owner.UID); found {
-			if its := known.(weak.Pointer[kin]).Value(); its != nil {
+		known, found := families.Load(owner.UID)
+		if found {
+			if its := known.(weak.Pointer[kin]).Value(); its != nil && len(its.labels) <= len(labels) {
 				return its
 			}
-			families.CompareAndDelete(owner.UID, known)
 		}
 		if made == nil {
 			made = &kin{owner: [1]metav1.OwnerReference{owner}, labels: labels}
 		}
-		pointer := weak.Make(made)
-		if _, isThere := families.LoadOrStore(owner.UID, pointer); isThere {
-			continue
+		if pointer := weak.Make(made); replaceFamily(owner.UID, known, pointer) {
+			runtime.AddCleanup(made, func(uid types.UID) { families.CompareAndDelete(uid, pointer) }, owner.UID)
+			return made
 		}
-		runtime.AddCleanup(made, func(uid types.UID) { families.CompareAndDelete(uid, pointer) }, owner.UID)
-		return made
 	}
+}
+
+// replaceFamily puts a pointer in the place of what was known, which is nil for nothing; false if something else is there by now.
+func replaceFamily(uid types.UID, known any, pointer weak.Pointer[kin]) bool {
+	if known == nil {
+		_, isThere := families.LoadOrStore(uid, pointer)
+		return !isThere
+	}
+	return families.CompareAndSwap(uid, known, pointer)
 }
 
 // Interned returns labels whose texts are in memory once, however many objects have them.

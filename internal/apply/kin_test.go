@@ -46,6 +46,17 @@ func TestChildrenOfOneOwnerShareWhatTheyHaveAlike(t *testing.T) {
 	}
 }
 
+func TestMostChildrenShareTheirLabelsWhicheverComesFirst(t *testing.T) {
+	share(t, childOf("five", "a", map[string]string{"route": "chat", "consumer": "search"}))
+	first := share(t, childOf("five", "b", map[string]string{"route": "chat"}))
+	share(t, childOf("five", "c", map[string]string{"route": "chat", "consumer": "other"}))
+	second := share(t, childOf("five", "d", map[string]string{"route": "chat"}))
+	first.Labels["seen"] = "by both"
+	if second.Labels["seen"] == "" {
+		t.Error("each has its labels for itself")
+	}
+}
+
 func TestWhatAChildHasUnlikeItsKinItKeeps(t *testing.T) {
 	first := share(t, childOf("two", "a", map[string]string{"route": "chat"}))
 	for name, other := range map[string]*corev1.Service{
