@@ -57,6 +57,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	w.Header().Del("Vary") // It is the same for everybody.
 	w.Header().Set("Cache-Control", "no-cache")
 	if r.FormValue("v") == file.hash {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
@@ -66,7 +67,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 }
 
 // templates are the pages, by name. Each is the frame of all with its own content.
-var templates = readTemplates("overview.html", "route.html", "teams.html", "team.html", "problem.html", "sign-in.html")
+var templates = readTemplates("overview.html", "route.html", "teams.html", "team.html", problemPage, "sign-in.html")
 
 func readTemplates(names ...string) map[string]*template.Template {
 	frame := template.Must(template.New("page.html").Funcs(template.FuncMap{

@@ -20,8 +20,8 @@ type Options struct {
 	History History
 	// Accept says why a request is to be refused before anything is looked up for it; nil where none is. The error is an ErrForbidden.
 	Accept func(*http.Request) error
-	// WhoIs returns the name of a visitor, or ErrUnknownVisitor if their token is not good. With it visitors sign in; it is nil where
-	// everybody may see what the source has.
+	// WhoIs returns the name of a visitor, or ErrUnknownVisitor if their token is not good. With it visitors sign in, or bring their token
+	// with each request; it is nil where everybody may see what the source has.
 	WhoIs func(context.Context, Visitor) (name string, err error)
 	// APIPath is the base path, on the same origin as the pages, of the API that serves all routes, such as "/v1"; empty if there is none.
 	// With it there is a playground.
@@ -79,7 +79,7 @@ func (p *Portal) Beside(other http.Handler) http.Handler {
 }
 
 // setHeaders has the browser load nothing from other hosts, run nothing that is not a file of ours, and keep nothing of a page that shows
-// what others may not see.
+// what others may not see. Whom a page is for is what Vary names.
 func setHeaders(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -88,12 +88,13 @@ func setHeaders(header http.Header) {
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
+	header.Set("Vary", "Authorization, Cookie")
 }
 
 // overview serves the list of routes.
 func (p *Portal) overview(w http.ResponseWriter, r *http.Request) {
 	query, namespace := r.FormValue("q"), r.FormValue("namespace")
-	routes, err := p.options.Source.List(r.Context(), p.sessions.of(r), namespace)
+	routes, err := p.options.Source.List(r.Context(), p.visitorOf(r), namespace)
 	if err != nil {
 		p.fail(w, r, aboutRoutes, err)
 		return
@@ -105,7 +106,7 @@ func (p *Portal) overview(w http.ResponseWriter, r *http.Request) {
 
 // route serves the page of a route.
 func (p *Portal) route(w http.ResponseWriter, r *http.Request) {
-	visitor := p.sessions.of(r)
+	visitor := p.visitorOf(r)
 	found, err := p.options.Source.Get(r.Context(), visitor, r.PathValue("namespace"), r.PathValue("name"))
 	if err != nil {
 		p.fail(w, r, aboutRoutes, err)
@@ -124,6 +125,9 @@ func (p *Portal) route(w http.ResponseWriter, r *http.Request) {
 	}
 	p.write(w, r, http.StatusOK, "route.html", page)
 }
+
+// problemPage is the template of a Problem.
+const problemPage = "problem.html"
 
 // Problem is a page that says why there is no other.
 type Problem struct {
@@ -164,7 +168,7 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, about subject, err
 	problem := about.unreadable
 	switch {
 	case errors.Is(err, ErrUnknownVisitor) && p.options.WhoIs != nil:
-		p.askToSignIn(w, r)
+		p.askWhoItIs(w, r)
 		return
 	case errors.Is(err, ErrNotFound):
 		problem = about.notFound
@@ -173,7 +177,7 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, about subject, err
 	default:
 		p.options.Logger.LogAttrs(r.Context(), slog.LevelError, "A page cannot be made", slog.Any("error", err))
 	}
-	p.write(w, r, problem.Status, "problem.html", Page{Title: problem.Title, Content: problem})
+	p.write(w, r, problem.Status, problemPage, Page{Title: problem.Title, Content: problem})
 }
 
 // Page is what all pages have.
@@ -188,7 +192,7 @@ type Page struct {
 
 // write makes the whole page before it sends any of it, so that one that fails is not half of one.
 func (p *Portal) write(w http.ResponseWriter, r *http.Request, status int, name string, page Page) {
-	page.SignedIn = p.sessions.of(r) != Visitor{}
+	page.SignedIn = p.isSignedIn(r)
 	var made bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&made, "page.html", page); err != nil {
 		p.options.Logger.LogAttrs(r.Context(), slog.LevelError, "A page cannot be written", slog.Any("error", err))

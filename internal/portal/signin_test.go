@@ -28,6 +28,20 @@ func (c *closed) List(ctx context.Context, visitor portal.Visitor, namespace str
 	return c.source.List(ctx, visitor, namespace)
 }
 
+func (c *closed) Get(ctx context.Context, visitor portal.Visitor, namespace, name string) (*v1alpha1.ModelRoute, error) {
+	if visitor.Token != token {
+		return nil, portal.ErrUnknownVisitor
+	}
+	return c.source.Get(ctx, visitor, namespace, name)
+}
+
+func (c *closed) Teams(ctx context.Context, visitor portal.Visitor) ([]v1alpha1.TeamBudget, error) {
+	if visitor.Token != token {
+		return nil, portal.ErrUnknownVisitor
+	}
+	return c.source.Teams(ctx, visitor)
+}
+
 func whoIs(_ context.Context, visitor portal.Visitor) (string, error) {
 	if visitor.Token != token {
 		return "", portal.ErrUnknownVisitor
@@ -44,6 +58,8 @@ type guarded struct {
 	cookie  *http.Cookie
 	// from is what the browser says of the site that sends it; empty for nothing.
 	from string
+	// authorization is what a proxy between the two adds to each request; empty for nothing.
+	authorization string
 }
 
 func newGuarded(t *testing.T) *guarded {
@@ -62,6 +78,9 @@ func (g *guarded) send(method, path, form string) (*http.Response, string) {
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if g.from != "" {
 		request.Header.Set("Sec-Fetch-Site", g.from)
+	}
+	if g.authorization != "" {
+		request.Header.Set("Authorization", g.authorization)
 	}
 	if g.cookie != nil {
 		request.AddCookie(g.cookie)

@@ -84,7 +84,7 @@ func teamsInForce(all []v1alpha1.TeamBudget) []*v1alpha1.TeamBudget {
 
 // teams serves the list of teams.
 func (p *Portal) teams(w http.ResponseWriter, r *http.Request) {
-	all, err := p.options.Source.Teams(r.Context(), p.sessions.of(r))
+	all, err := p.options.Source.Teams(r.Context(), p.visitorOf(r))
 	if err != nil {
 		p.fail(w, r, aboutTeams, err)
 		return
@@ -98,7 +98,7 @@ func (p *Portal) teams(w http.ResponseWriter, r *http.Request) {
 
 // team serves the page of a team.
 func (p *Portal) team(w http.ResponseWriter, r *http.Request) {
-	visitor := p.sessions.of(r)
+	visitor := p.visitorOf(r)
 	all, err := p.options.Source.Teams(r.Context(), visitor)
 	if err != nil {
 		p.fail(w, r, aboutTeams, err)
