@@ -93,7 +93,7 @@ func run(ctx context.Context, arguments []string, output io.Writer, logger *slog
 		return err
 	}
 	source := cluster.New(&rest.Config{Host: f.apiServer, TLSClientConfig: rest.TLSClientConfig{CAFile: f.apiCA}})
-	shown := portal.Options{Source: source, WhoIs: source.WhoIs, Now: time.Now, Logger: logger}
+	shown := portal.Options{Source: source, WhoIs: source.WhoIs, Relay: portal.NewTransport(), Now: time.Now, Logger: logger}
 	if f.ledger.URL != "" {
 		shown.History = books.Dial(f.ledger)
 	}
@@ -131,7 +131,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, tls
 	stop := context.AfterFunc(ctx, func() {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 		defer cancel()
-		ended <- server.Shutdown(bounded)
+		ended <- end(bounded, server)
 	})
 	defer stop()
 	err := listenAndServe(ctx, server, listener, tlsDir, logger)
@@ -139,6 +139,16 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, tls
 		return fmt.Errorf("serving %s: %w", listener.Addr(), err)
 	}
 	return <-ended
+}
+
+// end lets answers that have begun finish for as long as ctx lasts. What a route streams may take longer: whoever reads that sees it break
+// off.
+func end(ctx context.Context, server *http.Server) error {
+	err := server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return server.Close()
+	}
+	return err
 }
 
 // listenAndServe serves plain HTTP, or under the certificate in the directory and those that follow it.

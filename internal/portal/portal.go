@@ -11,6 +11,9 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
+	"github.com/modelroute/modelroute/internal/openai"
 )
 
 // Options are what a portal is made of.
@@ -26,6 +29,9 @@ type Options struct {
 	// APIPath is the base path, on the same origin as the pages, of the API that serves all routes, such as "/v1"; empty if there is none.
 	// With it there is a playground.
 	APIPath string
+	// Relay asks the endpoints of routes what visitors ask in the playground, where there is no APIPath; nil for no playground there.
+	// NewTransport makes one.
+	Relay http.RoundTripper
 	Now     func() time.Time
 	Logger  *slog.Logger
 }
@@ -45,9 +51,12 @@ func New(options Options) *Portal {
 	p.mux.HandleFunc("GET /teams", p.teams)
 	p.mux.HandleFunc("GET /teams/{team}", p.team)
 	p.mux.HandleFunc("GET "+assetsPath+"{name}", serveAsset)
+	// Other sites cannot have a browser ask a route, sign in or sign out.
+	sameOrigin := http.NewCrossOriginProtection()
+	if options.Relay != nil {
+		p.mux.Handle("POST "+relayPath("{namespace}", "{name}")+openai.Chat.Path, sameOrigin.Handler(http.HandlerFunc(p.relay)))
+	}
 	if options.WhoIs != nil {
-		// Other sites cannot have a browser sign in or out.
-		sameOrigin := http.NewCrossOriginProtection()
 		p.mux.HandleFunc("GET "+signInPath, p.showSignIn)
 		p.mux.Handle("POST "+signInPath, sameOrigin.Handler(http.HandlerFunc(p.signIn)))
 		p.mux.Handle("POST "+signOutPath, sameOrigin.Handler(http.HandlerFunc(p.signOut)))
@@ -121,9 +130,28 @@ func (p *Portal) route(w http.ResponseWriter, r *http.Request) {
 	shown.Spending = p.spending(r.Context(), found)
 	page := Page{Title: shown.Title, Content: shown}
 	if shown.Chats {
-		page.Playground = p.options.APIPath
+		page.Playground = p.playground(found)
 	}
 	p.write(w, r, http.StatusOK, "route.html", page)
+}
+
+// Playground is the form to try a route.
+type Playground struct {
+	// API is the base path, on this origin, at which the route is asked.
+	API string
+	// Relayed says that this server asks the route for the visitor: it is no part of the API.
+	Relayed bool
+}
+
+// playground is that of a route; nil if it cannot be asked from here.
+func (p *Portal) playground(route *v1alpha1.ModelRoute) *Playground {
+	switch {
+	case p.options.APIPath != "":
+		return &Playground{API: p.options.APIPath}
+	case p.options.Relay != nil && route.Status.Endpoint != "":
+		return &Playground{API: relayPath(route.Namespace, route.Name), Relayed: true}
+	}
+	return nil
 }
 
 // problemPage is the template of a Problem.
@@ -185,8 +213,8 @@ type Page struct {
 	Title string
 	// SignedIn says that there is somebody to sign out.
 	SignedIn bool
-	// Playground is the base path of the API that the page's playground asks; empty for none.
-	Playground string
+	// Playground is the form to try the route of the page; nil for none.
+	Playground *Playground
 	Content    any
 }
 

@@ -22,6 +22,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/modelroute/modelroute/api/v1alpha1"
 )
 
 func TestSomebodyAsksAModelFromTheCommandLineAndSeesWhatItCost(t *testing.T) {
@@ -167,11 +169,69 @@ func TestAVisitorOfThePagesSeesWhatWasSpentOnEachDay(t *testing.T) {
 	})
 }
 
+func TestAVisitorOfThePagesTriesARouteWithAKeyOfTheirs(t *testing.T) {
+	s, others := newScene(t, nil), newScene(t, nil)
+	v := s.visitor("view")
+	stream := strings.Replace(pageBody, "{", `{"stream": true, "stream_options": {"include_usage": true},`, 1)
+	if got := v.try(s.route, s.key("search"), stream); got.status != http.StatusUnauthorized {
+		t.Errorf("before they sign in, it is HTTP %d: %s", got.status, got.body)
+	}
+	v.signIn()
+	if page := v.get("/routes/" + s.namespace + "/" + s.route.Name); !strings.Contains(page.body, "through this server") {
+		t.Errorf("HTTP %d, and there is no form to try the route", page.status)
+	}
+
+	got := v.try(s.route, s.key("search"), stream)
+	lines := dataLines(got.body)
+	if got.status != http.StatusOK || len(lines) < 3 || lines[len(lines)-1] != "[DONE]" || got.header.Get("X-Request-Id") == "" {
+		t.Fatalf("HTTP %d, %v: %s", got.status, got.header, got.body)
+	}
+	billed := s.billed()
+	if billed.IsZero() {
+		t.Error("the upstream has billed nothing")
+	}
+	s.statusShows(billed)
+
+	for name, refused := range map[string]struct {
+		route  *v1alpha1.ModelRoute
+		key    string
+		status int
+	}{
+		"a route that they may not see": {others.route, others.key("search"), http.StatusForbidden},
+		"a key of another route":        {s.route, others.key("search"), http.StatusUnauthorized},
+	} {
+		if got := v.try(refused.route, refused.key, stream); got.status != refused.status {
+			t.Errorf("%s: HTTP %d, want %d: %s", name, got.status, refused.status, got.body)
+		}
+	}
+	if now := s.billed(); now != billed || !others.billed().IsZero() {
+		t.Errorf("what is refused is billed: %s and %s", now, others.billed())
+	}
+}
+
+func TestAVisitorOfThePagesWhoComesThroughAProxyOfOIDCNeedNotSignIn(t *testing.T) {
+	s := newScene(t, nil)
+	v := s.visitor("view")
+	v.authorization = "Bearer " + v.token
+	if page := v.get("/routes/" + s.namespace + "/" + s.route.Name); page.status != http.StatusOK || !strings.Contains(page.body, s.route.Name) {
+		t.Errorf("the page is HTTP %d: %s", page.status, page.body)
+	}
+	if got := v.try(s.route, s.key("search"), pageBody); got.status != http.StatusOK {
+		t.Errorf("trying the route is HTTP %d: %s", got.status, got.body)
+	}
+	v.authorization = "Bearer of-nobody"
+	if page := v.get("/"); page.status != http.StatusUnauthorized {
+		t.Errorf("with a token of nobody's it is HTTP %d: %s", page.status, page.body)
+	}
+}
+
 // visitor is a person with a browser at the portal.
 type visitor struct {
 	t          *testing.T
 	url, token string
 	cookies    []*http.Cookie
+	// authorization is what a proxy between the two adds to each request; empty for nothing.
+	authorization string
 }
 
 // visitor makes a ServiceAccount with a ClusterRole in the scene's namespace, who visits the portal.
@@ -204,15 +264,33 @@ func (v *visitor) signIn() {
 	}
 }
 
-// send sends a request with the cookies so far, keeps those that come back, and follows no redirection.
+// send sends a form, or nothing.
 func (v *visitor) send(method, path string, form url.Values) answer {
 	v.t.Helper()
-	request, err := http.NewRequestWithContext(v.t.Context(), method, v.url+path, strings.NewReader(form.Encode()))
+	header := http.Header{}
+	if form != nil {
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	return v.do(method, path, header, form.Encode())
+}
+
+// try asks a route as the form on its page does.
+func (v *visitor) try(route *v1alpha1.ModelRoute, key, body string) answer {
+	v.t.Helper()
+	header := http.Header{"Content-Type": {"application/json"}, "X-Api-Key": {key}, "Sec-Fetch-Site": {"same-origin"}}
+	return v.do(http.MethodPost, "/routes/"+route.Namespace+"/"+route.Name+"/v1/chat/completions", header, body)
+}
+
+// do sends a request with the cookies so far, keeps those that come back, and follows no redirection.
+func (v *visitor) do(method, path string, header http.Header, body string) answer {
+	v.t.Helper()
+	request, err := http.NewRequestWithContext(v.t.Context(), method, v.url+path, strings.NewReader(body))
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	if form != nil {
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header = header
+	if v.authorization != "" {
+		request.Header.Set("Authorization", v.authorization)
 	}
 	for _, cookie := range v.cookies {
 		request.AddCookie(cookie)

@@ -1,13 +1,14 @@
 // The pages in a real Chromium: what it loads, what it refuses to run, the keyboard, screen readers, both schemes of colours, and the playground.
 // The environment has PORTAL_URL, API_KEY, CLUSTER_URL (a portal that visitors sign in to), BUSY_URL (the page of a route with a month of spend),
-// CHROMIUM, and SCREENSHOTS, a folder for pictures or nothing.
+// RELAY_URL (a portal that asks a route for those who sign in with VISITOR_TOKEN), CHROMIUM, and SCREENSHOTS, a folder for pictures or nothing.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
-const { PORTAL_URL: url, API_KEY: key, CLUSTER_URL: cluster, BUSY_URL: busy, CHROMIUM: executablePath, SCREENSHOTS: pictures } = process.env;
+const { PORTAL_URL: url, API_KEY: key, CLUSTER_URL: cluster, BUSY_URL: busy, RELAY_URL: relay, VISITOR_TOKEN: token } = process.env;
+const { CHROMIUM: executablePath, SCREENSHOTS: pictures } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const route = `${url}/routes/ai-platform/mixtral-8x22b-instruct`;
 const wide = { width: 1280, height: 900 };
@@ -18,8 +19,8 @@ before(async () => { browser = await chromium.launch({ executablePath, args: ['-
 after(() => browser?.close());
 
 // visit opens a page, and fails the test for all that the browser complains about or loads from elsewhere.
-async function visit(t, address, { viewport = wide, colorScheme = 'light', javaScriptEnabled = true } = {}) {
-  const context = await browser.newContext({ viewport, colorScheme, javaScriptEnabled });
+async function visit(t, address, { viewport = wide, colorScheme = 'light', javaScriptEnabled = true, extraHTTPHeaders = {} } = {}) {
+  const context = await browser.newContext({ viewport, colorScheme, javaScriptEnabled, extraHTTPHeaders });
   t.after(() => context.close());
   const page = await context.newPage();
   const complaints = [];
@@ -94,16 +95,41 @@ test('an example is copied as it stands', async (t) => {
   assert.match(copied, new RegExp(`^from openai import OpenAI\n[^]*OpenAI\\(base_url="${url}/v1"\\)[^]*model="mixtral-8x22b-instruct"`));
 });
 
-test('the playground streams an answer and keeps the key to itself', async (t) => {
-  const { page, complaints } = await visit(t, route);
+// tryIt asks in the playground, and sees to it that the answer is there and the key is kept nowhere.
+async function tryIt(page) {
   await page.getByLabel('Your key').fill(key);
   await page.getByRole('button', { name: 'Send' }).click();
   await page.getByText(/^Done: \d+ tokens in, \d+ out, \$0\.\d+\.$/).waitFor();
   assert.ok((await page.getByRole('log', { name: 'Answer' }).textContent()).length > 10);
-  if (pictures) await page.screenshot({ path: `${pictures}/playground.png`, fullPage: true });
   assert.ok(!page.url().includes(key));
   const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, history.state]));
   assert.ok(!kept.includes(key), kept);
+}
+
+test('the playground streams an answer and keeps the key to itself', async (t) => {
+  const { page, complaints } = await visit(t, route);
+  await tryIt(page);
+  if (pictures) await page.screenshot({ path: `${pictures}/playground.png`, fullPage: true });
+  assert.deepEqual(complaints, []);
+});
+
+test('in a cluster the playground is for those who have signed in', async (t) => {
+  const { page, complaints } = await visit(t, `${relay}/routes/a/mixtral-8x22b-instruct`);
+  await page.getByLabel('Token').fill(token);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Model of a' }).waitFor();
+  await tryIt(page);
+  assert.deepEqual(complaints, []);
+  await page.context().clearCookies();
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText('401: You are not signed in any more. Load this page again.').waitFor();
+});
+
+test('behind a proxy that signs people in, nobody signs in to the playground', async (t) => {
+  const headers = { extraHTTPHeaders: { Authorization: `Bearer ${token}` } };
+  const { page, complaints } = await visit(t, `${relay}/routes/a/mixtral-8x22b-instruct`, headers);
+  await tryIt(page);
+  assert.equal(await page.getByRole('button', { name: 'Sign out' }).count(), 0);
   assert.deepEqual(complaints, []);
 });
 

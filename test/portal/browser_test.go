@@ -116,9 +116,12 @@ func TestThePagesInARealBrowser(t *testing.T) {
 	// The page to sign in needs no API server, and a chart of many days no ledger that is as old.
 	var log syncbuffer.Buffer
 	cluster := serve(t, &log, build(t), "--api-server=https://127.0.0.1:1", "--api-server-ca-file=")
+	// To try a route somebody has to be known to an API server.
+	w := newWorld(t)
+	visitor := w.newVisitor("browser", "a")
 	command := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "browser.test.mjs")
 	command.Env = append(os.Environ(), "PORTAL_URL="+l.url, "CLUSTER_URL="+cluster, "BUSY_URL="+serveBusyRoute(t), "API_KEY="+l.key(),
-		"CHROMIUM="+chromium)
+		"RELAY_URL="+w.serveRelay(t, l), "VISITOR_TOKEN="+visitor.token, "CHROMIUM="+chromium)
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, output)
 	}

@@ -46,7 +46,10 @@ const (
 // world is an API server with two routes, in namespaces a and b, and the portal in front of it.
 type world struct {
 	t      *testing.T
+	config *rest.Config
 	client client.Client
+	// provider is whom the API server believes who people are, beside itself.
+	provider *identityProvider
 	url    string
 	log    *syncbuffer.Buffer
 }
@@ -58,6 +61,8 @@ func newWorld(t *testing.T) *world {
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
+	provider := newIdentityProvider(t)
+	environment.ControlPlane.GetAPIServer().Configure().Set("authentication-config", provider.configuration())
 	config, err := environment.Start()
 	if err != nil {
 		t.Fatalf("starting the API server (make envtest gets it): %v", err)
@@ -67,14 +72,14 @@ func newWorld(t *testing.T) *world {
 			t.Errorf("stopping the API server: %v", err)
 		}
 	})
-	w := &world{t: t, log: &syncbuffer.Buffer{}}
+	w := &world{t: t, config: config, provider: provider, log: &syncbuffer.Buffer{}}
 	kinds := runtime.NewScheme()
 	w.must(v1alpha1.AddToScheme(kinds))
 	w.must(scheme.AddToScheme(kinds))
 	w.client, err = client.New(config, client.Options{Scheme: kinds})
 	w.must(err)
 	w.fill()
-	w.start(config)
+	w.start()
 	return w
 }
 
@@ -134,18 +139,18 @@ func (w *world) fill() {
 }
 
 // start runs the program, knowing nothing but where the API server and the ledger are.
-func (w *world) start(config *rest.Config) {
+func (w *world) start() {
 	w.t.Helper()
 	dir := w.t.TempDir()
 	authority, token, ledgers := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "token"), filepath.Join(dir, "ledger.crt")
 	books := ledgertest.StartWith(w.t, ledgertest.Options{TLS: true})
 	w.spend(books, "a")
 	for file, content := range map[string][]byte{
-		authority: config.CAData, token: []byte(ledgertest.Key), ledgers: books.Authority(),
+		authority: w.config.CAData, token: []byte(ledgertest.Key), ledgers: books.Authority(),
 	} {
 		w.must(os.WriteFile(file, content, 0o600))
 	}
-	w.url = serve(w.t, w.log, build(w.t), "--api-server="+config.Host, "--api-server-ca-file="+authority,
+	w.url = serve(w.t, w.log, build(w.t), "--api-server="+w.config.Host, "--api-server-ca-file="+authority,
 		"--ledger-url="+books.URL, "--ledger-token-file="+token, "--ledger-ca-file="+ledgers)
 }
 
@@ -214,6 +219,8 @@ type visitor struct {
 	*world
 	token  string
 	cookie string
+	// brings says that the token comes with each request, as from a proxy that signs people in.
+	brings bool
 }
 
 // newVisitor makes a ServiceAccount that may see our kinds in these namespaces; in all, if one is "*".
@@ -255,6 +262,9 @@ func (v *visitor) send(method, path string, form url.Values) (int, string, http.
 	request, err := http.NewRequestWithContext(v.t.Context(), method, v.url+path, strings.NewReader(form.Encode()))
 	v.must(err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if v.brings {
+		request.Header.Set("Authorization", "Bearer "+v.token)
+	}
 	if v.cookie != "" {
 		request.Header.Set("Cookie", v.cookie)
 	}
@@ -326,6 +336,8 @@ func TestPeopleSeeWhatKubernetesLetsThemSee(t *testing.T) {
 			v.wantToSee(test.want...)
 		})
 	}
+
+	t.Run("single sign-on", func(t *testing.T) { wantSingleSignOn(t, w.of(t)) })
 
 	t.Run("what is spent, and by teams", func(t *testing.T) {
 		w := w.of(t)

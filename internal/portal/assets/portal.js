@@ -51,8 +51,9 @@ function cost(usage) {
 // ask streams one answer into show, and returns what is to be said of it.
 async function ask(form, key, prompt, show, signal) {
   const answer = await fetch(`${form.dataset.api}/chat/completions`, {
-    method: 'POST', signal, credentials: 'omit',
-    headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' },
+    // In a cluster the cookie says who asks. Whoever signs people in would have us go to a page of theirs, with the key: they are to refuse.
+    method: 'POST', signal, credentials: 'same-origin', redirect: 'error',
+    headers: { 'X-Api-Key': key, 'Content-Type': 'application/json', Accept: 'text/event-stream, application/json' },
     body: JSON.stringify({
       model: form.dataset.model, stream: true, stream_options: { include_usage: true },
       messages: [{ role: 'user', content: prompt }],
