@@ -1,5 +1,5 @@
 // Command portal serves the pages of a cluster's routes to people. It asks the API server with its visitors' tokens, and has none of its
-// own for it; the ledger it asks with its own.
+// own for it; routes it asks with the keys that visitors type, and the ledger with a token of its own.
 package main
 
 import (
