@@ -31,9 +31,9 @@ type Options struct {
 	APIPath string
 	// Relay asks the endpoints of routes what visitors ask in the playground, where there is no APIPath; nil for no playground there.
 	// NewTransport makes one.
-	Relay http.RoundTripper
-	Now     func() time.Time
-	Logger  *slog.Logger
+	Relay  http.RoundTripper
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Portal serves the pages. It is an http.Handler.

@@ -102,11 +102,9 @@ func (p *Portal) asked(w http.ResponseWriter, r *http.Request) (*http.Request, *
 	} else if err != nil {
 		return nil, openai.InvalidRequest("", "The request broke off.")
 	}
-	// From here on it takes as long as the answer does: the times that the server has for pages are not for it. Where they cannot be set
-	// there are none.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{})
-	_ = control.SetWriteDeadline(time.Time{})
+	// From here on it takes as long as the answer does: the time that the server has for a page is not for it. Where none can be set there
+	// is none.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, endpoint+openai.Chat.Path, bytes.NewReader(body))
 	if err != nil {
 		return nil, openai.Internal() // An endpoint is a URL.

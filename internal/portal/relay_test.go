@@ -31,9 +31,10 @@ const (
 
 // relaying is a portal that asks a route for its visitors. All of it is real but the cluster's DNS: whatever the name, it is the route's.
 type relaying struct {
-	t   *testing.T
-	url string
-	log syncbuffer.Buffer
+	t       *testing.T
+	url     string
+	browser http.RoundTripper
+	log     syncbuffer.Buffer
 	// dialed is the address that was connected to last, and reached is how many requests the route got.
 	dialed  atomic.Value
 	reached atomic.Int32
@@ -44,6 +45,8 @@ type setup struct {
 	edit func(*v1alpha1.ModelRoute)
 	// encrypted is a route that speaks TLS, under a certificate of nobody's.
 	encrypted bool
+	// http2 is a browser that speaks HTTP/2 with the portal, which takes TLS.
+	http2 bool
 	// pageTime is how long the server gives a page; 0 for ever.
 	pageTime time.Duration
 	// dial connects to the route; nil for the usual way.
@@ -82,14 +85,18 @@ func newRelaying(t *testing.T, with setup, answer http.HandlerFunc) *relaying {
 		Now: func() time.Time { return now }, Logger: slog.New(slog.NewTextHandler(&a.log, nil)),
 	}))
 	server.Config.ReadTimeout, server.Config.WriteTimeout = with.pageTime, with.pageTime
-	server.Start()
+	if server.EnableHTTP2 = with.http2; with.http2 {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	t.Cleanup(func() {
 		server.Close()
 		if said := a.log.String(); strings.Contains(said, typedKey) || strings.Contains(said, token) || strings.Contains(said, "ledger?") {
 			t.Errorf("the log has what is nobody's business:\n%s", said)
 		}
 	})
-	a.url = server.URL
+	a.url, a.browser = server.URL, server.Client().Transport
 	return a
 }
 
@@ -109,7 +116,7 @@ func (a *relaying) request(ctx context.Context, path, body string) *http.Request
 
 func (a *relaying) send(request *http.Request) *http.Response {
 	a.t.Helper()
-	answer, err := http.DefaultTransport.RoundTrip(request) // It follows no redirects.
+	answer, err := a.browser.RoundTrip(request) // It follows no redirects.
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -196,25 +203,29 @@ func TestWhoHasSignedInHereAsksByTheSession(t *testing.T) {
 }
 
 func TestAnAnswerIsPassedOnWhileItIsMadeForAsLongAsThatTakes(t *testing.T) {
-	begun := make(chan struct{})
 	const pageTime = time.Second
-	a := newRelaying(t, setup{pageTime: pageTime}, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, "data: first\n\n")
-		_ = http.NewResponseController(w).Flush()
-		<-begun
-		time.Sleep(pageTime + pageTime/4)
-		_, _ = io.WriteString(w, "data: last\n\n")
-	})
-	answer := a.send(a.request(t.Context(), askPath, question))
-	read := bufio.NewReader(answer.Body)
-	if first, err := read.ReadString('\n'); err != nil || first != "data: first\n" {
-		t.Fatalf("%q, %v", first, err)
-	}
-	close(begun)
-	rest, err := io.ReadAll(read)
-	if err != nil || string(rest) != "\ndata: last\n\n" {
-		t.Errorf("%q, %v", rest, err)
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			begun := make(chan struct{})
+			a := newRelaying(t, setup{pageTime: pageTime, http2: proto == "HTTP/2.0"}, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, "data: first\n\n")
+				_ = http.NewResponseController(w).Flush()
+				<-begun
+				time.Sleep(pageTime + pageTime/4)
+				_, _ = io.WriteString(w, "data: last\n\n")
+			})
+			answer := a.send(a.request(t.Context(), askPath, question))
+			read := bufio.NewReader(answer.Body)
+			if first, err := read.ReadString('\n'); err != nil || first != "data: first\n" || answer.Proto != proto {
+				t.Fatalf("%s: %q, %v", answer.Proto, first, err)
+			}
+			close(begun)
+			rest, err := io.ReadAll(read)
+			if err != nil || string(rest) != "\ndata: last\n\n" {
+				t.Errorf("%q, %v", rest, err)
+			}
+		})
 	}
 }
 
@@ -355,7 +366,7 @@ func TestWhyARouteIsNotReachedIsSaid(t *testing.T) {
 		"an authority of its own": {setup{encrypted: true, edit: encrypted}, 502, "has a certificate of an authority that this server does not know"},
 		"no such name": {setup{dial: failing(&net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}})}, 502,
 			"There is no mixtral-8x22b-instruct.ai-platform.svc in the cluster's DNS."},
-		"no DNS":         {setup{dial: failing(&net.OpError{Op: "dial", Err: &net.DNSError{IsTimeout: true}})}, 502, "does not answer in time"},
+		"no DNS":         {setup{dial: failing(&net.OpError{Op: "dial", Err: &net.DNSError{IsTimeout: true}})}, 504, "does not answer in time"},
 		"nothing at all": {setup{dial: failing(errors.New("10.0.0.7 is on fire"))}, 502, "cannot be reached. Try again in a little while."},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -123,9 +123,9 @@ func wantSingleSignOn(t *testing.T, w *world) {
 		see{"/routes/a" + page, 200, true, false}, see{"/routes/b" + page, 403, false, false},
 	)
 	for name, token := range map[string]string{
-		"that has expired":       w.provider.token("kubernetes", time.Now().Add(-time.Hour)),
-		"for another program":    w.provider.token("wiki", soon),
-		"of another provider":    newIdentityProvider(t).token("kubernetes", soon),
+		"that has expired":        w.provider.token("kubernetes", time.Now().Add(-time.Hour)),
+		"for another program":     w.provider.token("wiki", soon),
+		"of another provider":     newIdentityProvider(t).token("kubernetes", soon),
 		"that is nobody's at all": "nobody",
 	} {
 		other := &visitor{world: w, token: token, brings: true}

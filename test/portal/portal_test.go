@@ -50,8 +50,8 @@ type world struct {
 	client client.Client
 	// provider is whom the API server believes who people are, beside itself.
 	provider *identityProvider
-	url    string
-	log    *syncbuffer.Buffer
+	url      string
+	log      *syncbuffer.Buffer
 }
 
 func newWorld(t *testing.T) *world {
