@@ -105,7 +105,8 @@ func (p *Portal) asked(w http.ResponseWriter, r *http.Request) (*http.Request, *
 	// From here on it takes as long as the answer does: the time that the server has for a page is not for it. Where none can be set there
 	// is none.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, endpoint+openai.Chat.Path, bytes.NewReader(body))
+	url := endpoint + openai.Chat.Path
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, url, bytes.NewReader(body)) //nolint:gosec // See endpointOf.
 	if err != nil {
 		return nil, openai.Internal() // An endpoint is a URL.
 	}
@@ -132,8 +133,8 @@ func (p *Portal) notShown(ctx context.Context, err error) *openai.Error {
 	return failed(http.StatusBadGateway, "The route cannot be read at the moment. "+tryAgain)
 }
 
-// endpointOf is the base URL at which a route is asked: that of its status, if it is the one of the route's own Service or of its gateway's,
-// both in the route's namespace. Whoever writes a status cannot have keys sent elsewhere.
+// endpointOf is the base URL at which a route is asked: that of its status, if it is the one of the route's own Service or of its
+// gateway's, both in the route's namespace. Whoever writes a status cannot have keys sent elsewhere.
 func endpointOf(route *v1alpha1.ModelRoute) (string, *openai.Error) {
 	known := []string{compile.Endpoint(route)}
 	if gateway := route.Spec.GatewayRef.Name; gateway != "" {
@@ -147,8 +148,8 @@ func endpointOf(route *v1alpha1.ModelRoute) (string, *openai.Error) {
 		return "", failed(http.StatusServiceUnavailable, "The route has no endpoint yet. Its conditions on this page say why.")
 	default:
 		return "", failed(http.StatusBadGateway, fmt.Sprintf(
-			"The route's status has the endpoint %.200q, which is not that of its Service: it is not asked here. If the route was just changed, "+
-				"try again in a little while.", endpoint))
+			"The route's status has the endpoint %.200q, which is not that of its Service: it is not asked here. If the route was just "+
+				"changed, try again in a little while.", endpoint))
 	}
 }
 
@@ -161,8 +162,8 @@ func unanswered(host string, err error) *openai.Error {
 	isTimeout := isKnown && failure.Timeout()
 	switch {
 	case isUnknown:
-		return failed(http.StatusBadGateway, host+" has a certificate of an authority that this server does not know, so it cannot be tried "+
-			"from this page. Programs that trust the authority reach it.")
+		return failed(http.StatusBadGateway, host+" has a certificate of an authority that this server does not know, so it cannot be "+
+			"tried from this page. Programs that trust the authority reach it.")
 	case isUnnamed && lookup.IsNotFound:
 		return failed(http.StatusBadGateway, "There is no "+host+" in the cluster's DNS.")
 	case isTimeout && isDialing && !isUnnamed && dialing.Op == "dial":

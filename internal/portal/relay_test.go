@@ -319,7 +319,8 @@ func TestWhoeverWritesAStatusCannotHaveKeysSentElsewhere(t *testing.T) {
 	for _, endpoint := range []string{
 		"", "http://evil.example/v1", "http://" + host + ".evil.example/v1", "http://mixtral-8x22b-instruct.other.svc/v1",
 		"http://other.ai-platform.svc/v1", "http://169.254.169.254/v1", "http://evil@" + host + "/v1", "http://" + host + ":8081/v1",
-		"http://" + host + "/v1/../admin", "http://" + host + "/v1?a=b", "http://" + host, "https://" + host + "/v1", "ftp://" + host + "/v1", "//" + host + "/v1",
+		"http://" + host + "/v1/../admin", "http://" + host + "/v1?a=b", "http://" + host, "https://" + host + "/v1",
+		"ftp://" + host + "/v1", "//" + host + "/v1",
 		"http://kubernetes.default.svc/v1", "http://front-gateway.ai-platform.svc/v1", " http://" + host + "/v1",
 	} {
 		a := newRelaying(t, setup{edit: func(route *v1alpha1.ModelRoute) { route.Status.Endpoint = endpoint }}, noAnswer)
