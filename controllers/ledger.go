@@ -5,8 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -76,14 +74,14 @@ func NewLedger(options LedgerOptions) Ledger {
 	})
 	transport := connecthttp.NewTransport(httpClient, options.URL, connecthttp.WithReadMaxBytes(maxUsageBytes))
 	return &rpcLedger{
-		manager:   ledgerpbconnect.NewManagerServiceClient(connect.NewClient(transport)),
-		tokenFile: options.TokenFile,
+		manager: ledgerpbconnect.NewManagerServiceClient(connect.NewClient(transport)),
+		token:   ledgerclient.TokenFile(options.TokenFile),
 	}
 }
 
 type rpcLedger struct {
-	manager   ledgerpbconnect.ManagerServiceClient
-	tokenFile string
+	manager ledgerpbconnect.ManagerServiceClient
+	token   func(context.Context) (string, error)
 }
 
 func (l *rpcLedger) PutRoute(ctx context.Context, request *ledgerpb.PutRouteRequest) error {
@@ -151,12 +149,12 @@ func (l *rpcLedger) ListUpstreamSpend(ctx context.Context, route types.Namespace
 
 // prepare bounds a call in time and authenticates it.
 func (l *rpcLedger) prepare(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	token, err := os.ReadFile(l.tokenFile)
+	token, err := l.token(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the token for the ledger: %w", err)
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	ctx, info := connect.NewClientContext(ctx)
-	info.RequestHeader().Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	info.RequestHeader().Set("Authorization", "Bearer "+token)
 	return ctx, cancel, nil
 }

@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/modelroute/modelroute/internal/gcpace"
+	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/logbatch"
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/internal/proxy/configsource"
@@ -129,7 +130,7 @@ func (f flags) options(logger *slog.Logger) (proxy.Options, error) {
 		TLSDir:       f.tlsDir,
 		ConfigDir:    f.configDir,
 		JournalDir:   f.journalDir,
-		LedgerToken:  proxy.TokenFile(f.ledgerTokenFile),
+		LedgerToken:  ledgerclient.TokenFile(f.ledgerTokenFile),
 		Instance:     f.instance,
 		CorrectAfter: f.correctAfter,
 		DrainDelay:   f.drainDelay,

@@ -1,13 +1,10 @@
 package proxy
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync/atomic"
 
@@ -70,18 +67,3 @@ func (a *ledgerAddress) over(next http.RoundTripper) http.RoundTripper {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
-// TokenFile reads the ledger's bearer token from a file on each call, because the kubelet replaces a projected token before it expires.
-func TokenFile(path string) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return "", fmt.Errorf("reading the ledger's token: %w", err)
-		}
-		token := strings.TrimSpace(string(content))
-		if token == "" {
-			return "", fmt.Errorf("the ledger's token in %s is empty", path)
-		}
-		return token, nil
-	}
-}

@@ -62,7 +62,7 @@ func reachLedger(ctx context.Context, in *cluster.Cluster, namespace string) (bo
 		},
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}, ForceAttemptHTTP2: true,
 	}
-	shown := ledgerclient.Bearer(transport, func() (string, error) { return token, nil })
+	shown := ledgerclient.Bearer(transport, func(context.Context) (string, error) { return token, nil })
 	called := connecthttp.NewTransport(&http.Client{Transport: shown}, "https://"+certs.DNSNames(namespace)[0],
 		connecthttp.WithReadMaxBytes(maxUsageBytes))
 	return ledgerpbconnect.NewManagerServiceClient(connect.NewClient(called)), func() {

@@ -1,9 +1,13 @@
 package client
 
 import (
+	"context"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 )
 
@@ -34,19 +38,34 @@ func NewHTTPClient(roots func() (*x509.CertPool, error)) *http.Client {
 	}}
 }
 
+// TokenFile reads the ledger's bearer token from a file on each call, because the kubelet replaces a projected token before it expires.
+func TokenFile(path string) func(context.Context) (string, error) {
+	return func(context.Context) (string, error) {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", fmt.Errorf("reading the ledger's token: %w", err)
+		}
+		token := strings.TrimSpace(string(content))
+		if token == "" {
+			return "", fmt.Errorf("the ledger's token in %s is empty", path)
+		}
+		return token, nil
+	}
+}
+
 // Bearer returns a transport that shows a bearer token with each request. token is called for each of them, since tokens are replaced
 // before they expire.
-func Bearer(next http.RoundTripper, token func() (string, error)) http.RoundTripper {
+func Bearer(next http.RoundTripper, token func(context.Context) (string, error)) http.RoundTripper {
 	return bearer{next, token}
 }
 
 type bearer struct {
 	next  http.RoundTripper
-	token func() (string, error)
+	token func(context.Context) (string, error)
 }
 
 func (b bearer) RoundTrip(request *http.Request) (*http.Response, error) {
-	token, err := b.token()
+	token, err := b.token(request.Context())
 	if err != nil {
 		if request.Body != nil {
 			_ = request.Body.Close() // As a RoundTripper has to, also if it fails.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -52,13 +51,7 @@ func Dial(options Options) *Reader {
 		}
 		return roots, nil
 	})
-	client.Transport = ledgerclient.Bearer(client.Transport, func() (string, error) {
-		token, err := os.ReadFile(options.TokenFile)
-		if err != nil {
-			return "", fmt.Errorf("reading the token for the ledger: %w", err)
-		}
-		return strings.TrimSpace(string(token)), nil
-	})
+	client.Transport = ledgerclient.Bearer(client.Transport, ledgerclient.TokenFile(options.TokenFile))
 	transport := connecthttp.NewTransport(client, options.URL, connecthttp.WithReadMaxBytes(maxAnswerBytes))
 	return Of(ledgerpbconnect.NewManagerServiceClient(connect.NewClient(transport)))
 }

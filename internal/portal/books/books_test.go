@@ -112,7 +112,7 @@ func TestWhoCannotReachTheLedgerIsToldWhy(t *testing.T) {
 		change func(w *world)
 		want   string
 	}{
-		"no token":             {func(w *world) { w.files.TokenFile += "-none" }, "reading the token for the ledger"},
+		"no token":             {func(w *world) { w.files.TokenFile += "-none" }, "reading the ledger's token"},
 		"a token of nobody":    {func(w *world) { w.write(w.files.TokenFile, "nobody's") }, "token is not accepted"},
 		"no certificates":      {func(w *world) { w.files.CAFile += "-none" }, "reading the certificates by which the ledger is known"},
 		"a file that has none": {func(w *world) { w.write(w.files.CAFile, "none") }, "there is no certificate in "},

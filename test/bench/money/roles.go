@@ -17,6 +17,7 @@ import (
 
 	"github.com/modelroute/modelroute/hack/upstream/upstream"
 	"github.com/modelroute/modelroute/internal/ledger"
+	ledgerclient "github.com/modelroute/modelroute/internal/ledger/client"
 	"github.com/modelroute/modelroute/internal/proxy"
 	"github.com/modelroute/modelroute/test/bench/rig"
 )
@@ -79,7 +80,7 @@ func serveProxy(ctx context.Context, o roleOptions, logger *slog.Logger) error {
 	}
 	return proxy.Run(ctx, proxy.Options{
 		Listener: public, AdminListener: admin, ConfigDir: o.config, JournalDir: o.journal,
-		LedgerToken: proxy.TokenFile(filepath.Join(o.dir, rig.LedgerKeyFile)), Instance: o.instance,
+		LedgerToken: ledgerclient.TokenFile(filepath.Join(o.dir, rig.LedgerKeyFile)), Instance: o.instance,
 		CorrectAfter: 300 * time.Millisecond, DrainDelay: 200 * time.Millisecond, DrainTimeout: rig.DrainTime / 2,
 		Logger: logger, Clock: clock.RealClock{},
 	})
